@@ -1,0 +1,45 @@
+/* Log: stable event names with named fields; text or JSON lines; control characters escaped (threats X15).
+ *
+ * One line per fact. Module, host and stanza number are added from the execution context. Event names are
+ * declared in base_log_names.h (lint checks that each use is declared) and do not change within a major version. */
+#ifndef SVI_BASE_LOG_H
+#define SVI_BASE_LOG_H
+
+#include "base/base_assert.h"
+
+/* A field's value; made by the macros below so that a call reads
+ *   SV_LOG(SV_WARN, "store-slow", LF_INT("ms", took), LF_STR("store", name)); */
+typedef struct svi_field {
+    const char *name;
+    bool        is_int;
+    int64_t     number;
+    sv_str      text;
+} svi_field;
+
+#define LF_INT(n, v) ((svi_field){.name = (n), .is_int = true, .number = (int64_t)(v)})
+#define LF_STR(n, v) ((svi_field){.name = (n), .text = (v)})
+#define LF_TXT(n, z) ((svi_field){.name = (n), .text = sv_str_of(z)})
+
+#define SV_LOG(level, event, ...)                                                                  \
+    do {                                                                                           \
+        if ((level) <= svi_log_level())                                                            \
+            svi_log_fields((level), (event), (const svi_field[]){{.name = ""}, __VA_ARGS__},       \
+                           sizeof((const svi_field[]){{.name = ""}, __VA_ARGS__}) /                \
+                               sizeof(svi_field));                                                 \
+    } while (0)
+
+typedef enum svi_log_format { SVI_LOG_TEXT, SVI_LOG_JSON } svi_log_format;
+
+/* Where finished lines go (each ends with \n). Any thread; must not log. NULL: standard error. */
+typedef void (*svi_log_sink)(void *ctx, sv_level level, sv_str line);
+
+/* Sets level, format, sink and the wall clock (us since 1970) used for stamps. Before threads start. */
+void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, void *ctx,
+                   int64_t (*wall_us)(void *), void *wall_ctx);
+sv_level svi_log_level(void);
+void svi_log_set_level(sv_level level);
+
+/* Writes one line; fields[0] is ignored (the macro's filler). */
+void svi_log_fields(sv_level level, const char *event, const svi_field *fields, size_t count);
+
+#endif

@@ -1,0 +1,35 @@
+/* The platform table: clock and randomness, handed in (architecture 5). Sockets are handed in by net_link.h,
+ * commits by store_engine.h.
+ *
+ * The daemon gives the kernel's, the stage a virtual clock and a seeded generator. */
+#ifndef SVI_BASE_PLAT_H
+#define SVI_BASE_PLAT_H
+
+#include <stave/types.h>
+
+typedef struct svi_plat {
+    void   *ctx;
+    int64_t (*mono_us)(void *ctx);                    /* for timers and durations; never goes back */
+    int64_t (*wall_us)(void *ctx);                    /* for display and stamps: us since 1970, UTC */
+    void    (*random)(void *ctx, void *to, size_t n); /* unguessable bytes; never fails */
+} svi_plat;
+
+/* The kernel's clocks and getrandom(). Static. */
+const svi_plat *svi_plat_kernel(void);
+
+/* A clock that moves only when told and a generator that repeats from its seed. */
+typedef struct svi_plat_virtual {
+    svi_plat plat;
+    int64_t  now_us;    /* monotonic; wall clock is this plus wall_base_us */
+    int64_t  wall_base_us;
+    uint64_t seed[4];
+} svi_plat_virtual;
+
+/* Starts at now_us = 0, wall clock 2026-01-01T00:00:00Z. Fills `v`; `v->plat` is the table. */
+void svi_plat_virtual_init(svi_plat_virtual *v, uint64_t seed);
+void svi_plat_virtual_advance(svi_plat_virtual *v, int64_t us);
+
+/* XEP-0082 UTC stamp "2026-01-01T00:00:00Z" into `to` (at least 21 bytes). */
+sv_str svi_plat_stamp(int64_t wall_us, char to[32]);
+
+#endif

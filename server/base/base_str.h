@@ -1,0 +1,81 @@
+/* Strings and growing buffers: comparison, search, numbers, UTF-8, hex, base64.
+ *
+ * All take pointer + length; none allocates except through a buffer or arena that is handed in. */
+#ifndef SVI_BASE_STR_H
+#define SVI_BASE_STR_H
+
+#include "base/base_mem.h"
+
+/* ASCII case folding compare; for words that specs call case-insensitive, never for addresses. */
+bool svi_str_eq_fold(sv_str a, sv_str b);
+
+/* Order of bytes, shorter first on a tie: <0, 0, >0. */
+int svi_str_cmp(sv_str a, sv_str b);
+
+bool svi_str_starts(sv_str s, sv_str prefix);
+bool svi_str_ends(sv_str s, sv_str suffix);
+
+/* Position of the first `c`, or s.n if there is none. */
+size_t svi_str_find(sv_str s, char c);
+
+/* The part from `from` with at most `n` bytes, cut to what is there. */
+sv_str svi_str_sub(sv_str s, size_t from, size_t n);
+
+/* White space (space, tab, CR, LF) cut off at both ends. */
+sv_str svi_str_trim(sv_str s);
+
+/* Takes the part before `sep` off the front of *rest into *word_out; false when *rest is empty. */
+bool svi_str_split(sv_str *rest, char sep, sv_str *word_out);
+
+/* Whole string as a decimal number in [min, max]: SV_EINVAL if it is not, SV_ELIMIT if out of range. */
+sv_status svi_str_int(sv_str s, int64_t min, int64_t max, int64_t *value_out);
+
+/* Well-formed UTF-8 by RFC 3629 (no surrogates, over-long forms or code points over 10FFFF). */
+bool svi_utf8_valid(sv_str s);
+
+/* Compares without a hint by time; both lengths are public. */
+bool svi_str_eq_secret(sv_str a, sv_str b);
+
+/* Edits between two words (Levenshtein), capped at `cap`; for "did you mean". */
+size_t svi_str_distance(sv_str a, sv_str b, size_t cap);
+
+/* SipHash-2-4 with the process's random key: for tables whose keys peers choose. Set the key once, before
+ * threads start (svi_hash_seed). */
+uint64_t svi_hash(sv_str s);
+void svi_hash_seed(const uint8_t key[16]);
+
+/* A byte buffer that grows; data may be NULL while cap is 0. Single owner. */
+typedef struct svi_buf {
+    svi_acct *acct;
+    char     *data;
+    size_t    len;
+    size_t    cap;
+} svi_buf;
+
+void svi_buf_init(svi_buf *buf, svi_acct *acct);
+void svi_buf_free(svi_buf *buf);                 /* frees the memory, leaves an empty buffer */
+void svi_buf_clear(svi_buf *buf);                /* length 0, memory kept */
+char *svi_buf_space(svi_buf *buf, size_t bytes); /* room for `bytes` more at the end, not yet counted */
+void svi_buf_put(svi_buf *buf, sv_str s);
+void svi_buf_putc(svi_buf *buf, char c);
+void svi_buf_int(svi_buf *buf, int64_t value);
+void svi_buf_printf(svi_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void svi_buf_consume(svi_buf *buf, size_t bytes); /* drops bytes at the front */
+sv_str svi_buf_str(const svi_buf *buf);           /* borrowed until the next change */
+
+/* Base64 with padding (RFC 4648 4). Decoding is strict: no white space, no missing padding, no stray bits;
+ * SV_EINVAL otherwise. Both append to the buffer. */
+void svi_base64_put(svi_buf *buf, sv_str raw);
+sv_status svi_base64_get(svi_buf *buf, sv_str text);
+
+/* Lower-case hexadecimal, appended. */
+void svi_hex_put(svi_buf *buf, sv_str raw);
+
+/* Fills `err`, keeps to its size, returns `code`. `err` may be NULL. */
+sv_status svi_err(sv_err *err, sv_status code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Short static name of a status: "not-found". */
+const char *svi_status_name(sv_status status);
+
+#endif

@@ -1,0 +1,155 @@
+/* The network as the router sees it: connections that report stream events and take stanzas.
+ *
+ * Sockets, TLS, parsing and writing run on N I/O threads (or inline on the router with io_threads = 0, the same
+ * code). A connection is pinned to one I/O thread. All functions here and all callbacks belong to the router thread.
+ * The router never waits: what it sends goes to lists without bound of their own, bounded per connection by the window
+ * below and by the caller (architecture 3.2, 3.6, 3.7). */
+#ifndef SVI_NET_H
+#define SVI_NET_H
+
+#include "base/base_plat.h"
+#include "net/net_link.h"
+#include "net/net_tls.h"
+#include "xml/xml_parser.h"
+#include "xml/xml_writer.h"
+
+typedef struct svi_net svi_net;
+typedef struct svi_conn svi_conn;
+typedef struct svi_listener svi_listener;
+
+typedef enum svi_tls_mode {
+    SVI_TLS_NONE,     /* never */
+    SVI_TLS_STARTTLS, /* when svi_conn_starttls is called */
+    SVI_TLS_DIRECT    /* from the first byte (XEP-0368) */
+} svi_tls_mode;
+
+typedef struct svi_conn_info {
+    const svi_listener *listener;
+    void               *listener_ctx;
+    char                peer[64];  /* address and port as text, "unix" or "memory" */
+    bool                loopback;  /* the listener is bound to loopback: counts as secure for SCRAM */
+} svi_conn_info;
+
+typedef enum svi_closed_why {
+    SVI_CLOSED_BY_US,     /* svi_conn_close finished */
+    SVI_CLOSED_BY_PEER,   /* end of file */
+    SVI_CLOSED_ERROR,     /* reset, time-out of a write, TLS alert */
+    SVI_CLOSED_TLS,       /* the handshake failed */
+    SVI_CLOSED_NET_STOP
+} svi_closed_why;
+
+/* What a connection reports. `take` is a reference handed over. While the connection is in lock-step (see
+ * svi_conn_go) nothing behind a reported header or stanza is parsed until the router answers. */
+typedef struct svi_net_calls {
+    void (*open)(void *ctx, svi_conn *conn, const svi_conn_info *info);
+    void (*tls)(void *ctx, svi_conn *conn, const svi_tls_info *info); /* handshake finished */
+    void (*header)(void *ctx, svi_conn *conn, sv_stanza *take);
+    void (*stanza)(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_bytes);
+    void (*end)(void *ctx, svi_conn *conn);
+    void (*fault)(void *ctx, svi_conn *conn, svi_xml_fault fault, const char *text);
+    /* A stanza sent with this token was written to the kernel, or never will be. In order per connection. */
+    void (*sent)(void *ctx, svi_conn *conn, uint64_t token, bool written, const sv_stanza *stanza);
+    /* All that waited has gone to the I/O thread. */
+    void (*drained)(void *ctx, svi_conn *conn);
+    /* The last call; `sent` has been called for everything. The connection is freed on return. */
+    void (*closed)(void *ctx, svi_conn *conn, svi_closed_why why);
+} svi_net_calls;
+
+typedef struct svi_net_config {
+    svi_acct                       *acct;
+    const svi_plat                 *plat;
+    unsigned                        io_threads;   /* 0: inline */
+    uv_loop_t                      *loop;         /* the router's; NULL on the stage (inline, links only) */
+    const svi_atoms *const _Atomic *atoms;
+    const svi_net_calls            *calls;
+    void                           *ctx;
+    void                          (*wake)(void *ctx); /* any thread: asks the router for svi_net_turn soon */
+    size_t                          ring_slots;   /* inbound ring per I/O thread (1024); 4 in tests */
+    size_t                          window_bytes; /* out bytes at the I/O thread per connection (64 KiB) */
+} svi_net_config;
+
+sv_status svi_net_new(const svi_net_config *config, svi_net **net_out, sv_err *err);
+
+/* Closes all connections (with `closed` called for each), joins the threads, frees. */
+void svi_net_free(svi_net **net);
+
+/* Delivers what the I/O threads reported, up to `max` events (0: a whole round); returns how many. With inline I/O on
+ * the stage it also runs the connections' readiness work. */
+size_t svi_net_turn(svi_net *net, size_t max);
+
+/* End of a router turn: hands all that was sent since to the I/O threads; wakes only sleepers. */
+void svi_net_flush(svi_net *net);
+
+/* --- listeners -------------------------------------------------------------------------------------- */
+
+typedef struct svi_listen_config {
+    int          fd;      /* bound and listening; stays the caller's (the supervisor keeps it) */
+    svi_tls_mode mode;
+    svi_tls     *tls;     /* NULL if mode is NONE */
+    svi_xml_limits limits; /* for strangers */
+    void        *ctx;     /* returned in svi_conn_info */
+} svi_listen_config;
+
+/* Starts accepting. The connection with the fewest goes to the next thread. On EMFILE accepting pauses 100 ms. */
+sv_status svi_net_listen(svi_net *net, const svi_listen_config *config, svi_listener **out, sv_err *err);
+
+/* Stops accepting; connections stay. */
+void svi_net_unlisten(svi_net *net, svi_listener **listener);
+
+/* Replaces the certificate for connections accepted from now on. */
+void svi_listener_set_tls(svi_listener *listener, svi_tls *tls);
+
+/* Takes a ready link as if `listener` had accepted it (the stage; inline only). A listener made with fd -1 only
+ * describes mode and limits. */
+void svi_net_attach(svi_net *net, svi_listener *listener, svi_link *take, const char *peer);
+
+/* --- connections ------------------------------------------------------------------------------------ */
+
+/* The caller's own pointer, NULL at first. */
+void  svi_conn_set_ctx(svi_conn *conn, void *ctx);
+void *svi_conn_ctx(const svi_conn *conn);
+uint64_t svi_conn_number(const svi_conn *conn); /* unique in the process; for logs */
+
+/* Sends control bytes (headers, features, SASL). Ordered with stanzas. Copied. */
+void svi_conn_write(svi_conn *conn, sv_str bytes);
+
+/* Sends a stanza with the head that differs by recipient (copied). Takes a reference of its own. `token` is
+ * returned by `sent`. Never blocks and never fails; after svi_conn_close it is reported unwritten. */
+void svi_conn_send(svi_conn *conn, const sv_stanza *stanza, const svi_head *head, uint64_t token);
+
+/* Bytes (parsed size) sent and not yet reported written. */
+size_t svi_conn_queued_bytes(const svi_conn *conn);
+
+/* What waits on the router's side behind the window, oldest first; for coalescing (architecture 3.7). Dropping one
+ * calls nothing and returns its token. */
+typedef struct svi_out svi_out;
+svi_out *svi_conn_waiting(svi_conn *conn, svi_out *after);
+const sv_stanza *svi_out_stanza(const svi_out *out);
+uint64_t svi_conn_waiting_drop(svi_conn *conn, svi_out *out);
+
+/* A connection starts in lock-step: parsing pauses after each reported header or stanza. go: parse on. */
+void svi_conn_go(svi_conn *conn);
+
+/* After <proceed/> was written: discards everything read and not parsed (threats T1), starts the handshake, restarts the
+ * parser. `tls` or `closed` follows. */
+void svi_conn_starttls(svi_conn *conn);
+
+/* A new stream header is expected on the same connection (after SASL success); goes on. */
+void svi_conn_restart(svi_conn *conn);
+
+/* Leaves lock-step: stanzas are reported as they come, while credit lasts. `limits` replace the stranger's. */
+void svi_conn_free_run(svi_conn *conn, const svi_xml_limits *limits, size_t credit_bytes);
+
+/* Gives credit back: `cost_bytes` of a reported stanza, when all it caused is done and committed. */
+void svi_conn_credit(svi_conn *conn, size_t cost_bytes);
+
+/* Writes what is queued, then `last_bytes` (may be empty), ends TLS and the connection; gives up after `within_ms` (0: at
+ * once, nothing more is written). `closed` follows. Idempotent. */
+void svi_conn_close(svi_conn *conn, sv_str last_bytes, unsigned within_ms);
+
+typedef struct svi_net_stats {
+    uint64_t accepted, open, handshakes, records_out, bytes_in, bytes_out, ring_full;
+} svi_net_stats;
+void svi_net_stats_get(const svi_net *net, svi_net_stats *stats_out);
+
+#endif

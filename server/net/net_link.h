@@ -1,0 +1,46 @@
+/* A link: a byte pipe to a peer, as the platform gives it (architecture 5). The daemon's links are kernel sockets on
+ * libuv polls, the stage's are pairs in memory. TLS and framing sit above and do not know the difference. */
+#ifndef SVI_NET_LINK_H
+#define SVI_NET_LINK_H
+
+#include <sys/types.h>
+#include <sys/socket.h>
+#include <uv.h>
+#include "base/base_mem.h"
+
+typedef struct svi_link svi_link;
+
+typedef struct svi_link_ops {
+    /* Bytes read, 0 at the peer's end, or a negative errno (-EAGAIN: wait for ready). */
+    ssize_t (*read)(svi_link *link, void *to, size_t n);
+    /* Bytes taken, or a negative errno (-EAGAIN). */
+    ssize_t (*write)(svi_link *link, const void *from, size_t n);
+    /* Which kinds of readiness are to be told from now on. */
+    void (*want)(svi_link *link, bool read, bool write);
+    /* Sends our end; reading goes on. */
+    void (*shut)(svi_link *link);
+    /* Closes and frees; `ready` is not called again. */
+    void (*close)(svi_link *link);
+} svi_link_ops;
+
+struct svi_link {
+    const svi_link_ops *ops;
+    void (*ready)(void *ctx, bool readable, bool writable); /* set by the owner; on its I/O thread */
+    void *ctx;
+};
+
+/* A link on a connected, non-blocking socket, polled by `loop` (the calling thread's). Owns the descriptor. */
+svi_link *svi_link_socket(svi_acct *acct, uv_loop_t *loop, int fd);
+
+/* Two links in memory joined to each other; each direction holds up to `window_bytes` not yet read. Readiness is told by
+ * svi_link_pair_run, never from inside read or write. Single thread. */
+typedef struct svi_link_pairs svi_link_pairs; /* all pairs of one simulated network */
+svi_link_pairs *svi_link_pairs_new(svi_acct *acct);
+void svi_link_pairs_free(svi_link_pairs **pairs);
+void svi_link_pair(svi_link_pairs *pairs, size_t window_bytes, svi_link **a_out, svi_link **b_out);
+/* Tells due readiness once around; returns how many calls were made. */
+size_t svi_link_pairs_run(svi_link_pairs *pairs);
+/* At most this many bytes a read (0: no limit): tiny reads for tests. */
+void svi_link_pairs_chop(svi_link_pairs *pairs, size_t max_read);
+
+#endif

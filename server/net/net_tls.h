@@ -1,0 +1,38 @@
+/* TLS by OpenSSL: contexts made from files, one SSL object a connection on a link (threats T1 to T6).
+ *
+ * TLS 1.2 and 1.3, no renegotiation, no compression, no static RSA; buffers released at rest, read-ahead on. */
+#ifndef SVI_NET_TLS_H
+#define SVI_NET_TLS_H
+
+#include <openssl/ssl.h>
+#include "base/base_mem.h"
+#include "base/base_str.h"
+
+typedef struct svi_tls svi_tls; /* a server context; immutable, refcounted, shared by threads */
+
+typedef struct svi_tls_config {
+    sv_str cert_file; /* PEM, chain behind the certificate */
+    sv_str key_file;  /* PEM; must not be readable by others */
+} svi_tls_config;
+
+/* Loads and checks certificate and key. SV_EIO, SV_EINVAL with file and reason. */
+sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *err);
+svi_tls *svi_tls_ref(svi_tls *tls);
+void svi_tls_unref(svi_tls **tls);
+
+/* Makes a self-signed ECDSA P-256 certificate for `name` (DNS and xmppAddr), 10 years, and writes both files (key 0600).
+ * SV_EEXIST if one is there. */
+sv_status svi_tls_make_self_signed(sv_str name, const char *cert_file, const char *key_file, sv_err *err);
+
+/* What a finished handshake tells the stream. */
+typedef struct svi_tls_info {
+    char    version[12];  /* "TLSv1.3" */
+    char    cipher[48];
+    char    sni[256];     /* name the client asked for, empty if none */
+    char    alpn[32];
+    bool    resumed;
+    uint8_t exporter[32]; /* EXPORTER-Channel-Binding (RFC 9266), zero unless TLS 1.3 */
+    bool    has_exporter;
+} svi_tls_info;
+
+#endif

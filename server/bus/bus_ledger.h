@@ -1,0 +1,68 @@
+/* The ledger: every stanza and every copy of one is disposed of exactly once, with a reason (architecture 3.8):
+ *
+ *   received + made = handed over + answered + stored + bounced + refused + dropped + in flight
+ *
+ * An entry is opened when a stanza is received or made and closed by its disposal. Counts are kept in all, per host and
+ * per module. Debug builds abort on a leaked or doubly disposed entry. */
+#ifndef SVI_BUS_LEDGER_H
+#define SVI_BUS_LEDGER_H
+
+#include "base/base_assert.h"
+#include "base/base_mem.h"
+
+typedef enum svi_origin {
+    SVI_RECEIVED = 0,  /* from a client or peer */
+    SVI_MADE_ANSWER,   /* result or error for a request */
+    SVI_MADE_COPY,     /* fan-out: second and further copies of one stanza */
+    SVI_MADE_PUSH,     /* made by a module on its own account: roster push, presence, probe */
+    SVI_MADE_RECOVERED,/* taken from the store: offline delivery, restart */
+    SVI_ORIGINS
+} svi_origin;
+
+typedef enum svi_disposal {
+    SVI_HANDED_OVER = 0, /* written to a connection */
+    SVI_ANSWERED,        /* a request that got its result or error from here; an answer that settled one of ours */
+    SVI_STORED,          /* only stored */
+    SVI_BOUNCED,         /* returned as an error to its sender */
+    SVI_REFUSED,         /* returned as an error before any handler or by one */
+    SVI_CONSUMED,        /* did its work here and goes no further: own presence, subscription handled */
+    SVI_DROPPED,         /* by a named rule */
+    SVI_DISPOSALS
+} svi_disposal;
+
+typedef struct svi_ledger svi_ledger;
+
+/* Counts of one account (whole, a host, a module). */
+typedef struct svi_ledger_counts {
+    uint64_t origin[SVI_ORIGINS];
+    uint64_t disposal[SVI_DISPOSALS];
+} svi_ledger_counts;
+
+svi_ledger *svi_ledger_new(svi_acct *acct);
+/* Asserts in debug builds that nothing is in flight. */
+void svi_ledger_free(svi_ledger **ledger);
+
+/* Opens an entry: returns its number (never 0). `host` is the account it is counted to, may be NULL. The module is the one
+ * that runs now (svi_exec_now). */
+uint64_t svi_ledger_open(svi_ledger *ledger, svi_origin origin, svi_ledger_counts *host);
+
+/* Closes the entry. `rule` names why when dropped (static text, required then). Asserts that it is open. */
+void svi_ledger_close(svi_ledger *ledger, uint64_t number, svi_disposal disposal, const char *rule);
+
+bool svi_ledger_is_open(const svi_ledger *ledger, uint64_t number);
+uint64_t svi_ledger_in_flight(const svi_ledger *ledger);
+const svi_ledger_counts *svi_ledger_total(const svi_ledger *ledger);
+
+/* True if the equation above holds for the whole. */
+bool svi_ledger_balances(const svi_ledger *ledger);
+
+/* Walks the rules by which stanzas were dropped: start with *pos = 0. */
+bool svi_ledger_rules(const svi_ledger *ledger, size_t *pos, const char **rule_out, uint64_t *count_out);
+/* Walks modules' counts. */
+bool svi_ledger_modules(const svi_ledger *ledger, size_t *pos, const char **module_out,
+                        const svi_ledger_counts **counts_out);
+
+const char *svi_origin_name(svi_origin origin);
+const char *svi_disposal_name(svi_disposal disposal);
+
+#endif

@@ -1,0 +1,36 @@
+/* Every hook point of the core, once: name and meaning. An X-macro, so that names, numbers and documents agree.
+ * Lines are only appended.
+ *
+ * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else, asked first;
+ * then one of: `self` (no `to`, or the sender's own bare JID), `account` (another local account's bare JID, or a full
+ * one whose resource is not on line), `resource` (a session on line), `host` (a local domain), `remote` (not local). */
+#ifndef SVI_BUS_POINTS_H
+#define SVI_BUS_POINTS_H
+
+#define SVI_STANZA_POINTS(X, kind, id)                                                             \
+    X(id##_OUT, kind "/out", "sent by a local session to somebody else; the sender's side")        \
+    X(id##_SELF, kind "/self", "to the sender's own account")                                      \
+    X(id##_ACCOUNT, kind "/account", "to a local account that is not the sender's")                \
+    X(id##_RESOURCE, kind "/resource", "to a session that is on line")                             \
+    X(id##_HOST, kind "/host", "to a local domain")                                                \
+    X(id##_REMOTE, kind "/remote", "to a domain that is not local")
+
+#define SVI_POINTS(X)                                                                              \
+    X(STANZA_INBOUND, "stanza/inbound", "every stanza from a client or peer, before any other")   \
+    SVI_STANZA_POINTS(X, "message", MESSAGE)                                                       \
+    SVI_STANZA_POINTS(X, "presence", PRESENCE)                                                     \
+    SVI_STANZA_POINTS(X, "iq-get", IQ_GET)                                                         \
+    SVI_STANZA_POINTS(X, "iq-set", IQ_SET)                                                         \
+    SVI_STANZA_POINTS(X, "iq-result", IQ_RESULT)                                                   \
+    SVI_STANZA_POINTS(X, "iq-error", IQ_ERROR)                                                     \
+    X(SESSION_BOUND, "session/bound", "a resource was bound")                                      \
+    X(SESSION_PRESENCE, "session/presence", "a session's own presence changed")                    \
+    X(SESSION_GONE, "session/gone", "a session ended, for whatever reason")                        \
+    X(SESSION_UNSENT, "session/unsent", "a stanza for a session was never written to it")          \
+    X(ACCOUNT_ADDED, "account/added", "an account was made")                                       \
+    X(ACCOUNT_REMOVED, "account/removed", "an account was deleted")
+
+#define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
+enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };
+
+#endif

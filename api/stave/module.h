@@ -1,0 +1,296 @@
+/* The module interface: one exported entry, one table of functions in, one table of declarations out.
+ *
+ * A module is a shared object made with SV_MODULE(...). It includes only <stave/...> and resolves nothing from the server.
+ * Everything it obtains through its handle is counted to it and dies with it. All calls and callbacks belong to the
+ * routing thread; a module never sees a thread, a descriptor or a lock. Strings cross as sv_str; what is
+ * returned is borrowed until the handler returns, unless said otherwise. Tables only grow at their ends. */
+#ifndef STAVE_MODULE_H
+#define STAVE_MODULE_H
+
+#include <stave/types.h>
+
+#define SV_ABI_MAJOR 0
+#define SV_ABI_MINOR 1
+
+typedef struct sv_mod sv_mod;         /* a module's handle on one host */
+typedef struct sv_event sv_event;     /* one stanza or occasion on its way */
+typedef struct sv_stanza sv_stanza;   /* an immutable stanza */
+typedef struct sv_node sv_node;       /* an immutable element in a stanza */
+typedef struct sv_draft sv_draft;     /* an element being built */
+typedef struct sv_session sv_session; /* a bound resource of a local account */
+typedef struct sv_store sv_store;     /* a named map by owner and key */
+typedef struct sv_rows sv_rows;       /* one owner's rows of a map, in memory */
+typedef struct sv_timer sv_timer;
+
+/* An address, prepared (RFC 7622); parts are empty where it has none. */
+typedef struct sv_jid {
+    sv_str node, domain, resource;
+    sv_str bare;  /* node@domain, or domain */
+    sv_str full;  /* the whole */
+} sv_jid;
+
+/* --- what a module declares --------------------------------------------------------------------------- */
+
+/* One hook. `on` is "kind/scope" or "kind/scope {namespace}element"; a message or presence matches if any child does, an
+ * IQ if its payload does. */
+typedef struct sv_hook {
+    const char *on;
+    sv_verdict (*call)(sv_event *ev, void *self);
+    sv_band     band;
+    const char *after;   /* name of a module whose handlers come first in the same band */
+    uint32_t    flags;   /* SV_HOOK_... */
+} sv_hook;
+
+#define SV_HOOK_STORES 1u /* may write to a store: refused with resource-constraint when space is short */
+#define SV_HOOK_GUARD 2u  /* a guard: the service refuses when the module is out of order, it is never skipped */
+
+typedef enum sv_option_kind {
+    SV_OPTION_INT = 1,
+    SV_OPTION_BOOL = 2,
+    SV_OPTION_STRING = 3, /* field is an sv_str */
+    SV_OPTION_PERIOD = 4, /* "30s", "5m", "2h", "1d"; field is int64_t in ms */
+    SV_OPTION_SIZE = 5,   /* "64k", "10M"; field is int64_t in bytes */
+    SV_OPTION_ENUM = 6,   /* one of the words in `min`, separated by blanks; field is int64_t, its place from 0 */
+    SV_OPTION_LIST = 7    /* list of strings; field is sv_str_list */
+} sv_option_kind;
+
+typedef struct sv_str_list {
+    const sv_str *items;
+    size_t        count;
+} sv_str_list;
+
+/* One option: where it goes in `self`, its default and bounds as text, its sentence in the manual. */
+typedef struct sv_option {
+    const char    *name;  /* begins with the module's name */
+    sv_option_kind kind;
+    size_t         offset;
+    const char    *preset; /* NULL: an empty string or list */
+    const char    *min, *max;
+    const char    *manual;
+} sv_option;
+
+#define SV_OPT_INT(type, field, name_, preset_, min_, max_, manual_)                               \
+    {.name = name_, .kind = SV_OPTION_INT, .offset = offsetof(type, field), .preset = preset_,     \
+     .min = min_, .max = max_, .manual = manual_}
+#define SV_OPT_BOOL(type, field, name_, preset_, manual_)                                          \
+    {.name = name_, .kind = SV_OPTION_BOOL, .offset = offsetof(type, field), .preset = preset_,    \
+     .manual = manual_}
+#define SV_OPT_STRING(type, field, name_, preset_, manual_)                                        \
+    {.name = name_, .kind = SV_OPTION_STRING, .offset = offsetof(type, field), .preset = preset_,  \
+     .manual = manual_}
+#define SV_OPT_PERIOD(type, field, name_, preset_, min_, max_, manual_)                            \
+    {.name = name_, .kind = SV_OPTION_PERIOD, .offset = offsetof(type, field), .preset = preset_,  \
+     .min = min_, .max = max_, .manual = manual_}
+#define SV_OPT_SIZE(type, field, name_, preset_, min_, max_, manual_)                              \
+    {.name = name_, .kind = SV_OPTION_SIZE, .offset = offsetof(type, field), .preset = preset_,    \
+     .min = min_, .max = max_, .manual = manual_}
+#define SV_OPT_ENUM(type, field, name_, preset_, words_, manual_)                                  \
+    {.name = name_, .kind = SV_OPTION_ENUM, .offset = offsetof(type, field), .preset = preset_,    \
+     .min = words_, .manual = manual_}
+#define SV_OPT_LIST(type, field, name_, manual_)                                                   \
+    {.name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .manual = manual_}
+
+/* Values handed from one generation of a module to the next. */
+typedef struct sv_blob sv_blob;
+
+/* What a module is. `hook_stride` and `option_stride` let both tables grow; SV_MODULE fills them. */
+typedef struct sv_module_desc {
+    uint32_t size;
+    uint16_t abi_major, abi_minor;
+    uint32_t hook_stride, option_stride;
+    const char *name;
+    const char *summary;
+    const char *features;   /* disco features it adds to the host, separated by blanks */
+    const char *account_features; /* the same for accounts */
+    size_t   self_size;     /* its state on one host, zeroed, options filled in before start */
+    const sv_hook   *hooks;   /* ends with .on == NULL */
+    const sv_option *options; /* ends with .name == NULL */
+    sv_status (*start)(sv_mod *mod, void *self);
+    void      (*save)(sv_blob *out, void *self);
+    void      (*stop)(void *self);
+    const char *after;      /* modules that must be enabled too and start before, separated by blanks */
+} sv_module_desc;
+
+/* --- what a module is given --------------------------------------------------------------------------- */
+
+typedef void (*sv_rows_fn)(sv_event *ev, sv_status status, sv_rows *rows, void *self);
+typedef void (*sv_get_fn)(sv_event *ev, sv_status status, sv_str value, void *self);
+typedef void (*sv_timer_fn)(void *self);
+
+typedef struct sv_api {
+    uint32_t size;
+    uint16_t abi_major, abi_minor;
+
+    /* -- time and log -- */
+
+    /* Wall clock in seconds / milliseconds since 1970 (UTC), for stamps. */
+    int64_t (*now_s)(void);
+    int64_t (*now_ms)(void);
+    /* Writes a log line: a stable event name, then pairs of field name and value as text, ended by NULL. */
+    void (*log)(sv_mod *mod, sv_level level, const char *event, ...);
+    /* Calls `fire` every `period_ms`; ends with the module. */
+    sv_status (*every)(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
+    /* The name of the host the module runs on. */
+    sv_str (*host)(const sv_mod *mod);
+
+    /* -- reading stanzas -- */
+
+    /* The stanza of the event (NULL for occasions without one) and its root element. */
+    const sv_stanza *(*stanza)(const sv_event *ev);
+    const sv_node *(*root)(const sv_event *ev);
+    const sv_node *(*stanza_root)(const sv_stanza *stanza);
+    /* The payload of an IQ: its first child element; NULL if it has none. */
+    const sv_node *(*payload)(const sv_event *ev);
+    sv_str (*name)(const sv_node *node);
+    sv_str (*ns)(const sv_node *node);
+    /* An attribute's value; .p is NULL if absent. */
+    sv_str (*attr)(const sv_node *node, sv_str name);
+    bool (*is)(const sv_node *node, sv_str name, sv_str ns);
+    const sv_node *(*first)(const sv_node *parent);
+    const sv_node *(*next)(const sv_node *parent, const sv_node *child);
+    /* First child with that name and namespace (an empty namespace takes any); NULL if none. */
+    const sv_node *(*find)(const sv_node *parent, sv_str name, sv_str ns);
+    /* All character data directly inside; borrowed for the event. */
+    sv_str (*text)(sv_event *ev, const sv_node *node);
+    /* Type attribute of the event's stanza ("" if absent). */
+    sv_str (*type)(const sv_event *ev);
+
+    /* -- addresses -- */
+
+    /* Sender and recipient of the event; for session occasions `from` is the session's address. Borrowed for the event. */
+    const sv_jid *(*from)(const sv_event *ev);
+    const sv_jid *(*to)(const sv_event *ev);
+    /* Prepares an address; false if it is malformed. Result lives as long as the event. */
+    bool (*jid_parse)(sv_event *ev, sv_str text, sv_jid *jid_out);
+    /* True if the domain is one this server serves. */
+    bool (*is_local)(sv_event *ev, const sv_jid *jid);
+    /* True if the local account exists; known when hooks of scope account run. */
+    bool (*account_exists)(const sv_event *ev);
+
+    /* -- sessions -- */
+
+    /* The session that sent the event's stanza, or that the occasion is about; NULL if it came from elsewhere. */
+    sv_session *(*session)(const sv_event *ev);
+    /* Sessions of a local account in order of binding: start with NULL; NULL at the end. */
+    sv_session *(*session_next)(sv_event *ev, const sv_jid *account, sv_session *after);
+    /* The session with this full address, or NULL. */
+    sv_session *(*session_find)(sv_event *ev, const sv_jid *full);
+    const sv_jid *(*session_jid)(const sv_session *session);
+    /* Its newest available presence (borrowed), NULL while unavailable; its priority (0 then too). */
+    const sv_stanza *(*session_presence)(const sv_session *session);
+    int (*session_priority)(const sv_session *session);
+    /* Sets both; NULL makes it unavailable. Fires session/presence. */
+    void (*session_set_presence)(sv_event *ev, sv_session *session, const sv_stanza *presence, int priority);
+    /* The module's own zeroed memory of `bytes` on a session, the same at each call; freed with the session. */
+    void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
+
+    /* -- building -- */
+
+    /* A new element; it lives as long as the event. */
+    sv_draft *(*draft)(sv_event *ev, sv_str name, sv_str ns);
+    /* Appends a child (an empty namespace takes the parent's) / an attribute (.p NULL removes) / text / a copy of a subtree. */
+    sv_draft *(*child)(sv_draft *parent, sv_str name, sv_str ns);
+    void (*set)(sv_draft *draft, sv_str name, sv_str value);
+    void (*set_int)(sv_draft *draft, sv_str name, int64_t value);
+    void (*add_text)(sv_draft *draft, sv_str text);
+    void (*graft)(sv_draft *draft, const sv_stanza *owner, const sv_node *node);
+    /* Makes a stanza of a draft; lives as long as the event, keep with stanza_ref. */
+    const sv_stanza *(*freeze)(sv_event *ev, const sv_draft *draft);
+    /* The stanza with attributes changed: `pairs` are name, value, name, value ...; a value with .p NULL removes. */
+    const sv_stanza *(*with_attrs)(sv_event *ev, const sv_stanza *stanza, const sv_str *pairs, size_t count);
+    /* The stanza with a child appended. */
+    const sv_stanza *(*with_child)(sv_event *ev, const sv_stanza *stanza, const sv_draft *child);
+    const sv_stanza *(*stanza_ref)(sv_mod *mod, const sv_stanza *stanza);
+    void (*stanza_unref)(sv_mod *mod, const sv_stanza **stanza);
+    /* Bytes of a stanza as stored or sent alone, and back (SV_EINVAL if they are not one element). For the event. */
+    sv_str (*stanza_bytes)(sv_event *ev, const sv_stanza *stanza);
+    sv_status (*stanza_parse)(sv_event *ev, sv_str bytes, const sv_stanza **stanza_out);
+
+    /* -- verdicts and answers: each event's stanza is disposed of exactly once -- */
+
+    /* Starts the result of the event's request; returns its payload, or NULL when `name` is empty (a bare result). */
+    sv_draft *(*reply)(sv_event *ev, sv_str name, sv_str ns);
+    /* Sends that result; for a waiting event it also ends it. */
+    sv_verdict (*send)(sv_event *ev);
+    /* Answers with an error, or, for what must not be answered (RFC 6120 8.3.1), drops it; ends a waiting event. */
+    sv_verdict (*refuse)(sv_event *ev, sv_cond cond);
+    sv_verdict (*refuse_text)(sv_event *ev, sv_cond cond, sv_str text);
+    /* Drops the event's stanza by a rule with this (static) name; it appears in the ledger. */
+    sv_verdict (*drop)(sv_event *ev, const char *rule);
+    /* The stanza did its work here (own presence, a handled subscription). */
+    sv_verdict (*consume)(sv_event *ev);
+    /* The stanza is kept by what the event wrote. */
+    sv_verdict (*stored)(sv_event *ev);
+    /* Hands the event's stanza, as it is now, to a local session. May be called for several; each is counted. */
+    sv_verdict (*deliver)(sv_event *ev, sv_session *session);
+    /* Every later handler sees this stanza instead. */
+    void (*replace)(sv_event *ev, const sv_stanza *stanza);
+    /* Takes a waiting event up again at the next handler. */
+    void (*pass)(sv_event *ev);
+
+    /* -- sending more: released with the event's commit, in order -- */
+
+    /* Sends a stanza made by the module to one session (`to` is set to its address) / to wherever its `to` says, through
+     * the hooks of the recipient's side. */
+    void (*push)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
+    void (*route)(sv_event *ev, const sv_stanza *stanza);
+    /* As push, counted as recovered from a store. */
+    void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
+
+    /* -- stores -- */
+
+    /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else another module's map,
+     * whose record format that module documents. */
+    sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name, uint32_t schema,
+                            sv_store **store_out);
+    /* Writes in the event's unit: durable together, or not at all. SV_ELIMIT if too large. */
+    sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
+    sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);
+    sv_status (*del_owner)(sv_event *ev, sv_store *store, sv_str owner);
+    /* The owner's rows if they are in memory now, else NULL. Valid until the event ends. */
+    sv_rows *(*rows)(sv_event *ev, sv_store *store, sv_str owner);
+    /* Loads the owner's rows; the handler returns SV_LATER, `done` gets the event back. Valid until the event ends. */
+    void (*rows_load)(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done);
+    /* Keeps an account's rows in memory while the session lives: loads them (`done` as above). */
+    void (*rows_keep)(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
+    bool (*row)(const sv_rows *rows, sv_str key, sv_str *value_out);
+    /* Walk in key order: start with SV_STR_NONE in *key. */
+    bool (*row_next)(const sv_rows *rows, sv_str *key, sv_str *value_out);
+    size_t (*row_count)(const sv_rows *rows);
+    /* One value, without loading the owner's others. */
+    void (*get)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
+
+    /* -- what is on this host -- */
+
+    /* Features of all modules enabled on the host (or of accounts): number `i`, in order of declaration; empty at the end. */
+    sv_str (*feature_at)(sv_mod *mod, bool of_accounts, size_t i);
+    /* Memory until the event ends, zeroed / text formatted into it. */
+    void *(*scratch)(sv_event *ev, size_t bytes);
+    sv_str (*format)(sv_event *ev, const char *format, ...);
+    /* Unguessable bytes as lower-case hex, `bytes` of them. */
+    sv_str (*random_hex)(sv_event *ev, size_t bytes);
+    /* True if the address is listed in the host's `admins`. */
+    bool (*is_admin)(sv_event *ev, const sv_jid *jid);
+} sv_api;
+
+/* The entry: keeps the table, returns the description; NULL is a refusal. */
+typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
+
+#define SV_EXPORT __attribute__((visibility("default")))
+
+/* Declares the module: SV_MODULE(.name = "ping", .summary = "...", .hooks = hooks, ...). `sv` is the table. A module of several
+ * files declares `extern const sv_api *sv` in its own header and uses SV_MODULE in one of them. */
+#define SV_MODULE(...)                                                                             \
+    const sv_api *sv;                                                                              \
+    static const sv_module_desc sv_this_module = {                                                 \
+        .size = sizeof(sv_module_desc), .abi_major = SV_ABI_MAJOR, .abi_minor = SV_ABI_MINOR,      \
+        .hook_stride = sizeof(sv_hook), .option_stride = sizeof(sv_option), __VA_ARGS__};          \
+    SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api);                            \
+    SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api)                             \
+    {                                                                                              \
+        sv = api;                                                                                  \
+        return &sv_this_module;                                                                    \
+    }
+extern const sv_api *sv;
+
+#endif

@@ -1,0 +1,54 @@
+/* The record of a roster item in the map "roster.items" (owner: account's localpart, key: contact's bare JID), for the
+ * modules that read it. Written by roster and presence alike.
+ *
+ * A record is "R1", two hex digits of state bits, then lines: the name and one for each group. Names and groups hold no
+ * line feed (refused when set).
+#ifndef STAVE_ROSTER_H
+#define STAVE_ROSTER_H
+
+#include <stave/types.h>
+
+#define SV_ROSTER_MODULE "roster"
+#define SV_ROSTER_STORE "items"
+#define SV_ROSTER_SCHEMA 1u
+
+/* Bits of the state of one item (RFC 6121 appendix A.1: both directions plus pending ones). */
+#define SV_ROSTER_FROM 1u        /* the contact sees the user's presence */
+#define SV_ROSTER_TO 2u          /* the user sees the contact's presence */
+#define SV_ROSTER_PENDING_OUT 4u /* the user asked, no answer yet (ask='subscribe') */
+#define SV_ROSTER_PENDING_IN 8u  /* the contact asked, no answer yet */
+#define SV_ROSTER_APPROVED 16u   /* pre-approved (RFC 6121 3.4) */
+#define SV_ROSTER_LISTED 32u     /* a roster item; without it only the pending-in note is kept (RFC 6121 3.1.3) */
+
+/* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex digits, '\n', name, '\n',
+ * groups each ended by '\n'. */
+static inline unsigned sv_roster_flags(sv_str record)
+{
+    if (record.n < 5 || record.p[0] != 'R' || record.p[1] != '1') return 0;
+    unsigned flags = 0;
+    for (size_t i = 2; i < 4; i++) {
+        char c = record.p[i];
+        unsigned digit = (unsigned)(c >= 'a' ? c - 'a' + 10 : c - '0');
+        flags = flags << 4 | (digit & 15u);
+    }
+    return flags;
+}
+
+/* The name and, behind it, the groups as written in the record. */
+static inline sv_str sv_roster_rest(sv_str record)
+{
+    return record.n < 5 ? SV_STR_NONE : (sv_str){record.p + 5, record.n - 5};
+}
+
+/* "none", "to", "from" or "both" (RFC 6121 2.1.2.5). */
+static inline sv_str sv_roster_subscription(unsigned flags)
+{
+    switch (flags & (SV_ROSTER_FROM | SV_ROSTER_TO)) {
+    case SV_ROSTER_FROM: return SV_STR("from");
+    case SV_ROSTER_TO: return SV_STR("to");
+    case SV_ROSTER_FROM | SV_ROSTER_TO: return SV_STR("both");
+    default: return SV_STR("none");
+    }
+}
+
+#endif

@@ -184,6 +184,17 @@ typedef struct sv_api {
     /* The module's own zeroed memory of `bytes` on a session, the same at each call; freed with the session. */
     void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
 
+    /* A named item on a session, for all modules to read ("roster-interested"); .p NULL if unset. Freed with the session. */
+    void (*session_set_item)(sv_session *session, const char *name, sv_str value);
+    sv_str (*session_item)(const sv_session *session, const char *name);
+
+    /* -- occasions -- */
+
+    /* Fires an occasion on the event's host as part of this event (its unit, its emissions): handlers may not say LATER. */
+    void (*fire)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+    /* What an occasion is about; its meaning stands with the hook point. */
+    sv_str (*subject)(const sv_event *ev);
+
     /* -- building -- */
 
     /* A new element; it lives as long as the event. */

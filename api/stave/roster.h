@@ -2,7 +2,7 @@
  * modules that read it. Written by roster and presence alike.
  *
  * A record is "R1", two hex digits of state bits, then lines: the name and one for each group. Names and groups hold no
- * line feed (refused when set).
+ * line feed (refused when set). */
 #ifndef STAVE_ROSTER_H
 #define STAVE_ROSTER_H
 

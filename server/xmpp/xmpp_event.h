@@ -1,0 +1,58 @@
+/* Events of XMPP stanzas: who sent what to whom, the scope it is passed in, and the ways to dispose of it. The functions behind the
+ * module table's verdicts. Router thread. */
+#ifndef SVI_XMPP_EVENT_H
+#define SVI_XMPP_EVENT_H
+
+#include "xmpp/xmpp_session.h"
+
+/* The XMPP side of an event; in the event's arena. */
+typedef struct svi_xevent {
+    uint32_t    magic;
+    svi_server *server;
+    svi_host   *host;          /* whose hooks run now */
+    sv_session *session;       /* sender or subject; NULL if it is gone or there is none */
+    sv_jid      from, to;      /* prepared; `to` is the sender's bare JID when the stanza had none */
+    sv_str      type;          /* type attribute, "" if absent */
+    sv_str      subject;       /* of an occasion */
+    bool        account_exists;
+    bool        is_own;        /* sent by a local session (credit is due to it) */
+    size_t      cost_bytes;
+    sv_draft   *answer;        /* result being built */
+    unsigned    delivered;     /* copies handed to sessions */
+    /* private to xmpp_event.c below */
+    sv_str      sender_full;
+    int         stage;
+} svi_xevent;
+svi_xevent *svi_xevent_of(const sv_event *ev);
+
+/* A stanza from a bound session: checks and stamps `from` (RFC 6120 8.1.2.1), prepares `to` (jid-malformed), checks the IQ rules
+ * (8.2.3), opens the ledger entry and runs the event. Takes the reference. */
+void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes);
+
+/* A stanza made here, passed at the recipient's side by its `to`. `entry` is open. */
+void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza, uint64_t entry);
+
+/* An occasion on a host; `account` and `session` may be NULL. With `parent` it is part of that event. */
+void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session, const sv_stanza *stanza,
+                  sv_str subject, sv_event *parent);
+
+/* The ways to dispose of an event's stanza; see the module table for their meaning. Each also ends a waiting event. */
+sv_draft *svi_x_reply(sv_event *ev, sv_str name, sv_str ns);
+sv_verdict svi_x_send(sv_event *ev);
+sv_verdict svi_x_refuse(sv_event *ev, sv_cond cond, sv_str text);
+sv_verdict svi_x_drop(sv_event *ev, const char *rule);
+sv_verdict svi_x_consume(sv_event *ev);
+sv_verdict svi_x_stored(sv_event *ev);
+sv_verdict svi_x_deliver(sv_event *ev, sv_session *session);
+void svi_x_replace(sv_event *ev, const sv_stanza *stanza);
+void svi_x_pass(sv_event *ev);
+
+/* More to send, released with the event's commit in order. */
+void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
+void svi_x_route(sv_event *ev, const sv_stanza *stanza);
+
+/* Condition element and recommended error type (RFC 6120 8.3.3). */
+const char *svi_cond_name(sv_cond cond);
+const char *svi_cond_type(sv_cond cond);
+
+#endif

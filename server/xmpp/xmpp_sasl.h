@@ -1,0 +1,77 @@
+/* SASL mechanisms as state machines, apart from how their messages are framed in XML (RFC 4422; the framing is
+ * RFC 6120 6.4 today, SASL 2 later). The identity of a session comes only from here. */
+#ifndef SVI_XMPP_SASL_H
+#define SVI_XMPP_SASL_H
+
+#include "base/base_plat.h"
+#include "base/base_str.h"
+
+#define SVI_SCRAM_MAX_ITERATIONS 1000000u
+#define SVI_SCRAM_ITERATIONS 10000u
+
+/* What is stored for one SCRAM hash (RFC 5802 3): never the password. */
+typedef struct svi_scram_keys {
+    char     mechanism[24];  /* "SCRAM-SHA-256" */
+    uint8_t  salt[32];
+    size_t   salt_bytes;
+    uint32_t iterations;
+    uint8_t  stored_key[64], server_key[64];
+    size_t   key_bytes;
+} svi_scram_keys;
+
+/* Derives keys (PBKDF2: milliseconds; not on the router while serving). The password is prepared with OpaqueString
+ * (RFC 8265 4.2); SV_EINVAL if it can't be. */
+sv_status svi_scram_derive(const char *mechanism, sv_str password, sv_str salt, uint32_t iterations,
+                           svi_scram_keys *keys_out);
+
+/* Record form for the accounts' map, and back (SV_EINVAL). */
+void svi_scram_keys_write(svi_buf *buf, const svi_scram_keys *keys);
+sv_status svi_scram_keys_read(sv_str record, svi_scram_keys *keys_out);
+
+/* Keys that look like an existing account's for one that does not exist: salt = HMAC of the secret and the name; no
+ * proof fits them (threats A4). */
+void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str name, svi_scram_keys *keys_out);
+
+/* Failures as condition elements of RFC 6120 6.5. */
+typedef enum svi_sasl_fault {
+    SVI_SASL_OK = 0, SVI_SASL_ABORTED, SVI_SASL_ACCOUNT_DISABLED, SVI_SASL_INCORRECT_ENCODING,
+    SVI_SASL_INVALID_AUTHZID, SVI_SASL_INVALID_MECHANISM, SVI_SASL_MALFORMED_REQUEST,
+    SVI_SASL_MECHANISM_TOO_WEAK, SVI_SASL_NOT_AUTHORIZED, SVI_SASL_TEMPORARY_AUTH_FAILURE
+} svi_sasl_fault;
+const char *svi_sasl_fault_name(svi_sasl_fault fault);
+
+typedef enum svi_sasl_next {
+    SVI_SASL_CHALLENGE,  /* send `out` as a challenge */
+    SVI_SASL_NEED_KEYS,  /* look up the keys of `name`, then call svi_sasl_keys */
+    SVI_SASL_SUCCESS,    /* `name` is who it is; send `out` as additional data */
+    SVI_SASL_FAILURE     /* `fault` */
+} svi_sasl_next;
+
+typedef struct svi_sasl svi_sasl;
+
+typedef struct svi_sasl_result {
+    svi_sasl_next  next;
+    sv_str         out;    /* raw, not base64; borrowed until the next call */
+    sv_str         name;   /* prepared localpart; borrowed */
+    svi_sasl_fault fault;
+} svi_sasl_result;
+
+/* What channel and server can do; bound into the exchange. */
+typedef struct svi_sasl_env {
+    const svi_plat *plat;
+    sv_str          host;        /* domain of the stream */
+    bool            plus_offered;/* a -PLUS mechanism was offered (RFC 5802 6: then gs2 'y' is a downgrade) */
+} svi_sasl_env;
+
+/* Starts an exchange: NULL if there is no such mechanism. */
+svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env);
+void svi_sasl_free(svi_sasl **sasl);
+/* Mechanism names, strongest first, separated by blanks. */
+const char *svi_sasl_mechanisms(void);
+
+/* The client's next message, raw; `initial` if it came with <auth/>. */
+svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message);
+/* The keys asked for (real or fake; `real` false makes the end a failure after the same work). */
+svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real);
+
+#endif

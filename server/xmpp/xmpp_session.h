@@ -1,0 +1,45 @@
+/* Sessions: bound resources of local accounts, their addresses, presence and queues. Router thread. */
+#ifndef SVI_XMPP_SESSION_H
+#define SVI_XMPP_SESSION_H
+
+#include "xmpp/xmpp_server.h"
+
+/* Binds `name` (prepared, authenticated) with a resource (empty: made up, unguessable) to a connection, which runs free from now
+ * on. A resource in use replaces the older session (its stream gets <conflict/>). SV_ELIMIT above sessions_per_account (RFC 6120
+ * 7.6.2.1 resource-constraint). Fires session/bound. */
+sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn, sv_session **session_out);
+
+/* Ends a session: fires session/gone, once, after the connection's unsent stanzas came back (session/unsent each). `why` is static. */
+void svi_session_end(sv_session **session, const char *why);
+
+/* Tells a session that its connection closed / wrote or did not write a stanza. Called by the stream. */
+void svi_session_sent(sv_session *session, uint64_t token, bool written, const sv_stanza *stanza);
+
+svi_host *svi_session_host(const sv_session *session);
+const sv_jid *svi_session_jid(const sv_session *session);
+svi_conn *svi_session_conn(const sv_session *session); /* NULL when its connection is gone */
+sv_session *svi_session_find(svi_server *server, sv_str full_jid);
+/* Sessions of an account in order of binding; start with NULL. */
+sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *after);
+size_t svi_session_count(const svi_server *server);
+
+const sv_stanza *svi_session_presence(const sv_session *session);
+int svi_session_priority(const sv_session *session);
+void svi_session_set_presence(sv_session *session, const sv_stanza *presence, int priority);
+
+/* A module's zeroed block on the session, by module name; named items for all. Freed with the session. */
+void *svi_session_data(sv_session *session, const char *module, size_t bytes);
+void svi_session_set_item(sv_session *session, const char *name, sv_str value);
+sv_str svi_session_item(const sv_session *session, const char *name);
+
+/* Rows kept in memory while the session lives (takes the reference). */
+void svi_session_keep_rows(sv_session *session, svi_rows *take);
+
+/* Queues a copy for the session; `entry` is the open ledger number that is closed when it is written or lost. Applies the
+ * bounds of architecture 3.7: above the soft one presence of one sender is coalesced, above the hard one the connection is closed. */
+void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry);
+
+/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). */
+void svi_session_kick(sv_session *session, const char *stream_error);
+
+#endif

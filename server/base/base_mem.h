@@ -25,15 +25,19 @@ void *svi_alloc(svi_acct *acct, size_t bytes);
 /* As svi_alloc, memory not zeroed. For buffers that are written at once. */
 void *svi_alloc_raw(svi_acct *acct, size_t bytes);
 
-/* Resizes; the part beyond the old size is not zeroed. `mem` may be NULL. Returns the new place. */
+/* Resizes; the part beyond the old size is not zeroed. `mem` may be NULL. The block is charged to `acct`
+ * from now on. Returns the new place. */
 void *svi_realloc(svi_acct *acct, void *mem, size_t bytes);
 
 /* Gives memory of svi_alloc back to the account it was charged to. NULL does nothing. Any thread: a
  * block may be freed by another thread than the one that made it. */
 void svi_free(void *mem);
 
-/* Copies the text, adds a NUL that is not counted; free with svi_free((void *)s.p). */
+/* Copies the text, adds a NUL that is not counted; free with svi_str_free. */
 sv_str svi_str_dup(svi_acct *acct, sv_str s);
+
+/* Frees a copy that svi_str_dup made and clears it. An empty SV_STR_NONE does nothing. */
+void svi_str_free(sv_str *s);
 
 /* Makes the n-th allocation from now on fail (abort path) when n > 0, 0 switches off. For tests. */
 void svi_mem_fail_after(int64_t n);

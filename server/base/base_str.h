@@ -33,10 +33,15 @@ sv_status svi_str_int(sv_str s, int64_t min, int64_t max, int64_t *value_out);
 /* Well-formed UTF-8 by RFC 3629 (no surrogates, over-long forms or code points over 10FFFF). */
 bool svi_utf8_valid(sv_str s);
 
+/* Bytes of the well-formed UTF-8 sequence at the front of `s` (1 to 4) and its code point; 0 if there is
+ * none (empty, broken or cut off). */
+size_t svi_utf8_step(sv_str s, uint32_t *code_out);
+
 /* Compares without a hint by time; both lengths are public. */
 bool svi_str_eq_secret(sv_str a, sv_str b);
 
-/* Edits between two words (Levenshtein), capped at `cap`; for "did you mean". */
+/* Edits between two words (Levenshtein), capped at `cap`; for "did you mean". Words over 64 bytes are
+ * never near each other: `cap`. */
 size_t svi_str_distance(sv_str a, sv_str b, size_t cap);
 
 /* SipHash-2-4 with the process's random key: for tables whose keys peers choose. Set the key once, before
@@ -56,7 +61,7 @@ void svi_buf_init(svi_buf *buf, svi_acct *acct);
 void svi_buf_free(svi_buf *buf);                 /* frees the memory, leaves an empty buffer */
 void svi_buf_clear(svi_buf *buf);                /* length 0, memory kept */
 char *svi_buf_space(svi_buf *buf, size_t bytes); /* room for `bytes` more at the end, not yet counted */
-void svi_buf_put(svi_buf *buf, sv_str s);
+void svi_buf_put(svi_buf *buf, sv_str s);        /* `s` must not lie in the buffer itself */
 void svi_buf_putc(svi_buf *buf, char c);
 void svi_buf_int(svi_buf *buf, int64_t value);
 void svi_buf_printf(svi_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -9,8 +9,8 @@
 
 typedef struct svi_atoms svi_atoms;
 
-/* A table with the names of `old` (may be NULL) and of `names`; doubles are no error. Numbers of `old`
- * stay. Frees nothing: svi_atoms_free on the newest frees the chain, after all readers have ended. */
+/* A table with the names of `old` (may be NULL) and of `names`; doubles are no error, empty names are left
+ * out. Numbers of `old` stay. With nothing new the answer is `old` itself. Frees nothing: svi_atoms_free on the newest frees the chain, after all readers have ended. */
 svi_atoms *svi_atoms_extend(svi_acct *acct, svi_atoms *old, const sv_str *names, size_t count);
 void svi_atoms_free(svi_atoms **newest);
 

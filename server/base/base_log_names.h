@@ -1,0 +1,63 @@
+/* Names of all log events of the core and what they mean; one line each, append where it belongs.
+ *
+ * Included with SVI_LOG_NAME(name, meaning) defined by the includer. Names are stable within a major version. */
+#ifndef SVI_LOG_NAME
+#define SVI_LOG_NAME(name, meaning)
+#endif
+
+/* server, config, modules */
+SVI_LOG_NAME("server-start", "The process begins; version and settings that matter are in the fields.")
+SVI_LOG_NAME("server-ready", "All listeners are open and the first stanza can be routed.")
+SVI_LOG_NAME("server-stop", "The process ends in order, or begins to.")
+SVI_LOG_NAME("server-reload", "A new configuration was read and is in force.")
+SVI_LOG_NAME("config-error", "The configuration is refused; file, line and reason are in the fields.")
+SVI_LOG_NAME("config-warning", "The configuration is accepted but something in it looks unintended.")
+SVI_LOG_NAME("module-loaded", "A module's generation was loaded and started.")
+SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
+SVI_LOG_NAME("module-retired", "An old generation of a module has ended its last event.")
+SVI_LOG_NAME("module-quarantined", "A module is not loaded because it was blamed for repeated crashes.")
+SVI_LOG_NAME("control-command", "A command came over the control socket.")
+SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")
+SVI_LOG_NAME("account-changed", "An account was made, changed or deleted by an operator.")
+
+/* listeners, streams, login */
+SVI_LOG_NAME("listener-open", "A listening socket is open.")
+SVI_LOG_NAME("listener-failed", "A listening socket could not be opened or stopped accepting.")
+SVI_LOG_NAME("stream-open", "A stream was opened by a peer.")
+SVI_LOG_NAME("stream-close", "A stream ended; the reason is in the fields.")
+SVI_LOG_NAME("stream-error", "A stream was ended with a stream error.")
+SVI_LOG_NAME("stream-limit", "A stream was refused or closed because a limit was reached.")
+SVI_LOG_NAME("tls-ready", "A certificate was loaded and is in use.")
+SVI_LOG_NAME("tls-failed", "A TLS handshake or a certificate failed.")
+SVI_LOG_NAME("login", "A client has authenticated.")
+SVI_LOG_NAME("login-failed", "A client failed to authenticate.")
+SVI_LOG_NAME("session-open", "A resource was bound.")
+SVI_LOG_NAME("session-close", "A session ended.")
+SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its queue was cut or its connection closed.")
+
+/* bus */
+SVI_LOG_NAME("handler-slow", "A handler held the router too long.")
+SVI_LOG_NAME("handler-nesting", "Hooks fired hooks beyond the allowed depth; the innermost was refused.")
+SVI_LOG_NAME("event-timeout", "An event that said LATER passed its deadline.")
+SVI_LOG_NAME("event-unanswered", "A get or set was not answered by any handler; the core answered it.")
+SVI_LOG_NAME("lane-full", "A lane waits behind too many events; its sender is not read.")
+SVI_LOG_NAME("ledger-leak", "A stanza was never disposed of; the ledger does not balance.")
+
+/* store */
+SVI_LOG_NAME("store-open", "The store is open; commit number and sizes are in the fields.")
+SVI_LOG_NAME("store-slow", "A commit or a read took too long.")
+SVI_LOG_NAME("store-failed", "The store failed; nothing is confirmed any more.")
+SVI_LOG_NAME("store-shortage", "Disk or map is below the watermark; new writes are refused.")
+SVI_LOG_NAME("store-plenty", "A shortage is over; writes are accepted again.")
+SVI_LOG_NAME("fold-done", "Journal records were folded into the indexes.")
+SVI_LOG_NAME("journal-replayed", "The journal's tail was read at start.")
+SVI_LOG_NAME("journal-cut", "The journal ended in a torn record, which was cut off.")
+
+/* supervisor and worker */
+SVI_LOG_NAME("worker-start", "The supervisor has started a worker.")
+SVI_LOG_NAME("worker-exit", "A worker ended in order.")
+SVI_LOG_NAME("worker-crash", "A worker died; module and hook that ran are in the fields.")
+SVI_LOG_NAME("worker-backoff", "Workers died too often; the next start waits.")
+SVI_LOG_NAME("worker-stall", "A worker did not turn its loop in time.")
+
+#undef SVI_LOG_NAME

@@ -1,18 +1,26 @@
 # Stave's build. `make help` lists the targets; sources are found by folder, nothing is listed by hand.
 #
-# KIND chooses the build: release (default), asan (ASan + UBSan), tsan, clang. Objects live in build/KIND.
+# KIND chooses the build: release (default), asan (ASan + UBSan), tsan, clang, fuzz. Objects live in build/KIND.
 
 KIND   ?= release
 B      := build/$(KIND)
 V      ?= 0
 Q      := $(if $(filter 1,$(V)),,@)
+J      ?= 2
 CCACHE := $(shell command -v ccache 2>/dev/null)
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
 
 CC_release := gcc
 CC_asan    := gcc
 CC_tsan    := gcc
 CC_clang   := clang
+CC_fuzz    := clang
 CC         := $(CC_$(KIND))
+ifeq ($(CC),)
+$(error KIND=$(KIND) is unknown: use release, asan, tsan, clang or fuzz)
+endif
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wpointer-arith -Wstrict-prototypes \
         -Wmissing-prototypes -Wold-style-definition -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
@@ -22,53 +30,200 @@ SAN_release := -O2 -g $(HARDEN)
 SAN_clang   := -O2 -g $(HARDEN)
 SAN_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DSVI_DEBUG=1
 SAN_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DSVI_DEBUG=1
+SAN_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+               -fsanitize=fuzzer-no-link -DSVI_DEBUG=1
 
-PKGS := libuv openssl expat lua5.4 lmdb libunistring libidn2
-# evaluated when first used, so that `make deps` and `make help` work on a bare system
+# libunistring ships no pkg-config file, so it is named by hand. Evaluated when first used, so that
+# `make help` and `tools/deps` work on a bare system.
+PKGS := libuv openssl expat lua5.4 lmdb libidn2
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lunistring)$(PKG_LIBS)
 
-CFLAGS  = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -Iserver $(PKG_CFLAGS) -MMD -MP -fPIC -pthread
+COMMON  = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -fPIC -MMD -MP
+CFLAGS  = $(COMMON) -Iserver $(PKG_CFLAGS) -pthread
 LDLIBS  = $(PKG_LIBS) -ldl -lm -pthread
-LDFLAGS = $(filter -fsanitize=%,$(SAN_$(KIND)))
+LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=%,$(SAN_$(KIND))))
 
-# The core: one static library that every main links. main/*_main.c hold the mains.
+# ---- what there is, by folder -------------------------------------------------------------------
+
+# The core: one static library that every main links. server/main/main_main.c is the main of `stave`.
 CORE_SRC := $(filter-out %_test.c %_main.c,$(wildcard server/*/*.c))
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
 LIB      := $(B)/libstave.a
-UNIT_SRC := $(wildcard server/*/*_test.c)
-UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
+STAVE    := $(if $(wildcard server/main/main_main.c),$(B)/stave)
 
 # A module is modules/NAME/*.c (without tests) and becomes build/KIND/modules/NAME.so.
-MODULE_NAMES := $(notdir $(patsubst %/,%,$(dir $(wildcard modules/*/*.c))))
-MODULE_NAMES := $(sort $(MODULE_NAMES))
+MODULE_SRC   := $(filter-out %_test.c,$(wildcard modules/*/*.c))
+MODULE_NAMES := $(sort $(notdir $(patsubst %/,%,$(dir $(MODULE_SRC)))))
 MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
+
+# Modules that only tests load: one file each.
+TESTMOD_SRC := $(wildcard tests/mods/*.c)
+TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so)
+
+# Unit tests lie beside what they test. Those of the flow runner link its objects, those of a module
+# the module's.
+UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c)
+UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
+
+# The flow runner: all of tests/flow is one program.
+FLOW_SRC := $(filter-out %_test.c,$(wildcard tests/flow/*.c))
+FLOW_OBJ := $(FLOW_SRC:%.c=$(B)/%.o)
+FLOW     := $(if $(FLOW_SRC),$(B)/tests/flow/flow)
+
+# Programs of one file each.
+BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+TOOL_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/torture/*.c tests/abi/*.c))
+FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# ---- targets ------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := all
 .SECONDEXPANSION:
-.PHONY: all lib units modules
-all: lib modules
+.SECONDARY:
+.DELETE_ON_ERROR:
+.PHONY: all lib units modules tests fuzzers benches run test quick long lint bench mutants flow-peers \
+        deps install uninstall clean help FORCE
+
+all: lib modules $(STAVE)
 lib: $(LIB)
 units: $(UNIT_BIN)
 modules: $(MODULE_SO)
+tests: all units $(TESTMOD_SO) $(FLOW) $(TOOL_BIN)
+fuzzers: $(FUZZ_BIN)
+benches: $(BENCH_BIN)
 
-$(B)/%.o: %.c
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make              build the server, its modules and the command `stave` (build/release)
+#: make run          install what is missing, build, serve on loopback from ./run and say how to log in
+run:
+	@tools/deps build run
+	@$(MAKE) --no-print-directory -s -j$(J) all
+	@exec $(B)/stave run --dir ./run
+
+#: make test         install what is missing, build with ASan and UBSan, run everything (under 10 minutes)
+test:
+	@tools/deps build test lint
+	@tests/run test
+
+#: make quick        unit and in-process flow tests, under a minute; SUITES="10-unit" to narrow
+quick:
+	@tools/deps build test
+	@tests/run quick
+
+#: make long         what takes longer: fuzzing 10 minutes a target, torture, valgrind
+long:
+	@tools/deps build test lint long
+	@tests/run long
+
+#: make lint         sizes, include directions, banned functions, undocumented prototypes, ...
+lint:
+	@tools/deps lint
+	@tools/lint
+
+#: make bench        the figures we promise, each with its hold
+bench:
+	@tools/deps build bench
+	@$(MAKE) --no-print-directory -s -j$(J) all benches
+	@tests/bench/run $(B)
+
+#: make mutants      break the server one line at a time; the tests must notice each time
+mutants:
+	@tools/deps build test
+	@tests/mutants/run
+
+#: make flow-peers   the flow scripts against Prosody and ejabberd
+flow-peers:
+	@tools/deps build test peers
+	@$(MAKE) --no-print-directory -s -j$(J) tests
+	@tests/flow/peers $(B)
+
+#: make deps         install what all of the above need
+deps:
+	@tools/deps build run test lint bench long peers
+
+#: make install      into PREFIX (/usr/local), below DESTDIR; make uninstall takes it away again
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stave/modules \
+	    $(DESTDIR)$(PREFIX)/include/stave $(DESTDIR)$(PREFIX)/share/doc/stave
+	$(if $(STAVE),install -m 755 $(STAVE) $(DESTDIR)$(PREFIX)/bin/stave)
+	$(if $(MODULE_SO),install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/stave/modules/)
+	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
+	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/stave/
+	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/stave
+	rm -rf $(DESTDIR)$(PREFIX)/lib/stave $(DESTDIR)$(PREFIX)/include/stave $(DESTDIR)$(PREFIX)/share/doc/stave
+
+#: make clean        remove build/ (never ./run)
+clean:
+	rm -rf build
+
+#:
+#: KIND=asan|tsan|clang builds otherwise than release; V=1 shows commands; J=4 builds with four jobs.
+
+# ---- rules --------------------------------------------------------------------------------------
+
+# Objects depend on the flags they were compiled with: the file changes only when the flags do.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(CFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(CFLAGS)' > $@
+
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(CFLAGS) -c $< -o $@
 
 $(LIB): $(CORE_OBJ)
+	@mkdir -p $(@D)
 	@rm -f $@
 	$(Q)ar crs $@ $^
 
-# one test: make build/asan/server/base/base_str_test KIND=asan && build/asan/server/base/base_str_test
-$(UNIT_BIN): $(B)/%: $(B)/%.o $(LIB)
+$(B)/stave: $(B)/server/main/main_main.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) -Wl,-z,now,-z,relro $< -L$(B) -lstave $(LDLIBS) -o $@
+
+# one test: make KIND=asan build/asan/server/base/base_str_test && build/asan/server/base/base_str_test
+$(filter $(B)/server/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
-MOD_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -fPIC -fvisibility=hidden -MMD -MP
-MOD_LDFLAGS = -shared $(LDFLAGS) -Wl,-z,now,-z,relro $(if $(filter asan tsan,$(KIND)),,-Wl,-z,defs)
+$(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
 
-$(B)/modules/%.so: $$(filter-out %_test.c,$$(wildcard modules/$$*/*.c)) $(wildcard api/stave/*.h)
+module_objects = $(patsubst %.c,$(B)/%.o,$(filter modules/$(1)/%,$(MODULE_SRC)))
+
+$(filter $(B)/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB) $$(call module_objects,$$(notdir $$(patsubst %/,%,$$(@D))))
+	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
+
+# A module sees the public headers only; its unit test also the core's, to stand in for it.
+MOD_CFLAGS  = $(COMMON) -fvisibility=hidden
+MOD_LDFLAGS = -shared $(LDFLAGS) -Wl,-z,now,-z,relro $(if $(filter asan tsan fuzz,$(KIND)),,-Wl,-z,defs)
+
+$(B)/modules/%_test.o: modules/%_test.c $(B)/flags
 	@mkdir -p $(@D)
-	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) $(MOD_LDFLAGS) $(filter %.c,$^) -o $@
+	$(Q)$(CCACHE) $(CC) $(CFLAGS) -c $< -o $@
 
--include $(CORE_OBJ:.o=.d) $(UNIT_BIN:=.d)
+$(B)/modules/%.o: modules/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -c $< -o $@
+
+$(B)/tests/mods/%.o: tests/mods/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -c $< -o $@
+
+$(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
+	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
+
+$(TESTMOD_SO): $(B)/%.so: $(B)/%.o
+	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
+
+$(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(LIB) $(LDLIBS) -o $@
+
+$(BENCH_BIN) $(TOOL_BIN): $(B)/%: $(B)/%.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -o $@
+
+$(FUZZ_BIN): $(B)/%: $(B)/%.o $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(if $(filter fuzz,$(KIND)),-fsanitize=fuzzer) $< $(LIB) $(LDLIBS) -o $@
+
+-include $(shell [ -d $(B) ] && find $(B) -name '*.d')

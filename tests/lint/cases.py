@@ -1,0 +1,91 @@
+"""Small trees for tools/lint: name, files, and the breaches (`path:line: rule`) that must be found, no more.
+
+A file's text is given without the opening comment that every C file needs; it is put before the text as line 1.
+"""
+
+HEADER = "/* Its job. */\n"
+
+
+def lines(count, first="int f(void)\n{\n", last="}\n"):
+    body = count - first.count("\n") - last.count("\n")
+    return first + "    g();\n" * body + last
+
+
+CASES = [
+    # includes: allowed ones first
+    ("include-downward", {"server/xmpp/xmpp_a.c": '#include "store/store.h"\n#include "bus/bus.h"\n#include "xmpp/xmpp.h"\n',
+                          "server/net/net_a.c": '#include "xml/xml.h"\n#include <uv.h>\n',
+                          "server/main/main_a.c": '#include "mods/mods.h"\n'}, []),
+    ("include-upward", {"server/base/base_a.c": '\n#include "xml/xml_a.h"\n'}, ["server/base/base_a.c:3: include"]),
+    ("include-net-bus", {"server/net/net_a.c": '#include "bus/bus.h"\n', "server/bus/bus_a.c": '# include "net/net.h"\n'},
+     ["server/bus/bus_a.c:2: include", "server/net/net_a.c:2: include"]),
+    ("include-store-xml", {"server/store/store_a.c": '#include "xml/xml_a.h"\n'}, ["server/store/store_a.c:2: include"]),
+    ("include-script-mods", {"server/script/script_a.c": '#include "mods/mods_a.h"\n'},
+     ["server/script/script_a.c:2: include"]),
+    ("include-in-test-too", {"server/xml/xml_a_test.c": '#include "bus/bus.h"\n'}, ["server/xml/xml_a_test.c:2: include"]),
+    ("include-no-folder", {"server/base/base_a.c": '#include "base_b.h"\n'}, ["server/base/base_a.c:2: include"]),
+    ("include-in-comment", {"server/base/base_a.c": '/*\n#include "main/main.h"\n*/\n'}, []),
+    ("module-good", {"modules/m/m.c": '#include <stave/module.h>\n#include <string.h>\n#include "m.h"\n',
+                     "modules/m/m_test.c": '#include "bus/bus.h"\n'}, []),
+    ("module-reaches-in", {"modules/m/m.c": '#include "base/base_mem.h"\n#include <uv.h>\n#include "../n/n.h"\n',
+                           "tests/mods/t.c": '#include "bus/bus.h"\n'},
+     ["modules/m/m.c:2: include", "modules/m/m.c:3: include", "modules/m/m.c:4: include", "tests/mods/t.c:2: include"]),
+    ("api-reaches-out", {"api/stave/a.h": "#include <stave/types.h>\n#include <stdint.h>\n#include <uv.h>\n"},
+     ["api/stave/a.h:4: include"]),
+    # names of files
+    ("file-name", {"server/base/str.c": "", "server/other/other_a.c": "", "server/loose.c": ""},
+     ["server/base/str.c:1: file-name", "server/loose.c:1: file-name", "server/other/other_a.c:1: file-name"]),
+    # banned functions
+    ("banned", {"modules/m/m.c": "void f(char *a) { strcpy(a, b); }\n", "tests/flow/t.c": "int x = atoi (s);\n"},
+     ["modules/m/m.c:2: banned", "tests/flow/t.c:2: banned"]),
+    ("banned-in-server", {"server/base/base_a.c": "int x(void) { return rand(); }\n"}, ["server/base/base_a.c:2: banned"]),
+    ("banned-looks-only", {"server/base/base_a.c": '/* strcpy(a, b) */\nconst char *s = "sprintf(x)";\n'
+                           "int y(void) { return p->random(c) + my_atoi(s) + plat.random(c); }\n"}, []),
+    ("banned-allowed", {"server/base/base_a.c": "/* lint: allow system (tests the shell) */\nint x = system(s);\n"}, []),
+    ("banned-other-allowed", {"server/base/base_a.c": "/* lint: allow popen (x) */\nint x = system(s);\n"},
+     ["server/base/base_a.c:3: banned"]),
+    # lengths
+    ("function-120", {"server/base/base_a.c": lines(120)}, []),
+    ("function-121", {"server/base/base_a.c": lines(121)}, ["server/base/base_a.c:2: function-length"]),
+    ("function-marked", {"server/base/base_a.c": "/* lint: long (a table) */\n" + lines(121)}, []),
+    ("function-marked-without-reason", {"server/base/base_a.c": "/* lint: long () */\n" + lines(121)},
+     ["server/base/base_a.c:3: function-length"]),
+    ("file-1200", {"server/base/base_a.c": "int a;\n" * 1199}, []),
+    ("file-1201", {"server/base/base_a.c": "int a;\n" * 1200}, ["server/base/base_a.c:1: file-length"]),
+    # form
+    ("tab", {"server/base/base_a.c": "\tint a;\n"}, ["server/base/base_a.c:2: space"]),
+    ("trailing-space", {"server/base/base_a.c": "int a; \n"}, ["server/base/base_a.c:2: space"]),
+    ("carriage-return", {"server/base/base_a.c": "int a;\r\n"}, ["server/base/base_a.c:2: space"]),
+    ("no-newline", {"server/base/base_a.c": "int a;"}, ["server/base/base_a.c:2: space"]),
+    ("width-120", {"server/base/base_a.c": "int " + "a" * 115 + ";\n"}, []),
+    ("width-121", {"server/base/base_a.c": "int " + "a" * 116 + ";\n"}, ["server/base/base_a.c:2: width"]),
+    # comments
+    ("first-comment", {"server/base/base_a.c": None}, ["server/base/base_a.c:1: first-comment"]),
+    ("prototype-good", {"server/base/base_a.h":
+                        "\n/* Makes one.\n *\n * Of two paragraphs. */\nint *a_new(int x);\nvoid a_free(int **x);\n\n"
+                        "void b(void); /* beside */\n\ntypedef struct c { int (*f)(int); } c;\n"
+                        "#define M(x) \\\n    f(x)\nextern int not_a_function;\n"
+                        "static inline int g(void)\n{\n    return f(1);\n}\n"}, []),
+    ("prototype-bare", {"server/base/base_a.h": "\nint a(void);\n"}, ["server/base/base_a.h:3: prototype"]),
+    ("prototype-after-gap", {"server/base/base_a.h": "/* One. */\nint a(void);\n\nint b(int x,\n      int y);\n"},
+     ["server/base/base_a.h:5: prototype"]),
+    ("prototype-attribute", {"server/base/base_a.h": "\n_Noreturn void a(int x) __attribute__((cold));\n"},
+     ["server/base/base_a.h:3: prototype"]),
+    ("prototype-member-of-table", {"api/stave/a.h": "\ntypedef struct t {\n    int size; /* own size */\n\n"
+                                   "    void (*f)(int x);\n\n    void (*g)(int x); /* documented */\n} t;\n"},
+     ["api/stave/a.h:6: prototype"]),
+    # what server/ may know
+    ("namespace-good", {"tools/lint-namespaces": "jabber:client RFC 6120\n",
+                        "server/xmpp/xmpp_a.c": 'const char *a = "jabber:client", *b = "<x xmlns=\'jabber:client\'/>";\n'}, []),
+    ("namespace-of-module", {"tools/lint-namespaces": "jabber:client RFC 6120\n",
+                             "server/bus/bus_a.c": 'const char *a = "iq-get/account {jabber:iq:last}query";\n',
+                             "modules/m/m.c": 'const char *a = "jabber:iq:last";\n'}, ["server/bus/bus_a.c:2: namespace"]),
+    ("log-name", {"server/base/base_log_names.h": '#define LOG_NAMES X("declared") Y("other")\n',
+                  "server/net/net_a.c": 'void f(void)\n{\n    SV_LOG(SV_WARN, "declared");\n    SV_LOG(SV_WARN,\n'
+                                        '           "unknown", LF_INT("ms", 1));\n}\n'}, ["server/net/net_a.c:5: log-name"]),
+    # words
+    ("word-unfinished", {"server/base/base_a.c": "/* A stub, for now. */\nint stub;\n/* TODO: more */\n/* TODO(#12): x */\n"},
+     ["server/base/base_a.c:2: word", "server/base/base_a.c:4: word"]),
+    ("word-of-a-machine", {"doc/a.md": "See /root/x and ../shared/y.\n", "Makefile": "x:\n\tcp /home/me/x y\n"},
+     ["Makefile:2: word", "doc/a.md:1: word"]),
+]

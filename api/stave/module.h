@@ -245,8 +245,9 @@ typedef struct sv_api {
      * the hooks of the recipient's side. */
     void (*push)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
     void (*route)(sv_event *ev, const sv_stanza *stanza);
-    /* As push, counted as recovered from a store. */
-    void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
+    /* As push, for a stanza kept in a row: the row goes when the stanza was handed over, and stays if it never was. */
+    void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_store *store, sv_str owner,
+                        sv_str key);
 
     /* -- stores -- */
 
@@ -282,6 +283,8 @@ typedef struct sv_api {
     sv_str (*random_hex)(sv_event *ev, size_t bytes);
     /* True if the address is listed in the host's `admins`. */
     bool (*is_admin)(sv_event *ev, const sv_jid *jid);
+    /* A time as XEP-0082 writes it in UTC, "2026-01-01T00:00:00Z", with milliseconds if there are any. */
+    sv_str (*stamp)(sv_event *ev, int64_t ms);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

@@ -10,8 +10,11 @@
 typedef struct svi_atoms svi_atoms;
 
 /* A table with the names of `old` (may be NULL) and of `names`; doubles are no error, empty names are left
- * out. Numbers of `old` stay. With nothing new the answer is `old` itself. Frees nothing: svi_atoms_free on the newest frees the chain, after all readers have ended. */
+ * out. Numbers of `old` stay; with nothing new the answer is `old` itself. Frees nothing. One thread at a
+ * time; readers of `old` go on meanwhile. */
 svi_atoms *svi_atoms_extend(svi_acct *acct, svi_atoms *old, const sv_str *names, size_t count);
+
+/* Frees the newest table and all that it was made from, after all readers have ended. Clears the pointer. */
 void svi_atoms_free(svi_atoms **newest);
 
 /* The atom of a name, 0 if nobody declared it. Any thread, no lock. */

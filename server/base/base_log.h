@@ -36,10 +36,14 @@ typedef void (*svi_log_sink)(void *ctx, sv_level level, sv_str line);
 /* Sets level, format, sink and the wall clock (us since 1970) used for stamps. Before threads start. */
 void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, void *ctx,
                    int64_t (*wall_us)(void *), void *wall_ctx);
+
+/* The level up to which lines are written, and how to change it. Any thread. */
 sv_level svi_log_level(void);
 void svi_log_set_level(sv_level level);
 
-/* Writes one line; fields[0] is ignored (the macro's filler). */
+/* Writes one line whatever the level; fields[0] is ignored (the macro's filler). Values are cut at 768 bytes
+ * (mark "[cut]"), fields that do not fit are counted in `fields_left_out`. Debug builds assert that the
+ * event is declared in base_log_names.h, unless a module runs (modules name their own). Any thread. */
 void svi_log_fields(sv_level level, const char *event, const svi_field *fields, size_t count);
 
 #endif

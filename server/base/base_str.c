@@ -1,6 +1,7 @@
 /* Strings: comparison, search, numbers, UTF-8, the keyed hash, statuses as text. */
 #include "base/base_str.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -200,12 +201,12 @@ static uint64_t rotl(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
+/* Up to eight bytes as a number, the first the lowest. */
 static uint64_t little_endian(const void *from, size_t n)
 {
-    const unsigned char *p = from;
     uint64_t word = 0;
-    for (size_t i = n; i > 0; i--) word = word << 8 | p[i - 1];
-    return word;
+    if (n > 0) memcpy(&word, from, n);
+    return le64toh(word);
 }
 
 static void sip_rounds(uint64_t v[4], int count)

@@ -196,8 +196,8 @@ static void put_front(line *l, sv_level level, const char *event)
         setup.wall_us != NULL ? setup.wall_us(setup.wall_ctx) : svi_plat_kernel()->wall_us(NULL);
     char stamp[32], ms[8];
     const sv_str seconds = svi_plat_stamp(now, stamp);
-    const int part = (int)(now % 1000000 / 1000);
-    snprintf(ms, sizeof ms, ".%03dZ", part < 0 ? 0 : part);
+    const unsigned part = (unsigned)((now % 1000000 + 1000000) % 1000000 / 1000);
+    snprintf(ms, sizeof ms, ".%03uZ", part);
     if (l->json) put(l, SV_STR("{\"time\":\""));
     put(l, svi_str_sub(seconds, 0, seconds.n - 1));
     put(l, sv_str_of(ms));

@@ -9,11 +9,11 @@
 /* Who runs on this thread right now. Set by the bus around each handler, read by log and crash report.
  * Plain static text or text that outlives the entry; a signal handler may read it. */
 typedef struct svi_exec {
-    const char *module;        /* module name, NULL in the core */
-    const char *hook;          /* hook text, NULL outside hooks */
-    const char *host;          /* host served, NULL if none */
-    uint64_t    stanza;        /* ledger number of the stanza, 0 if none */
-    char        head[96];      /* element, type and addresses of the stanza; never a body */
+    const char *module; /* module name, NULL in the core */
+    const char *hook;   /* hook text, NULL outside hooks */
+    const char *host;   /* host served, NULL if none */
+    uint64_t stanza;    /* ledger number of the stanza, 0 if none */
+    char head[96];      /* element, type and addresses of the stanza; never a body */
 } svi_exec;
 
 /* This thread's context; never NULL. */
@@ -23,6 +23,8 @@ svi_exec *svi_exec_now(void);
 typedef void (*svi_assert_hook)(const char *expression, const char *file, int line);
 void svi_assert_set_hook(svi_assert_hook hook);
 
+/* Reports on standard error (what failed, where, module, hook, stanza head), then calls the hook or
+ * abort(). A hook that returns ends in abort() as well. Any thread. */
 _Noreturn void svi_assert_failed(const char *expression, const char *file, int line);
 
 #define SV_ASSERT(e) ((e) ? (void)0 : svi_assert_failed(#e, __FILE__, __LINE__))

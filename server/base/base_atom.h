@@ -23,6 +23,7 @@ sv_atom svi_atoms_find(const svi_atoms *atoms, sv_str name);
 /* The text of an atom (lives as long as the table); empty for 0 or an unknown number. */
 sv_str svi_atoms_text(const svi_atoms *atoms, sv_atom atom);
 
+/* Names in the table; their atoms are 1 to this number. */
 size_t svi_atoms_count(const svi_atoms *atoms);
 
 #endif

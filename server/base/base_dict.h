@@ -1,6 +1,6 @@
 /* Dict: string keys to pointers, open hashing with a keyed hash; keeps the order of insertion for walks.
  *
- * Keys are copied. Single thread. Grows and shrinks; removal during a walk of the current entry is allowed. */
+ * Keys are copied. Single thread. Grows and shrinks, also during a walk. */
 #ifndef SVI_BASE_DICT_H
 #define SVI_BASE_DICT_H
 
@@ -21,9 +21,12 @@ void *svi_dict_put(svi_dict *dict, sv_str key, void *value);
 /* Removes; returns the value that was there, or NULL. */
 void *svi_dict_del(svi_dict *dict, sv_str key);
 
+/* Keys in the dict now. */
 size_t svi_dict_count(const svi_dict *dict);
 
-/* Walk: start with *pos = 0; false at the end. Entries put during the walk may or may not be seen. */
+/* Walk: start with *pos = 0; false at the end. What was there at the start and is not removed meanwhile is
+ * seen once, in order of insertion, whatever is put or removed during the walk; a new entry comes at the
+ * end. `key_out` lives until its entry is removed. */
 bool svi_dict_next(const svi_dict *dict, size_t *pos, sv_str *key_out, void **value_out);
 
 #endif

@@ -154,6 +154,17 @@ static void holes_are_bounded(void **state)
     assert_true(acct.live_bytes < before * 4);
 }
 
+static void shrinks_when_few_are_left(void **state)
+{
+    (void)state;
+    fill(10000);
+    const int64_t full = acct.live_bytes;
+    for (int i = 9999; i >= 10; i--) svi_dict_del(dict, key_of(i)); /* from the back */
+    assert_int_equal(svi_dict_count(dict), 10);
+    assert_true(acct.live_bytes < full / 50);
+    for (int i = 0; i < 10; i++) assert_ptr_equal(svi_dict_get(dict, key_of(i)), &values[i]);
+}
+
 static void random_run_agrees_with_an_array(void **state)
 {
     (void)state;
@@ -200,6 +211,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(putting_in_a_walk_loses_no_entry, begin, end),
         cmocka_unit_test_setup_teardown(emptied_by_its_front_quickly_and_small_again, begin, end),
         cmocka_unit_test_setup_teardown(holes_are_bounded, begin, end),
+        cmocka_unit_test_setup_teardown(shrinks_when_few_are_left, begin, end),
         cmocka_unit_test_setup_teardown(random_run_agrees_with_an_array, begin, end),
         cmocka_unit_test_setup_teardown(null_is_no_value, begin, end),
     };

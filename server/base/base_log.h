@@ -11,9 +11,9 @@
  *   SV_LOG(SV_WARN, "store-slow", LF_INT("ms", took), LF_STR("store", name)); */
 typedef struct svi_field {
     const char *name;
-    bool        is_int;
-    int64_t     number;
-    sv_str      text;
+    bool is_int;
+    int64_t number;
+    sv_str text;
 } svi_field;
 
 #define LF_INT(n, v) ((svi_field){.name = (n), .is_int = true, .number = (int64_t)(v)})

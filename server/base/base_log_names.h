@@ -5,6 +5,8 @@
 #define SVI_LOG_NAME(name, meaning)
 #endif
 
+/* clang-format off */
+
 /* server, config, modules */
 SVI_LOG_NAME("server-start", "The process begins; version and settings that matter are in the fields.")
 SVI_LOG_NAME("server-ready", "All listeners are open and the first stanza can be routed.")
@@ -59,5 +61,7 @@ SVI_LOG_NAME("worker-exit", "A worker ended in order.")
 SVI_LOG_NAME("worker-crash", "A worker died; module and hook that ran are in the fields.")
 SVI_LOG_NAME("worker-backoff", "Workers died too often; the next start waits.")
 SVI_LOG_NAME("worker-stall", "A worker did not turn its loop in time.")
+
+/* clang-format on */
 
 #undef SVI_LOG_NAME

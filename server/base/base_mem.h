@@ -11,11 +11,11 @@
 
 /* Whom memory is charged to: a module, the parser, a session pool. Zero-initialise, give it a name. */
 typedef struct svi_acct {
-    const char      *name;  /* static text */
-    _Atomic int64_t  live_bytes;
-    _Atomic int64_t  peak_bytes;
-    _Atomic int64_t  live_count;
-    _Atomic int64_t  total_count;  /* allocations ever made */
+    const char *name; /* static text */
+    _Atomic int64_t live_bytes;
+    _Atomic int64_t peak_bytes;
+    _Atomic int64_t live_count;
+    _Atomic int64_t total_count; /* allocations ever made */
 } svi_acct;
 
 /* Returns `bytes` of zeroed memory charged to `acct` (never NULL; aborts on exhaustion). `bytes` may be
@@ -47,7 +47,7 @@ typedef struct svi_arena svi_arena;
 
 /* A place in an arena to fall back to. */
 typedef struct svi_mark {
-    void  *block;
+    void *block;
     size_t used;
 } svi_mark;
 

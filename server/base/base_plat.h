@@ -8,10 +8,10 @@
 #include <stave/types.h>
 
 typedef struct svi_plat {
-    void   *ctx;
-    int64_t (*mono_us)(void *ctx);                    /* for timers and durations; never goes back */
-    int64_t (*wall_us)(void *ctx);                    /* for display and stamps: us since 1970, UTC */
-    void    (*random)(void *ctx, void *to, size_t n); /* unguessable bytes; never fails */
+    void *ctx;
+    int64_t (*mono_us)(void *ctx);                 /* for timers and durations; never goes back */
+    int64_t (*wall_us)(void *ctx);                 /* for display and stamps: us since 1970, UTC */
+    void (*random)(void *ctx, void *to, size_t n); /* unguessable bytes; never fails */
 } svi_plat;
 
 /* The kernel's clocks and getrandom(). Static. */
@@ -20,8 +20,8 @@ const svi_plat *svi_plat_kernel(void);
 /* A clock that moves only when told and a generator that repeats from its seed. */
 typedef struct svi_plat_virtual {
     svi_plat plat;
-    int64_t  now_us;    /* monotonic; wall clock is this plus wall_base_us */
-    int64_t  wall_base_us;
+    int64_t now_us; /* monotonic; wall clock is this plus wall_base_us */
+    int64_t wall_base_us;
     uint64_t seed[4];
 } svi_plat_virtual;
 

@@ -12,7 +12,10 @@ bool svi_str_eq_fold(sv_str a, sv_str b);
 /* Order of bytes, shorter first on a tie: <0, 0, >0. */
 int svi_str_cmp(sv_str a, sv_str b);
 
+/* True if `s` begins with `prefix`; the empty one begins all. */
 bool svi_str_starts(sv_str s, sv_str prefix);
+
+/* True if `s` ends with `suffix`; the empty one ends all. */
 bool svi_str_ends(sv_str s, sv_str suffix);
 
 /* Position of the first `c`, or s.n if there is none. */
@@ -47,26 +50,47 @@ size_t svi_str_distance(sv_str a, sv_str b, size_t cap);
 /* SipHash-2-4 with the process's random key: for tables whose keys peers choose. Set the key once, before
  * threads start (svi_hash_seed). */
 uint64_t svi_hash(sv_str s);
+
+/* Sets the key of svi_hash (all zero before). Only while no table that uses it is alive. */
 void svi_hash_seed(const uint8_t key[16]);
 
 /* A byte buffer that grows; data may be NULL while cap is 0. Single owner. */
 typedef struct svi_buf {
     svi_acct *acct;
-    char     *data;
-    size_t    len;
-    size_t    cap;
+    char *data;
+    size_t len;
+    size_t cap;
 } svi_buf;
 
+/* Makes an empty buffer without memory; what it will take is charged to `acct`. */
 void svi_buf_init(svi_buf *buf, svi_acct *acct);
-void svi_buf_free(svi_buf *buf);                 /* frees the memory, leaves an empty buffer */
-void svi_buf_clear(svi_buf *buf);                /* length 0, memory kept */
-char *svi_buf_space(svi_buf *buf, size_t bytes); /* room for `bytes` more at the end, not yet counted */
-void svi_buf_put(svi_buf *buf, sv_str s);        /* `s` must not lie in the buffer itself */
+
+/* Frees the memory, leaves an empty buffer that can be used again. */
+void svi_buf_free(svi_buf *buf);
+
+/* Length 0, memory kept. */
+void svi_buf_clear(svi_buf *buf);
+
+/* Room for `bytes` more at the end, not yet counted: write there, then add to `len`. */
+char *svi_buf_space(svi_buf *buf, size_t bytes);
+
+/* Appends bytes; `s` must not lie in the buffer itself (asserted). */
+void svi_buf_put(svi_buf *buf, sv_str s);
+
+/* Appends one byte. */
 void svi_buf_putc(svi_buf *buf, char c);
+
+/* Appends a number in decimal. */
 void svi_buf_int(svi_buf *buf, int64_t value);
+
+/* Appends what printf would print. */
 void svi_buf_printf(svi_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void svi_buf_consume(svi_buf *buf, size_t bytes); /* drops bytes at the front */
-sv_str svi_buf_str(const svi_buf *buf);           /* borrowed until the next change */
+
+/* Drops `bytes` at the front (asserts that there are so many); the rest moves down. */
+void svi_buf_consume(svi_buf *buf, size_t bytes);
+
+/* All bytes, borrowed until the next change. */
+sv_str svi_buf_str(const svi_buf *buf);
 
 /* Base64 with padding (RFC 4648 4). Decoding is strict: no white space, no missing padding, no stray bits;
  * SV_EINVAL otherwise. Both append to the buffer. */

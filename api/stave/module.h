@@ -25,8 +25,8 @@ typedef struct sv_timer sv_timer;
 /* An address, prepared (RFC 7622); parts are empty where it has none. */
 typedef struct sv_jid {
     sv_str node, domain, resource;
-    sv_str bare;  /* node@domain, or domain */
-    sv_str full;  /* the whole */
+    sv_str bare; /* node@domain, or domain */
+    sv_str full; /* the whole */
 } sv_jid;
 
 /* --- what a module declares --------------------------------------------------------------------------- */
@@ -36,13 +36,15 @@ typedef struct sv_jid {
 typedef struct sv_hook {
     const char *on;
     sv_verdict (*call)(sv_event *ev, void *self);
-    sv_band     band;
-    const char *after;   /* name of a module whose handlers come first in the same band */
-    uint32_t    flags;   /* SV_HOOK_... */
+    sv_band band;
+    const char *after; /* name of a module whose handlers come first in the same band */
+    uint32_t flags;    /* SV_HOOK_... */
 } sv_hook;
 
-#define SV_HOOK_STORES 1u /* may write to a store: refused with resource-constraint when space is short */
-#define SV_HOOK_GUARD 2u  /* a guard: the service refuses when the module is out of order, it is never skipped */
+#define SV_HOOK_STORES                                                                             \
+    1u /* may write to a store: refused with resource-constraint when space is short */
+#define SV_HOOK_GUARD                                                                              \
+    2u /* a guard: the service refuses when the module is out of order, it is never skipped */
 
 typedef enum sv_option_kind {
     SV_OPTION_INT = 1,
@@ -50,45 +52,60 @@ typedef enum sv_option_kind {
     SV_OPTION_STRING = 3, /* field is an sv_str */
     SV_OPTION_PERIOD = 4, /* "30s", "5m", "2h", "1d"; field is int64_t in ms */
     SV_OPTION_SIZE = 5,   /* "64k", "10M"; field is int64_t in bytes */
-    SV_OPTION_ENUM = 6,   /* one of the words in `min`, separated by blanks; field is int64_t, its place from 0 */
-    SV_OPTION_LIST = 7    /* list of strings; field is sv_str_list */
+    SV_OPTION_ENUM =
+        6, /* one of the words in `min`, separated by blanks; field is int64_t, its place from 0 */
+    SV_OPTION_LIST = 7 /* list of strings; field is sv_str_list */
 } sv_option_kind;
 
 typedef struct sv_str_list {
     const sv_str *items;
-    size_t        count;
+    size_t count;
 } sv_str_list;
 
 /* One option: where it goes in `self`, its default and bounds as text, its sentence in the manual. */
 typedef struct sv_option {
-    const char    *name;  /* begins with the module's name */
+    const char *name; /* begins with the module's name */
     sv_option_kind kind;
-    size_t         offset;
-    const char    *preset; /* NULL: an empty string or list */
-    const char    *min, *max;
-    const char    *manual;
+    size_t offset;
+    const char *preset; /* NULL: an empty string or list */
+    const char *min, *max;
+    const char *manual;
 } sv_option;
 
 #define SV_OPT_INT(type, field, name_, preset_, min_, max_, manual_)                               \
-    {.name = name_, .kind = SV_OPTION_INT, .offset = offsetof(type, field), .preset = preset_,     \
-     .min = min_, .max = max_, .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_INT, .offset = offsetof(type, field), .preset = preset_,  \
+        .min = min_, .max = max_, .manual = manual_                                                \
+    }
 #define SV_OPT_BOOL(type, field, name_, preset_, manual_)                                          \
-    {.name = name_, .kind = SV_OPTION_BOOL, .offset = offsetof(type, field), .preset = preset_,    \
-     .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_BOOL, .offset = offsetof(type, field), .preset = preset_, \
+        .manual = manual_                                                                          \
+    }
 #define SV_OPT_STRING(type, field, name_, preset_, manual_)                                        \
-    {.name = name_, .kind = SV_OPTION_STRING, .offset = offsetof(type, field), .preset = preset_,  \
-     .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_STRING, .offset = offsetof(type, field),                  \
+        .preset = preset_, .manual = manual_                                                       \
+    }
 #define SV_OPT_PERIOD(type, field, name_, preset_, min_, max_, manual_)                            \
-    {.name = name_, .kind = SV_OPTION_PERIOD, .offset = offsetof(type, field), .preset = preset_,  \
-     .min = min_, .max = max_, .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_PERIOD, .offset = offsetof(type, field),                  \
+        .preset = preset_, .min = min_, .max = max_, .manual = manual_                             \
+    }
 #define SV_OPT_SIZE(type, field, name_, preset_, min_, max_, manual_)                              \
-    {.name = name_, .kind = SV_OPTION_SIZE, .offset = offsetof(type, field), .preset = preset_,    \
-     .min = min_, .max = max_, .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_SIZE, .offset = offsetof(type, field), .preset = preset_, \
+        .min = min_, .max = max_, .manual = manual_                                                \
+    }
 #define SV_OPT_ENUM(type, field, name_, preset_, words_, manual_)                                  \
-    {.name = name_, .kind = SV_OPTION_ENUM, .offset = offsetof(type, field), .preset = preset_,    \
-     .min = words_, .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_ENUM, .offset = offsetof(type, field), .preset = preset_, \
+        .min = words_, .manual = manual_                                                           \
+    }
 #define SV_OPT_LIST(type, field, name_, manual_)                                                   \
-    {.name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .manual = manual_}
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .manual = manual_  \
+    }
 
 /* Values handed from one generation of a module to the next. */
 typedef struct sv_blob sv_blob;
@@ -100,15 +117,15 @@ typedef struct sv_module_desc {
     uint32_t hook_stride, option_stride;
     const char *name;
     const char *summary;
-    const char *features;   /* disco features it adds to the host, separated by blanks */
+    const char *features;         /* disco features it adds to the host, separated by blanks */
     const char *account_features; /* the same for accounts */
-    size_t   self_size;     /* its state on one host, zeroed, options filled in before start */
-    const sv_hook   *hooks;   /* ends with .on == NULL */
+    size_t self_size;         /* its state on one host, zeroed, options filled in before start */
+    const sv_hook *hooks;     /* ends with .on == NULL */
     const sv_option *options; /* ends with .name == NULL */
     sv_status (*start)(sv_mod *mod, void *self);
-    void      (*save)(sv_blob *out, void *self);
-    void      (*stop)(void *self);
-    const char *after;      /* modules that must be enabled too and start before, separated by blanks */
+    void (*save)(sv_blob *out, void *self);
+    void (*stop)(void *self);
+    const char *after; /* modules that must be enabled too and start before, separated by blanks */
 } sv_module_desc;
 
 /* --- what a module is given --------------------------------------------------------------------------- */
@@ -180,7 +197,8 @@ typedef struct sv_api {
     const sv_stanza *(*session_presence)(const sv_session *session);
     int (*session_priority)(const sv_session *session);
     /* Sets both; NULL makes it unavailable. Fires session/presence. */
-    void (*session_set_presence)(sv_event *ev, sv_session *session, const sv_stanza *presence, int priority);
+    void (*session_set_presence)(sv_event *ev, sv_session *session, const sv_stanza *presence,
+                                 int priority);
     /* The module's own zeroed memory of `bytes` on a session, the same at each call; freed with the session. */
     void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
 
@@ -208,7 +226,8 @@ typedef struct sv_api {
     /* Makes a stanza of a draft; lives as long as the event, keep with stanza_ref. */
     const sv_stanza *(*freeze)(sv_event *ev, const sv_draft *draft);
     /* The stanza with attributes changed: `pairs` are name, value, name, value ...; a value with .p NULL removes. */
-    const sv_stanza *(*with_attrs)(sv_event *ev, const sv_stanza *stanza, const sv_str *pairs, size_t count);
+    const sv_stanza *(*with_attrs)(sv_event *ev, const sv_stanza *stanza, const sv_str *pairs,
+                                   size_t count);
     /* The stanza with a child appended. */
     const sv_stanza *(*with_child)(sv_event *ev, const sv_stanza *stanza, const sv_draft *child);
     const sv_stanza *(*stanza_ref)(sv_mod *mod, const sv_stanza *stanza);
@@ -246,15 +265,15 @@ typedef struct sv_api {
     void (*push)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
     void (*route)(sv_event *ev, const sv_stanza *stanza);
     /* As push, for a stanza kept in a row: the row goes when the stanza was handed over, and stays if it never was. */
-    void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_store *store, sv_str owner,
-                        sv_str key);
+    void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_store *store,
+                        sv_str owner, sv_str key);
 
     /* -- stores -- */
 
     /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else another module's map,
      * whose record format that module documents. */
-    sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name, uint32_t schema,
-                            sv_store **store_out);
+    sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
+                            uint32_t schema, sv_store **store_out);
     /* Writes in the event's unit: durable together, or not at all. SV_ELIMIT if too large. */
     sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
     sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);
@@ -296,9 +315,12 @@ typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
  * files declares `extern const sv_api *sv` in its own header and uses SV_MODULE in one of them. */
 #define SV_MODULE(...)                                                                             \
     const sv_api *sv;                                                                              \
-    static const sv_module_desc sv_this_module = {                                                 \
-        .size = sizeof(sv_module_desc), .abi_major = SV_ABI_MAJOR, .abi_minor = SV_ABI_MINOR,      \
-        .hook_stride = sizeof(sv_hook), .option_stride = sizeof(sv_option), __VA_ARGS__};          \
+    static const sv_module_desc sv_this_module = {.size = sizeof(sv_module_desc),                  \
+                                                  .abi_major = SV_ABI_MAJOR,                       \
+                                                  .abi_minor = SV_ABI_MINOR,                       \
+                                                  .hook_stride = sizeof(sv_hook),                  \
+                                                  .option_stride = sizeof(sv_option),              \
+                                                  __VA_ARGS__};                                    \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api);                            \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api)                             \
     {                                                                                              \

@@ -12,13 +12,18 @@
 #define SV_ROSTER_STORE "items"
 #define SV_ROSTER_SCHEMA 1u
 
+/* The occasion that whoever writes a record fires, in the same event. `from` is the account; the subject is the contact's bare JID, a
+ * line feed and the new record, or nothing behind the line feed if the item was removed. */
+#define SV_ROSTER_CHANGED "roster/changed"
+
 /* Bits of the state of one item (RFC 6121 appendix A.1: both directions plus pending ones). */
 #define SV_ROSTER_FROM 1u        /* the contact sees the user's presence */
 #define SV_ROSTER_TO 2u          /* the user sees the contact's presence */
 #define SV_ROSTER_PENDING_OUT 4u /* the user asked, no answer yet (ask='subscribe') */
 #define SV_ROSTER_PENDING_IN 8u  /* the contact asked, no answer yet */
 #define SV_ROSTER_APPROVED 16u   /* pre-approved (RFC 6121 3.4) */
-#define SV_ROSTER_LISTED 32u     /* a roster item; without it only the pending-in note is kept (RFC 6121 3.1.3) */
+#define SV_ROSTER_LISTED                                                                           \
+    32u /* a roster item; without it only the pending-in note is kept (RFC 6121 3.1.3) */
 
 /* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex digits, '\n', name, '\n',
  * groups each ended by '\n'. */

@@ -13,12 +13,15 @@
  * value. A returned sv_str is borrowed: valid as long as what it was taken from. */
 typedef struct sv_str {
     const char *p;
-    size_t      n;
+    size_t n;
 } sv_str;
 
 /* A string literal as sv_str, in code and (second form) in static initialisers. */
 #define SV_STR(lit) ((sv_str){"" lit, sizeof(lit) - 1})
-#define SV_STR_INIT(lit) {"" lit, sizeof(lit) - 1}
+#define SV_STR_INIT(lit)                                                                           \
+    {                                                                                              \
+        "" lit, sizeof(lit) - 1                                                                    \
+    }
 #define SV_STR_NONE ((sv_str){NULL, 0})
 
 static inline sv_str sv_str_of(const char *z)
@@ -35,32 +38,32 @@ static inline bool sv_str_eq(sv_str a, sv_str b)
  * that returns an error has done nothing and never calls back. */
 typedef enum sv_status {
     SV_OK = 0,
-    SV_ENOTFOUND = -1,  /* no such thing */
-    SV_EEXIST = -2,     /* there is one already */
-    SV_EINVAL = -3,     /* the argument's form is wrong */
-    SV_ELIMIT = -4,     /* a quota or a bound would be passed */
-    SV_EIO = -5,        /* a device or file failed */
-    SV_ENOSPC = -6,     /* not enough disk or map; see admission in store.h */
-    SV_ETIMEOUT = -7,   /* its deadline passed */
-    SV_ECANCELED = -8,  /* event, session or module went away first */
-    SV_ECLOSED = -9,    /* the peer or the object is closed */
-    SV_EDENIED = -10,   /* not allowed */
-    SV_EVERSION = -11,  /* made for another version */
-    SV_EBUSY = -12,     /* in use by somebody else */
-    SV_EAGAIN = -13     /* not now; called again later it may work */
+    SV_ENOTFOUND = -1, /* no such thing */
+    SV_EEXIST = -2,    /* there is one already */
+    SV_EINVAL = -3,    /* the argument's form is wrong */
+    SV_ELIMIT = -4,    /* a quota or a bound would be passed */
+    SV_EIO = -5,       /* a device or file failed */
+    SV_ENOSPC = -6,    /* not enough disk or map; see admission in store.h */
+    SV_ETIMEOUT = -7,  /* its deadline passed */
+    SV_ECANCELED = -8, /* event, session or module went away first */
+    SV_ECLOSED = -9,   /* the peer or the object is closed */
+    SV_EDENIED = -10,  /* not allowed */
+    SV_EVERSION = -11, /* made for another version */
+    SV_EBUSY = -12,    /* in use by somebody else */
+    SV_EAGAIN = -13    /* not now; called again later it may work */
 } sv_status;
 
 /* Text for an operator beside a status; lives on the caller's stack. */
 typedef struct sv_err {
     sv_status code;
-    char      text[236];
+    char text[236];
 } sv_err;
 
 /* What a handler says of the event it was given. */
 typedef enum sv_verdict {
-    SV_PASS = 0,  /* the next handler */
-    SV_DONE = 1,  /* the pass ends; the stanza has been disposed of */
-    SV_LATER = 2  /* an operation holds the event and finishes it (sv->pass, send, refuse, ...) */
+    SV_PASS = 0, /* the next handler */
+    SV_DONE = 1, /* the pass ends; the stanza has been disposed of */
+    SV_LATER = 2 /* an operation holds the event and finishes it (sv->pass, send, refuse, ...) */
 } sv_verdict;
 
 /* Order of handlers within one hook point; inside a band the order of the config file decides. */
@@ -69,7 +72,7 @@ typedef enum sv_band {
     SV_FIRST = 1,
     SV_EARLY = 2,
     SV_LATE = 3,
-    SV_MONITOR = 4  /* sees the verdict, cannot change it */
+    SV_MONITOR = 4 /* sees the verdict, cannot change it */
 } sv_band;
 
 /* Stanza error conditions (RFC 6120 8.3.3), with the error type that the RFC recommends for each. */

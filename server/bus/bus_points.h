@@ -29,7 +29,7 @@
     X(SESSION_UNSENT, "session/unsent", "a stanza for a session was never written to it")          \
     X(ACCOUNT_ADDED, "account/added", "an account was made")                                       \
     X(ACCOUNT_REMOVED, "account/removed", "an account was deleted")                                \
-    X(ROSTER_CHANGED, "roster/changed", "a roster item changed; subject: the contact's bare JID")
+    X(ROSTER_CHANGED, "roster/changed", "a roster item changed (stave/roster.h)")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -1,0 +1,310 @@
+/* Presence (RFC 6121 3 and 4): broadcast to those who may see it, probes, directed presence, subscriptions.
+ *
+ * Subscription bits live in the roster's records (<stave/roster.h>). Both sides of a local subscription are changed in
+ * one event, so they are stored together. */
+#include <stave/module.h>
+#include <stave/roster.h>
+#include "presence.h"
+
+/* --- helpers shared with presence_subs.c -------------------------------------------------------------- */
+
+const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to)
+{
+    sv_draft *draft = sv->draft(ev, SV_STR("presence"), SV_STR("jabber:client"));
+    if (type.n) sv->set(draft, SV_STR("type"), type);
+    sv->set(draft, SV_STR("from"), from);
+    sv->set(draft, SV_STR("to"), to);
+    return sv->freeze(ev, draft);
+}
+
+void presence_send_all(sv_event *ev, const sv_jid *account, sv_str to)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session))) {
+        const sv_stanza *known = sv->session_presence(session);
+        if (known) sv->route(ev, sv->with_attrs(ev, known, (const sv_str[]){SV_STR("to"), to}, 2));
+    }
+}
+
+size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested)
+{
+    size_t count = 0;
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session))) {
+        const bool wants = to_interested ? sv->session_item(session, "roster-interested").p != NULL
+                                         : sv->session_presence(session) != NULL;
+        if (!wants) continue;
+        (void)sv->deliver(ev, session);
+        count++;
+    }
+    return count;
+}
+
+/* --- directed presence (RFC 6121 4.6): the list of those who must hear of the end ------------------- */
+
+#define DIRECTED "presence-directed"
+#define DIRECTED_BYTES 16384u
+
+static bool next_line(sv_str *rest, sv_str *line_out)
+{
+    if (rest->n == 0) return false;
+    const char *end = memchr(rest->p, '\n', rest->n);
+    const size_t n = end ? (size_t)(end - rest->p) : rest->n;
+    *line_out = (sv_str){rest->p, n};
+    *rest = end ? (sv_str){rest->p + n + 1, rest->n - n - 1} : SV_STR_NONE;
+    return true;
+}
+
+/* The list without `jid`, and with it at the end if `add`. */
+static void note_directed(sv_event *ev, sv_session *session, sv_str jid, bool add)
+{
+    sv_str rest = sv->session_item(session, DIRECTED), line, list = SV_STR_NONE;
+    while (next_line(&rest, &line))
+        if (!sv_str_eq(line, jid))
+            list = sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)line.n,
+                              line.p);
+    if (add)
+        list = sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)jid.n, jid.p);
+    sv->session_set_item(session, DIRECTED, list.n ? list : SV_STR_NONE);
+}
+
+static void end_directed(sv_event *ev, sv_session *session, const sv_stanza *gone)
+{
+    sv_str rest = sv->session_item(session, DIRECTED), line;
+    while (next_line(&rest, &line))
+        sv->route(ev, sv->with_attrs(ev, gone, (const sv_str[]){SV_STR("to"), line}, 2));
+    sv->session_set_item(session, DIRECTED, SV_STR_NONE);
+}
+
+/* --- broadcast (RFC 6121 4.2, 4.4, 4.5) ------------------------------------------------------------- */
+
+/* Sends to every contact with a subscription; at the start of a presence session also asks those whose presence we see. */
+static void to_contacts(sv_event *ev, const sv_rows *rows, const sv_stanza *stanza, bool initial)
+{
+    sv_str contact = SV_STR_NONE, record;
+    while (sv->row_next(rows, &contact, &record)) {
+        const unsigned flags = sv_roster_flags(record);
+        if (flags & SV_ROSTER_FROM)
+            sv->route(ev, sv->with_attrs(ev, stanza, (const sv_str[]){SV_STR("to"), contact}, 2));
+        if (initial && (flags & SV_ROSTER_TO))
+            sv->route(ev, presence_make(ev, SV_STR("probe"), sv->from(ev)->full, contact));
+    }
+}
+
+/* To the account's available sessions (4.4.2); a new one also learns of the others. */
+static void to_own(sv_event *ev, const sv_stanza *stanza, bool initial)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, sv->from(ev), session))) {
+        const sv_stanza *known = sv->session_presence(session);
+        if (known || session == sv->session(ev)) sv->push(ev, session, stanza);
+        if (initial && known && session != sv->session(ev)) sv->push(ev, sv->session(ev), known);
+    }
+}
+
+/* RFC 6121 4.7.2.3: an integer from -128 to 127, 0 if there is none. */
+static bool read_priority(sv_event *ev, int *priority_out)
+{
+    *priority_out = 0;
+    const sv_node *node = sv->find(sv->root(ev), SV_STR("priority"), SV_STR("jabber:client"));
+    if (!node) return true;
+    const sv_str text = sv->text(ev, node);
+    const bool negative = text.n && text.p[0] == '-';
+    const size_t first = text.n && (negative || text.p[0] == '+') ? 1 : 0;
+    if (text.n == first || text.n > first + 3) return false;
+    int value = 0;
+    for (size_t i = first; i < text.n; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9') return false;
+        value = value * 10 + (text.p[i] - '0');
+    }
+    *priority_out = negative ? -value : value;
+    return *priority_out >= -128 && *priority_out <= 127;
+}
+
+static sv_verdict broadcast(sv_event *ev, const sv_rows *rows)
+{
+    sv_session *session = sv->session(ev);
+    if (!session) return sv->drop(ev, "presence-session-gone");
+    int priority = 0;
+    if (!read_priority(ev, &priority)) return sv->refuse(ev, SV_BAD_REQUEST);
+    const bool available = sv->type(ev).n == 0;
+    const bool was = sv->session_presence(session) != NULL;
+    const bool initial = available && !was;
+    const sv_stanza *stanza = sv->stanza(ev);
+
+    if (available) sv->session_set_presence(ev, session, stanza, priority);
+    if (available || was) {
+        to_contacts(ev, rows, stanza, initial);
+        to_own(ev, stanza, initial);
+    }
+    if (!available) {
+        end_directed(ev, session, stanza);
+        sv->session_set_presence(ev, session, NULL, 0);
+    }
+    return sv->consume(ev);
+}
+
+static void broadcast_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    if (status == SV_OK)
+        (void)broadcast(ev, rows);
+    else
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+}
+
+static sv_verdict on_self(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    const sv_str type = sv->type(ev);
+    const bool broadcastable = type.n == 0 || sv_str_eq(type, SV_STR("unavailable"));
+    if (!broadcastable || sv->attr(sv->root(ev), SV_STR("to")).p)
+        return sv->drop(ev, "presence-to-oneself");
+    sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
+    if (rows) return broadcast(ev, rows);
+    sv->rows_load(ev, me->roster, sv->from(ev)->node, broadcast_rows);
+    return SV_LATER;
+}
+
+/* --- the end of a session (4.5.2: ungraceful ones too) ----------------------------------------------- */
+
+static void gone_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    const sv_stanza *gone =
+        presence_make(ev, SV_STR("unavailable"), sv->from(ev)->full, sv->from(ev)->bare);
+    if (status == SV_OK) to_contacts(ev, rows, gone, false);
+    sv->pass(ev);
+}
+
+static sv_verdict on_gone(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    sv_session *ended = sv->session(ev), *other = NULL;
+    const sv_stanza *gone =
+        presence_make(ev, SV_STR("unavailable"), sv->from(ev)->full, sv->from(ev)->bare);
+    end_directed(ev, ended, gone);
+    if (!sv->session_presence(ended)) return SV_PASS;
+    while ((other = sv->session_next(ev, sv->from(ev), other)))
+        if (other != ended && sv->session_presence(other)) sv->push(ev, other, gone);
+    sv->rows_load(ev, me->roster, sv->from(ev)->node, gone_rows);
+    return SV_LATER;
+}
+
+/* --- outbound to somebody else ------------------------------------------------------------------------ */
+
+static sv_verdict on_out(sv_event *ev, void *self)
+{
+    const sv_str type = sv->type(ev);
+    if (sv_str_eq(type, SV_STR("error"))) return SV_PASS;
+    if (sv_str_eq(type, SV_STR("probe")))
+        return sv->drop(ev, "probe-from-client"); /* 4.3: servers probe */
+    if (presence_is_subscription(type)) return presence_subs_out(ev, self);
+    if (type.n && !sv_str_eq(type, SV_STR("unavailable"))) return sv->refuse(ev, SV_BAD_REQUEST);
+
+    sv_session *session = sv->session(ev);
+    if (!session) return SV_PASS;
+    const sv_str to = sv->to(ev)->full;
+    const bool add = type.n == 0;
+    if (add && sv->session_item(session, DIRECTED).n + to.n > DIRECTED_BYTES)
+        return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT,
+                               SV_STR("Directed presence to too many addresses"));
+    note_directed(ev, session, to, add);
+    return SV_PASS;
+}
+
+/* --- inbound ------------------------------------------------------------------------------------------- */
+
+/* RFC 6121 4.3.2: presence is told to those who may see it only. */
+static void answer_probe(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    sv_str record;
+    const sv_jid *account = sv->to(ev), *asker = sv->from(ev);
+    const bool may =
+        status == SV_OK &&
+        (sv_str_eq(asker->bare, account->bare) ||
+         (sv->row(rows, asker->bare, &record) && (sv_roster_flags(record) & SV_ROSTER_FROM)));
+    if (!may) {
+        if (status == SV_OK)
+            sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), account->bare, asker->bare));
+        (void)sv->consume(ev);
+        return;
+    }
+    sv_session *session = NULL;
+    size_t told = 0;
+    while ((session = sv->session_next(ev, account, session))) {
+        const sv_stanza *known = sv->session_presence(session);
+        if (!known ||
+            (account->resource.n && !sv_str_eq(sv->session_jid(session)->full, account->full)))
+            continue;
+        sv->route(ev, sv->with_attrs(ev, known, (const sv_str[]){SV_STR("to"), asker->full}, 2));
+        told++;
+    }
+    if (told == 0)
+        sv->route(ev, presence_make(ev, SV_STR("unavailable"), account->bare, asker->full));
+    (void)sv->consume(ev);
+}
+
+static sv_verdict on_in(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    const sv_str type = sv->type(ev);
+    if (presence_is_subscription(type)) return presence_subs_in(ev, self);
+    if (sv_str_eq(type, SV_STR("probe"))) {
+        sv->rows_load(ev, me->roster, sv->to(ev)->node, answer_probe);
+        return SV_LATER;
+    }
+    return SV_PASS;
+}
+
+static sv_verdict on_account(sv_event *ev, void *self)
+{
+    const sv_verdict verdict = on_in(ev, self);
+    if (verdict != SV_PASS) return verdict;
+    if (sv_str_eq(sv->type(ev), SV_STR("error"))) return sv->drop(ev, "presence-error-to-account");
+    /* 8.5.2.1.2 to all available ones; 8.5.3.2.2: a session that is gone gets nothing, nor do the others */
+    if (sv->to(ev)->resource.n || presence_deliver(ev, sv->to(ev), false) == 0)
+        return sv->drop(ev, "presence-to-nobody");
+    return SV_DONE;
+}
+
+static sv_verdict on_removed(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    (void)sv->del_owner(ev, me->requests, sv->from(ev)->node);
+    return SV_PASS;
+}
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    presence *me = self;
+    const sv_status status = sv->store_open(mod, NULL, "requests", 1, &me->requests);
+    if (status != SV_OK) return status;
+    return sv->store_open(mod, SV_ROSTER_MODULE, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->roster);
+}
+
+static const sv_hook hooks[] = {
+    {.on = "presence/self", .call = on_self},
+    {.on = "presence/out", .call = on_out, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "presence/account", .call = on_account, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "presence/resource", .call = on_in, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "session/presence", .call = presence_show_requests},
+    {.on = "session/gone", .call = on_gone},
+    {.on = "account/removed", .call = on_removed},
+    {0},
+};
+
+static const sv_option options[] = {
+    SV_OPT_INT(
+        presence, max_requests, "presence_max_requests", "100", "1", "10000",
+        "How many unanswered subscription requests an account keeps; further ones are refused."),
+    SV_OPT_INT(
+        presence, request_bytes, "presence_request_bytes", "4096", "256", "65536",
+        "How large a kept subscription request may be; a larger one is kept without its contents."),
+    {0},
+};
+
+SV_MODULE(.name = "presence", .summary = "Presence and subscriptions (RFC 6121 3, 4)",
+          .self_size = sizeof(presence), .hooks = hooks, .options = options, .start = start,
+          .after = "roster")

@@ -1,0 +1,36 @@
+/* What the two files of the presence module share. */
+#ifndef PRESENCE_H
+#define PRESENCE_H
+
+#include <stave/module.h>
+
+typedef struct presence {
+    int64_t max_requests;
+    int64_t request_bytes;
+    sv_store *roster; /* the roster module's items */
+    sv_store
+        *requests; /* localpart -> contact's bare JID -> the request's stanza (RFC 6121 3.1.3, 4) */
+} presence;
+
+/* subscribe, subscribed, unsubscribe, unsubscribed. */
+bool presence_is_subscription(sv_str type);
+
+/* The sender's side of a subscription stanza (RFC 6121 A.2). */
+sv_verdict presence_subs_out(sv_event *ev, presence *me);
+
+/* The recipient's side (RFC 6121 A.3). */
+sv_verdict presence_subs_in(sv_event *ev, presence *me);
+
+/* On session/presence: a session that became available is shown the requests that wait for an answer (RFC 6121 3.1.3, 4). */
+sv_verdict presence_show_requests(sv_event *ev, void *self);
+
+/* A presence stanza; an empty type is available. */
+const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to);
+
+/* Sends the presence of each available session of a local account to an address. */
+void presence_send_all(sv_event *ev, const sv_jid *account, sv_str to);
+
+/* Delivers the event's stanza to the account's available (or roster-interested) sessions; how many there were. */
+size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested);
+
+#endif

@@ -1,0 +1,240 @@
+/* Presence subscriptions: the state tables of RFC 6121 appendix A, outbound and inbound. */
+#include <stave/roster.h>
+#include "presence.h"
+
+bool presence_is_subscription(sv_str type)
+{
+    return sv_str_eq(type, SV_STR("subscribe")) || sv_str_eq(type, SV_STR("subscribed")) ||
+           sv_str_eq(type, SV_STR("unsubscribe")) || sv_str_eq(type, SV_STR("unsubscribed"));
+}
+
+/* What one subscription stanza does to a state. */
+typedef struct change {
+    const char *type;
+    unsigned
+        any_of; /* no change, and no further effect, unless one of these bits is set (0: always) */
+    unsigned none_of; /* ... or if one of these is */
+    unsigned clear, set;
+} change;
+
+/* RFC 6121 A.2. "subscribed" without a request would be a pre-approval (3.4), which this server does not offer. */
+static const change outbound[] = {
+    {"subscribe", 0, SV_ROSTER_TO | SV_ROSTER_PENDING_OUT, 0,
+     SV_ROSTER_PENDING_OUT | SV_ROSTER_LISTED},
+    {"unsubscribe", SV_ROSTER_TO | SV_ROSTER_PENDING_OUT, 0, SV_ROSTER_TO | SV_ROSTER_PENDING_OUT,
+     0},
+    {"subscribed", SV_ROSTER_PENDING_IN, 0, SV_ROSTER_PENDING_IN,
+     SV_ROSTER_FROM | SV_ROSTER_LISTED},
+    {"unsubscribed", SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0,
+     SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0},
+};
+
+/* RFC 6121 A.3. */
+static const change inbound[] = {
+    {"subscribe", 0, SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0, SV_ROSTER_PENDING_IN},
+    {"unsubscribe", SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0, SV_ROSTER_FROM | SV_ROSTER_PENDING_IN,
+     0},
+    {"subscribed", SV_ROSTER_PENDING_OUT, 0, SV_ROSTER_PENDING_OUT, SV_ROSTER_TO},
+    {"unsubscribed", SV_ROSTER_TO | SV_ROSTER_PENDING_OUT, 0, SV_ROSTER_TO | SV_ROSTER_PENDING_OUT,
+     0},
+};
+
+static const change *find(const change *table, sv_str type)
+{
+    for (size_t i = 0; i < 4; i++)
+        if (sv_str_eq(sv_str_of(table[i].type), type)) return &table[i];
+    return NULL;
+}
+
+static bool applies(const change *c, unsigned flags)
+{
+    return (c->any_of == 0 || (flags & c->any_of)) && !(flags & c->none_of);
+}
+
+static unsigned flags_of(const sv_rows *rows, sv_str contact, sv_str *rest_out)
+{
+    sv_str record;
+    *rest_out = SV_STR("\n");
+    if (!sv->row(rows, contact, &record)) return 0;
+    *rest_out = sv_roster_rest(record);
+    return sv_roster_flags(record);
+}
+
+/* Writes the new state and pushes it when sessions can see the difference; a record without any bit goes. */
+static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                             const sv_rows *rows, unsigned flags)
+{
+    sv_str rest;
+    const unsigned old = flags_of(rows, contact, &rest);
+    const sv_str record = sv->format(ev, "R1%02x\n%.*s", flags, (int)rest.n, rest.p);
+    const sv_status status = flags ? sv->put(ev, me->roster, account->node, contact, record)
+                                   : sv->del(ev, me->roster, account->node, contact);
+    const unsigned seen = ~SV_ROSTER_PENDING_IN;
+    if (status == SV_OK && (old & seen) != (flags & seen))
+        sv->fire(ev, SV_ROSTER_CHANGED, account,
+                 sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
+                            record.p));
+    return status;
+}
+
+/* --- outbound --------------------------------------------------------------------------------------- */
+
+/* Unavailable presence of every session goes before the cancellation (RFC 6121 3.2.2). */
+static void send_unavailable(sv_event *ev, const sv_jid *account, sv_str to)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session)))
+        if (sv->session_presence(session))
+            sv->route(ev,
+                      presence_make(ev, SV_STR("unavailable"), sv->session_jid(session)->full, to));
+}
+
+static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
+{
+    const sv_jid *user = sv->from(ev);
+    const sv_str contact = sv->to(ev)->bare;
+    const change *c = find(outbound, sv->type(ev));
+    sv_str rest;
+    const unsigned flags = flags_of(rows, contact, &rest);
+    const bool is_answer = sv_str_eq(sv->type(ev), SV_STR("subscribed")) ||
+                           sv_str_eq(sv->type(ev), SV_STR("unsubscribed"));
+
+    if (applies(c, flags)) {
+        if (write_flags(ev, me, user, contact, rows, (flags & ~c->clear) | c->set) != SV_OK)
+            return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+        if (flags & c->clear & SV_ROSTER_PENDING_IN)
+            (void)sv->del(ev, me->requests, user->node, contact);
+        if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
+    } else if (is_answer) {
+        return sv->drop(
+            ev, "subscription-answer-unasked"); /* A.2.3, A.2.4: must not, should not be routed */
+    }
+    /* 3.1.2: stamped with the bare JID, and meant for the bare one */
+    const sv_str pairs[] = {SV_STR("from"), user->bare, SV_STR("to"), contact};
+    sv->replace(ev, sv->with_attrs(ev, sv->stanza(ev), pairs, 4));
+    return SV_PASS;
+}
+
+static void out_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    if (status != SV_OK)
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+    else if (out(ev, self, rows) == SV_PASS)
+        sv->pass(ev);
+}
+
+sv_verdict presence_subs_out(sv_event *ev, presence *me)
+{
+    sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
+    if (rows) return out(ev, me, rows);
+    sv->rows_load(ev, me->roster, sv->from(ev)->node, out_rows);
+    return SV_LATER;
+}
+
+/* --- inbound ---------------------------------------------------------------------------------------- */
+
+/* The request as it is kept until it is answered: one for each contact, without its contents if they are too large. */
+static sv_status keep_request(sv_event *ev, const presence *me)
+{
+    const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
+    sv_str bytes = sv->stanza_bytes(ev, sv->stanza(ev));
+    if ((int64_t)bytes.n > me->request_bytes)
+        bytes =
+            sv->stanza_bytes(ev, presence_make(ev, SV_STR("subscribe"), contact->bare, user->bare));
+    return sv->put(ev, me->requests, user->node, contact->bare, bytes);
+}
+
+static size_t count_requests(const sv_rows *rows)
+{
+    size_t count = 0;
+    sv_str key = SV_STR_NONE, record;
+    while (sv->row_next(rows, &key, &record))
+        if (sv_roster_flags(record) & SV_ROSTER_PENDING_IN) count++;
+    return count;
+}
+
+/* A request: kept, shown to the available sessions, or answered at once if the contact sees the presence already (A.3.1). */
+static sv_verdict in_subscribe(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
+{
+    const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
+    if (flags & SV_ROSTER_FROM) {
+        sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
+        return sv->consume(ev);
+    }
+    if (flags & SV_ROSTER_PENDING_IN) return sv->drop(ev, "subscribe-repeated");
+    if ((int64_t)count_requests(rows) >= me->max_requests)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    if (keep_request(ev, me) != SV_OK ||
+        write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_PENDING_IN) != SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    return presence_deliver(ev, user, false) ? SV_DONE : sv->stored(ev);
+}
+
+static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
+{
+    const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
+    const sv_str type = sv->type(ev);
+    const change *c = find(inbound, type);
+    sv_str rest;
+    const unsigned flags = flags_of(rows, contact->bare, &rest);
+    if (sv_str_eq(type, SV_STR("subscribe"))) return in_subscribe(ev, me, rows, flags);
+
+    if (!applies(c, flags)) return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
+    /* the stanza comes before the push (3.1.6, 3.2.3, 3.3.3) */
+    const size_t shown = presence_deliver(ev, user, true);
+    (void)write_flags(ev, me, user, contact->bare, rows,
+                      (flags & ~c->clear) | c->set); /* no larger than what it replaces */
+    if (sv_str_eq(type, SV_STR("unsubscribe"))) {
+        (void)sv->del(ev, me->requests, user->node, contact->bare);
+        sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
+        if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact->bare);
+    }
+    if (sv_str_eq(type, SV_STR("subscribed")) && sv->is_local(ev, contact))
+        presence_send_all(
+            ev, contact,
+            user->bare); /* 3.1.5: the approving side's presence follows its approval */
+    return shown ? SV_DONE : sv->stored(ev);
+}
+
+static void in_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    if (status == SV_OK)
+        (void)in(ev, self, rows);
+    else
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+}
+
+sv_verdict presence_subs_in(sv_event *ev, presence *me)
+{
+    sv->rows_load(ev, me->roster, sv->to(ev)->node, in_rows);
+    return SV_LATER;
+}
+
+/* --- what waits for an answer ------------------------------------------------------------------------- */
+
+static void push_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    sv_session *session = status == SV_OK ? sv->session(ev) : NULL;
+    sv_str contact = SV_STR_NONE, bytes;
+    while (session && sv->row_next(rows, &contact, &bytes)) {
+        const sv_stanza *stanza;
+        if (sv->stanza_parse(ev, bytes, &stanza) == SV_OK) sv->push(ev, session, stanza);
+    }
+    sv->pass(ev);
+}
+
+#define SHOWN "presence-requests-shown"
+
+sv_verdict presence_show_requests(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    sv_session *session = sv->session(ev);
+    const bool available = sv->session_presence(session) != NULL;
+    const bool shown = sv->session_item(session, SHOWN).p != NULL;
+    if (available == shown) return SV_PASS;
+    sv->session_set_item(session, SHOWN, available ? SV_STR("1") : SV_STR_NONE);
+    if (!available) return SV_PASS;
+    sv->rows_load(ev, me->requests, sv->from(ev)->node, push_rows);
+    return SV_LATER;
+}

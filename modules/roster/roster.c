@@ -1,0 +1,293 @@
+/* Rosters (RFC 6121 2): an account's list of contacts, changed by its own sessions, pushed to those that asked for it.
+ *
+ * The record of an item is described in <stave/roster.h>; the presence module changes its subscription bits and fires
+ * roster/changed, this one writes names and groups, and pushes. */
+#include <stave/module.h>
+#include <stave/roster.h>
+#include <stdio.h>
+
+#define NS_ROSTER "jabber:iq:roster"
+#define INTERESTED "roster-interested"
+#define GROUPS_MAX 64
+
+typedef struct roster {
+    int64_t max_items;
+    int64_t name_bytes;
+    sv_store *items;
+} roster;
+
+/* --- records ------------------------------------------------------------------------------------- */
+
+/* Takes the next line (without its end) off the front of *rest. */
+static bool next_line(sv_str *rest, sv_str *line_out)
+{
+    if (rest->n == 0) return false;
+    const char *end = memchr(rest->p, '\n', rest->n);
+    const size_t n = end ? (size_t)(end - rest->p) : rest->n;
+    *line_out = (sv_str){rest->p, n};
+    const size_t used = end ? n + 1 : n;
+    *rest = (sv_str){rest->p + used, rest->n - used};
+    return true;
+}
+
+/* Adds the element for one record to a query (RFC 6121 2.1.2). */
+static void add_item(sv_draft *query, sv_str jid, sv_str record)
+{
+    const unsigned flags = sv_roster_flags(record);
+    sv_draft *item = sv->child(query, SV_STR("item"), SV_STR_NONE);
+    sv->set(item, SV_STR("jid"), jid);
+    sv_str rest = sv_roster_rest(record), line;
+    if (next_line(&rest, &line) && line.n) sv->set(item, SV_STR("name"), line);
+    sv->set(item, SV_STR("subscription"), sv_roster_subscription(flags));
+    if (flags & SV_ROSTER_PENDING_OUT) sv->set(item, SV_STR("ask"), SV_STR("subscribe"));
+    while (next_line(&rest, &line))
+        sv->add_text(sv->child(item, SV_STR("group"), SV_STR_NONE), line);
+}
+
+/* --- pushes (RFC 6121 2.1.6) ---------------------------------------------------------------------- */
+
+static void push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session))) {
+        if (!sv->session_item(session, INTERESTED).p) continue;
+        sv_draft *iq = sv->draft(ev, SV_STR("iq"), SV_STR("jabber:client"));
+        sv->set(iq, SV_STR("type"), SV_STR("set"));
+        sv->set(iq, SV_STR("id"), sv->random_hex(ev, 8));
+        sv_draft *query = sv->child(iq, SV_STR("query"), SV_STR(NS_ROSTER));
+        if (sv_roster_flags(record) & SV_ROSTER_LISTED) {
+            add_item(query, contact, record);
+        } else {
+            sv_draft *item = sv->child(query, SV_STR("item"), SV_STR_NONE);
+            sv->set(item, SV_STR("jid"), contact);
+            sv->set(item, SV_STR("subscription"), SV_STR("remove"));
+        }
+        sv->push(ev, session, sv->freeze(ev, iq));
+    }
+}
+
+/* An item of an account changed; the subject tells to what (see SV_ROSTER_CHANGED). */
+static sv_verdict on_changed(sv_event *ev, void *self)
+{
+    (void)self;
+    sv_str record = sv->subject(ev), contact;
+    if (next_line(&record, &contact)) push(ev, sv->from(ev), contact, record);
+    return SV_PASS;
+}
+
+static void tell(sv_event *ev, sv_str contact, sv_str record)
+{
+    sv->fire(ev, SV_ROSTER_CHANGED, sv->from(ev),
+             sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, (int)record.n,
+                        record.n ? record.p : ""));
+}
+
+/* --- get (RFC 6121 2.1.3, 2.2) -------------------------------------------------------------------- */
+
+static sv_verdict answer_get(sv_event *ev, sv_rows *rows)
+{
+    sv_draft *query = sv->reply(ev, SV_STR("query"), SV_STR(NS_ROSTER));
+    sv_str jid = SV_STR_NONE, record;
+    while (sv->row_next(rows, &jid, &record))
+        if (sv_roster_flags(record) & SV_ROSTER_LISTED) add_item(query, jid, record);
+    if (sv->session(ev)) sv->session_set_item(sv->session(ev), INTERESTED, SV_STR("1"));
+    return sv->send(ev);
+}
+
+static void got_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    if (status == SV_OK)
+        (void)answer_get(ev, rows);
+    else
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+}
+
+static sv_verdict on_get(sv_event *ev, void *self)
+{
+    const roster *me = self;
+    if (sv->first(sv->payload(ev)))
+        return sv->refuse(ev, SV_BAD_REQUEST); /* 2.1.3: no items in a get */
+    sv_rows *rows = sv->rows(ev, me->items, sv->from(ev)->node);
+    if (rows) return answer_get(ev, rows);
+    sv->rows_load(ev, me->items, sv->from(ev)->node, got_rows);
+    return SV_LATER;
+}
+
+/* --- set (RFC 6121 2.1.5, 2.3 to 2.5) ------------------------------------------------------------- */
+
+static bool has_line_feed(sv_str s)
+{
+    return s.n && memchr(s.p, '\n', s.n);
+}
+
+/* Checks the groups of an item and appends them to the record text; 0 or the condition of 2.3.3. */
+static sv_cond read_groups(sv_event *ev, const roster *me, const sv_node *item, sv_str *record)
+{
+    sv_str seen[GROUPS_MAX];
+    size_t count = 0;
+    for (const sv_node *child = sv->first(item); child; child = sv->next(item, child)) {
+        if (!sv->is(child, SV_STR("group"), SV_STR(NS_ROSTER))) continue;
+        const sv_str group = sv->text(ev, child);
+        if (group.n == 0 || (int64_t)group.n > me->name_bytes || has_line_feed(group) ||
+            count == GROUPS_MAX)
+            return SV_NOT_ACCEPTABLE;
+        for (size_t i = 0; i < count; i++)
+            if (sv_str_eq(seen[i], group)) return SV_BAD_REQUEST;
+        seen[count++] = group;
+        *record = sv->format(ev, "%.*s%.*s\n", (int)record->n, record->p, (int)group.n, group.p);
+    }
+    return 0;
+}
+
+static sv_stanza const *presence(sv_event *ev, sv_str type, sv_str from, sv_str to)
+{
+    sv_draft *draft = sv->draft(ev, SV_STR("presence"), SV_STR("jabber:client"));
+    sv->set(draft, SV_STR("type"), type);
+    sv->set(draft, SV_STR("from"), from);
+    sv->set(draft, SV_STR("to"), to);
+    return sv->freeze(ev, draft);
+}
+
+/* Ends both directions with the contact (2.5.2); unavailable presence comes before "unsubscribed" (3.2.2). */
+static void end_subscriptions(sv_event *ev, const sv_jid *account, sv_str contact, unsigned flags)
+{
+    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT))
+        sv->route(ev, presence(ev, SV_STR("unsubscribe"), account->bare, contact));
+    if (flags & SV_ROSTER_FROM) {
+        sv_session *session = NULL;
+        while ((session = sv->session_next(ev, account, session)))
+            if (sv->session_presence(session))
+                sv->route(ev, presence(ev, SV_STR("unavailable"), sv->session_jid(session)->full,
+                                       contact));
+    }
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
+        sv->route(ev, presence(ev, SV_STR("unsubscribed"), account->bare, contact));
+}
+
+static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact)
+{
+    sv_str record;
+    if (!sv->row(rows, contact->bare, &record) || !(sv_roster_flags(record) & SV_ROSTER_LISTED))
+        return sv->refuse(ev, SV_ITEM_NOT_FOUND); /* 2.5.3 */
+    const unsigned flags = sv_roster_flags(record);
+    if (sv->del(ev, me->items, sv->from(ev)->node, contact->bare) != SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    tell(ev, contact->bare, SV_STR_NONE);
+    end_subscriptions(ev, sv->from(ev), contact->bare, flags);
+    (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
+    return sv->send(ev);
+}
+
+static sv_verdict put_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact,
+                           const sv_node *item)
+{
+    sv_str old;
+    const bool known = sv->row(rows, contact->bare, &old);
+    const unsigned flags = (known ? sv_roster_flags(old) : 0) | SV_ROSTER_LISTED;
+    if (!known && (int64_t)sv->row_count(rows) >= me->max_items)
+        return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT, SV_STR("The roster is full"));
+    const sv_str name = sv->attr(item, SV_STR("name"));
+    if ((int64_t)name.n > me->name_bytes || has_line_feed(name))
+        return sv->refuse(ev, SV_NOT_ACCEPTABLE);
+    sv_str record = sv->format(ev, "R1%02x\n%.*s\n", flags, (int)name.n, name.n ? name.p : "");
+    const sv_cond wrong = read_groups(ev, me, item, &record);
+    if (wrong) return sv->refuse(ev, wrong);
+    if (sv->put(ev, me->items, sv->from(ev)->node, contact->bare, record) != SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    tell(ev, contact->bare, record);
+    (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
+    return sv->send(ev);
+}
+
+static sv_verdict change(sv_event *ev, roster *me, const sv_rows *rows)
+{
+    const sv_node *query = sv->payload(ev), *item = sv->first(query);
+    sv_jid contact;
+    if (!item || sv->next(query, item) || !sv->is(item, SV_STR("item"), SV_STR(NS_ROSTER)))
+        return sv->refuse(ev, SV_BAD_REQUEST); /* 2.3.3: one and only one item */
+    const sv_str jid = sv->attr(item, SV_STR("jid"));
+    if (!jid.p) return sv->refuse(ev, SV_BAD_REQUEST);
+    if (!sv->jid_parse(ev, jid, &contact)) return sv->refuse(ev, SV_JID_MALFORMED);
+    if (sv_str_eq(contact.bare, sv->from(ev)->bare)) return sv->refuse(ev, SV_NOT_ALLOWED);
+    if (sv_str_eq(sv->attr(item, SV_STR("subscription")), SV_STR("remove")))
+        return remove_item(ev, me, rows, &contact);
+    return put_item(ev, me, rows, &contact, item);
+}
+
+static void set_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    if (status == SV_OK)
+        (void)change(ev, self, rows);
+    else
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+}
+
+static sv_verdict on_set(sv_event *ev, void *self)
+{
+    roster *me = self;
+    sv_rows *rows = sv->rows(ev, me->items, sv->from(ev)->node);
+    if (rows) return change(ev, me, rows);
+    sv->rows_load(ev, me->items, sv->from(ev)->node, set_rows);
+    return SV_LATER;
+}
+
+/* Somebody else's roster (2.1.5 security warning, 2.3.3). */
+static sv_verdict on_foreign(sv_event *ev, void *self)
+{
+    (void)self;
+    return sv->refuse(ev, SV_FORBIDDEN);
+}
+
+/* --- life ----------------------------------------------------------------------------------------- */
+
+static void kept(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)status, (void)rows, (void)self;
+    sv->pass(ev);
+}
+
+/* A session's roster stays in memory while it lives: every presence of it asks there. */
+static sv_verdict on_bound(sv_event *ev, void *self)
+{
+    const roster *me = self;
+    sv->rows_keep(ev, me->items, sv->session(ev), kept);
+    return SV_LATER;
+}
+
+static sv_verdict on_removed(sv_event *ev, void *self)
+{
+    const roster *me = self;
+    (void)sv->del_owner(ev, me->items, sv->from(ev)->node);
+    return SV_PASS;
+}
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    roster *me = self;
+    return sv->store_open(mod, NULL, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->items);
+}
+
+static const sv_hook hooks[] = {
+    {.on = "iq-get/self {" NS_ROSTER "}query", .call = on_get},
+    {.on = "iq-set/self {" NS_ROSTER "}query",
+     .call = on_set,
+     .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "iq-get/account {" NS_ROSTER "}query", .call = on_foreign},
+    {.on = "iq-set/account {" NS_ROSTER "}query", .call = on_foreign},
+    {.on = SV_ROSTER_CHANGED, .call = on_changed},
+    {.on = "session/bound", .call = on_bound},
+    {.on = "account/removed", .call = on_removed},
+    {0},
+};
+
+static const sv_option options[] = {
+    SV_OPT_INT(roster, max_items, "roster_max_items", "1000", "1", "100000",
+               "How many contacts an account may have."),
+    SV_OPT_INT(roster, name_bytes, "roster_name_bytes", "1023", "16", "8192",
+               "How long the name of a contact or group may be, in bytes."),
+    {0},
+};
+
+SV_MODULE(.name = "roster", .summary = "Rosters (RFC 6121 2)", .self_size = sizeof(roster),
+          .hooks = hooks, .options = options, .start = start)

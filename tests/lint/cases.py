@@ -52,6 +52,13 @@ CASES = [
      ["server/base/base_a.c:3: function-length"]),
     ("file-1200", {"server/base/base_a.c": "int a;\n" * 1199}, []),
     ("file-1201", {"server/base/base_a.c": "int a;\n" * 1200}, ["server/base/base_a.c:1: file-length"]),
+    # state that outlives a call
+    ("global-good", {"server/net/net_a.c": "static const int a[] = {1};\nstatic const char *const names[] = {0};\n"
+                     "extern int x(void);\nint f(void)\n{\n    static const int b = 1;\n    int c = b;\n    return c;\n}\n",
+                     "server/base/base_a.c": "static int a;\n", "server/net/net_a_test.c": "static int a;\n"}, []),
+    ("global-bad", {"server/net/net_a.c": "static int a;\nstatic const char *names[] = {0};\nint f(void)\n{\n"
+                    "    static int b = 1;\n    static char buf[9];\n    return b;\n}\n", "modules/m/m.c": "int a = 1;\n"},
+     ["modules/m/m.c:2: global"] + [f"server/net/net_a.c:{n}: global" for n in (2, 3, 6, 7)]),
     # form
     ("tab", {"server/base/base_a.c": "\tint a;\n"}, ["server/base/base_a.c:2: space"]),
     ("trailing-space", {"server/base/base_a.c": "int a; \n"}, ["server/base/base_a.c:2: space"]),
@@ -76,10 +83,10 @@ CASES = [
      ["api/stave/a.h:6: prototype"]),
     # what server/ may know
     ("namespace-good", {"tools/lint-namespaces": "jabber:client RFC 6120\n",
-                        "server/xmpp/xmpp_a.c": 'const char *a = "jabber:client", *b = "<x xmlns=\'jabber:client\'/>";\n'}, []),
+                        "server/xmpp/xmpp_a.c": '#define A "jabber:client" "<x xmlns=\'jabber:client\'/>"\n'}, []),
     ("namespace-of-module", {"tools/lint-namespaces": "jabber:client RFC 6120\n",
-                             "server/bus/bus_a.c": 'const char *a = "iq-get/account {jabber:iq:last}query";\n',
-                             "modules/m/m.c": 'const char *a = "jabber:iq:last";\n'}, ["server/bus/bus_a.c:2: namespace"]),
+                             "server/bus/bus_a.c": '#define A "iq-get/account {jabber:iq:last}query"\n',
+                             "modules/m/m.c": '#define A "jabber:iq:last"\n'}, ["server/bus/bus_a.c:2: namespace"]),
     ("log-name", {"server/base/base_log_names.h": '#define LOG_NAMES X("declared") Y("other")\n',
                   "server/net/net_a.c": 'void f(void)\n{\n    SV_LOG(SV_WARN, "declared");\n    SV_LOG(SV_WARN,\n'
                                         '           "unknown", LF_INT("ms", 1));\n}\n'}, ["server/net/net_a.c:5: log-name"]),

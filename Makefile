@@ -82,16 +82,22 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDEXPANSION:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all lib units modules tests fuzzers benches run test quick long lint bench mutants flow-peers \
+.PHONY: all lib units modules testmods tests fuzzers benches run test quick long lint bench mutants flow-peers \
         deps install uninstall clean help FORCE
 
 all: lib modules $(STAVE)
 lib: $(LIB)
 units: $(UNIT_BIN)
-modules: $(MODULE_SO)
-tests: all units $(TESTMOD_SO) $(FLOW) $(TOOL_BIN)
+tests: all units testmods $(FLOW) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
+
+# The server loads what it finds by name, so what remains of a removed module goes.
+stray_modules = for so in $(1)/*.so; do case " $(2) " in *" $$so "*) ;; *) rm -f "$$so" ;; esac; done
+modules: $(MODULE_SO)
+	@$(call stray_modules,$(B)/modules,$(MODULE_SO))
+testmods: $(TESTMOD_SO)
+	@$(call stray_modules,$(B)/tests/mods,$(TESTMOD_SO))
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -166,19 +172,21 @@ clean:
 
 # ---- rules --------------------------------------------------------------------------------------
 
-# Objects depend on the flags they were compiled with: the file changes only when the flags do.
+# Objects depend on the flags they were compiled with, the library on the list of its objects: these files
+# change only when their text does.
+changed_text = mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
 $(B)/flags: FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' '$(CC) $(CFLAGS)' | cmp -s - $@ || printf '%s\n' '$(CC) $(CFLAGS)' > $@
+	@$(call changed_text,$(CC) $(CFLAGS))
+$(B)/objects: FORCE
+	@$(call changed_text,$(CORE_OBJ))
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(CFLAGS) -c $< -o $@
 
-$(LIB): $(CORE_OBJ)
-	@mkdir -p $(@D)
+$(LIB): $(CORE_OBJ) $(B)/objects
 	@rm -f $@
-	$(Q)ar crs $@ $^
+	$(Q)ar crs $@ $(CORE_OBJ)
 
 $(B)/stave: $(B)/server/main/main_main.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -Wl,-z,now,-z,relro $< -L$(B) -lstave $(LDLIBS) -o $@

@@ -1,4 +1,5 @@
-"""Small trees for tools/lint: name, files, and the breaches (`path:line: rule`) that must be found, no more.
+"""Small trees for tools/lint: name, files, the breaches (`path:line: rule`) that must be found, no more, and
+perhaps a text that must be printed.
 
 A file's text is given without the opening comment that every C file needs; it is put before the text as line 1.
 """
@@ -64,8 +65,14 @@ CASES = [
     ("trailing-space", {"server/base/base_a.c": "int a; \n"}, ["server/base/base_a.c:2: space"]),
     ("carriage-return", {"server/base/base_a.c": "int a;\r\n"}, ["server/base/base_a.c:2: space"]),
     ("no-newline", {"server/base/base_a.c": "int a;"}, ["server/base/base_a.c:2: space"]),
-    ("width-120", {"server/base/base_a.c": "int " + "a" * 115 + ";\n"}, []),
-    ("width-121", {"server/base/base_a.c": "int " + "a" * 116 + ";\n"}, ["server/base/base_a.c:2: width"]),
+    # trends never fail; the text must appear in them
+    ("width-120", {"server/base/base_a.c": "int " + "a" * 115 + ";\n"}, [], "lines over 120 columns             0"),
+    ("width-121", {"server/base/base_a.c": "int " + "a" * 116 + ";\n"}, [], "over 120 columns: server/base/base_a.c:2\n"),
+    ("function-60", {"server/base/base_a.c": lines(60)}, [], "60 / 60 of 1 "),
+    ("function-61", {"server/base/base_a.c": lines(61)}, [], "over 60 lines: f (61) server/base/base_a.c:2\n"),
+    ("file-601", {"server/base/base_a.c": "int a;\n" * 600}, [], "over 600 lines: server/base/base_a.c (601)\n"),
+    ("asserts", {"server/base/base_a.c": "int a;\n" * 197 + "void f(void)\n{ SV_ASSERT(a); SV_CHECK(a, b); }\n"}, [],
+     "in server/ 10.0 "),
     # comments
     ("first-comment", {"server/base/base_a.c": None}, ["server/base/base_a.c:1: first-comment"]),
     ("prototype-good", {"server/base/base_a.h":

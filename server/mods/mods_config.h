@@ -6,7 +6,7 @@
  *   c2s_ports = { 5222 }
  *   VirtualHost "example.org"
  *       admins = { "romeo@example.org" }
- *   Include "conf.d/*.cfg.lua"
+ *   Include "conf.d/hosts.cfg.lua"          (a pattern of file names, too)
  *
  * Options before the first VirtualHost are global; a host's own win, for lists too. Start-up thread. */
 #ifndef SVI_MODS_CONFIG_H
@@ -46,6 +46,9 @@ typedef void (*svi_config_report)(void *ctx, const char *file, int line, const c
 /* Reads the file and what it includes. SV_ENOTFOUND, SV_EINVAL; every problem is reported. */
 sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report report, void *ctx, svi_config **config_out);
 void svi_config_free(svi_config **config);
+
+/* The arena that lives as long as the config: for texts made of its values. */
+svi_arena *svi_config_arena(const svi_config *config);
 
 /* Sections in the order of the file; number 0 is the global one. NULL past the end. */
 const svi_section *svi_config_section(const svi_config *config, size_t i);

@@ -94,6 +94,8 @@ CASES = [
     ("namespace-of-module", {"tools/lint-namespaces": "jabber:client RFC 6120\n",
                              "server/bus/bus_a.c": '#define A "iq-get/account {jabber:iq:last}query"\n',
                              "modules/m/m.c": '#define A "jabber:iq:last"\n'}, ["server/bus/bus_a.c:2: namespace"]),
+    ("namespace-in-tests", {"server/bus/bus_a_test.c": '#define A "jabber:iq:last"\n',
+                            "server/bus/bus_test_util.h": '#define A "jabber:iq:last"\n'}, []),
     ("log-name", {"server/base/base_log_names.h": '#define LOG_NAMES X("declared") Y("other")\n',
                   "server/net/net_a.c": 'void f(void)\n{\n    SV_LOG(SV_WARN, "declared");\n    SV_LOG(SV_WARN,\n'
                                         '           "unknown", LF_INT("ms", 1));\n}\n'}, ["server/net/net_a.c:5: log-name"]),

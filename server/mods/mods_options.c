@@ -1,0 +1,295 @@
+/* Options: tables of typed fields filled from configured values, with bounds and units; their manual. */
+#include "mods/mods_config.h"
+
+#include "base/base_assert.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One filling. */
+typedef struct fill {
+    const svi_config *config;
+    const sv_option *option;
+    const svi_value *value; /* NULL for a preset */
+    void *field;
+    char wrong[200];
+} fill;
+
+static const sv_option *at(const sv_option *options, size_t stride, size_t i)
+{
+    return (const sv_option *)(const void *)((const char *)options + i * stride);
+}
+
+static bool fail(fill *f, const char *must)
+{
+    (void)snprintf(f->wrong, sizeof f->wrong, "'%s' must be %s", f->option->name, must);
+    return false;
+}
+
+/* --- numbers with units ------------------------------------------------------------------------------- */
+
+typedef struct unit {
+    const char *name;
+    int64_t factor;
+} unit;
+
+static const unit periods[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                               {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const unit sizes[] = {
+    {"", 1}, {"k", 1024}, {"M", 1024 * 1024}, {"G", 1024 * 1024 * 1024}, {NULL, 0}};
+
+static bool with_unit(sv_str text, const unit *units, int64_t *value_out)
+{
+    size_t digits = 0;
+    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9') digits++;
+    int64_t number;
+    if (svi_str_int(svi_str_sub(text, 0, digits), 0, INT64_MAX, &number) != SV_OK) return false;
+    const sv_str rest = svi_str_sub(text, digits, text.n);
+    for (; units->name; units++) {
+        if (!sv_str_eq(rest, sv_str_of(units->name))) continue;
+        if (number > INT64_MAX / units->factor) return false;
+        *value_out = number * units->factor;
+        return true;
+    }
+    return false;
+}
+
+static bool parse_number(sv_option_kind kind, sv_str text, int64_t *value_out)
+{
+    if (kind == SV_OPTION_PERIOD) return with_unit(text, periods, value_out);
+    if (kind == SV_OPTION_SIZE) return with_unit(text, sizes, value_out);
+    return svi_str_int(text, INT64_MIN, INT64_MAX, value_out) == SV_OK;
+}
+
+static bool in_bounds(fill *f, int64_t number)
+{
+    const sv_option *o = f->option;
+    int64_t bound;
+    const bool low = o->min && parse_number(o->kind, sv_str_of(o->min), &bound) && number < bound;
+    const bool high =
+        !low && o->max && parse_number(o->kind, sv_str_of(o->max), &bound) && number > bound;
+    if (!low && !high) return true;
+    (void)snprintf(f->wrong, sizeof f->wrong, "'%s' must be from %s to %s", o->name,
+                   o->min ? o->min : "any", o->max ? o->max : "any");
+    return false;
+}
+
+static bool set_number(fill *f, int64_t number)
+{
+    if (!in_bounds(f, number)) return false;
+    memcpy(f->field, &number, sizeof number);
+    return true;
+}
+
+/* --- kinds -------------------------------------------------------------------------------------------- */
+
+static bool from_text(fill *f, sv_str text)
+{
+    const sv_option *o = f->option;
+    int64_t number = 0;
+    switch (o->kind) {
+    case SV_OPTION_INT:
+        return parse_number(o->kind, text, &number) ? set_number(f, number)
+                                                    : fail(f, "a whole number");
+    case SV_OPTION_PERIOD:
+        return parse_number(o->kind, text, &number)
+                   ? set_number(f, number)
+                   : fail(f, "a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"");
+    case SV_OPTION_SIZE:
+        return parse_number(o->kind, text, &number)
+                   ? set_number(f, number)
+                   : fail(f, "a size such as \"64k\", \"10M\" or a number of bytes");
+    case SV_OPTION_BOOL: {
+        const bool is = sv_str_eq(text, SV_STR("true"));
+        if (!is && !sv_str_eq(text, SV_STR("false"))) return fail(f, "true or false");
+        memcpy(f->field, &is, sizeof is);
+        return true;
+    }
+    case SV_OPTION_STRING: memcpy(f->field, &text, sizeof text); return true;
+    case SV_OPTION_ENUM: {
+        sv_str words = sv_str_of(o->min), word;
+        for (; svi_str_split(&words, ' ', &word); number++)
+            if (sv_str_eq(word, text)) {
+                memcpy(f->field, &number, sizeof number);
+                return true;
+            }
+        (void)snprintf(f->wrong, sizeof f->wrong, "'%s' must be one of: %s", o->name, o->min);
+        return false;
+    }
+    case SV_OPTION_LIST: break;
+    }
+    return fail(f, "a list of texts in braces, such as { \"a\", \"b\" }");
+}
+
+/* A list of texts; numbers (ports) are taken as written. */
+static bool from_list(fill *f, const svi_value *items, size_t count, svi_arena *arena)
+{
+    sv_str *texts = svi_arena_get(arena, (count ? count : 1) * sizeof *texts);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].kind == SVI_VALUE_STRING)
+            texts[i] = items[i].text;
+        else if (items[i].kind == SVI_VALUE_INT)
+            texts[i] = svi_arena_printf(arena, "%" PRId64, items[i].number);
+        else
+            return fail(f, "a list of texts in braces, such as { \"a\", \"b\" }");
+    }
+    const sv_str_list list = {.items = texts, .count = count};
+    memcpy(f->field, &list, sizeof list);
+    return true;
+}
+
+static bool from_preset(fill *f, svi_arena *arena)
+{
+    const sv_option *o = f->option;
+    if (o->kind != SV_OPTION_LIST) return from_text(f, sv_str_of(o->preset ? o->preset : ""));
+    sv_str words = sv_str_of(o->preset ? o->preset : ""), word, count_words = words;
+    size_t count = 0;
+    while (svi_str_split(&count_words, ' ', &word)) count++;
+    svi_value *items = svi_arena_get(arena, (count ? count : 1) * sizeof *items);
+    for (size_t i = 0; i < count && svi_str_split(&words, ' ', &word); i++)
+        items[i] = (svi_value){.kind = SVI_VALUE_STRING, .text = word};
+    return from_list(f, items, count, arena);
+}
+
+/* Text of a secret that stands elsewhere: "file:PATH" (its first line) or "env:NAME". */
+static bool fetch_secret(fill *f, svi_arena *arena, sv_str *text)
+{
+    const sv_str name = sv_str_of(f->option->name);
+    if (!svi_str_ends(name, SV_STR("_secret")) && !svi_str_ends(name, SV_STR("_password")))
+        return true;
+    const bool in_file = svi_str_starts(*text, SV_STR("file:")),
+               in_env = svi_str_starts(*text, SV_STR("env:"));
+    if (in_env) {
+        const char *value = getenv(svi_arena_str(arena, svi_str_sub(*text, 4, text->n)).p);
+        if (!value) return fail(f, "the name of an environment variable that is set");
+        *text = svi_arena_str(arena, sv_str_of(value));
+        return true;
+    }
+    if (!in_file)
+        return fail(f, "\"file:PATH\" or \"env:NAME\": secrets do not stand in the configuration");
+    FILE *file = fopen(svi_arena_str(arena, svi_str_sub(*text, 5, text->n)).p, "re");
+    char line[1024] = "";
+    const bool got = file && fgets(line, sizeof line, file);
+    if (file) (void)fclose(file);
+    if (!got) return fail(f, "a file that can be read");
+    *text = svi_arena_str(arena, svi_str_trim(sv_str_of(line)));
+    return true;
+}
+
+static bool from_value(fill *f, svi_arena *arena)
+{
+    const svi_value *v = f->value;
+    switch (v->kind) {
+    case SVI_VALUE_LIST:
+        return f->option->kind == SV_OPTION_LIST ? from_list(f, v->items, v->count, arena)
+                                                 : fail(f, "a single value, not a list");
+    case SVI_VALUE_BOOL: return from_text(f, v->number ? SV_STR("true") : SV_STR("false"));
+    case SVI_VALUE_INT:
+        if (f->option->kind == SV_OPTION_INT || f->option->kind == SV_OPTION_SIZE)
+            return set_number(f, v->number);
+        if (f->option->kind == SV_OPTION_BOOL) return fail(f, "true or false");
+        return from_text(f, svi_arena_printf(arena, "%" PRId64, v->number));
+    case SVI_VALUE_STRING: {
+        sv_str text = v->text;
+        if (f->option->kind == SV_OPTION_INT || f->option->kind == SV_OPTION_BOOL)
+            return fail(f, f->option->kind == SV_OPTION_INT ? "a whole number, without quotes"
+                                                            : "true or false, without quotes");
+        return fetch_secret(f, arena, &text) && from_text(f, text);
+    }
+    }
+    return false;
+}
+
+sv_status svi_options_fill(const svi_config *config, const svi_section *section,
+                           const sv_option *options, size_t stride, void *into,
+                           svi_config_report report, void *ctx)
+{
+    SV_ASSERT(stride >= sizeof(sv_option));
+    bool failed = false;
+    svi_arena *arena = svi_config_arena(config);
+    for (size_t i = 0; options && at(options, stride, i)->name; i++) {
+        const sv_option *o = at(options, stride, i);
+        fill f = {.config = config, .option = o, .field = (char *)into + o->offset};
+        f.value = svi_config_get(config, section, sv_str_of(o->name));
+        if (f.value ? from_value(&f, arena) : from_preset(&f, arena)) continue;
+        failed = true;
+        report(ctx, f.value ? f.value->file : "(preset)", f.value ? f.value->line : 0, f.wrong);
+    }
+    return failed ? SV_EINVAL : SV_OK;
+}
+
+/* --- unknown names ------------------------------------------------------------------------------------ */
+
+static const char *nearest(const sv_option *const *tables, const size_t *strides, size_t count,
+                           sv_str name, bool *known_out)
+{
+    const char *best = NULL;
+    size_t best_distance = name.n / 3 + 2;
+    *known_out = false;
+    for (size_t t = 0; t < count; t++)
+        for (size_t i = 0; tables[t] && at(tables[t], strides[t], i)->name; i++) {
+            const char *candidate = at(tables[t], strides[t], i)->name;
+            const size_t distance = svi_str_distance(name, sv_str_of(candidate), best_distance);
+            if (distance == 0) *known_out = true;
+            if (distance < best_distance) {
+                best_distance = distance;
+                best = candidate;
+            }
+        }
+    return best;
+}
+
+sv_status svi_options_unknown(const svi_config *config, const sv_option *const *tables,
+                              const size_t *strides, size_t count, svi_config_report report,
+                              void *ctx)
+{
+    bool failed = false;
+    const svi_section *section;
+    for (size_t s = 0; (section = svi_config_section(config, s)); s++) {
+        size_t pos = 0;
+        sv_str name;
+        const svi_value *value;
+        while (svi_config_names(config, section, &pos, &name, &value)) {
+            bool known;
+            const char *near = nearest(tables, strides, count, name, &known);
+            if (known) continue;
+            char text[200];
+            (void)snprintf(text, sizeof text,
+                           "'%.*s' is no option of the server or of an enabled module%s%s%s",
+                           (int)(name.n > 60 ? 60 : name.n), name.p, near ? "; did you mean '" : "",
+                           near ? near : "", near ? "'?" : "");
+            report(ctx, value->file, value->line, text);
+            failed = true;
+        }
+    }
+    return failed ? SV_EINVAL : SV_OK;
+}
+
+/* --- manual ------------------------------------------------------------------------------------------- */
+
+static const char *kind_name(sv_option_kind kind)
+{
+    static const char *const names[] = {
+        [SV_OPTION_INT] = "number",  [SV_OPTION_BOOL] = "true or false",
+        [SV_OPTION_STRING] = "text", [SV_OPTION_PERIOD] = "time",
+        [SV_OPTION_SIZE] = "size",   [SV_OPTION_ENUM] = "one of",
+        [SV_OPTION_LIST] = "list"};
+    SV_ASSERT(kind >= SV_OPTION_INT && kind <= SV_OPTION_LIST);
+    return names[kind];
+}
+
+void svi_options_manual(svi_buf *out, const sv_option *options, size_t stride)
+{
+    for (size_t i = 0; options && at(options, stride, i)->name; i++) {
+        const sv_option *o = at(options, stride, i);
+        svi_buf_printf(out, "%s (%s", o->name, kind_name(o->kind));
+        if (o->kind == SV_OPTION_ENUM)
+            svi_buf_printf(out, " %s", o->min);
+        else if (o->min && o->max)
+            svi_buf_printf(out, " from %s to %s", o->min, o->max);
+        svi_buf_printf(out, ", default %s)\n    %s\n",
+                       o->preset && o->preset[0] ? o->preset : "none", o->manual);
+    }
+}

@@ -1,0 +1,126 @@
+/* flow: runs scripts on the stage or against a live server. Exit status 0: all passed, 1: one failed, 77: all were skipped. */
+#include "flow.h"
+
+#include "base/base_log.h"
+#include "base/base_plat.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static svi_acct memory = {.name = "flow"}; /* lint: allow global (the program's one account) */
+
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: flow [--modules DIR] [--live HOST:PORT [--register COMMAND] "
+                          "[--suffix TEXT]] [--verbose] SCRIPT...\n");
+    return 2;
+}
+
+static sv_str slurp(svi_buf *buf, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) return SV_STR_NONE;
+    size_t n;
+    do {
+        n = fread(svi_buf_space(buf, 4096), 1, 4096, file);
+        buf->len += n;
+    } while (n > 0);
+    (void)fclose(file);
+    return svi_buf_str(buf);
+}
+
+/* modules/ beside the folder of the build that this program lies in: build/KIND/tests/flow/flow */
+static const char *default_modules(void)
+{
+    static char path[4200]; /* lint: allow global (kept for the program's life) */
+    char self[4096];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) return "modules";
+    self[n] = 0;
+    for (int i = 0; i < 3; i++) {
+        char *slash = strrchr(self, '/');
+        if (slash) *slash = 0;
+    }
+    (void)snprintf(path, sizeof path, "%s/modules", self);
+    return path;
+}
+
+typedef struct options {
+    const char *modules, *host, *port, *command, *suffix;
+    bool verbose;
+} options;
+
+static void run_one(const options *o, const char *path, flow_result *result)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, &memory);
+    const sv_str text = slurp(&buf, path);
+    *result = (flow_result){.failed = text.n == 0};
+    if (result->failed) {
+        (void)snprintf(result->text, sizeof result->text, "%s: can't be read or is empty", path);
+    } else {
+        flow_world *world = o->host ? flow_live_new(&memory, o->host, o->port, o->command)
+                                    : flow_stage_new(&memory, o->modules);
+        flow_run(world, path, text, o->suffix, result);
+        char why[300];
+        if (!world->close(&world, why, sizeof why) && !result->failed && !result->skipped) {
+            result->failed = true;
+            (void)snprintf(result->text, sizeof result->text, "%s: %s", path, why);
+        }
+    }
+    svi_buf_free(&buf);
+}
+
+static bool read_options(int argc, char **argv, options *o)
+{
+    static const struct option known[] = {{"modules", 1, NULL, 'm'},  {"live", 1, NULL, 'l'},
+                                          {"register", 1, NULL, 'r'}, {"suffix", 1, NULL, 's'},
+                                          {"verbose", 0, NULL, 'v'},  {NULL, 0, NULL, 0}};
+    int c;
+    while ((c = getopt_long(argc, argv, "m:l:r:s:v", known, NULL)) != -1) {
+        char *colon;
+        switch (c) {
+        case 'm': o->modules = optarg; break;
+        case 'l':
+            colon = strrchr(optarg, ':');
+            if (!colon) return false;
+            *colon = 0;
+            o->host = optarg;
+            o->port = colon + 1;
+            break;
+        case 'r': o->command = optarg; break;
+        case 's': o->suffix = optarg; break;
+        case 'v': o->verbose = true; break;
+        default: return false;
+        }
+    }
+    return optind < argc;
+}
+
+int main(int argc, char **argv)
+{
+    options o = {.modules = default_modules(), .suffix = ""};
+    if (!read_options(argc, argv, &o)) return usage();
+    const svi_plat *plat = svi_plat_kernel();
+    uint8_t key[16];
+    plat->random(plat->ctx, key, sizeof key);
+    svi_hash_seed(key);
+    svi_log_setup(o.verbose ? SV_DEBUG : SV_ERROR, SVI_LOG_TEXT, NULL, NULL, plat->wall_us,
+                  plat->ctx);
+    int failed = 0, skipped = 0;
+    for (int i = optind; i < argc; i++) {
+        flow_result result;
+        run_one(&o, argv[i], &result);
+        if (result.failed)
+            (void)printf("not ok %s\n%s\n", argv[i], result.text), failed++;
+        else if (result.skipped)
+            (void)printf("SKIP: %s\n", result.text), skipped++;
+        else
+            (void)printf("ok %s\n", argv[i]);
+        (void)fflush(stdout);
+    }
+    if (failed) return 1;
+    return skipped == argc - optind ? 77 : 0;
+}

@@ -1,0 +1,126 @@
+/* The flow runner: scripts in which named clients send and expect XML (doc/flow.md).
+ *
+ * A world is where the clients live: the stage (the real core in this process on a virtual clock) or a live server. Clients
+ * are the same in both. One thread. */
+#ifndef FLOW_H
+#define FLOW_H
+
+#include "base/base_assert.h"
+#include "base/base_str.h"
+#include "xml/xml_parser.h"
+#include "xml/xml_writer.h"
+#include <sys/types.h>
+
+#define FLOW_CLIENTS 32
+
+/* --- worlds ---------------------------------------------------------------------------------------- */
+
+typedef struct flow_world flow_world;
+typedef struct flow_pipe flow_pipe;
+
+/* A connection's client end. Non-blocking: -1 if nothing can be read or written now, 0 at the end. */
+struct flow_pipe {
+    ssize_t (*read)(flow_pipe *pipe, void *to, size_t n);
+    ssize_t (*write)(flow_pipe *pipe, const void *from, size_t n);
+    bool (*starttls)(flow_pipe *pipe, const char *domain); /* NULL: not in this world */
+    void (*close)(flow_pipe *pipe);                        /* frees; the peer sees an end */
+    int fd;                                                /* to wait on, -1 on the stage */
+};
+
+struct flow_world {
+    svi_acct *acct;
+    const char *name;
+    /* Config text that a script adds, before the first connection; false: this world can't. */
+    bool (*configure)(flow_world *world, sv_str lines);
+    bool (*add_account)(flow_world *world, sv_str user, sv_str domain, sv_str password);
+    flow_pipe *(*open)(flow_world *world);
+    /* Lets everything happen that can without waiting; true if anything did. */
+    bool (*settle)(flow_world *world);
+    /* Waits for input on a pipe, in a live world only: false when `ms` passed. */
+    bool (*wait_input)(flow_world *world, flow_pipe *const *pipes, size_t count, int ms);
+    /* Lets time pass: virtually, or really. */
+    void (*pass_time)(flow_world *world, int64_t us);
+    /* Ends the world; on the stage false and a message if something is left over (an unbalanced ledger). */
+    bool (*close)(flow_world **world, char *why, size_t why_bytes);
+};
+
+/* A stage: server with the modules of `module_dir`. */
+flow_world *flow_stage_new(svi_acct *acct, const char *module_dir);
+
+/* A server at host:port; accounts are made by running `register_command` with user, domain and password as arguments (NULL: they
+ * exist). */
+flow_world *flow_live_new(svi_acct *acct, const char *host, const char *port,
+                          const char *register_command);
+
+/* --- clients --------------------------------------------------------------------------------------- */
+
+typedef struct flow_item {
+    struct flow_item *next;
+    sv_stanza *stanza;
+    bool is_header, is_end; /* of a raw client: the stream's header, its end */
+} flow_item;
+
+typedef struct flow_client {
+    flow_world *world;
+    char name[64];
+    char user[128], domain[128], resource[128], password[64];
+    bool raw;        /* speaks bytes; nothing is negotiated for it */
+    flow_pipe *pipe; /* NULL while not connected */
+    svi_parser *parser;
+    svi_buf out; /* not yet written */
+    flow_item *inbox, **tail;
+    bool got_header, got_end, broken;
+    char why[200]; /* what went wrong */
+    svi_arena *arena;
+    unsigned pings;
+} flow_client;
+
+/* Logs in (or, raw, just connects); false with a reason in client->why. */
+bool flow_client_connect(flow_client *client);
+/* Closes the stream properly / drops the connection / frees everything. */
+void flow_client_leave(flow_client *client);
+void flow_client_vanish(flow_client *client);
+void flow_client_free(flow_client *client);
+
+/* Sends bytes. */
+bool flow_client_send(flow_client *client, sv_str bytes);
+/* Reads what is there now. True if anything came. */
+bool flow_client_pump(flow_client *client);
+/* The first item of the inbox, waiting for it: NULL with client->why after `ms` (live) or when nothing can happen. */
+flow_item *flow_client_next(flow_client *client, int ms);
+/* Takes the first item off the inbox and frees it. */
+void flow_client_drop_first(flow_client *client);
+void flow_item_free(flow_item **item);
+/* Waits until the server has handled everything the client sent so far (a ping of its own and its answer). */
+bool flow_client_sync(flow_client *client);
+
+/* --- matching -------------------------------------------------------------------------------------- */
+
+/* Values that scripts captured: name and text. */
+typedef struct flow_vars {
+    svi_arena *arena;
+    struct flow_var {
+        sv_str name, value;
+    } items[64];
+    size_t count;
+} flow_vars;
+
+/* True if `got` has all that `want` asks for; else `why` says what is missing. Captures are kept only on success. */
+bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
+                size_t why_bytes);
+
+/* Replaces {NAME} of captured values in text that is sent. */
+sv_str flow_vars_expand(flow_vars *vars, sv_str text);
+
+/* --- scripts --------------------------------------------------------------------------------------- */
+
+typedef struct flow_result {
+    bool failed, skipped;
+    char text[4000]; /* where and why */
+} flow_result;
+
+/* Runs one script in a fresh world's clients; account names get `suffix` so that live servers can be used again. */
+void flow_run(flow_world *world, const char *path, sv_str text, const char *suffix,
+              flow_result *result);
+
+#endif

@@ -1,0 +1,154 @@
+/* Matching: is what came what the script expects? A pattern asks for a part: what it does not mention may be there. */
+#include "flow.h"
+
+#include <stdio.h>
+
+static bool fail(char *why, size_t n, const char *what, sv_str name, sv_str want, sv_str got)
+{
+    (void)snprintf(why, n, "%s '%.*s': expected '%.*s', got '%.*s'", what, (int)name.n,
+                   name.n ? name.p : "", (int)want.n, want.n ? want.p : "", (int)got.n,
+                   got.n ? got.p : "");
+    return false;
+}
+
+static sv_str *find_var(flow_vars *vars, sv_str name)
+{
+    for (size_t i = 0; i < vars->count; i++)
+        if (sv_str_eq(vars->items[i].name, name)) return &vars->items[i].value;
+    return NULL;
+}
+
+static void set_var(flow_vars *vars, sv_str name, sv_str value)
+{
+    sv_str *old = find_var(vars, name);
+    if (old) {
+        *old = svi_arena_str(vars->arena, value);
+        return;
+    }
+    SV_ASSERT(vars->count < sizeof vars->items / sizeof vars->items[0]);
+    vars->items[vars->count].name = svi_arena_str(vars->arena, name);
+    vars->items[vars->count++].value = svi_arena_str(vars->arena, value);
+}
+
+sv_str flow_vars_expand(flow_vars *vars, sv_str text)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, NULL);
+    svi_acct acct = {.name = "flow-expand"};
+    buf.acct = &acct;
+    while (text.n) {
+        const size_t open = svi_str_find(text, '{');
+        svi_buf_put(&buf, svi_str_sub(text, 0, open));
+        text = svi_str_sub(text, open, text.n);
+        if (!text.n) break;
+        const size_t close = svi_str_find(text, '}');
+        const sv_str *value =
+            close < text.n ? find_var(vars, svi_str_sub(text, 1, close - 1)) : NULL;
+        if (value) {
+            svi_buf_put(&buf, *value);
+            text = svi_str_sub(text, close + 1, text.n);
+        } else {
+            svi_buf_putc(&buf, '{');
+            text = svi_str_sub(text, 1, text.n);
+        }
+    }
+    const sv_str result = svi_arena_str(vars->arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return result;
+}
+
+/* {any}: something; {save NAME}: something, kept; else equal after {NAME} was put in. */
+static bool value_matches(sv_str want, sv_str got, flow_vars *vars)
+{
+    if (sv_str_eq(want, SV_STR("{any}"))) return got.n > 0;
+    if (svi_str_starts(want, SV_STR("{save ")) && svi_str_ends(want, SV_STR("}"))) {
+        if (got.n == 0) return false;
+        set_var(vars, svi_str_sub(want, 6, want.n - 7), got);
+        return true;
+    }
+    return sv_str_eq(flow_vars_expand(vars, want), got);
+}
+
+static bool attrs_match(const sv_node *want, const sv_node *got, flow_vars *vars, bool *exact,
+                        char *why, size_t n)
+{
+    sv_str name, ns, value;
+    size_t wanted = 0;
+    *exact = false;
+    for (size_t i = 0; svi_node_attr_at(want, i, &name, &ns, &value); i++) {
+        if (ns.n == 0 && sv_str_eq(name, SV_STR("flow-absent"))) continue;
+        if (ns.n == 0 && sv_str_eq(name, SV_STR("flow-exact"))) {
+            *exact = true;
+            continue;
+        }
+        const sv_str has = ns.n ? svi_node_attr_ns(got, name, ns) : svi_node_attr(got, name);
+        if (sv_str_eq(value, SV_STR("{none}"))) {
+            if (has.p) return fail(why, n, "attribute", name, value, has);
+            continue;
+        }
+        wanted++;
+        if (!has.p || !value_matches(value, has, vars))
+            return fail(why, n, "attribute", name, value, has);
+    }
+    size_t count = 0;
+    while (svi_node_attr_at(got, count, NULL, NULL, NULL)) count++;
+    if (*exact && count != wanted)
+        return fail(why, n, "more attributes on", svi_node_name(got), SV_STR_NONE, SV_STR_NONE);
+    return true;
+}
+
+static bool same_name(const sv_node *a, const sv_node *b)
+{
+    return sv_str_eq(svi_node_name(a), svi_node_name(b)) &&
+           sv_str_eq(svi_node_ns(a), svi_node_ns(b));
+}
+
+/* Every wanted child finds one of its own; recursion is bounded by the parser's depth limit. */
+static bool children_match(const sv_node *want, const sv_node *got, flow_vars *vars, bool exact,
+                           char *why, size_t n)
+{
+    enum { MAX = 256 };
+    bool taken[MAX] = {false};
+    size_t wanted = 0, have = 0;
+    for (const sv_node *g = svi_node_first(got); g; g = svi_node_next(got, g)) have++;
+    for (const sv_node *w = svi_node_first(want); w; w = svi_node_next(want, w)) {
+        const bool absent = svi_node_attr(w, SV_STR("flow-absent")).p != NULL;
+        bool found = false;
+        size_t i = 0;
+        char inner[400] = "";
+        for (const sv_node *g = svi_node_first(got); g && !found && i < MAX;
+             g = svi_node_next(got, g), i++) {
+            if (taken[i] || !same_name(w, g)) continue;
+            const size_t keep = vars->count;
+            found = absent || flow_match(w, g, vars, inner, sizeof inner);
+            if (found && !absent) taken[i] = true;
+            if (!found) vars->count = keep;
+        }
+        if (found == absent) {
+            (void)snprintf(why, n, "%s child <%.*s xmlns='%.*s'/>%s%s",
+                           absent ? "forbidden" : "no matching", (int)svi_node_name(w).n,
+                           svi_node_name(w).p, (int)svi_node_ns(w).n, svi_node_ns(w).p,
+                           inner[0] ? ": " : "", inner);
+            return false;
+        }
+        if (!absent) wanted++;
+    }
+    if (exact && wanted != have)
+        return fail(why, n, "more children in", svi_node_name(got), SV_STR_NONE, SV_STR_NONE);
+    return true;
+}
+
+bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
+                size_t why_bytes)
+{
+    bool exact;
+    if (!same_name(want, got))
+        return fail(why, why_bytes, "element", SV_STR_NONE, svi_node_name(want),
+                    svi_node_name(got));
+    if (!attrs_match(want, got, vars, &exact, why, why_bytes)) return false;
+    const sv_str text = svi_str_trim(svi_node_text(want, vars->arena));
+    const sv_str has = svi_str_trim(svi_node_text(got, vars->arena));
+    if ((text.n || exact) && !value_matches(text, has, vars))
+        return fail(why, why_bytes, "text of", svi_node_name(want), text, has);
+    return children_match(want, got, vars, exact, why, why_bytes);
+}

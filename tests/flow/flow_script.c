@@ -1,0 +1,403 @@
+/* Scripts: lines to steps, each done at once. The language is described in doc/flow.md. */
+#include "flow.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct script {
+    flow_world *world;
+    svi_acct *acct;
+    const char *path;
+    const char *suffix;
+    svi_arena *arena;
+    flow_client *clients[FLOW_CLIENTS];
+    size_t client_count;
+    struct {
+        const flow_client *client;
+        sv_stanza *pattern;
+    } ignored[64];
+    size_t ignored_count;
+    flow_vars vars;
+    int line;
+    flow_result *result;
+} script;
+
+static bool fail(script *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool fail(script *s, const char *format, ...)
+{
+    if (s->result->failed) return false;
+    s->result->failed = true;
+    int n = snprintf(s->result->text, sizeof s->result->text, "%s:%d: ", s->path, s->line);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(s->result->text + n, sizeof s->result->text - (size_t)n, format, args);
+    va_end(args);
+    return false;
+}
+
+/* --- XML in scripts ------------------------------------------------------------------------------------ */
+
+/* The elements of a block, inside a wrapper that declares the stream prefix. */
+static sv_stanza *parse_block(script *s, sv_str text)
+{
+    const sv_str whole = svi_arena_printf(s->arena, "<flow xmlns:stream='%s'>%.*s</flow>",
+                                          SVI_NS_STREAM, (int)text.n, text.p);
+    sv_stanza *block = NULL;
+    sv_err err;
+    if (svi_stanza_parse(s->acct, NULL, whole, SV_STR(SVI_NS_CLIENT), &block, &err) != SV_OK)
+        (void)fail(s, "the XML of the script can't be parsed: %s", err.text);
+    return block;
+}
+
+static sv_str bytes_of(script *s, const sv_node *node)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, s->acct);
+    svi_node_write(&buf, node, SV_STR(SVI_NS_CLIENT));
+    const sv_str text = svi_arena_str(s->arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return text;
+}
+
+static sv_str item_text(script *s, const flow_item *item)
+{
+    return item->is_end ? SV_STR("</stream:stream>") : bytes_of(s, svi_stanza_root(item->stanza));
+}
+
+/* --- receiving ------------------------------------------------------------------------------------------- */
+
+static bool is_ignored(script *s, const flow_client *c, const flow_item *item)
+{
+    char why[400];
+    for (size_t i = 0; i < s->ignored_count && item->stanza; i++) {
+        if (s->ignored[i].client != c) continue;
+        const sv_node *root = svi_stanza_root(s->ignored[i].pattern);
+        for (const sv_node *w = svi_node_first(root); w; w = svi_node_next(root, w))
+            if (flow_match(w, svi_stanza_root(item->stanza), &s->vars, why, sizeof why))
+                return true;
+    }
+    return false;
+}
+
+static flow_item *next_item(script *s, flow_client *c)
+{
+    for (;;) {
+        flow_item *item = flow_client_next(c, 10000);
+        if (!item || !is_ignored(s, c, item)) return item;
+        flow_client_drop_first(c);
+    }
+}
+
+static bool receive_in_order(script *s, flow_client *c, const sv_node *block)
+{
+    for (const sv_node *want = svi_node_first(block); want; want = svi_node_next(block, want)) {
+        flow_item *item = next_item(s, c);
+        char why[600];
+        if (!item)
+            return fail(s, "%s waits for %s\n  but %s", c->name, bytes_of(s, want).p, c->why);
+        const size_t keep = s->vars.count;
+        if (item->is_end ||
+            !flow_match(want, svi_stanza_root(item->stanza), &s->vars, why, sizeof why)) {
+            s->vars.count = keep;
+            if (item->is_end) (void)snprintf(why, sizeof why, "the stream ended");
+            return fail(s, "%s waits for %s\n  but got  %s\n  (%s)", c->name, bytes_of(s, want).p,
+                        item_text(s, item).p, why);
+        }
+        flow_client_drop_first(c);
+    }
+    return true;
+}
+
+static bool receive_any_order(script *s, flow_client *c, const sv_node *block)
+{
+    const sv_node *wanted[64];
+    size_t left = 0;
+    for (const sv_node *want = svi_node_first(block); want; want = svi_node_next(block, want)) {
+        SV_ASSERT(left < sizeof wanted / sizeof wanted[0]);
+        wanted[left++] = want;
+    }
+    while (left) {
+        flow_item *item = next_item(s, c);
+        if (!item)
+            return fail(s, "%s still waits for %s\n  but %s", c->name, bytes_of(s, wanted[0]).p,
+                        c->why);
+        size_t i = 0;
+        char why[600] = "the stream ended";
+        for (; i < left; i++) {
+            const size_t keep = s->vars.count;
+            if (!item->is_end &&
+                flow_match(wanted[i], svi_stanza_root(item->stanza), &s->vars, why, sizeof why))
+                break;
+            s->vars.count = keep;
+        }
+        if (i == left)
+            return fail(s, "%s got, unexpected: %s\n  still waits for %s\n  (%s)", c->name,
+                        item_text(s, item).p, bytes_of(s, wanted[0]).p, why);
+        wanted[i] = wanted[--left];
+        flow_client_drop_first(c);
+    }
+    return true;
+}
+
+/* After this everything sent so far has been handled and what it caused is in the inboxes. */
+static bool sync_all(script *s)
+{
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < s->client_count; i++) {
+            flow_client *c = s->clients[i];
+            if (c->pipe && !flow_client_sync(c) && c->pipe)
+                return fail(s, "%s: %s", c->name, c->why);
+        }
+    return true;
+}
+
+static bool receive_nothing(script *s, flow_client *c)
+{
+    if (!sync_all(s)) return false;
+    while (c->inbox) {
+        if (!is_ignored(s, c, c->inbox))
+            return fail(s, "%s should get nothing but got %s", c->name, item_text(s, c->inbox).p);
+        flow_client_drop_first(c);
+    }
+    return true;
+}
+
+static bool must_not_receive(script *s, flow_client *c, const sv_node *block)
+{
+    if (!sync_all(s)) return false;
+    char why[600];
+    for (const flow_item *item = c->inbox; item; item = item->next)
+        for (const sv_node *bad = svi_node_first(block); bad && item->stanza;
+             bad = svi_node_next(block, bad))
+            if (flow_match(bad, svi_stanza_root(item->stanza), &s->vars, why, sizeof why))
+                return fail(s, "%s must not receive %s", c->name, item_text(s, item).p);
+    return true;
+}
+
+/* --- clients ----------------------------------------------------------------------------------------------- */
+
+static flow_client *find_client(script *s, sv_str name)
+{
+    for (size_t i = 0; i < s->client_count; i++)
+        if (sv_str_eq(sv_str_of(s->clients[i]->name), name)) return s->clients[i];
+    return NULL;
+}
+
+static void copy(char *to, size_t n, sv_str text)
+{
+    (void)snprintf(to, n, "%.*s", (int)text.n, text.n ? text.p : "");
+}
+
+/* client NAME USER@DOMAIN[/RESOURCE] [PASSWORD]   |   client NAME raw [DOMAIN] */
+static bool define_client(script *s, sv_str rest)
+{
+    sv_str name, jid, password = SV_STR_NONE;
+    if (!svi_str_split(&rest, ' ', &name)) return fail(s, "client NAME JID");
+    rest = svi_str_trim(rest);
+    (void)svi_str_split(&rest, ' ', &jid);
+    rest = svi_str_trim(rest);
+    (void)svi_str_split(&rest, ' ', &password);
+    if (find_client(s, name)) return fail(s, "there is a client of that name");
+    if (s->client_count == FLOW_CLIENTS) return fail(s, "too many clients");
+    flow_client *c = svi_alloc(s->acct, sizeof *c);
+    c->world = s->world;
+    c->tail = &c->inbox;
+    c->arena = svi_arena_new(s->acct, 0);
+    svi_buf_init(&c->out, s->acct);
+    copy(c->name, sizeof c->name, name);
+    s->clients[s->client_count++] = c;
+    if (sv_str_eq(jid, SV_STR("raw"))) {
+        c->raw = true;
+        return true;
+    }
+    const size_t at = svi_str_find(jid, '@');
+    if (at == jid.n) return fail(s, "'%.*s' is no account", (int)jid.n, jid.p);
+    const sv_str after = svi_str_sub(jid, at + 1, jid.n);
+    const size_t slash = svi_str_find(after, '/');
+    copy(c->user, sizeof c->user, svi_str_sub(jid, 0, at));
+    copy(c->domain, sizeof c->domain, svi_str_sub(after, 0, slash));
+    copy(c->resource, sizeof c->resource, svi_str_sub(after, slash + 1, after.n));
+    copy(c->password, sizeof c->password, password.n ? password : SV_STR("secret"));
+    for (size_t i = 0; i + 1 < s->client_count; i++)
+        if (strcmp(s->clients[i]->user, c->user) == 0 &&
+            strcmp(s->clients[i]->domain, c->domain) == 0)
+            return true;
+    if (!s->world->add_account(s->world, sv_str_of(c->user), sv_str_of(c->domain),
+                               sv_str_of(c->password)))
+        return fail(s, "the account %s@%s can't be made", c->user, c->domain);
+    return true;
+}
+
+static bool is_closed(script *s, flow_client *c)
+{
+    while (c->pipe) {
+        flow_item *item = flow_client_next(c, 10000);
+        if (!item && c->pipe) return fail(s, "%s should be closed but is connected", c->name);
+        while (c->inbox) {
+            if (!c->inbox->is_end && !is_ignored(s, c, c->inbox))
+                return fail(s, "%s should be closed but got %s", c->name, item_text(s, c->inbox).p);
+            flow_client_drop_first(c);
+        }
+    }
+    return true;
+}
+
+/* --- steps --------------------------------------------------------------------------------------------------- */
+
+static bool with_block(script *s, flow_client *c, sv_str text,
+                       bool (*run)(script *, flow_client *, const sv_node *))
+{
+    sv_stanza *block = parse_block(s, text);
+    if (!block) return false;
+    const bool ok = run(s, c, svi_stanza_root(block));
+    svi_stanza_unref(&block);
+    return ok;
+}
+
+static bool ignore(script *s, flow_client *c, sv_str text)
+{
+    if (s->ignored_count == sizeof s->ignored / sizeof s->ignored[0])
+        return fail(s, "too many patterns are ignored");
+    sv_stanza *block = parse_block(s, text);
+    if (!block) return false;
+    s->ignored[s->ignored_count].client = c;
+    s->ignored[s->ignored_count++].pattern = block;
+    return true;
+}
+
+/* Everything handled before the step, so that a script's lines happen one after the other on a live server, too. */
+static bool settled(script *s, flow_client *c, bool ok)
+{
+    if (!ok) return fail(s, "%s: %s", c->name, c->why);
+    return true;
+}
+
+static bool client_step(script *s, flow_client *c, sv_str rest)
+{
+    if (sv_str_eq(rest, SV_STR("connects"))) return settled(s, c, flow_client_connect(c));
+    if (sv_str_eq(rest, SV_STR("can't connect"))) {
+        const bool connected = flow_client_connect(c);
+        if (!connected) flow_client_vanish(c);
+        return connected ? fail(s, "%s could connect", c->name) : true;
+    }
+    if (sv_str_eq(rest, SV_STR("leaves"))) return flow_client_leave(c), true;
+    if (sv_str_eq(rest, SV_STR("vanishes"))) return flow_client_vanish(c), true;
+    if (sv_str_eq(rest, SV_STR("is closed"))) return is_closed(s, c);
+    if (sv_str_eq(rest, SV_STR("receives nothing"))) return receive_nothing(s, c);
+    if (svi_str_starts(rest, SV_STR("sends "))) {
+        const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, 6, rest.n)));
+        return settled(s, c, flow_client_send(c, text));
+    }
+    if (svi_str_starts(rest, SV_STR("must not receive ")))
+        return with_block(s, c, svi_str_sub(rest, 17, rest.n), must_not_receive);
+    if (svi_str_starts(rest, SV_STR("ignores "))) return ignore(s, c, svi_str_sub(rest, 8, rest.n));
+    if (svi_str_starts(rest, SV_STR("receives in any order ")))
+        return with_block(s, c, svi_str_sub(rest, 22, rest.n), receive_any_order);
+    if (svi_str_starts(rest, SV_STR("receives ")))
+        return with_block(s, c, svi_str_sub(rest, 9, rest.n), receive_in_order);
+    return fail(s, "the step is not understood");
+}
+
+static bool wait_step(script *s, sv_str rest)
+{
+    int64_t number;
+    const size_t unit =
+        rest.n && rest.p[rest.n - 1] == 's' ? (rest.n > 1 && rest.p[rest.n - 2] == 'm' ? 2 : 1) : 0;
+    if (!unit || svi_str_int(svi_str_sub(rest, 0, rest.n - unit), 0, 100000, &number) != SV_OK)
+        return fail(s, "wait is followed by a time such as 5s or 200ms");
+    s->world->pass_time(s->world, number * (unit == 2 ? 1000 : 1000000));
+    return true;
+}
+
+static bool step(script *s, sv_str text)
+{
+    sv_str rest = text, word;
+    (void)svi_str_split(&rest, ' ', &word);
+    if (sv_str_eq(word, SV_STR("client"))) return define_client(s, rest);
+    if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
+    if (sv_str_eq(word, SV_STR("config"))) {
+        if (s->world->configure && s->world->configure(s->world, rest)) return true;
+        s->result->skipped = true;
+        (void)snprintf(s->result->text, sizeof s->result->text, "needs a config of its own: %.*s",
+                       (int)rest.n, rest.p);
+        return false;
+    }
+    flow_client *c = find_client(s, word);
+    return c ? client_step(s, c, svi_str_trim(rest))
+             : fail(s, "there is no client '%.*s'", (int)word.n, word.p);
+}
+
+/* --- files --------------------------------------------------------------------------------------------------- */
+
+/* USER@DOMAIN of the script's clients becomes USER+suffix@DOMAIN everywhere. */
+static sv_str with_suffix(script *s, sv_str text)
+{
+    if (!s->suffix[0]) return text;
+    sv_str lines = text, line;
+    while (svi_str_split(&lines, '\n', &line)) {
+        if (!svi_str_starts(line, SV_STR("client "))) continue;
+        sv_str word;
+        (void)svi_str_split(&line, ' ', &word);
+        (void)svi_str_split(&line, ' ', &word);
+        line = svi_str_trim(line);
+        (void)svi_str_split(&line, ' ', &word);
+        const size_t at = svi_str_find(word, '@');
+        if (at == word.n) continue;
+        const sv_str user = svi_str_sub(word, 0, at + 1);
+        svi_buf buf;
+        svi_buf_init(&buf, s->acct);
+        for (size_t i = 0; i < text.n;) {
+            const bool starts_word =
+                i == 0 || !strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", text.p[i - 1]);
+            if (starts_word && svi_str_starts(svi_str_sub(text, i, text.n), user)) {
+                svi_buf_put(&buf, svi_str_sub(user, 0, user.n - 1));
+                svi_buf_put(&buf, sv_str_of(s->suffix));
+                svi_buf_putc(&buf, '@');
+                i += user.n;
+            } else {
+                svi_buf_putc(&buf, text.p[i++]);
+            }
+        }
+        text = svi_arena_str(s->arena, svi_buf_str(&buf));
+        svi_buf_free(&buf);
+    }
+    return text;
+}
+
+static void run_lines(script *s, sv_str text)
+{
+    sv_str line;
+    int at = 0;
+    bool more = svi_str_split(&text, '\n', &line);
+    while (more) {
+        at++;
+        s->line = at;
+        const bool is_step = line.n && line.p[0] != '#' && line.p[0] != ' ';
+        sv_str whole = line;
+        /* what is indented, or blank inside a block, belongs to the step above it */
+        while ((more = svi_str_split(&text, '\n', &line)) && (line.n == 0 || line.p[0] == ' ')) {
+            at++;
+            whole = svi_arena_printf(s->arena, "%.*s\n%.*s", (int)whole.n, whole.p, (int)line.n,
+                                     line.n ? line.p : "");
+        }
+        if (is_step && !step(s, svi_str_trim(whole))) return;
+    }
+}
+
+void flow_run(flow_world *world, const char *path, sv_str text, const char *suffix,
+              flow_result *result)
+{
+    script s = {
+        .world = world, .acct = world->acct, .path = path, .suffix = suffix, .result = result};
+    s.arena = svi_arena_new(s.acct, 0);
+    s.vars.arena = s.arena;
+    run_lines(&s, with_suffix(&s, text));
+    for (size_t i = 0; i < s.client_count; i++) {
+        flow_client_free(s.clients[i]);
+        svi_free(s.clients[i]);
+    }
+    for (size_t i = 0; i < s.ignored_count; i++) svi_stanza_unref(&s.ignored[i].pattern);
+    svi_arena_free(&s.arena);
+}

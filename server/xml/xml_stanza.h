@@ -11,6 +11,7 @@
 #include "base/base_str.h"
 
 #define SVI_NS_CLIENT "jabber:client"
+#define SVI_NS_SERVER "jabber:server"
 #define SVI_NS_STREAM "http://etherx.jabber.org/streams"
 #define SVI_NS_XML "http://www.w3.org/XML/1998/namespace"
 
@@ -20,6 +21,7 @@ typedef struct sv_draft sv_draft;   /* a mutable element in an arena, to be froz
 
 /* --- reference counting: any thread ------------------------------------------------------------- */
 
+/* Takes one more reference and returns the stanza. */
 sv_stanza *svi_stanza_ref(const sv_stanza *stanza);
 
 /* Drops the reference and clears the pointer; the last one frees the block and unrefs what it shares. */
@@ -27,6 +29,7 @@ void svi_stanza_unref(sv_stanza **stanza);
 
 /* --- reading: borrowed, valid while a reference is held; any thread ------------------------------ */
 
+/* The stanza's outermost element. */
 const sv_node *svi_stanza_root(const sv_stanza *stanza);
 
 /* Memory the stanza's own block takes; what is charged to a connection's credit. */

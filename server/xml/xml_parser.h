@@ -15,7 +15,8 @@ typedef enum svi_xml_fault {
     SVI_XML_RESTRICTED,           /* 4.9.3.18 restricted-xml: DOCTYPE, comment, PI, entity */
     SVI_XML_UNSUPPORTED_ENCODING, /* 4.9.3.22 */
     SVI_XML_TOO_BIG,              /* 4.9.3.14 policy-violation: a limit was passed */
-    SVI_XML_BAD_PREFIX            /* 4.9.3.2 bad-namespace-prefix */
+    SVI_XML_BAD_PREFIX,           /* 4.9.3.2 bad-namespace-prefix */
+    SVI_XML_BAD_FORMAT            /* 4.9.3.1 bad-format: text between stanzas */
 } svi_xml_fault;
 
 typedef struct svi_xml_limits {
@@ -46,6 +47,8 @@ typedef struct svi_parser svi_parser;
  * seen at once; it must outlive the parser. */
 svi_parser *svi_parser_new(svi_acct *acct, const svi_atoms *const _Atomic *atoms,
                            const svi_xml_limits *limits, const svi_parser_calls *calls, void *ctx);
+
+/* Not from a callback. */
 void svi_parser_free(svi_parser **parser);
 
 /* Parses `bytes`, calls back as things complete, returns how many bytes were consumed: fewer than given
@@ -57,9 +60,15 @@ size_t svi_parser_feed(svi_parser *parser, sv_str bytes);
 void svi_parser_pause(svi_parser *parser);
 void svi_parser_go(svi_parser *parser);
 
-/* Starts over for a new stream header on the same connection (after SASL success). */
+/* Starts over for a new stream header on the same connection (after SASL success); ends a pause. From a
+ * callback only after svi_parser_pause: then svi_parser_feed returns behind the element reported. */
 void svi_parser_restart(svi_parser *parser);
 
+/* The default namespace that the stream header declared (jabber:client, jabber:server); empty if none or
+ * before the header. Borrowed until the next restart. */
+sv_str svi_parser_content_ns(const svi_parser *parser);
+
+/* Takes effect from the next byte on. Any time, also from a callback. */
 void svi_parser_set_limits(svi_parser *parser, const svi_xml_limits *limits);
 
 /* Gives expat's memory back if the stream stands between two stanzas (white space aside); true if it did

@@ -1,0 +1,56 @@
+/* State of a parser, and the part of it that deals with expat.
+ *
+ * Private to server/xml: xml_expat.c has the handlers, xml_parser.c what callers see. */
+#ifndef SVI_XML_EXPAT_H
+#define SVI_XML_EXPAT_H
+
+#include <expat.h>
+
+#include "base/base_str.h"
+#include "xml/xml_build.h"
+#include "xml/xml_parser.h"
+
+/* How far a stream has come. */
+typedef enum svi_stage { BEFORE_HEADER, IN_STREAM, ENDED, FAULTED } svi_stage;
+
+struct svi_parser {
+    uint32_t magic;
+    svi_stage stage;
+    bool feeding;
+    bool paused;
+    bool stopped;      /* expat was told to stop: ignore what it still reports */
+    bool replaying;    /* expat is being told the stream header again */
+    bool begun;        /* the first `<` of the stream has been seen */
+    bool end_pending;  /* paused in a header that was an empty element */
+    bool want_restart; /* asked for by a callback */
+    char last_byte;
+    svi_acct *acct;
+    const svi_atoms *const _Atomic *atoms;
+    void *ctx;
+    svi_parser_calls calls;
+    svi_xml_limits limits;
+    XML_Parser expat; /* NULL at rest */
+    uint64_t expats_made;
+    svi_build build;
+    svi_buf head; /* content namespace, then the header to replay */
+    size_t content_bytes;
+    size_t lead_bytes;    /* white space before the header */
+    size_t depth;         /* open elements, the stream's included */
+    size_t ns_decls;      /* of the start tag being read */
+    int64_t fed;          /* bytes given to this expat */
+    int64_t stanza_start; /* expat's index of the open stanza */
+    int64_t stop_at;      /* expat's index behind what was reported last */
+    svi_xml_fault fault;
+    const char *fault_text;
+};
+
+/* Makes expat if there is none and tells it the stream header again if there was one. */
+void svi_expat_make(svi_parser *parser);
+
+/* Frees expat with all it holds. */
+void svi_expat_drop(svi_parser *parser);
+
+/* Bytes that expat keeps since the last event: a token that is not complete. */
+int64_t svi_expat_unfinished(const svi_parser *parser);
+
+#endif

@@ -1,0 +1,268 @@
+/* Parser: drives expat, enforces the limits on what is not complete yet, pauses, restarts and rests.
+ *
+ * Every pause, end and fault stops expat for good; what follows is parsed by a new one that is first told
+ * the stream header's name and namespace declarations (`head`). So no byte is ever kept twice. */
+#include "xml/xml_expat.h"
+
+#define PARSER_MAGIC 0x58504152u
+
+#define CHUNK_BYTES ((size_t)1 << 20) /* expat counts in int */
+
+svi_xml_limits svi_xml_limits_stranger(void)
+{
+    const size_t most = (size_t)10 * 1024;
+    return (svi_xml_limits){.stanza_bytes = most,
+                            .token_bytes = most,
+                            .header_bytes = most,
+                            .depth = 100,
+                            .attrs = 100,
+                            .ns_decls = 50};
+}
+
+svi_xml_limits svi_xml_limits_user(void)
+{
+    svi_xml_limits limits = svi_xml_limits_stranger();
+    limits.stanza_bytes = (size_t)256 * 1024;
+    limits.token_bytes = limits.stanza_bytes;
+    return limits;
+}
+
+svi_parser *svi_parser_new(svi_acct *acct, const svi_atoms *const _Atomic *atoms,
+                           const svi_xml_limits *limits, const svi_parser_calls *calls, void *ctx)
+{
+    SV_ASSERT(calls->header && calls->stanza && calls->end && calls->fault);
+    svi_parser *p = svi_alloc(acct, sizeof *p);
+    p->magic = PARSER_MAGIC;
+    p->acct = acct;
+    p->atoms = atoms;
+    p->limits = *limits;
+    p->calls = *calls;
+    p->ctx = ctx;
+    svi_build_init(&p->build, acct, NULL);
+    svi_buf_init(&p->head, acct);
+    return p;
+}
+
+void svi_parser_free(svi_parser **parser)
+{
+    svi_parser *p = *parser;
+    if (!p) return;
+    SV_CHECK(p, PARSER_MAGIC);
+    SV_ASSERT(!p->feeding);
+    svi_expat_drop(p);
+    svi_build_release(&p->build);
+    svi_buf_free(&p->head);
+    p->magic = 0;
+    svi_free(p);
+    *parser = NULL;
+}
+
+void svi_parser_set_limits(svi_parser *parser, const svi_xml_limits *limits)
+{
+    SV_CHECK(parser, PARSER_MAGIC);
+    parser->limits = *limits;
+}
+
+sv_str svi_parser_content_ns(const svi_parser *parser)
+{
+    SV_CHECK(parser, PARSER_MAGIC);
+    return (sv_str){parser->head.data, parser->content_bytes};
+}
+
+/* --- feeding ------------------------------------------------------------------------------------- */
+
+static void report_fault(svi_parser *p, svi_xml_fault fault, const char *text)
+{
+    p->stage = FAULTED;
+    svi_build_release(&p->build);
+    p->feeding = true;
+    p->calls.fault(p->ctx, fault, text);
+    p->feeding = false;
+}
+
+static svi_xml_fault fault_of(enum XML_Error error)
+{
+    switch (error) {
+    case XML_ERROR_UNDEFINED_ENTITY:
+    case XML_ERROR_RECURSIVE_ENTITY_REF:
+    case XML_ERROR_EXTERNAL_ENTITY_HANDLING:
+    case XML_ERROR_ATTRIBUTE_EXTERNAL_ENTITY_REF:
+    case XML_ERROR_AMPLIFICATION_LIMIT_BREACH: return SVI_XML_RESTRICTED;
+    case XML_ERROR_UNKNOWN_ENCODING:
+    case XML_ERROR_INCORRECT_ENCODING: return SVI_XML_UNSUPPORTED_ENCODING;
+    default: return SVI_XML_NOT_WELL_FORMED;
+    }
+}
+
+/* The first bytes of a stream, before expat sees them: it would follow a byte-order mark of UTF-16 even
+ * though it was told UTF-8 (threats X5). White space is skipped, it may still belong to the stream before
+ * (RFC 6120 11.7); U+FEFF is no mark (11.6), so it is text in the wrong place. Returns the bytes skipped. */
+static size_t skip_lead(svi_parser *p, sv_str bytes, svi_xml_fault *fault_out)
+{
+    size_t i = 0;
+    for (; i < bytes.n && !p->begun; i++) {
+        const unsigned char c = (unsigned char)bytes.p[i];
+        if (c == '<') break;
+        if (c == 0x00 || c == 0xFE || c == 0xFF)
+            *fault_out = SVI_XML_UNSUPPORTED_ENCODING;
+        else if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
+            *fault_out = SVI_XML_NOT_WELL_FORMED;
+        else if (++p->lead_bytes > p->limits.header_bytes)
+            *fault_out = SVI_XML_TOO_BIG;
+        if (*fault_out != SVI_XML_OK) return i;
+    }
+    if (i == bytes.n) return i;
+    p->begun = true;
+    const size_t second = p->fed == 0 ? i + 1 : i;
+    if (p->fed <= 1 && second < bytes.n && bytes.p[second] == 0) /* `<` in UTF-16 or UTF-32 */
+        *fault_out = SVI_XML_UNSUPPORTED_ENCODING;
+    return i;
+}
+
+/* Limits on what has not come to an end yet; what has was checked by its handler. */
+static svi_xml_fault check_unfinished(const svi_parser *p)
+{
+    if (svi_expat_unfinished(p) > (int64_t)p->limits.token_bytes) return SVI_XML_TOO_BIG;
+    if (p->depth == 0)
+        return p->fed + (int64_t)p->lead_bytes > (int64_t)p->limits.header_bytes ? SVI_XML_TOO_BIG
+                                                                                 : SVI_XML_OK;
+    const int64_t open = p->depth > 1 ? p->fed - p->stanza_start : svi_expat_unfinished(p);
+    return open > (int64_t)p->limits.stanza_bytes ? SVI_XML_TOO_BIG : SVI_XML_OK;
+}
+
+static void start_over(svi_parser *p)
+{
+    svi_expat_drop(p);
+    svi_build_release(&p->build);
+    svi_buf_free(&p->head);
+    p->stage = BEFORE_HEADER;
+    p->content_bytes = p->lead_bytes = p->depth = p->ns_decls = 0;
+    p->begun = p->paused = p->end_pending = p->want_restart = false;
+    p->fault = SVI_XML_OK;
+}
+
+/* After expat was stopped: by a fault, the end, or a pause. Returns expat's index of the first byte that
+ * was not consumed. */
+static int64_t settle(svi_parser *p)
+{
+    const int64_t stop_at = p->stop_at;
+    const svi_xml_fault fault = p->fault;
+    if (p->want_restart) {
+        start_over(p);
+        return stop_at;
+    }
+    svi_expat_drop(p);
+    p->depth = p->stage == IN_STREAM ? 1 : p->depth;
+    if (fault != SVI_XML_OK) report_fault(p, fault, p->fault_text);
+    return stop_at;
+}
+
+/* One piece for expat. Returns the bytes consumed. */
+static size_t feed_piece(svi_parser *p, sv_str piece)
+{
+    svi_expat_make(p);
+    const int64_t before = p->fed;
+    p->fed += (int64_t)piece.n;
+    p->last_byte = piece.p[piece.n - 1];
+    p->feeding = true;
+    const enum XML_Status status = XML_Parse(p->expat, piece.p, (int)piece.n, 0);
+    p->feeding = false;
+    if (p->stopped) {
+        const int64_t consumed = settle(p) - before;
+        SV_ASSERT(p->stage == FAULTED || (consumed >= 0 && consumed <= (int64_t)piece.n));
+        return p->stage == FAULTED ? piece.n : (size_t)consumed;
+    }
+    svi_xml_fault fault = SVI_XML_OK;
+    const char *text = "limit passed";
+    if (status != XML_STATUS_OK) {
+        const enum XML_Error error = XML_GetErrorCode(p->expat);
+        SV_ASSERT(error != XML_ERROR_NO_MEMORY);
+        fault = fault_of(error);
+        text = XML_ErrorString(error);
+    } else {
+        fault = check_unfinished(p);
+    }
+    if (fault != SVI_XML_OK) {
+        svi_expat_drop(p);
+        report_fault(p, fault, text);
+    }
+    return piece.n;
+}
+
+static bool accepts(const svi_parser *p)
+{
+    return !p->paused && (p->stage == BEFORE_HEADER || p->stage == IN_STREAM);
+}
+
+size_t svi_parser_feed(svi_parser *parser, sv_str bytes)
+{
+    svi_parser *p = parser;
+    SV_CHECK(p, PARSER_MAGIC);
+    SV_ASSERT(!p->feeding);
+    if (!accepts(p)) return 0;
+    if (p->end_pending) {
+        p->end_pending = false;
+        p->stage = ENDED;
+        p->feeding = true;
+        p->calls.end(p->ctx);
+        p->feeding = false;
+        return 0;
+    }
+    size_t used = 0;
+    if (p->stage == BEFORE_HEADER) {
+        svi_xml_fault fault = SVI_XML_OK;
+        used = skip_lead(p, bytes, &fault);
+        if (fault != SVI_XML_OK) {
+            svi_expat_drop(p);
+            report_fault(p, fault, "not the start of an XML stream in UTF-8");
+            return used;
+        }
+    }
+    while (used < bytes.n && accepts(p)) {
+        const sv_str piece = svi_str_sub(bytes, used, CHUNK_BYTES);
+        const size_t eaten = feed_piece(p, piece);
+        used += eaten;
+        if (eaten < piece.n) break;
+    }
+    return used;
+}
+
+void svi_parser_pause(svi_parser *parser)
+{
+    SV_CHECK(parser, PARSER_MAGIC);
+    SV_ASSERT(parser->feeding);
+    parser->paused = true;
+}
+
+void svi_parser_go(svi_parser *parser)
+{
+    SV_CHECK(parser, PARSER_MAGIC);
+    SV_ASSERT(!parser->want_restart);
+    parser->paused = false;
+}
+
+void svi_parser_restart(svi_parser *parser)
+{
+    SV_CHECK(parser, PARSER_MAGIC);
+    if (!parser->feeding) {
+        start_over(parser);
+        return;
+    }
+    SV_ASSERT(parser->paused);
+    parser->want_restart = true;
+}
+
+bool svi_parser_rest(svi_parser *parser)
+{
+    svi_parser *p = parser;
+    SV_CHECK(p, PARSER_MAGIC);
+    if (p->feeding) return false;
+    if (p->expat) {
+        if (p->stage != IN_STREAM || p->depth != 1) return false;
+        const int64_t open = svi_expat_unfinished(p);
+        if (open > 1 || (open == 1 && p->last_byte != '\r')) return false; /* CR waits for LF */
+        svi_expat_drop(p);
+    }
+    svi_build_release(&p->build);
+    return true;
+}

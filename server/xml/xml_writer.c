@@ -4,37 +4,62 @@
 #include "base/base_str.h"
 #include "xml/xml_block.h"
 
-/* What an element's text must not contain as it is: `<` and `&`; `>` for the sake of "]]>"; CR, which a
- * parser would turn into LF (XML 2.11). In an attribute also the quote, and TAB and LF, which would be
- * turned into spaces (XML 3.3.3). */
-static const char *const text_refs[256] = {
-    ['<'] = "&lt;", ['>'] = "&gt;", ['&'] = "&amp;", ['\r'] = "&#13;"};
-static const char *const attr_refs[256] = {
-    ['<'] = "&lt;",   ['>'] = "&gt;",   ['&'] = "&amp;", ['\''] = "&apos;",
-    ['\r'] = "&#13;", ['\n'] = "&#10;", ['\t'] = "&#9;"};
+/* PERF(0.54 us to 0.35 us a message): svi_buf_put without the call. */
+static inline void put(svi_buf *buf, const char *p, size_t n)
+{
+    if (buf->cap - buf->len < n) svi_buf_space(buf, n);
+    if (n) memcpy(buf->data + buf->len, p, n);
+    buf->len += n;
+}
 
-static void put_escaped(svi_buf *buf, sv_str text, const char *const refs[256])
+static inline void put_str(svi_buf *buf, sv_str s)
+{
+    put(buf, s.p, s.n);
+}
+
+enum { IN_TEXT = 1, IN_ATTR = 2 };
+
+/* What must not stand as it is: `<` and `&`; `>` for the sake of "]]>"; CR, which a parser would turn into
+ * LF (XML 2.11). In an attribute also the quote, and TAB and LF, which would become spaces (XML 3.3.3). */
+static const unsigned char special[256] = {['<'] = IN_TEXT | IN_ATTR, ['>'] = IN_TEXT | IN_ATTR,
+                                           ['&'] = IN_TEXT | IN_ATTR, ['\r'] = IN_TEXT | IN_ATTR,
+                                           ['\n'] = IN_ATTR,          ['\t'] = IN_ATTR,
+                                           ['\''] = IN_ATTR};
+
+static sv_str reference(char c)
+{
+    switch (c) {
+    case '<': return SV_STR("&lt;");
+    case '>': return SV_STR("&gt;");
+    case '&': return SV_STR("&amp;");
+    case '\'': return SV_STR("&apos;");
+    case '\r': return SV_STR("&#13;");
+    case '\n': return SV_STR("&#10;");
+    default: SV_ASSERT(c == '\t'); return SV_STR("&#9;");
+    }
+}
+
+static void put_escaped(svi_buf *buf, sv_str text, unsigned where)
 {
     if (text.n == 0) return; /* `p` may be NULL */
     size_t from = 0;
     for (size_t i = 0; i < text.n; i++) {
-        const char *ref = refs[(unsigned char)text.p[i]];
-        if (!ref) continue;
-        svi_buf_put(buf, (sv_str){text.p + from, i - from});
-        svi_buf_put(buf, sv_str_of(ref));
+        if (!(special[(unsigned char)text.p[i]] & where)) continue;
+        put(buf, text.p + from, i - from);
+        put_str(buf, reference(text.p[i]));
         from = i + 1;
     }
-    svi_buf_put(buf, (sv_str){text.p + from, text.n - from});
+    put(buf, text.p + from, text.n - from);
 }
 
 void svi_write_text(svi_buf *buf, sv_str text)
 {
-    put_escaped(buf, text, text_refs);
+    put_escaped(buf, text, IN_TEXT);
 }
 
 void svi_write_attr(svi_buf *buf, sv_str text)
 {
-    put_escaped(buf, text, attr_refs);
+    put_escaped(buf, text, IN_ATTR);
 }
 
 /* An element whose children are being written. */
@@ -84,9 +109,9 @@ static sv_str prefix_of(const job *j, const sv_node *node, size_t depth)
 
 static void put_ns(svi_buf *buf, sv_str ns)
 {
-    svi_buf_put(buf, SV_STR(" xmlns='"));
+    put_str(buf, SV_STR(" xmlns='"));
     svi_write_attr(buf, ns);
-    svi_buf_putc(buf, '\'');
+    put(buf, "'", 1);
 }
 
 /* First attribute that is in the namespace of attribute `i`: it declares the prefix for all of them. */
@@ -105,13 +130,13 @@ static void put_attr_name(svi_buf *buf, const svi_attr *attr, uint32_t i)
         if (number == i + 1) {
             svi_buf_printf(buf, " xmlns:ns%u='", number);
             svi_write_attr(buf, ns);
-            svi_buf_putc(buf, '\'');
+            put(buf, "'", 1);
         }
         svi_buf_printf(buf, " ns%u:", number);
     } else {
-        svi_buf_put(buf, ns.n ? SV_STR(" xml:") : SV_STR(" "));
+        put_str(buf, ns.n ? SV_STR(" xml:") : SV_STR(" "));
     }
-    svi_buf_put(buf, svi_attr_name(attr + i));
+    put_str(buf, svi_attr_name(attr + i));
 }
 
 static void put_attrs(const job *j, const sv_node *node, bool is_root)
@@ -122,9 +147,9 @@ static void put_attrs(const job *j, const sv_node *node, bool is_root)
             svi_attr_ns(attr + i).n == 0 && sv_str_eq(svi_attr_name(attr + i), SV_STR("to"));
         if (is_root && j->skip_to && is_to) continue;
         put_attr_name(j->buf, attr, i);
-        svi_buf_put(j->buf, SV_STR("='"));
+        put_str(j->buf, SV_STR("='"));
         svi_write_attr(j->buf, svi_attr_value(attr + i));
-        svi_buf_putc(j->buf, '\'');
+        put(j->buf, "'", 1);
     }
 }
 
@@ -136,26 +161,26 @@ static void open_tag(job *j, const sv_node *node, sv_str around, bool home)
     const sv_str prefix = prefix_of(j, node, j->depth);
     frame f = {.node = node, .inside = around};
     f.home = home && j->home_ns.p && sv_str_eq(ns, j->home_ns);
-    svi_buf_putc(j->buf, '<');
-    svi_buf_put(j->buf, prefix);
-    svi_buf_put(j->buf, svi_node_name(node));
+    put(j->buf, "<", 1);
+    put_str(j->buf, prefix);
+    put_str(j->buf, svi_node_name(node));
     if (is_root) j->split = j->buf->len;
     if (!f.home && prefix.n == 0 && !sv_str_eq(ns, around)) {
         put_ns(j->buf, ns);
         f.inside = ns;
     }
     put_attrs(j, node, is_root);
-    svi_buf_put(j->buf, node->kid_count ? SV_STR(">") : SV_STR("/>"));
+    put_str(j->buf, node->kid_count ? SV_STR(">") : SV_STR("/>"));
     if (node->kid_count) push(j, f);
 }
 
 static void close_tag(job *j)
 {
     const sv_node *node = j->stack[--j->depth].node;
-    svi_buf_put(j->buf, SV_STR("</"));
-    svi_buf_put(j->buf, prefix_of(j, node, j->depth));
-    svi_buf_put(j->buf, svi_node_name(node));
-    svi_buf_putc(j->buf, '>');
+    put_str(j->buf, SV_STR("</"));
+    put_str(j->buf, prefix_of(j, node, j->depth));
+    put_str(j->buf, svi_node_name(node));
+    put(j->buf, ">", 1);
 }
 
 static void write_tree(job *j, const sv_node *root, sv_str around)
@@ -222,9 +247,9 @@ static void keep(const sv_stanza *stanza, svi_flavour flavour, sv_str bytes, siz
 
 static void put_to(svi_buf *buf, sv_str to)
 {
-    svi_buf_put(buf, SV_STR(" to='"));
+    put_str(buf, SV_STR(" to='"));
     svi_write_attr(buf, to);
-    svi_buf_putc(buf, '\'');
+    put(buf, "'", 1);
 }
 
 void svi_stanza_write(svi_buf *buf, const sv_stanza *stanza, svi_flavour flavour,
@@ -235,18 +260,16 @@ void svi_stanza_write(svi_buf *buf, const sv_stanza *stanza, svi_flavour flavour
     const sv_str own = svi_node_attr(svi_stanza_root(stanza), SV_STR("to"));
     const svi_cache *cache = atomic_load_explicit(&stanza->cache[flavour], memory_order_acquire);
     if (!cache) {
-        svi_buf fresh;
-        svi_buf_init(&fresh, buf->acct);
-        svi_buf_space(&fresh, stanza->cost_bytes / 2);
-        const size_t split = write_flavour(&fresh, stanza, flavour);
-        keep(stanza, flavour, svi_buf_str(&fresh), split);
-        svi_buf_free(&fresh);
+        const size_t start = buf->len;
+        const size_t split = write_flavour(buf, stanza, flavour);
+        keep(stanza, flavour, svi_str_sub(svi_buf_str(buf), start, buf->len), split);
+        buf->len = start;
         cache = atomic_load_explicit(&stanza->cache[flavour], memory_order_acquire);
     }
-    svi_buf_put(buf, (sv_str){cache->bytes, cache->split});
+    put(buf, cache->bytes, cache->split);
     if (head && head->to.n)
         put_to(buf, head->to);
     else if (own.p && !(head && head->to.p))
         put_to(buf, own);
-    svi_buf_put(buf, (sv_str){cache->bytes + cache->split, cache->len - cache->split});
+    put(buf, cache->bytes + cache->split, cache->len - cache->split);
 }

@@ -265,6 +265,8 @@ void svi_expat_drop(svi_parser *p)
     if (p->expat) XML_ParserFree(p->expat);
     p->expat = NULL;
     p->fed = 0;
+    p->token = (svi_token){0};
+    svi_buf_free(&p->held);
     p->stopped = false;
 }
 

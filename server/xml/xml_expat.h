@@ -13,6 +13,21 @@
 /* How far a stream has come. */
 typedef enum svi_stage { BEFORE_HEADER, IN_STREAM, ENDED, FAULTED } svi_stage;
 
+/* The token that expat has not seen the end of. It would look at all of it again with each byte that is added
+ * (CVE-2023-52425), so a long one is held back until its end has come. */
+typedef enum svi_token_kind {
+    SVI_TOKEN_NONE,
+    SVI_TOKEN_LESS, /* `<` and nothing more */
+    SVI_TOKEN_TAG,
+    SVI_TOKEN_OTHER /* nothing that may be long: comment, instruction, reference ... */
+} svi_token_kind;
+
+typedef struct svi_token {
+    svi_token_kind kind;
+    char quote; /* of the attribute value we are in, or 0 */
+    bool ended; /* the `>` of a tag has come */
+} svi_token;
+
 struct svi_parser {
     uint32_t magic;
     svi_stage stage;
@@ -34,9 +49,11 @@ struct svi_parser {
     svi_build build;
     svi_buf head; /* content namespace, then the header to replay */
     size_t content_bytes;
-    size_t lead_bytes;    /* white space before the header */
-    size_t depth;         /* open elements, the stream's included */
-    size_t ns_decls;      /* of the start tag being read */
+    size_t lead_bytes; /* white space before the header */
+    size_t depth;      /* open elements, the stream's included */
+    size_t ns_decls;   /* of the start tag being read */
+    svi_token token;
+    svi_buf held;         /* the end of a long token so far, not yet given to expat */
     int64_t fed;          /* bytes given to this expat */
     int64_t stanza_start; /* expat's index of the open stanza */
     int64_t stop_at;      /* expat's index behind what was reported last */

@@ -8,6 +8,11 @@
 
 #define CHUNK_BYTES ((size_t)1 << 20) /* expat counts in int */
 
+enum {
+    HOLD_BYTES = 256,  /* longer unfinished tags are held back until they are complete */
+    OTHER_BYTES = 1024 /* no other markup that XMPP allows is longer */
+};
+
 svi_xml_limits svi_xml_limits_stranger(void)
 {
     const size_t most = (size_t)10 * 1024;
@@ -40,6 +45,7 @@ svi_parser *svi_parser_new(svi_acct *acct, const svi_atoms *const _Atomic *atoms
     p->ctx = ctx;
     svi_build_init(&p->build, acct, NULL);
     svi_buf_init(&p->head, acct);
+    svi_buf_init(&p->held, acct);
     return p;
 }
 
@@ -119,15 +125,63 @@ static size_t skip_lead(svi_parser *p, sv_str bytes, svi_xml_fault *fault_out)
     return i;
 }
 
-/* Limits on what has not come to an end yet; what has was checked by its handler. */
-static svi_xml_fault check_unfinished(const svi_parser *p)
+/* Follows a token from its first byte to the `>` that ends a tag. */
+static void scan_token(svi_token *token, sv_str bytes)
 {
-    if (svi_expat_unfinished(p) > (int64_t)p->limits.token_bytes) return SVI_XML_TOO_BIG;
-    if (p->depth == 0)
-        return p->fed + (int64_t)p->lead_bytes > (int64_t)p->limits.header_bytes ? SVI_XML_TOO_BIG
-                                                                                 : SVI_XML_OK;
-    const int64_t open = p->depth > 1 ? p->fed - p->stanza_start : svi_expat_unfinished(p);
-    return open > (int64_t)p->limits.stanza_bytes ? SVI_XML_TOO_BIG : SVI_XML_OK;
+    for (size_t i = 0; i < bytes.n && !token->ended; i++) {
+        const char c = bytes.p[i];
+        switch (token->kind) {
+        case SVI_TOKEN_NONE: token->kind = c == '<' ? SVI_TOKEN_LESS : SVI_TOKEN_OTHER; break;
+        case SVI_TOKEN_LESS:
+            token->kind = c == '!' || c == '?' ? SVI_TOKEN_OTHER : SVI_TOKEN_TAG;
+            break;
+        case SVI_TOKEN_TAG:
+            if (token->quote)
+                token->quote = c == token->quote ? 0 : token->quote;
+            else if (c == '\'' || c == '"')
+                token->quote = c;
+            else
+                token->ended = c == '>';
+            break;
+        case SVI_TOKEN_OTHER: return;
+        }
+    }
+}
+
+static int64_t unfinished(const svi_parser *p)
+{
+    return svi_expat_unfinished(p) + (int64_t)p->held.len;
+}
+
+/* Keeps the piece from expat if it goes on with a long tag and doesn't end it. */
+static bool hold_back(svi_parser *p, sv_str piece)
+{
+    if (p->token.kind != SVI_TOKEN_TAG || unfinished(p) < HOLD_BYTES) return false;
+    svi_token next = p->token;
+    scan_token(&next, piece);
+    if (next.ended) return false;
+    p->token = next;
+    svi_buf_put(&p->held, piece);
+    return true;
+}
+
+/* After expat has taken `piece`: brings `token` to the unfinished one, which began in the piece or before. */
+static void follow_token(svi_parser *p, sv_str piece)
+{
+    const int64_t open = svi_expat_unfinished(p);
+    if (open <= (int64_t)piece.n) p->token = (svi_token){0};
+    const size_t part = open < (int64_t)piece.n ? (size_t)open : piece.n;
+    scan_token(&p->token, svi_str_sub(piece, piece.n - part, part));
+}
+
+/* Limits on what has not come to an end yet; what has was checked by its handler. */
+static bool too_big(const svi_parser *p)
+{
+    const int64_t open = unfinished(p), all = p->fed + (int64_t)p->held.len;
+    if (open > (int64_t)p->limits.token_bytes) return true;
+    if (open > OTHER_BYTES && p->token.kind == SVI_TOKEN_OTHER) return true;
+    if (p->depth == 0) return all + (int64_t)p->lead_bytes > (int64_t)p->limits.header_bytes;
+    return (p->depth > 1 ? all - p->stanza_start : open) > (int64_t)p->limits.stanza_bytes;
 }
 
 static void start_over(svi_parser *p)
@@ -157,35 +211,56 @@ static int64_t settle(svi_parser *p)
     return stop_at;
 }
 
+/* Ends the stream because of an error of expat's, or a limit (`error` is none). */
+static void give_up(svi_parser *p, enum XML_Error error)
+{
+    SV_ASSERT(error != XML_ERROR_NO_MEMORY);
+    svi_expat_drop(p);
+    if (error == XML_ERROR_NONE)
+        report_fault(p, SVI_XML_TOO_BIG, "what is not complete is too long");
+    else
+        report_fault(p, fault_of(error), XML_ErrorString(error));
+}
+
+/* Gives expat what was held back, then the piece. */
+static enum XML_Status give(svi_parser *p, sv_str piece)
+{
+    enum XML_Status status = XML_STATUS_OK;
+    p->feeding = true;
+    if (p->held.len) {
+        p->fed += (int64_t)p->held.len;
+        status = XML_Parse(p->expat, p->held.data, (int)p->held.len, 0);
+        svi_buf_free(&p->held);
+    }
+    if (status == XML_STATUS_OK) {
+        p->fed += (int64_t)piece.n;
+        p->last_byte = piece.p[piece.n - 1];
+        status = XML_Parse(p->expat, piece.p, (int)piece.n, 0);
+    }
+    p->feeding = false;
+    return status;
+}
+
 /* One piece for expat. Returns the bytes consumed. */
 static size_t feed_piece(svi_parser *p, sv_str piece)
 {
     svi_expat_make(p);
-    const int64_t before = p->fed;
-    p->fed += (int64_t)piece.n;
-    p->last_byte = piece.p[piece.n - 1];
-    p->feeding = true;
-    const enum XML_Status status = XML_Parse(p->expat, piece.p, (int)piece.n, 0);
-    p->feeding = false;
-    if (p->stopped) {
-        const int64_t consumed = settle(p) - before;
-        SV_ASSERT(p->stage == FAULTED || (consumed >= 0 && consumed <= (int64_t)piece.n));
-        return p->stage == FAULTED ? piece.n : (size_t)consumed;
+    if (!hold_back(p, piece)) {
+        const int64_t before = p->fed + (int64_t)p->held.len;
+        const enum XML_Status status = give(p, piece);
+        if (p->stopped) {
+            const int64_t consumed = settle(p) - before;
+            if (p->stage == FAULTED) return piece.n;
+            SV_ASSERT(consumed >= 0 && consumed <= (int64_t)piece.n);
+            return (size_t)consumed;
+        }
+        if (status != XML_STATUS_OK) {
+            give_up(p, XML_GetErrorCode(p->expat));
+            return piece.n;
+        }
+        follow_token(p, piece);
     }
-    svi_xml_fault fault = SVI_XML_OK;
-    const char *text = "limit passed";
-    if (status != XML_STATUS_OK) {
-        const enum XML_Error error = XML_GetErrorCode(p->expat);
-        SV_ASSERT(error != XML_ERROR_NO_MEMORY);
-        fault = fault_of(error);
-        text = XML_ErrorString(error);
-    } else {
-        fault = check_unfinished(p);
-    }
-    if (fault != SVI_XML_OK) {
-        svi_expat_drop(p);
-        report_fault(p, fault, text);
-    }
+    if (too_big(p)) give_up(p, XML_ERROR_NONE);
     return piece.n;
 }
 
@@ -259,7 +334,7 @@ bool svi_parser_rest(svi_parser *parser)
     if (p->feeding) return false;
     if (p->expat) {
         if (p->stage != IN_STREAM || p->depth != 1) return false;
-        const int64_t open = svi_expat_unfinished(p);
+        const int64_t open = unfinished(p);
         if (open > 1 || (open == 1 && p->last_byte != '\r')) return false; /* CR waits for LF */
         svi_expat_drop(p);
     }

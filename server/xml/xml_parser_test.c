@@ -2,6 +2,8 @@
  * one and three bytes; the events must be the same. */
 #include "xml/xml_test_util.h"
 
+#include <time.h>
+
 #include "base/base_atom.h"
 
 static const size_t steps[] = {0, 1, 3};
@@ -428,6 +430,43 @@ static void x10_acted_on_when_complete(void **state)
     test_log_close(&log);
 }
 
+/* Without reparse deferral expat looks at an unfinished tag again with each byte (CVE-2023-52425): 200,000
+ * bytes one by one would take 10 s, and they take nothing to speak of. */
+static void long_tags_cost_linear_time(void **state)
+{
+    (void)state;
+    const svi_xml_limits limits = svi_xml_limits_user();
+    const char *const tags[] = {"<a b='", "<a c='\"' b='", "<a b='"}, *const ends[] = {"'/>", "'/>",
+                                                                                       "'>x</a>"};
+    const char *const fills[] = {"x", ">\"", "/>"};
+    svi_buf buf;
+    svi_buf_init(&buf, &test_acct);
+    for (size_t i = 0; i < 3; i++) {
+        filled(&buf, tags[i], fills[i], 200000, ends[i]);
+        test_log log;
+        test_log_open(&log, &limits);
+        test_feed(&log, SV_STR(TEST_HEADER), 0);
+        const clock_t start = clock();
+        assert_int_equal(test_feed(&log, svi_buf_str(&buf), 1), buf.len);
+        assert_true(clock() - start < 3 * CLOCKS_PER_SEC);
+        assert_int_equal(log.stanzas, 1);
+        assert_int_equal(svi_node_attr(svi_stanza_root(log.last), SV_STR("b")).n, 200000);
+        test_log_close(&log);
+    }
+    /* what is not a tag has no business to be long */
+    const char *const others[] = {"<!--", "<?p", "<a>&", "<a>&#", "<!"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        test_log log;
+        test_log_open(&log, &limits);
+        test_feed(&log, SV_STR(TEST_HEADER), 0);
+        const size_t used = test_feed(&log, filled(&buf, others[i], "1", 200000, ""), 1);
+        assert_true(used < 1100);
+        assert_int_equal(log.text.data[log.text.len - 2], 'F');
+        test_log_close(&log);
+    }
+    svi_buf_free(&buf);
+}
+
 static void x11_line_breaks(void **state)
 {
     (void)state;
@@ -715,6 +754,7 @@ int main(void)
         cmocka_unit_test(x8_attributes),
         cmocka_unit_test(x9_parsed_size_counts),
         cmocka_unit_test(x10_acted_on_when_complete),
+        cmocka_unit_test(long_tags_cost_linear_time),
         cmocka_unit_test(x11_line_breaks),
         cmocka_unit_test(pause_consumes_nothing_behind),
         cmocka_unit_test(pause_in_header),

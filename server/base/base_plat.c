@@ -22,6 +22,12 @@ static int64_t kernel_mono_us(void *ctx)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+static int64_t kernel_coarse_us(void *ctx)
+{
+    (void)ctx;
+    return clock_us(CLOCK_MONOTONIC_COARSE);
+}
+
 static int64_t kernel_wall_us(void *ctx)
 {
     (void)ctx;
@@ -41,8 +47,10 @@ static void kernel_random(void *ctx, void *to, size_t n)
 
 const svi_plat *svi_plat_kernel(void)
 {
-    static const svi_plat kernel = {
-        .mono_us = kernel_mono_us, .wall_us = kernel_wall_us, .random = kernel_random};
+    static const svi_plat kernel = {.mono_us = kernel_mono_us,
+                                    .wall_us = kernel_wall_us,
+                                    .coarse_us = kernel_coarse_us,
+                                    .random = kernel_random};
     return &kernel;
 }
 

@@ -1,4 +1,5 @@
-/* Timers of the router thread on the platform's clock: a heap; the daemon arms one loop timer for the nearest. */
+/* Timers of the router thread on the platform's clock: a heap; the daemon arms one loop timer
+ * for the nearest. */
 #ifndef SVI_BUS_TIMER_H
 #define SVI_BUS_TIMER_H
 
@@ -8,11 +9,13 @@
 typedef struct svi_timers svi_timers;
 typedef struct svi_timer svi_timer;
 
+/* An empty set of timers on the platform's monotonic clock. */
 svi_timers *svi_timers_new(svi_acct *acct, const svi_plat *plat);
 /* Frees all timers that are left. */
 void svi_timers_free(svi_timers **timers);
 
-/* Calls `fire(ctx)` once, `in_us` from now (at least 0), from svi_timers_run. Freed after it fired, or by cancel. */
+/* Calls `fire(ctx)` once, `in_us` from now (at least 0), from svi_timers_run. Freed after it
+ * fired, or by cancel. */
 svi_timer *svi_timer_start(svi_timers *timers, int64_t in_us, void (*fire)(void *ctx), void *ctx);
 /* Stops and clears; NULL is no error. Inside its own `fire` the pointer is already invalid. */
 void svi_timer_cancel(svi_timer **timer);

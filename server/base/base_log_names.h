@@ -39,10 +39,13 @@ SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its queue was cut or
 
 /* bus */
 SVI_LOG_NAME("handler-slow", "A handler held the router too long.")
+SVI_LOG_NAME("handler-fault", "A handler broke a rule of the bus; module, hook and rule are in the fields.")
 SVI_LOG_NAME("handler-nesting", "Hooks fired hooks beyond the allowed depth; the innermost was refused.")
 SVI_LOG_NAME("event-timeout", "An event that said LATER passed its deadline.")
 SVI_LOG_NAME("event-unanswered", "A get or set was not answered by any handler; the core answered it.")
 SVI_LOG_NAME("lane-full", "A lane waits behind too many events; its sender is not read.")
+SVI_LOG_NAME("stanza-replaced", "A handler replaced the stanza for all behind it.")
+SVI_LOG_NAME("ledger-double", "A stanza was disposed of a second time; the second was ignored.")
 SVI_LOG_NAME("ledger-leak", "A stanza was never disposed of; the ledger does not balance.")
 
 /* store */

@@ -1,0 +1,223 @@
+/* The ledger: the equation, per host, module and rule; leaks and double disposals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/base_log.h"
+#include "bus/bus_ledger.h"
+
+enum { MANY = 3000, LOG_BYTES = 4096 };
+
+typedef struct world {
+    svi_acct acct;
+    svi_ledger *ledger;
+    char log[LOG_BYTES];
+} world;
+
+static int64_t no_clock(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static void sink(void *ctx, sv_level level, sv_str line)
+{
+    (void)level;
+    world *w = ctx;
+    const size_t n = strlen(w->log);
+    if (n + line.n < LOG_BYTES) snprintf(w->log + n, LOG_BYTES - n, "%.*s", (int)line.n, line.p);
+}
+
+static int setup(void **state)
+{
+    world *w = calloc(1, sizeof *w);
+    w->acct.name = "ledger-test";
+    svi_log_setup(SV_DEBUG, SVI_LOG_TEXT, sink, w, no_clock, NULL);
+    w->ledger = svi_ledger_new(&w->acct);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world *w = *state;
+    svi_ledger_free(&w->ledger);
+    svi_log_setup(SV_ERROR, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
+    assert_int_equal(w->acct.live_bytes, 0);
+    free(w);
+    return 0;
+}
+
+static uint64_t sum(const uint64_t *counts, size_t n)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < n; i++) all += counts[i];
+    return all;
+}
+
+/* Opens and closes at random with a bounded number open, checked against an array. */
+static void test_balances_at_random(void **state)
+{
+    world *w = *state;
+    static uint64_t open[MANY];
+    size_t count = 0;
+    svi_ledger_counts host = {0};
+    uint64_t random = 5;
+    for (int i = 0; i < 40000; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        const uint32_t r = (uint32_t)(random >> 33);
+        if (count < MANY && (count == 0 || r % 100 < 52)) {
+            open[count++] = svi_ledger_open(w->ledger, (svi_origin)(r % SVI_ORIGINS), &host);
+        } else {
+            const size_t which = r % count;
+            const uint64_t number = open[which];
+            open[which] = open[--count];
+            assert_true(svi_ledger_is_open(w->ledger, number));
+            svi_ledger_close(w->ledger, number, (svi_disposal)(r % SVI_DISPOSALS), "rule");
+            assert_false(svi_ledger_is_open(w->ledger, number));
+        }
+        assert_int_equal(svi_ledger_in_flight(w->ledger), count);
+        assert_true(svi_ledger_balances(w->ledger));
+    }
+    assert_true(count > 300);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(svi_ledger_is_open(w->ledger, open[i]));
+        svi_ledger_close(w->ledger, open[i], SVI_STORED, NULL);
+    }
+    assert_int_equal(sum(host.origin, SVI_ORIGINS), sum(host.disposal, SVI_DISPOSALS));
+    assert_memory_equal(&host, svi_ledger_total(w->ledger), sizeof host);
+}
+
+static void test_modules_and_rules(void **state)
+{
+    world *w = *state;
+    svi_exec *now = svi_exec_now();
+    char name[] = "roster";
+    now->module = name;
+    const uint64_t a = svi_ledger_open(w->ledger, SVI_MADE_PUSH, NULL);
+    memcpy(name, "mailer", 6); /* the same address is another module's name now */
+    svi_ledger_close(w->ledger, a, SVI_DROPPED, "queue-full");
+    now->module = NULL;
+    svi_ledger_close(w->ledger, svi_ledger_open(w->ledger, SVI_RECEIVED, NULL), SVI_DROPPED,
+                     "queue-full");
+    const char *module, *rule;
+    const svi_ledger_counts *counts;
+    uint64_t opened = 0, closed = 0, times = 0;
+    for (size_t pos = 0; svi_ledger_modules(w->ledger, &pos, &module, &counts);) {
+        if (strcmp(module, "roster") == 0) opened = counts->origin[SVI_MADE_PUSH];
+        if (strcmp(module, "mailer") == 0) closed = counts->disposal[SVI_DROPPED];
+        if (strcmp(module, "core") == 0) assert_int_equal(counts->origin[SVI_RECEIVED], 1);
+    }
+    assert_int_equal(opened, 1);
+    assert_int_equal(closed, 1);
+    size_t pos = 0;
+    assert_true(svi_ledger_rules(w->ledger, &pos, &rule, &times));
+    assert_string_equal(rule, "queue-full");
+    assert_int_equal(times, 2);
+    assert_false(svi_ledger_rules(w->ledger, &pos, &rule, &times));
+}
+
+static void test_host_may_go_first(void **state)
+{
+    world *w = *state;
+    svi_ledger_counts *host = calloc(1, sizeof *host);
+    const uint64_t number = svi_ledger_open(w->ledger, SVI_RECEIVED, host);
+    svi_ledger_forget_host(w->ledger, host);
+    free(host);
+    svi_ledger_close(w->ledger, number, SVI_ANSWERED, NULL);
+    assert_true(svi_ledger_balances(w->ledger));
+}
+
+static void test_double_disposal(void **state)
+{
+    world *w = *state;
+    svi_ledger_set_strict(w->ledger, false);
+    const uint64_t number = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+    assert_true(svi_ledger_close(w->ledger, number, SVI_ANSWERED, NULL));
+    assert_false(svi_ledger_close(w->ledger, number, SVI_ANSWERED, NULL));
+    assert_false(svi_ledger_close(w->ledger, 0, SVI_ANSWERED, NULL));
+    assert_true(svi_ledger_balances(w->ledger));
+    assert_int_equal(svi_ledger_total(w->ledger)->disposal[SVI_ANSWERED], 1);
+    assert_non_null(strstr(w->log, "ledger-double"));
+}
+
+static void test_leak_is_named(void **state)
+{
+    world *w = *state;
+    svi_ledger_set_strict(w->ledger, false);
+    svi_exec_now()->module = "leaky";
+    svi_exec_now()->hook = "message/out";
+    svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+    svi_exec_now()->module = svi_exec_now()->hook = NULL;
+    svi_ledger_free(&w->ledger);
+    assert_non_null(strstr(w->log, "ledger-leak"));
+    assert_non_null(strstr(w->log, "leaky"));
+#ifdef SVI_DEBUG
+    assert_non_null(strstr(w->log, "message/out"));
+#endif
+}
+
+static void leave(const char *expression, const char *file, int line)
+{
+    (void)line;
+    _exit(strstr(expression, "strict") != NULL && strstr(file, "bus_ledger.c") != NULL ? 77 : 1);
+}
+
+/* The status of a process that opens an entry, closes it `closes` times and frees the ledger,
+ * strictly. */
+static int strict_status(world *w, int closes)
+{
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        svi_ledger_set_strict(w->ledger, true);
+        svi_assert_set_hook(leave);
+        const uint64_t number = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+        for (int i = 0; i < closes; i++) svi_ledger_close(w->ledger, number, SVI_ANSWERED, NULL);
+        svi_ledger_free(&w->ledger);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_strict(void **state)
+{
+    world *w = *state;
+    assert_int_equal(strict_status(w, 0), 77); /* a leak */
+    assert_int_equal(strict_status(w, 1), 0);
+    assert_int_equal(strict_status(w, 2), 77);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    assert_string_equal(svi_origin_name(SVI_MADE_RECOVERED), "made-recovered");
+    assert_string_equal(svi_disposal_name(SVI_DROPPED), "dropped");
+    for (int i = 0; i < SVI_DISPOSALS; i++) assert_non_null(svi_disposal_name((svi_disposal)i));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_balances_at_random),
+        TEST(test_modules_and_rules),
+        TEST(test_host_may_go_first),
+        TEST(test_double_disposal),
+        TEST(test_leak_is_named),
+        TEST(test_strict),
+        TEST(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

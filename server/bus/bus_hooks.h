@@ -1,8 +1,9 @@
 /* Hook points and the immutable tables of handlers that are asked at them.
  *
- * A point is a name such as "iq-get/account" or "session/bound" from a fixed list. A table holds all handlers of one
- * host in order (band, `after`, config order); it is replaced as a whole and a pass keeps the one it began with. Matching is
- * by atoms: a handler is not entered for others' stanzas. */
+ * A point is a name such as "iq-get/account" or "session/bound" from a fixed list. A table holds
+ * all handlers of one host in order (band, `after`, config order); it is replaced as a whole and
+ * a pass keeps the one it began with. Matching is by atoms: a handler is not entered for others'
+ * stanzas. */
 #ifndef SVI_BUS_HOOKS_H
 #define SVI_BUS_HOOKS_H
 
@@ -24,26 +25,28 @@ const char *svi_point_nearest(sv_str name);
 /* Counts of one module on one host; written by the bus. */
 typedef struct svi_hook_stats {
     uint64_t calls, passed, done, later;
-    int64_t  cpu_ns;  /* scaled from samples: one event in 64 is timed */
+    int64_t cpu_ns; /* scaled from samples: one event in 64 is timed */
 } svi_hook_stats;
 
 typedef struct svi_handler {
-    svi_point   point;
-    sv_atom     ns, name;  /* both 0: every stanza at this point; else some child (IQ: the payload) must match */
-    sv_band     band;
-    uint32_t    order;     /* place in the config; the tie-break */
-    const char *after;     /* module that must stand before, inside the same band; NULL */
-    bool        stores;    /* may write: refused at admission when space is short (architecture 8) */
-    bool        guard;     /* never skipped when its module is quarantined: refuses instead */
+    svi_point point;
+    sv_atom ns,
+        name; /* both 0: every stanza at this point; else some child (IQ: the payload) must match */
+    sv_band band;
+    uint32_t order;    /* place in the config; the tie-break */
+    const char *after; /* module that must stand before, inside the same band; NULL */
+    bool stores;       /* may write: refused at admission when space is short (architecture 8) */
+    bool guard;        /* never skipped when its module is quarantined: refuses instead */
     sv_verdict (*call)(sv_event *ev, void *self);
-    void       *self;
+    void *self;
     const char *module;    /* for blame; outlives the table */
     const char *text;      /* the hook as declared */
     svi_hook_stats *stats; /* may be NULL */
-    void       *generation; /* whose; the loader's */
+    void *generation;      /* whose; the loader's */
 } svi_handler;
 
-/* Builds a table; handlers are copied. SV_EINVAL with text when `after` names go in a circle. Refcounted. */
+/* Builds a table; handlers are copied. SV_EINVAL with text when `after` names go in a circle.
+ * Refcounted. */
 sv_status svi_hooks_build(svi_acct *acct, const svi_handler *handlers, size_t count,
                           svi_hooks **hooks_out, sv_err *err);
 svi_hooks *svi_hooks_ref(svi_hooks *hooks);

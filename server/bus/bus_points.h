@@ -1,9 +1,10 @@
-/* Every hook point of the core, once: name and meaning. An X-macro, so that names, numbers and documents agree.
- * Lines are only appended.
+/* Every hook point of the core, once: name and meaning. An X-macro, so that names, numbers and
+ * documents agree. Lines are only appended.
  *
- * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else, asked first;
- * then one of: `self` (no `to`, or the sender's own bare JID), `account` (another local account's bare JID, or a full
- * one whose resource is not on line), `resource` (a session on line), `host` (a local domain), `remote` (not local). */
+ * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else,
+ * asked first; then one of: `self` (no `to`, or the sender's own bare JID), `account` (another
+ * local account's bare JID, or a full one whose resource is not on line), `resource` (a session
+ * on line), `host` (a local domain), `remote` (not local). */
 #ifndef SVI_BUS_POINTS_H
 #define SVI_BUS_POINTS_H
 
@@ -16,7 +17,7 @@
     X(id##_REMOTE, kind "/remote", "to a domain that is not local")
 
 #define SVI_POINTS(X)                                                                              \
-    X(STANZA_INBOUND, "stanza/inbound", "every stanza from a client or peer, before any other")   \
+    X(STANZA_INBOUND, "stanza/inbound", "every stanza from a client or peer, before any other")    \
     SVI_STANZA_POINTS(X, "message", MESSAGE)                                                       \
     SVI_STANZA_POINTS(X, "presence", PRESENCE)                                                     \
     SVI_STANZA_POINTS(X, "iq-get", IQ_GET)                                                         \

@@ -1,0 +1,283 @@
+/* The pass: handlers of a point in order until a verdict, then its monitors, then the next
+ * point. */
+#include "base/base_log.h"
+#include "bus/bus_impl.h"
+
+/* --- who runs
+ * -------------------------------------------------------------------------------------- */
+
+static char *head_put(char *to, const char *end, const char *before, sv_str s, size_t most)
+{
+    const size_t m = strlen(before), room = (size_t)(end - to);
+    size_t n = s.n < most ? s.n : most;
+    if (s.n == 0 || room < m + n) return to;
+    while (n < s.n && n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80) n--; /* whole characters */
+    memcpy(to, before, m);
+    memcpy(to + m, s.p, n);
+    return to + m + n;
+}
+
+/* "message chat from=A to=B": what reports show of a stanza; never a body (architecture 11). */
+static void head_fill(sv_event *ev)
+{
+    const sv_node *root = svi_stanza_root(ev->stanza);
+    char *to = ev->head;
+    const char *end = ev->head + sizeof ev->head - 1;
+    to = head_put(to, end, "", svi_node_name(root), 9);
+    to = head_put(to, end, " ", svi_node_attr(root, SV_STR("type")), 12);
+    to = head_put(to, end, " from=", svi_node_attr(root, SV_STR("from")), 31);
+    to = head_put(to, end, " to=", svi_node_attr(root, SV_STR("to")), 31);
+    *to = '\0';
+}
+
+void svi_exec_enter(const sv_event *ev)
+{
+    svi_exec *now = svi_exec_now();
+    now->module = NULL;
+    now->hook = NULL;
+    now->host = ev->host;
+    now->stanza = ev->entry;
+    memcpy(now->head, ev->head, sizeof now->head);
+}
+
+static void frame_enter(svi_frame *frame, sv_event *ev, sv_str key)
+{
+    svi_bus *bus = ev->bus;
+    *frame = (svi_frame){.outer = bus->top, .ev = ev, .key = key, .saved = *svi_exec_now()};
+    bus->top = frame;
+    bus->depth++;
+    svi_exec_enter(ev);
+}
+
+static void frame_leave(svi_bus *bus, const svi_frame *frame)
+{
+    SV_ASSERT(bus->top == frame && bus->depth > 0);
+    bus->top = frame->outer;
+    bus->depth--;
+    *svi_exec_now() = frame->saved;
+}
+
+/* --- matching
+ * -------------------------------------------------------------------------------------- */
+
+static void note_kids(sv_event *ev)
+{
+    ev->has_bits = true;
+    ev->kid_count = 0;
+    ev->bits = svi_stanza_child_bits(ev->stanza);
+    const sv_node *root = svi_stanza_root(ev->stanza);
+    for (const sv_node *child = svi_node_first(root); child != NULL;
+         child = svi_node_next(root, child)) {
+        if (ev->kid_count++ == SVI_KIDS_NOTED) return;
+        ev->kids[ev->kid_count - 1] =
+            (svi_kid){.ns = svi_node_ns_atom(child), .name = svi_node_name_atom(child)};
+    }
+}
+
+/* Does handler `i` want the stanza as it is now? */
+static bool wants(sv_event *ev, size_t i)
+{
+    if (ev->filters[i] == 0) return true;
+    if (ev->stanza == NULL) return false;
+    if (!ev->has_bits) note_kids(ev);
+    if ((ev->bits & ev->filters[i]) == 0) return false;
+    const svi_handler *h = &ev->handlers[i];
+    if (ev->kid_count > SVI_KIDS_NOTED) return svi_handler_matches(h, ev->stanza);
+    for (size_t k = 0; k < ev->kid_count; k++)
+        if (svi_atoms_match(h, ev->kids[k].ns, ev->kids[k].name)) return true;
+    return false;
+}
+
+/* --- calling
+ * --------------------------------------------------------------------------------------- */
+
+static void count(const svi_handler *h, sv_verdict verdict)
+{
+    svi_hook_stats *stats = h->stats;
+    if (stats == NULL) return;
+    stats->calls++;
+    if (verdict == SV_DONE)
+        stats->done++;
+    else if (verdict == SV_LATER)
+        stats->later++;
+    else
+        stats->passed++;
+}
+
+static void tell_slow(const sv_event *ev, int64_t took_us)
+{
+    SV_LOG(SV_WARN, "handler-slow", LF_INT("ms", took_us / 1000),
+           LF_TXT("point", svi_point_name(ev->point)));
+}
+
+/* The clock of one stretch of handlers. Slowness is seen on the coarse clock (a few ns a call);
+ * the CPU of a sampled event on the fine one: its microseconds are coarser than most handlers,
+ * but right on average. */
+typedef struct stopwatch {
+    int64_t coarse_us, fine_us;
+} stopwatch;
+
+static void watch_start(const sv_event *ev, stopwatch *watch)
+{
+    watch->coarse_us = svi_bus_coarse(ev->bus);
+    if (ev->is_timed) watch->fine_us = svi_bus_now(ev->bus);
+}
+
+static void watch_stop(const sv_event *ev, const svi_handler *h, stopwatch *watch)
+{
+    const int64_t coarse_us = svi_bus_coarse(ev->bus);
+    if (coarse_us - watch->coarse_us > ev->bus->config.slow_us)
+        tell_slow(ev, coarse_us - watch->coarse_us);
+    watch->coarse_us = coarse_us;
+    if (!ev->is_timed) return;
+    const int64_t fine_us = svi_bus_now(ev->bus);
+    if (h->stats != NULL) h->stats->cpu_ns += (fine_us - watch->fine_us) * 1000 * SVI_SAMPLE_EVERY;
+    watch->fine_us = fine_us;
+}
+
+static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
+{
+    svi_exec *now = svi_exec_now();
+    now->module = ev->blame_module = h->module;
+    now->hook = ev->blame_hook = h->text;
+    ev->keeps = false;
+    sv_verdict verdict = h->call(ev, h->self);
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    if (verdict != SV_PASS && verdict != SV_DONE && verdict != SV_LATER) {
+        svi_event_fault(ev, "a handler says PASS, DONE or LATER");
+        verdict = SV_PASS;
+    }
+    if (verdict == SV_LATER && ev->parent != NULL) {
+        svi_event_fault(ev, "a pass inside another event cannot wait");
+        verdict = SV_PASS;
+    }
+    if (verdict != SV_PASS) ev->keeps = true;
+    if (ev->has_mark) svi_event_temp_end(ev);
+    watch_stop(ev, h, watch);
+    count(h, verdict);
+    now->module = NULL;
+    now->hook = NULL;
+    return verdict;
+}
+
+/* False if a handler said LATER. */
+static bool run_handlers(sv_event *ev)
+{
+    stopwatch watch;
+    watch_start(ev, &watch);
+    while (ev->at < ev->monitors) {
+        const size_t i = ev->at++;
+        if (!wants(ev, i)) continue;
+        const sv_verdict verdict = call(ev, &ev->handlers[i], &watch);
+        if (verdict == SV_LATER) return false;
+        if (verdict == SV_PASS && !svi_event_is_disposed(ev)) continue;
+        if (verdict == SV_PASS) svi_event_fault(ev, "who disposes of a stanza says DONE");
+        ev->verdict = SV_DONE;
+        break;
+    }
+    return true;
+}
+
+/* MONITOR handlers see what was decided. */
+static void run_monitors(sv_event *ev)
+{
+    if (ev->monitors == ev->count) return;
+    const char *const module = ev->blame_module, *const hook = ev->blame_hook;
+    stopwatch watch;
+    watch_start(ev, &watch);
+    ev->in_monitor = true;
+    for (size_t i = ev->monitors; i < ev->count; i++) {
+        if (!wants(ev, i)) continue;
+        if (call(ev, &ev->handlers[i], &watch) != SV_PASS)
+            svi_event_fault(ev, "a MONITOR handler says PASS");
+    }
+    ev->in_monitor = false;
+    ev->blame_module = module;
+    ev->blame_hook = hook;
+}
+
+/* --- the way through the points
+ * --------------------------------------------------------------------- */
+
+static bool next_point(sv_event *ev)
+{
+    if (ev->ops->next == NULL) return false;
+    ev->in_next = true;
+    const bool goes_on = ev->ops->next(ev);
+    ev->in_next = false;
+    return goes_on;
+}
+
+/* Sees to it that the stanza is disposed of. */
+static void settle(sv_event *ev)
+{
+    if (ev->verdict == SV_PASS) {
+        if (ev->ops->unclaimed != NULL && !svi_event_is_disposed(ev)) ev->ops->unclaimed(ev);
+    } else if (ev->entry_state == SVI_ENTRY_OPEN) {
+        svi_event_tell(ev, SV_ERROR, "handler-fault", "who says DONE disposes of the stanza");
+        ev->ops->undisposed(ev, ev->blame_module != NULL ? ev->blame_module : "core");
+    }
+    if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
+}
+
+/* False if the event waits. */
+static bool drive(sv_event *ev)
+{
+    do {
+        if (ev->verdict == SV_PASS && !run_handlers(ev)) return false;
+        run_monitors(ev);
+    } while (ev->verdict == SV_PASS && next_point(ev));
+    settle(ev);
+    return true;
+}
+
+static void wait_later(sv_event *ev, sv_str key)
+{
+    if (ev->lane == NULL && key.n > 0) svi_lane_new(ev->bus, key, ev);
+    ev->state = SVI_EVENT_WAITING;
+    svi_bus_wait(ev);
+}
+
+/* Too deep: no handler is asked, guards neither, so the stanza may not go on by default: it is a
+ * fault of who fired. */
+static void refuse_depth(sv_event *ev)
+{
+    const svi_exec *now = svi_exec_now();
+    ev->blame_module = now->module;
+    ev->blame_hook = now->hook;
+    svi_event_tell(ev, SV_ERROR, "handler-nesting", "hooks fire hooks at most 16 deep");
+    if (ev->entry_state != SVI_ENTRY_OPEN) return;
+    ev->ops->undisposed(ev, ev->blame_module != NULL ? ev->blame_module : "core");
+    if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
+}
+
+void svi_pass(sv_event *ev, sv_str key)
+{
+    svi_bus *bus = ev->bus;
+    svi_frame frame;
+    ev->state = SVI_EVENT_RUNNING;
+    if (ev->stanza != NULL && ev->head[0] == '\0') head_fill(ev);
+    const bool too_deep = bus->depth >= SVI_DEPTH_MAX;
+    if (too_deep) refuse_depth(ev); /* before the context of who fired is covered */
+    frame_enter(&frame, ev, key);
+    if (!too_deep && !drive(ev))
+        wait_later(ev, key);
+    else
+        svi_bus_finish(ev, key);
+    frame_leave(bus, &frame);
+}
+
+void svi_pass_timeout(sv_event *ev)
+{
+    svi_bus *bus = ev->bus;
+    svi_frame frame;
+    ev->state = SVI_EVENT_RUNNING;
+    frame_enter(&frame, ev, SV_STR_NONE);
+    svi_event_tell(ev, SV_WARN, "event-timeout", "LATER ends before its deadline");
+    ev->verdict = SV_DONE;
+    if (ev->ops->timeout != NULL && !svi_event_is_disposed(ev)) ev->ops->timeout(ev);
+    if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
+    run_monitors(ev);
+    svi_bus_finish(ev, SV_STR_NONE);
+    frame_leave(bus, &frame);
+}

@@ -22,33 +22,43 @@ typedef struct svi_engine svi_engine; /* store_engine.h */
 #define SVI_VALUE_MAX (1u << 20)
 #define SVI_UNIT_MAX (4u << 20)
 
-typedef enum svi_durability { /* durability.md: option `durability` */
-    SVI_DURABLE_SYNC = 0,     /* committed = synced to the device */
-    SVI_DURABLE_WRITE = 1,    /* committed = written; survives kill -9, not a power cut */
-    SVI_DURABLE_NONE = 2
+typedef enum svi_durability {                       /* durability.md: option `durability` */
+                              SVI_DURABLE_SYNC = 0, /* committed = synced to the device */
+                              SVI_DURABLE_WRITE =
+                                  1, /* committed = written; survives kill -9, not a power cut */
+                              SVI_DURABLE_NONE = 2
 } svi_durability;
 
 typedef struct svi_store_config {
-    svi_engine *engine;        /* owned by the store from now on */
-    svi_acct   *acct;
+    svi_engine *engine; /* owned by the store from now on */
+    svi_acct *acct;
     const svi_plat *plat;
     svi_durability durability;
-    int64_t     gather_us;     /* how long a batch may wait for more units (2000) while none is due */
-    size_t      fold_ops;      /* fold after this many map changes (10000) */
-    size_t      fold_bytes;    /* or this many bytes (16 MiB) */
-    int64_t     fold_age_us;   /* or this age of the oldest (30 s) */
-    void      (*wake)(void *ctx);  /* any thread: asks the router to call svi_store_poll soon */
-    void      (*committed)(void *ctx, uint64_t commit); /* router thread: all units up to here are durable */
-    void      (*failed)(void *ctx, const sv_err *err);  /* a batch or sync failed: the worker must end */
-    void       *ctx;
+    int64_t
+        gather_us;   /* how long a batch waits for more units while none runs (0: starts at once) */
+    size_t fold_ops; /* fold after this many map changes (10000) */
+    size_t fold_bytes;   /* or this many bytes (16 MiB) */
+    int64_t fold_age_us; /* or this age of the oldest (30 s) */
+    size_t tail_bytes; /* bound of what is not folded: beyond it svi_store_admit refuses (64 MiB) */
+    size_t cache_bytes;      /* rows that nobody references, kept for the next reader (32 MiB) */
+    void (*wake)(void *ctx); /* any thread: asks the router to call svi_store_poll soon */
+    void (*committed)(void *ctx,
+                      uint64_t commit); /* router thread: all units up to here are durable */
+    void (*failed)(void *ctx, const sv_err *err); /* a batch or sync failed: the worker must end */
+    void *ctx;
 } svi_store_config;
 
 /* Opens: replays the journal's tail into memory (the engine does the reading), ready when it returns. Start-up
  * only, may block. SV_EIO, SV_EVERSION, SV_EBUSY (another process has it) with text. */
 sv_status svi_store_open(const svi_store_config *config, svi_store **store_out, sv_err *err);
 
-/* Commits and folds what is there, waits for it, frees. Outstanding reads end with SV_ECANCELED. */
+/* Commits and folds what is there, waits for it, frees. Outstanding reads end with SV_ECANCELED. Rows that are
+ * still referenced stay readable until unref, and change no more. */
 void svi_store_close(svi_store **store);
+
+/* Frees without committing or folding anything more: what a kill leaves behind. `committed` and `failed` are
+ * not called again, outstanding reads end with SV_ECANCELED. For the stage and for a worker that must end. */
+void svi_store_drop(svi_store **store);
 
 /* Delivers commits and finished reads that came in since; returns how many callbacks ran. */
 size_t svi_store_poll(svi_store *store);
@@ -60,7 +70,8 @@ int64_t svi_store_due_us(const svi_store *store);
 
 /* The map of that name ("host/module/name"), made if new. Its number is stored, names are for ever. `schema`
  * is the version of its records; SV_EVERSION if what is stored is newer. Lives as long as the store. */
-sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map **map_out, sv_err *err);
+sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map **map_out,
+                        sv_err *err);
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
@@ -98,7 +109,8 @@ sv_status svi_store_admit(const svi_store *store);
 
 /* --- reading --------------------------------------------------------------------------------------- */
 
-/* An owner's rows in one map, held in memory while referenced; always shows every unit handed in. */
+/* An owner's rows in one map, held in memory while referenced; always shows every unit handed in. An owner
+ * without rows has an empty one: no error. */
 typedef struct svi_rows svi_rows;
 
 /* The rows are loaded (status SV_OK), or reading failed (SV_EIO) or was cancelled. `rows` is the caller's
@@ -140,10 +152,10 @@ void svi_store_owners(svi_map *map, sv_str after, size_t max, svi_owners_done do
 
 typedef struct svi_store_stats {
     uint64_t units, batches, syncs, folds;
-    uint64_t tail_ops, tail_bytes;       /* not yet folded */
+    uint64_t tail_ops, tail_bytes; /* not yet folded */
     uint64_t journal_bytes, index_bytes, free_bytes;
-    int64_t  last_sync_us, max_sync_us, last_fold_us;
-    bool     shortage;
+    int64_t last_sync_us, max_sync_us, last_fold_us;
+    bool shortage;
 } svi_store_stats;
 void svi_store_stats_get(const svi_store *store, svi_store_stats *stats_out);
 

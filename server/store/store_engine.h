@@ -2,8 +2,8 @@
  *
  * The layer above (store.h) holds units, commit numbers, what is not folded yet, and caches; an engine holds the
  * disk. The daemon uses the LMDB engine with the journal; the stage uses the simulated one. An engine works in its
- * own threads or at once; it reports by svi_job.done, which may be called from any thread but never before the
- * starting call has returned. */
+ * own threads or when polled; it reports by svi_job.done, which may be called from any thread but never before
+ * the starting call has returned. */
 #ifndef SVI_STORE_ENGINE_H
 #define SVI_STORE_ENGINE_H
 
@@ -12,44 +12,53 @@
 /* Owner and key as an engine sees them; full bytes, the engine shortens (LMDB: 511 bytes). */
 typedef struct svi_row_key {
     uint32_t map;
-    sv_str   owner;
-    sv_str   key;
+    sv_str owner;
+    sv_str key;
 } svi_row_key;
 
 typedef struct svi_row_change {
     svi_row_key key;
-    sv_str      value;  /* .p == NULL: the row is removed */
-    bool        all;    /* remove all rows of map + owner that are older; `key.key` is empty */
+    sv_str value; /* .p == NULL: the row is removed */
+    bool all;     /* remove all rows of map + owner that are older; `key.key` is empty */
 } svi_row_change;
 
-typedef enum svi_job_kind { SVI_JOB_COMMIT, SVI_JOB_FOLD, SVI_JOB_GET, SVI_JOB_SCAN, SVI_JOB_OWNERS } svi_job_kind;
+typedef enum svi_job_kind {
+    SVI_JOB_COMMIT,
+    SVI_JOB_FOLD,
+    SVI_JOB_GET,
+    SVI_JOB_SCAN,
+    SVI_JOB_OWNERS
+} svi_job_kind;
 
 /* One piece of work. The store makes it, the engine fills the results and calls done. All memory that the fields
  * point to belongs to the store and stays until done, except `arena`, in which the engine puts results. */
 typedef struct svi_job {
-    struct svi_job *next;          /* free for whoever holds the job */
-    svi_job_kind    kind;
-    sv_status       status;        /* result */
-    sv_err          err;
-    void          (*done)(struct svi_job *job);
+    struct svi_job *next; /* free for whoever holds the job */
+    void *owner;          /* the store's own */
+    svi_job_kind kind;
+    sv_status status; /* result */
+    sv_err err;
+    void (*done)(struct svi_job *job);
 
     /* COMMIT: a record per unit, in order, made by the store; the engine frames them with length and checksum */
-    uint64_t        first, last;   /* unit numbers; FOLD: all units up to `last` are in `changes` */
-    const sv_str   *records;
-    size_t          record_count;
+    uint64_t first, last; /* unit numbers; FOLD: all units up to `last` are in `changes` */
+    const sv_str *records;
+    size_t record_count;
 
-    /* FOLD: sorted by (map, owner, key), one entry a key */
+    /* FOLD: sorted by (map, owner, key), one entry a key. Made by `prepare`, which the engine calls once before
+     * it looks at them, on the thread that folds: collecting and sorting is no work for the router. */
+    void (*prepare)(struct svi_job *job);
     const svi_row_change *changes;
-    size_t          change_count;
+    size_t change_count;
 
     /* GET, SCAN (all keys of key.map + key.owner), OWNERS (after key.owner, at most `max`) */
-    svi_row_key     key;
-    size_t          max;
-    svi_arena      *arena;
-    svi_row_change *rows;          /* results: GET none or one */
-    size_t          row_count;
-    bool            more;
-    int64_t         took_us;
+    svi_row_key key;
+    size_t max;
+    svi_arena *arena;
+    svi_row_change *rows; /* results: GET none or one */
+    size_t row_count;
+    bool more;
+    int64_t took_us;
 } svi_job;
 
 typedef struct svi_engine_ops {
@@ -57,12 +66,17 @@ typedef struct svi_engine_ops {
 
     /* Start-up, blocking: hands every committed unit that is newer than the last fold to `unit`, in order.
      * Damage in the middle of the journal is SV_EIO; a torn tail is cut. *folded_out: number of the last folded unit. */
-    sv_status (*recover)(svi_engine *e, sv_status (*unit)(void *ctx, uint64_t number, sv_str record),
-                         void *ctx, uint64_t *folded_out, sv_err *err);
+    sv_status (*recover)(svi_engine *e,
+                         sv_status (*unit)(void *ctx, uint64_t number, sv_str record), void *ctx,
+                         uint64_t *folded_out, sv_err *err);
 
     /* Takes a job. Commits are done in the order given; so are folds; reads in any order. A job once started
      * is finished or failed, never dropped. */
     void (*start)(svi_engine *e, svi_job *job);
+
+    /* NULL if the engine has threads of its own. Else called from svi_store_poll: finishes waiting jobs, with
+     * `all` also those that a plan holds back (the store closes); returns how many. */
+    size_t (*poll)(svi_engine *e, bool all);
 
     /* Bytes free for new work: the lesser of disk (beyond the reserve) and map; and what is used. */
     void (*space)(svi_engine *e, uint64_t *free_out, uint64_t *journal_out, uint64_t *index_out);
@@ -73,20 +87,21 @@ typedef struct svi_engine_ops {
 
 struct svi_engine {
     const svi_engine_ops *ops;
-    svi_durability        durability; /* set by svi_store_open before recover */
+    svi_durability durability; /* set by svi_store_open before recover */
 };
 
 /* The engine on disk: journal segments and an LMDB index in `path` (made with mode 0700 if missing).
  * `max_bytes`: our own limit of the index (checked at admission); the map reserves at least that, once. */
 typedef struct svi_lmdb_config {
-    sv_str   path;
-    uint64_t max_bytes;      /* 0: 64 GiB */
-    uint64_t reserve_bytes;  /* watermark of free disk (256 MiB) */
-    uint64_t segment_bytes;  /* journal segment, preallocated (16 MiB) */
-    unsigned readers;        /* reader threads (2) */
-    bool     single_thread;  /* all jobs run inside start/poll: for tests */
+    sv_str path;
+    uint64_t max_bytes;     /* 0: 64 GiB */
+    uint64_t reserve_bytes; /* watermark of free disk (256 MiB) */
+    uint64_t segment_bytes; /* journal segment, preallocated (16 MiB) */
+    unsigned readers;       /* reader threads (2) */
+    bool single_thread;     /* all jobs run inside start/poll: for tests */
 } svi_lmdb_config;
-sv_status svi_engine_lmdb(svi_acct *acct, const svi_lmdb_config *config, svi_engine **engine_out, sv_err *err);
+sv_status svi_engine_lmdb(svi_acct *acct, const svi_lmdb_config *config, svi_engine **engine_out,
+                          sv_err *err);
 
 /* The simulated engine: rows in memory, commits finish when told (svi_engine_sim_step) or at once. A kill drops
  * what was not committed; the memory lives in `disk` and serves the next engine made on it. */
@@ -97,10 +112,11 @@ svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk);
 
 /* How the next jobs go. Zero-initialised: everything is finished at the next step. */
 typedef struct svi_sim_plan {
-    bool    hold;            /* jobs wait until svi_engine_sim_step */
-    int64_t fail_commit;     /* the n-th commit from now fails with SV_EIO (0: none) */
-    int64_t fail_read;       /* the n-th read from now fails */
-    bool    full;            /* space() reports none free */
+    bool hold;           /* jobs wait until svi_engine_sim_step */
+    int64_t fail_commit; /* the n-th commit from now fails with SV_EIO (0: none) */
+    int64_t fail_read;   /* the n-th read from now fails */
+    bool full;           /* space() reports none free */
+    bool dead;           /* the process was killed: jobs end with SV_ECANCELED and change nothing */
 } svi_sim_plan;
 svi_sim_plan *svi_engine_sim_plan(svi_engine *e);
 /* Finishes up to `max` waiting jobs in order; returns how many. */

@@ -1,0 +1,324 @@
+/* The simulated engine: a disk in memory, jobs that wait until told, failures by plan (architecture 5).
+ *
+ * The disk holds the committed units (the journal) and the folded rows; both outlive the engine, so a kill is an engine
+ * closed with waiting jobs and a new one made on the same disk. */
+#include <stdlib.h>
+
+#include "base/base_str.h"
+#include "store/store_impl.h"
+
+#define SIM_FREE_BYTES (UINT64_C(1) << 40)
+
+typedef struct sim_row {
+    uint32_t map;
+    sv_str owner, key, value;
+    char *text; /* holds the three */
+} sim_row;
+
+typedef struct sim_record {
+    uint64_t number;
+    sv_str bytes; /* allocated */
+} sim_record;
+
+struct svi_sim_disk {
+    svi_acct *acct;
+    sim_record *records; /* committed and not folded */
+    size_t record_count, record_cap;
+    sim_row *rows; /* folded, in order */
+    size_t row_count;
+    uint64_t folded;
+    bool in_use;
+};
+
+typedef struct sim {
+    svi_engine engine;
+    svi_acct *acct;
+    svi_sim_disk *disk;
+    svi_sim_plan plan;
+    svi_job *first, **end;
+    bool open;
+} sim;
+
+svi_sim_disk *svi_sim_disk_new(svi_acct *acct)
+{
+    svi_sim_disk *disk = svi_alloc(acct, sizeof *disk);
+    disk->acct = acct;
+    return disk;
+}
+
+void svi_sim_disk_free(svi_sim_disk **take)
+{
+    svi_sim_disk *disk = *take;
+    *take = NULL;
+    if (!disk) return;
+    SV_ASSERT(!disk->in_use);
+    for (size_t i = 0; i < disk->record_count; i++)
+        svi_free((void *)(uintptr_t)disk->records[i].bytes.p);
+    for (size_t i = 0; i < disk->row_count; i++) svi_free(disk->rows[i].text);
+    svi_free(disk->records);
+    svi_free(disk->rows);
+    svi_free(disk);
+}
+
+/* Order of rows: map, owner, key. */
+static int row_cmp(const sim_row *row, const svi_row_key *key)
+{
+    if (row->map != key->map) return row->map < key->map ? -1 : 1;
+    const int c = svi_str_cmp(row->owner, key->owner);
+    return c != 0 ? c : svi_str_cmp(row->key, key->key);
+}
+
+/* Index of the first row that is not below `key`. */
+static size_t row_place(const svi_sim_disk *disk, const svi_row_key *key)
+{
+    size_t low = 0, high = disk->row_count;
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+        if (row_cmp(&disk->rows[mid], key) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static bool same_owner(const sim_row *row, const svi_row_key *key)
+{
+    return row->map == key->map && sv_str_eq(row->owner, key->owner);
+}
+
+static sv_status commit(sim *s, const svi_job *job)
+{
+    if (s->plan.fail_commit > 0 && --s->plan.fail_commit == 0) return SV_EIO;
+    svi_sim_disk *d = s->disk;
+    for (size_t i = 0; i < job->record_count; i++) {
+        if (d->record_count == d->record_cap) {
+            d->record_cap = d->record_cap ? d->record_cap * 2 : 64;
+            d->records = svi_realloc(d->acct, d->records, d->record_cap * sizeof(sim_record));
+        }
+        d->records[d->record_count++] =
+            (sim_record){.number = job->first + i, .bytes = svi_str_dup(d->acct, job->records[i])};
+    }
+    return SV_OK;
+}
+
+static sim_row row_new(svi_acct *acct, const svi_row_change *c)
+{
+    const svi_row_key *k = &c->key;
+    char *text = svi_alloc_raw(acct, k->owner.n + k->key.n + c->value.n + 1);
+    const sim_row row = {.map = k->map,
+                         .owner = {text, k->owner.n},
+                         .key = {text + k->owner.n, k->key.n},
+                         .value = {text + k->owner.n + k->key.n, c->value.n},
+                         .text = text};
+    if (k->owner.n > 0) memcpy(text, k->owner.p, k->owner.n);
+    if (k->key.n > 0) memcpy(text + k->owner.n, k->key.p, k->key.n);
+    if (c->value.n > 0) memcpy(text + k->owner.n + k->key.n, c->value.p, c->value.n);
+    return row;
+}
+
+/* Drops the units that the index now holds. */
+static void forget_records(svi_sim_disk *d, uint64_t last)
+{
+    size_t gone = 0;
+    while (gone < d->record_count && d->records[gone].number <= last)
+        svi_free((void *)(uintptr_t)d->records[gone++].bytes.p);
+    d->record_count -= gone;
+    if (gone > 0) memmove(d->records, d->records + gone, d->record_count * sizeof(sim_record));
+    d->folded = last;
+}
+
+static bool in_order(const svi_row_change *a, const svi_row_change *b)
+{
+    const sim_row row = {.map = a->key.map, .owner = a->key.owner, .key = a->key.key};
+    const int c = row_cmp(&row, &b->key);
+    return c < 0 || (c == 0 && a->all && !b->all);
+}
+
+/* Merges the sorted rows with the sorted changes. */
+static sv_status fold(sim *s, const svi_job *job)
+{
+    svi_sim_disk *d = s->disk;
+    sim_row *out = svi_alloc_raw(d->acct, (d->row_count + job->change_count) * sizeof *out + 1);
+    size_t n = 0, old = 0;
+    for (size_t i = 0; i < job->change_count; i++) {
+        const svi_row_change *c = &job->changes[i];
+        SV_ASSERT(i == 0 || in_order(&c[-1], c));
+        while (old < d->row_count && row_cmp(&d->rows[old], &c->key) < 0) out[n++] = d->rows[old++];
+        if (c->all) {
+            while (old < d->row_count && same_owner(&d->rows[old], &c->key))
+                svi_free(d->rows[old++].text);
+            continue;
+        }
+        if (old < d->row_count && row_cmp(&d->rows[old], &c->key) == 0)
+            svi_free(d->rows[old++].text);
+        if (c->value.p) out[n++] = row_new(d->acct, c);
+    }
+    while (old < d->row_count) out[n++] = d->rows[old++];
+    svi_free(d->rows);
+    d->rows = out;
+    d->row_count = n;
+    forget_records(d, job->last);
+    return SV_OK;
+}
+
+static svi_row_change row_out(svi_arena *arena, const sim_row *row)
+{
+    return (svi_row_change){.key = {.map = row->map,
+                                    .owner = svi_arena_str(arena, row->owner),
+                                    .key = svi_arena_str(arena, row->key)},
+                            .value = svi_arena_str(arena, row->value)};
+}
+
+static void scan(const svi_sim_disk *d, svi_job *job)
+{
+    svi_row_key from = job->key;
+    from.key = SV_STR_NONE;
+    const size_t at = row_place(d, &from);
+    size_t n = 0;
+    while (at + n < d->row_count && same_owner(&d->rows[at + n], &job->key)) n++;
+    job->rows = svi_arena_get(job->arena, n * sizeof *job->rows + 1);
+    for (size_t i = 0; i < n; i++) job->rows[i] = row_out(job->arena, &d->rows[at + i]);
+    job->row_count = n;
+}
+
+static void get(const svi_sim_disk *d, svi_job *job)
+{
+    const size_t at = row_place(d, &job->key);
+    job->row_count = 0;
+    if (at == d->row_count || row_cmp(&d->rows[at], &job->key) != 0) return;
+    job->rows = svi_arena_get(job->arena, sizeof *job->rows);
+    job->rows[0] = row_out(job->arena, &d->rows[at]);
+    job->row_count = 1;
+}
+
+static void owners(const svi_sim_disk *d, svi_job *job)
+{
+    svi_row_key from = job->key;
+    from.key = SV_STR_NONE;
+    job->rows = svi_arena_get(job->arena, job->max * sizeof *job->rows);
+    job->row_count = 0;
+    job->more = false;
+    const sim_row *last = NULL;
+    for (size_t at = row_place(d, &from); at < d->row_count; at++) {
+        const sim_row *row = &d->rows[at];
+        if (row->map != job->key.map) break;
+        if (job->key.owner.p && sv_str_eq(row->owner, job->key.owner)) continue;
+        if (last && sv_str_eq(row->owner, last->owner)) continue;
+        if (job->row_count == job->max) {
+            job->more = true;
+            break;
+        }
+        last = row;
+        job->rows[job->row_count++].key =
+            (svi_row_key){.map = row->map, .owner = svi_arena_str(job->arena, row->owner)};
+    }
+}
+
+static sv_status run(sim *s, svi_job *job)
+{
+    if (s->plan.dead) return SV_ECANCELED;
+    if (job->kind == SVI_JOB_COMMIT) return commit(s, job);
+    if (job->kind == SVI_JOB_FOLD) {
+        job->prepare(job);
+        return fold(s, job);
+    }
+    if (s->plan.fail_read > 0 && --s->plan.fail_read == 0) return SV_EIO;
+    if (job->kind == SVI_JOB_GET)
+        get(s->disk, job);
+    else if (job->kind == SVI_JOB_SCAN)
+        scan(s->disk, job);
+    else
+        owners(s->disk, job);
+    return SV_OK;
+}
+
+static void finish(sim *s, svi_job *job)
+{
+    job->status = run(s, job);
+    if (job->status != SV_OK)
+        svi_err(&job->err, job->status, "simulated: %s", svi_status_name(job->status));
+    job->done(job);
+}
+
+static size_t step(sim *s, size_t max)
+{
+    size_t n = 0;
+    for (; s->first && n < max; n++) {
+        svi_job *job = s->first;
+        s->first = job->next;
+        if (!s->first) s->end = &s->first;
+        finish(s, job);
+    }
+    return n;
+}
+
+static sv_status sim_recover(svi_engine *e, sv_status (*unit)(void *ctx, uint64_t n, sv_str record),
+                             void *ctx, uint64_t *folded_out, sv_err *err)
+{
+    sim *s = (sim *)e;
+    if (s->disk->in_use) return svi_err(err, SV_EBUSY, "another engine has this disk");
+    s->disk->in_use = s->open = true;
+    *folded_out = s->disk->folded;
+    for (size_t i = 0; i < s->disk->record_count; i++) {
+        const sv_status st = unit(ctx, s->disk->records[i].number, s->disk->records[i].bytes);
+        if (st != SV_OK) return svi_err(err, st, "unit %zu of the simulated disk", i);
+    }
+    return SV_OK;
+}
+
+static void sim_start(svi_engine *e, svi_job *job)
+{
+    sim *s = (sim *)e;
+    job->next = NULL;
+    *s->end = job;
+    s->end = &job->next;
+}
+
+static size_t sim_poll(svi_engine *e, bool all)
+{
+    sim *s = (sim *)e;
+    return s->plan.hold && !all ? 0 : step(s, SIZE_MAX);
+}
+
+static void sim_space(svi_engine *e, uint64_t *free_out, uint64_t *journal_out, uint64_t *index_out)
+{
+    const sim *s = (const sim *)e;
+    *free_out = s->plan.full ? 0 : SIM_FREE_BYTES;
+    *journal_out = s->disk->record_count;
+    *index_out = s->disk->row_count;
+}
+
+static void sim_close(svi_engine *e)
+{
+    sim *s = (sim *)e;
+    step(s, SIZE_MAX);
+    if (s->open) s->disk->in_use = false;
+    svi_free(s);
+}
+
+svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk)
+{
+    static const svi_engine_ops ops = {.name = "sim",
+                                       .recover = sim_recover,
+                                       .start = sim_start,
+                                       .poll = sim_poll,
+                                       .space = sim_space,
+                                       .close = sim_close};
+    sim *s = svi_alloc(acct, sizeof *s);
+    s->engine.ops = &ops;
+    s->acct = acct;
+    s->disk = disk;
+    s->end = &s->first;
+    return &s->engine;
+}
+
+svi_sim_plan *svi_engine_sim_plan(svi_engine *e)
+{
+    return &((sim *)e)->plan;
+}
+
+size_t svi_engine_sim_step(svi_engine *e, size_t max)
+{
+    return step((sim *)e, max);
+}

@@ -1,0 +1,240 @@
+/* What the files of the common layer share: store, units, generations of the tail, cached rows, reads.
+ *
+ * Nothing outside server/store includes this. Everything here belongs to the router thread, except that a frozen
+ * generation is read by the thread that folds it. */
+#ifndef SVI_STORE_IMPL_H
+#define SVI_STORE_IMPL_H
+
+#include <pthread.h>
+
+#include "base/base_assert.h"
+#include "base/base_dict.h"
+#include "store/store_engine.h"
+
+#define SVI_STORE_MAGIC 0x53544f52u
+#define SVI_MAP_MAGIC 0x534d4150u
+#define SVI_UNIT_MAGIC 0x534e4954u
+#define SVI_ROWS_MAGIC 0x53524f57u
+
+/* Units of one batch beyond which it is closed: keeps a batch well under a journal segment. */
+#define SVI_BATCH_BYTES (4u << 20)
+
+/* --- table: hash to pointer, open addressing ------------------------------------------------------- */
+
+typedef struct svi_slot {
+    uint64_t hash;
+    void *item; /* NULL: empty */
+} svi_slot;
+
+typedef struct svi_table {
+    svi_slot *slots;
+    size_t cap; /* a power of two, or 0 */
+    size_t count;
+} svi_table;
+
+/* Whether `item` is what is looked for; called for equal hashes only. */
+typedef bool (*svi_same)(const void *item, const void *want);
+
+/* The item, or NULL. */
+void *svi_table_find(const svi_table *table, uint64_t hash, svi_same same, const void *want);
+/* Adds an item that is not in it. */
+void svi_table_add(svi_table *table, svi_acct *acct, uint64_t hash, void *item);
+/* Removes the very item. */
+void svi_table_remove(svi_table *table, uint64_t hash, const void *item);
+void svi_table_free(svi_table *table);
+
+/* Hash of an owner in a map, and of a key under that. */
+uint64_t svi_owner_hash(uint32_t map, sv_str owner);
+uint64_t svi_key_hash(uint64_t owner_hash, sv_str key);
+
+/* --- records --------------------------------------------------------------------------------------- */
+
+/* One operation of a record; strings point into it. */
+typedef enum svi_op_kind { SVI_OP_PUT = 1, SVI_OP_DEL = 2, SVI_OP_DEL_OWNER = 3 } svi_op_kind;
+typedef struct svi_op {
+    svi_op_kind kind;
+    uint32_t map;
+    sv_str owner, key, value;
+} svi_op;
+
+/* Appends an operation to a record under construction (an empty buffer gets the format byte first). */
+void svi_record_put(svi_buf *buf, const svi_op *op);
+
+/* Takes the next operation; *pos starts at 0. SV_OK; SV_ENOTFOUND at the end; SV_EVERSION for a format or operation
+ * of a later release; SV_EIO if the bytes make no sense. */
+sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out);
+
+/* A unit handed in: bytes as in the journal, kept until its generation goes. */
+typedef struct svi_record {
+    struct svi_record *next;
+    uint64_t number;
+    size_t n;
+    char bytes[];
+} svi_record;
+
+/* --- the tail: what is not folded ------------------------------------------------------------------ */
+
+typedef struct svi_tail_row {
+    struct svi_tail_row *next; /* of the same owner */
+    struct svi_tail_owner *owner;
+    sv_str key;
+    sv_str value; /* .p == NULL: removed */
+} svi_tail_row;
+
+typedef struct svi_tail_owner {
+    uint64_t hash;
+    uint32_t map;
+    bool cleared; /* all rows of older generations and of the index are gone */
+    sv_str name;
+    svi_tail_row *rows;
+    size_t live; /* rows with a value */
+} svi_tail_owner;
+
+/* A generation: the units first..last and their sum. The newest takes what is handed in; older ones are frozen,
+ * folded in order, and kept until the reads that began before the end of their fold are done. */
+typedef struct svi_tail {
+    struct svi_tail *newer;
+    svi_acct *acct;
+    svi_arena *arena;
+    svi_table owners, rows;
+    svi_record *records; /* the first; the list goes on in newer generations */
+    uint64_t first, last;
+    size_t ops, bytes;
+    int64_t born_us;
+    uint64_t folded_at; /* svi_store.fold_count after its fold; 0: not folded */
+} svi_tail;
+
+svi_tail *svi_tail_new(svi_acct *acct, uint64_t first);
+void svi_tail_free(svi_tail **tail);
+/* The record belongs to the generation from now on; its operations are applied one by one. */
+void svi_tail_add(svi_tail *tail, svi_record *take);
+void svi_tail_apply(svi_tail *tail, const svi_op *op);
+svi_tail_owner *svi_tail_owner_find(const svi_tail *tail, uint64_t hash, uint32_t map,
+                                    sv_str owner);
+svi_tail_row *svi_tail_row_find(const svi_tail *tail, uint64_t hash, uint32_t map, sv_str owner,
+                                sv_str key);
+/* All changes of a frozen generation, sorted; free with svi_free. Any thread. */
+svi_row_change *svi_tail_changes(const svi_tail *tail, size_t *count_out);
+
+/* --- the store ------------------------------------------------------------------------------------- */
+
+struct svi_map {
+    uint32_t magic;
+    uint32_t number;
+    svi_store *store;
+    uint32_t schema;
+};
+
+struct svi_unit {
+    uint32_t magic;
+    svi_store *store;
+    svi_unit *next; /* among the spare ones */
+    svi_buf buf;
+};
+
+typedef enum svi_read_kind { SVI_READ_ROWS, SVI_READ_GET, SVI_READ_OWNERS } svi_read_kind;
+
+/* A read on its way; in the list of outstanding ones from the call to the callback, so that no generation it may
+ * miss is dropped. */
+typedef struct svi_read {
+    svi_job job; /* first: the engine hands this back */
+    svi_store *store;
+    struct svi_read *prev, *next;
+    uint64_t epoch; /* svi_store.fold_count when it began */
+    svi_read_kind kind;
+    bool at_once; /* needs no job; waits in the ready list */
+    struct svi_read *ready_next;
+    svi_map *map;
+    uint64_t hash;
+    svi_arena *arena; /* results */
+    sv_str owner, key;
+    svi_rows *rows;
+    svi_rows_done rows_done;
+    svi_get_done get_done;
+    void *ctx;
+
+    /* OWNERS: what was found so far, and how many owners are still being looked at (store_owners.c) */
+    svi_owners_done owners_done;
+    size_t max;
+    struct svi_owner_item *items;
+    size_t item_count, item_open;
+    bool item_more;
+    sv_str *found;
+    size_t found_count;
+} svi_read;
+
+struct svi_store {
+    uint32_t magic;
+    svi_store_config config;
+    svi_engine *engine;
+    svi_acct *acct;
+
+    svi_dict *map_names;
+    svi_map map_zero; /* the store's own rows */
+    uint32_t map_max;
+    sv_status maps_status;
+
+    /* units and batches */
+    svi_unit *spare_units;
+    size_t spare_count;
+    uint64_t submitted, committed;
+    svi_record *next_record; /* first one not in a batch yet */
+    svi_record *last_record; /* newest one that is still in memory */
+    int64_t waiting_since_us;
+    bool hurry, in_batch, failed, closing, dropped;
+    svi_job batch;
+    sv_str *batch_records;
+    size_t batch_cap;
+
+    /* tail, oldest first */
+    svi_tail *oldest, *newest;
+    svi_tail *folding;
+    bool fold_runs;
+    size_t tail_ops, tail_bytes;
+    uint64_t fold_count;
+    svi_job fold;
+
+    /* reads */
+    svi_read *reads_first, *reads_last;
+    svi_read *ready_first, **ready_end;
+    svi_table rows;                 /* cached, referenced or loading */
+    svi_rows *lru_first, *lru_last; /* unreferenced, oldest first */
+    size_t cache_bytes;
+
+    /* finished jobs, from any thread */
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    svi_job *done_first, **done_end;
+    size_t jobs_out;
+
+    svi_store_stats stats;
+};
+
+/* store.c: hands a job to the engine; `done` puts it into the store's list of finished ones. */
+void svi_store_start_job(svi_store *store, svi_job *job);
+/* store.c: asks for a poll. */
+void svi_store_wake(const svi_store *store);
+/* store.c: frees folded generations that no outstanding read needs. */
+void svi_store_trim(svi_store *store);
+
+/* store_rows.c: a read in the list of outstanding ones; copies owner and key. */
+svi_read *svi_read_new(svi_map *map, svi_read_kind kind, sv_str owner, sv_str key, void *ctx);
+/* Takes it out of the list and frees it; generations kept for it may go. */
+void svi_read_free(svi_read **take);
+/* Gives the engine the read's job. */
+void svi_read_start(svi_read *read, svi_job_kind kind);
+/* The read needs no job: it is delivered at the next poll. */
+void svi_read_ready(svi_read *read);
+/* Delivers a read whose job is done, or that needed none. */
+void svi_read_deliver(svi_read *read);
+/* Ends all outstanding reads with SV_ECANCELED. */
+void svi_reads_cancel(svi_store *store);
+/* Brings cached rows up to date with an operation just handed in. */
+void svi_rows_apply(svi_store *store, const svi_op *op);
+/* Frees unreferenced rows and lets go of referenced ones. */
+void svi_rows_close(svi_store *store);
+
+/* store_owners.c: the job of an OWNERS read is done. */
+void svi_owners_deliver(svi_read *read);
+
+#endif

@@ -1,0 +1,142 @@
+/* Units and their records: a unit is written straight into the bytes that the journal will hold.
+ *
+ * Record: format byte, then operations: kind (1 byte), map (4), owner length (2), key length (2), value length (4),
+ * all little-endian, then owner, key and value. A kind that this release does not know is SV_EVERSION: operations may
+ * be added, never changed. */
+#include "store/store_impl.h"
+
+#define RECORD_FORMAT 1
+#define OP_HEAD 13u
+#define SPARE_UNITS 64u
+#define SPARE_BYTES (64u << 10)
+
+static void put_le(char *to, uint32_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++) to[i] = (char)(value >> (8 * i));
+}
+
+static uint32_t get_le(const char *from, unsigned bytes)
+{
+    uint32_t value = 0;
+    for (unsigned i = 0; i < bytes; i++) value |= (uint32_t)(unsigned char)from[i] << (8 * i);
+    return value;
+}
+
+static void copy(char **to, sv_str s)
+{
+    if (s.n > 0) memcpy(*to, s.p, s.n);
+    *to += s.n;
+}
+
+void svi_record_put(svi_buf *buf, const svi_op *op)
+{
+    if (buf->len == 0) svi_buf_putc(buf, RECORD_FORMAT);
+    const size_t n = OP_HEAD + op->owner.n + op->key.n + op->value.n;
+    char *to = svi_buf_space(buf, n);
+    to[0] = (char)op->kind;
+    put_le(to + 1, op->map, 4);
+    put_le(to + 5, (uint32_t)op->owner.n, 2);
+    put_le(to + 7, (uint32_t)op->key.n, 2);
+    put_le(to + 9, (uint32_t)op->value.n, 4);
+    to += OP_HEAD;
+    copy(&to, op->owner);
+    copy(&to, op->key);
+    copy(&to, op->value);
+    buf->len += n;
+}
+
+sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out)
+{
+    if (*pos == 0) {
+        if (record.n == 0) return SV_EIO;
+        if (record.p[0] != RECORD_FORMAT) return SV_EVERSION;
+        *pos = 1;
+    }
+    if (*pos == record.n) return SV_ENOTFOUND;
+    const size_t left = record.n - *pos;
+    const char *p = record.p + *pos;
+    if (p[0] < SVI_OP_PUT || p[0] > SVI_OP_DEL_OWNER) return SV_EVERSION;
+    if (left < OP_HEAD) return SV_EIO;
+    const size_t owner_n = get_le(p + 5, 2), key_n = get_le(p + 7, 2), value_n = get_le(p + 9, 4);
+    if (owner_n > SVI_OWNER_MAX || key_n > SVI_KEY_MAX || value_n > SVI_VALUE_MAX) return SV_EIO;
+    if (left - OP_HEAD < owner_n + key_n + value_n) return SV_EIO;
+    *op_out = (svi_op){.kind = (svi_op_kind)p[0],
+                       .map = get_le(p + 1, 4),
+                       .owner = {p + OP_HEAD, owner_n},
+                       .key = {p + OP_HEAD + owner_n, key_n},
+                       .value = {p + OP_HEAD + owner_n + key_n, value_n}};
+    *pos += OP_HEAD + owner_n + key_n + value_n;
+    return SV_OK;
+}
+
+svi_unit *svi_unit_new(svi_store *store)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    svi_unit *unit = store->spare_units;
+    if (unit) {
+        store->spare_units = unit->next;
+        store->spare_count--;
+        unit->next = NULL;
+        return unit;
+    }
+    unit = svi_alloc(store->acct, sizeof *unit);
+    unit->magic = SVI_UNIT_MAGIC;
+    unit->store = store;
+    svi_buf_init(&unit->buf, store->acct);
+    return unit;
+}
+
+/* Keeps the unit's memory for the next one, within bounds. */
+void svi_unit_free(svi_unit **take)
+{
+    svi_unit *unit = *take;
+    *take = NULL;
+    if (!unit) return;
+    SV_CHECK(unit, SVI_UNIT_MAGIC);
+    svi_store *store = unit->store;
+    if (store->spare_count >= SPARE_UNITS || unit->buf.cap > SPARE_BYTES) {
+        svi_buf_free(&unit->buf);
+        unit->magic = 0;
+        svi_free(unit);
+        return;
+    }
+    svi_buf_clear(&unit->buf);
+    unit->next = store->spare_units;
+    store->spare_units = unit;
+    store->spare_count++;
+}
+
+static sv_status add(svi_unit *unit, const svi_map *map, svi_op op)
+{
+    SV_CHECK(unit, SVI_UNIT_MAGIC);
+    SV_CHECK(map, SVI_MAP_MAGIC);
+    SV_ASSERT(map->store == unit->store);
+    if (op.owner.n > SVI_OWNER_MAX || op.key.n > SVI_KEY_MAX || op.value.n > SVI_VALUE_MAX)
+        return SV_ELIMIT;
+    if (unit->buf.len + OP_HEAD + op.owner.n + op.key.n + op.value.n > SVI_UNIT_MAX)
+        return SV_ELIMIT;
+    op.map = map->number;
+    svi_record_put(&unit->buf, &op);
+    return SV_OK;
+}
+
+sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value)
+{
+    return add(unit, map, (svi_op){.kind = SVI_OP_PUT, .owner = owner, .key = key, .value = value});
+}
+
+sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key)
+{
+    return add(unit, map, (svi_op){.kind = SVI_OP_DEL, .owner = owner, .key = key});
+}
+
+sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner)
+{
+    return add(unit, map, (svi_op){.kind = SVI_OP_DEL_OWNER, .owner = owner});
+}
+
+bool svi_unit_is_empty(const svi_unit *unit)
+{
+    SV_CHECK(unit, SVI_UNIT_MAGIC);
+    return unit->buf.len == 0;
+}

@@ -594,7 +594,6 @@ void svi_store_close(svi_store **take)
 {
     svi_store *store = *take;
     if (!store) return;
-    *take = NULL;
     SV_CHECK(store, SVI_STORE_MAGIC);
     store->closing = true;
     for (;;) {
@@ -606,15 +605,16 @@ void svi_store_close(svi_store **take)
         finish_all(store);
     }
     store_free(store);
+    *take = NULL; /* not before: the last callbacks may ask for numbers */
 }
 
 void svi_store_drop(svi_store **take)
 {
     svi_store *store = *take;
     if (!store) return;
-    *take = NULL;
     SV_CHECK(store, SVI_STORE_MAGIC);
     store->dropped = true;
     store->failed = true;
     store_free(store);
+    *take = NULL;
 }

@@ -495,6 +495,14 @@ static bool tail_value(const svi_read *read, const svi_tail *t, sv_str *value_ou
     return owner && owner->cleared;
 }
 
+/* The generations that are sure to stay until a read that begins now has ended. */
+static const svi_tail *unfolded(const svi_store *store)
+{
+    const svi_tail *t = store->oldest;
+    while (t->folded_at) t = t->newer;
+    return t;
+}
+
 void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, void *ctx)
 {
     svi_read *read = svi_read_new(map, SVI_READ_GET, owner, key, ctx);
@@ -505,7 +513,7 @@ void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, vo
     if (rows && rows->ready) {
         read->rows = rows_ref(rows);
         svi_read_ready(read);
-    } else if (tail_value(read, store->oldest, &value)) {
+    } else if (tail_value(read, unfolded(store), &value)) {
         svi_read_ready(read); /* decided at delivery: its generation stays until then */
     } else {
         svi_read_start(read, SVI_JOB_GET);

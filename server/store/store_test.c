@@ -1,0 +1,496 @@
+/* The common layer on the simulated engine: read your writes in every state of a unit, late and failing commits, kills,
+ * limits, maps, admission. */
+#include "store/store_model_test.h"
+
+static void step_some(model *m)
+{
+    svi_engine_sim_step(m->store->engine, 1 + rnd(m, 3));
+}
+
+static void random_turn(model *m, svi_sim_plan *plan)
+{
+    const uint64_t dice = rnd(m, 100);
+    if (dice < 30)
+        do_unit(m);
+    else if (dice < 50)
+        do_read(m, false);
+    else if (dice < 53)
+        do_owners(m);
+    else if (dice < 60)
+        do_peek(m);
+    else if (dice < 75)
+        step_some(m);
+    else if (dice < 90)
+        svi_store_poll(m->store);
+    else if (dice < 93)
+        drop_held(m, (int)rnd(m, HELD));
+    else if (dice < 95)
+        svi_store_hurry(m->store);
+    else if (dice < 97)
+        plan->hold = !plan->hold;
+    else if (dice < 98)
+        svi_plat_virtual_advance(&m->clock, 700000);
+    else
+        check_held(m);
+}
+
+static void random_run(uint64_t seed, int64_t gather_us)
+{
+    model m;
+    model_init(&m, seed);
+    svi_sim_disk *disk = svi_sim_disk_new(&m.acct);
+    uint64_t folds = 0;
+    for (int life = 0; life < 4; life++) {
+        svi_engine *engine = svi_engine_sim(&m.acct, disk);
+        model_open(&m, engine, gather_us);
+        svi_sim_plan *plan = svi_engine_sim_plan(engine);
+        check_all(&m, step_some);
+        for (int i = 0; i < 1500; i++) random_turn(&m, plan);
+        check_held(&m);
+        svi_store_stats stats;
+        svi_store_stats_get(m.store, &stats);
+        folds += stats.folds;
+        plan->dead = life % 2 == 1; /* a kill, or an orderly end */
+        if (plan->dead) {
+            svi_store_drop(&m.store);
+        } else {
+            const uint64_t submitted = svi_store_submitted(m.store);
+            svi_store_close(&m.store);
+            assert_int_equal(m.seen_committed, submitted);
+        }
+        assert_int_equal(m.open_reads, 0);
+        drop_all_held(&m); /* rows outlive their store */
+    }
+    assert_true(folds > 10);
+    assert_true(m.answers > 500);
+    assert_true(m.owner_lists > 3);
+    assert_int_equal(m.failures, 0);
+    svi_sim_disk_free(&disk);
+    model_free(&m);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        print_message("seed %d\n", (int)seed);
+        random_run(seed, seed % 3 == 0 ? 500 : 0);
+    }
+}
+
+/* --- single cases ---------------------------------------------------------------------------------- */
+
+typedef struct fixture {
+    model m;
+    svi_sim_disk *disk;
+    svi_engine *engine;
+    svi_sim_plan *plan;
+} fixture;
+
+static void fixture_open(fixture *f)
+{
+    f->engine = svi_engine_sim(&f->m.acct, f->disk);
+    model_open(&f->m, f->engine, 0);
+    f->plan = svi_engine_sim_plan(f->engine);
+    while (svi_store_committed(f->m.store) < svi_store_submitted(f->m.store))
+        svi_store_poll(f->m.store);
+}
+
+static int setup(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    model_init(&f->m, 7);
+    f->disk = svi_sim_disk_new(&f->m.acct);
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    svi_store_close(&f->m.store);
+    svi_sim_disk_free(&f->disk);
+    model_free(&f->m);
+    free(f);
+    return 0;
+}
+
+static uint64_t put(svi_store *store, svi_map *map, const char *owner, const char *key,
+                    const char *value)
+{
+    svi_unit *unit = svi_unit_new(store);
+    assert_int_equal(svi_unit_put(unit, map, sv_str_of(owner), sv_str_of(key), sv_str_of(value)),
+                     SV_OK);
+    return svi_unit_submit(&unit);
+}
+
+typedef struct answer {
+    int calls;
+    sv_status status;
+    char value[64];
+    svi_rows *rows;
+} answer;
+
+static void on_value(void *ctx, sv_status status, sv_str value)
+{
+    answer *a = ctx;
+    a->calls++;
+    a->status = status;
+    if (value.n > 0) memcpy(a->value, value.p, value.n);
+    a->value[value.n] = 0;
+}
+
+static void on_rows(void *ctx, sv_status status, svi_rows *rows)
+{
+    answer *a = ctx;
+    a->calls++;
+    a->status = status;
+    a->rows = rows;
+}
+
+static void test_numbers_and_batches(void **state)
+{
+    fixture *f = *state;
+    svi_store *s = f->m.store;
+    const uint64_t base = svi_store_submitted(s);
+    svi_unit *empty = svi_unit_new(s);
+    assert_true(svi_unit_is_empty(empty));
+    assert_int_equal(svi_unit_submit(&empty), base);
+    f->plan->hold = true;
+    assert_int_equal(put(s, f->m.map[0], "a", "k", "1"), base + 1); /* begins at once */
+    assert_int_equal(put(s, f->m.map[0], "a", "k", "2"), base + 2); /* gathered */
+    assert_int_equal(put(s, f->m.map[0], "a", "k", "3"), base + 3);
+    assert_int_equal(svi_store_committed(s), base);
+    assert_int_equal(svi_engine_sim_step(f->engine, 9), 1);
+    svi_store_poll(s);
+    assert_int_equal(svi_store_committed(s), base + 1);
+    assert_int_equal(svi_engine_sim_step(f->engine, 9), 1);
+    svi_store_poll(s);
+    assert_int_equal(svi_store_committed(s), base + 3);
+    svi_store_stats stats;
+    svi_store_stats_get(s, &stats);
+    assert_int_equal(stats.units, base + 3);
+    assert_int_equal(f->m.seen_committed, base + 3);
+}
+
+static void test_gather(void **state)
+{
+    fixture *f = *state;
+    svi_store_close(&f->m.store);
+    f->engine = svi_engine_sim(&f->m.acct, f->disk);
+    model_open(&f->m, f->engine, 2000);
+    svi_store *s = f->m.store;
+    const uint64_t base = svi_store_submitted(s);
+    put(s, f->m.map[0], "a", "k", "1");
+    svi_store_poll(s);
+    svi_store_poll(s);
+    assert_int_equal(svi_store_committed(s), base);
+    assert_int_equal(svi_store_due_us(s), f->m.clock.now_us + 2000);
+    svi_plat_virtual_advance(&f->m.clock, 2000);
+    svi_store_poll(s);
+    svi_store_poll(s);
+    assert_int_equal(svi_store_committed(s), base + 1);
+    put(s, f->m.map[0], "a", "k", "2");
+    svi_store_hurry(s); /* an ack waits */
+    svi_store_poll(s);
+    assert_int_equal(svi_store_committed(s), base + 2);
+}
+
+static void test_limits(void **state)
+{
+    fixture *f = *state;
+    svi_unit *u = svi_unit_new(f->m.store);
+    static char big[SVI_VALUE_MAX + 1];
+    const sv_str ok = SV_STR("x");
+    svi_map *map = f->m.map[0];
+    assert_int_equal(svi_unit_put(u, map, (sv_str){big, SVI_OWNER_MAX + 1}, ok, ok), SV_ELIMIT);
+    assert_int_equal(svi_unit_put(u, map, ok, (sv_str){big, SVI_KEY_MAX + 1}, ok), SV_ELIMIT);
+    assert_int_equal(svi_unit_put(u, map, ok, ok, (sv_str){big, SVI_VALUE_MAX + 1}), SV_ELIMIT);
+    assert_int_equal(svi_unit_del(u, map, ok, (sv_str){big, SVI_KEY_MAX + 1}), SV_ELIMIT);
+    assert_true(svi_unit_is_empty(u)); /* what was refused left nothing behind */
+    int accepted = 0;
+    while (svi_unit_put(u, map, ok, ok, (sv_str){big, SVI_VALUE_MAX}) == SV_OK) accepted++;
+    assert_int_equal(accepted, SVI_UNIT_MAX / SVI_VALUE_MAX - 1); /* overhead takes the rest */
+    assert_int_equal(svi_unit_put(u, map, ok, ok, (sv_str){big, SVI_VALUE_MAX / 2}), SV_OK);
+    svi_unit_free(&u);
+    assert_null(u);
+}
+
+static void test_del_owner_order(void **state)
+{
+    fixture *f = *state;
+    svi_store *s = f->m.store;
+    svi_map *map = f->m.map[0];
+    put(s, map, "o", "old", "1");
+    while (svi_store_committed(s) < svi_store_submitted(s)) svi_store_poll(s);
+    svi_unit *u = svi_unit_new(s);
+    assert_int_equal(svi_unit_put(u, map, SV_STR("o"), SV_STR("before"), SV_STR("1")), SV_OK);
+    assert_int_equal(svi_unit_del_owner(u, map, SV_STR("o")), SV_OK);
+    assert_int_equal(svi_unit_put(u, map, SV_STR("o"), SV_STR("after"), SV_STR("1")), SV_OK);
+    assert_int_equal(svi_unit_put(u, map, SV_STR("o"), SV_STR("after"), SV_STR("2")), SV_OK);
+    svi_unit_submit(&u);
+    answer rows = {0}, value = {0};
+    svi_rows_load(map, SV_STR("o"), on_rows, &rows);
+    svi_store_get(map, SV_STR("o"), SV_STR("old"), on_value, &value);
+    assert_int_equal(rows.calls + value.calls, 0); /* never before the call has returned */
+    svi_store_poll(s);
+    assert_int_equal(rows.calls, 1);
+    assert_int_equal(value.status, SV_ENOTFOUND);
+    assert_int_equal(svi_rows_count(rows.rows), 1);
+    sv_str v;
+    assert_true(svi_rows_find(rows.rows, SV_STR("after"), &v));
+    assert_true(sv_str_eq(v, SV_STR("2")));
+    svi_rows_unref(&rows.rows);
+}
+
+/* A read that began before a fold and saw the index before it must still see the folded rows. */
+static void test_read_races_fold(void **state)
+{
+    fixture *f = *state;
+    svi_store *s = f->m.store;
+    put(s, f->m.map[0], "o", "k", "1");
+    while (svi_store_committed(s) < svi_store_submitted(s)) svi_store_poll(s);
+    f->plan->hold = true;
+    answer rows = {0}, late = {0};
+    svi_rows_load(f->m.map[0], SV_STR("o"), on_rows, &rows); /* waits in the engine */
+    svi_store_get(f->m.map[0], SV_STR("o"), SV_STR("none"), on_value, &late);
+    assert_int_equal(svi_engine_sim_step(f->engine, 1), 1); /* read: done, seen nothing */
+    svi_plat_virtual_advance(&f->m.clock, 2000000);
+    /* the fold ends before the router hears of the read */
+    svi_job *read = s->done_first;
+    s->done_first = NULL;
+    s->done_end = &s->done_first;
+    svi_store_poll(s); /* starts the fold */
+    assert_true(s->fold_runs);
+    f->plan->hold = false;
+    svi_store_poll(s);
+    svi_store_stats stats;
+    svi_store_stats_get(s, &stats);
+    assert_int_equal(stats.folds, 1);
+    assert_int_equal(stats.tail_ops, 0);
+    assert_true(s->oldest != s->newest); /* kept for the read */
+    assert_int_equal(late.status, SV_ENOTFOUND);
+    read->next = NULL;
+    *s->done_end = read;
+    s->done_end = &read->next;
+    svi_store_poll(s);
+    assert_int_equal(rows.calls, 1);
+    assert_int_equal(svi_rows_count(rows.rows), 1);
+    assert_true(s->oldest == s->newest);
+    svi_rows_unref(&rows.rows);
+}
+
+static void test_failed_commit(void **state)
+{
+    fixture *f = *state;
+    svi_store *s = f->m.store;
+    const uint64_t base = svi_store_committed(s);
+    f->plan->fail_commit = 2;
+    put(s, f->m.map[0], "o", "k", "1");
+    for (int i = 0; i < 3; i++) svi_store_poll(s);
+    assert_int_equal(svi_store_committed(s), base + 1);
+    for (int i = 0; i < 5; i++) {
+        put(s, f->m.map[0], "o", "k", "2");
+        svi_store_poll(s);
+    }
+    assert_int_equal(f->m.failures, 1);
+    assert_int_equal(svi_store_committed(s), base + 1);
+    assert_int_equal(f->m.seen_committed, base + 1);
+    assert_int_equal(svi_store_admit(s), SV_ENOSPC);
+    svi_store_close(&f->m.store); /* writes nothing more */
+    fixture_open(f);
+    assert_int_equal(svi_store_submitted(f->m.store), base + 1);
+    answer value = {0};
+    svi_store_get(f->m.map[0], SV_STR("o"), SV_STR("k"), on_value, &value);
+    svi_store_poll(f->m.store);
+    assert_string_equal(value.value, "1");
+}
+
+/* A failed read tells everybody who waits for it, and the next one tries anew. */
+static void reload(void *ctx, sv_status status, svi_rows *rows)
+{
+    fixture *f = ctx;
+    assert_int_equal(status, SV_EIO);
+    assert_null(rows);
+    static answer again;
+    again = (answer){0};
+    svi_rows_load(f->m.map[0], SV_STR("o"), on_rows, &again);
+    svi_store_poll(f->m.store);
+    assert_int_equal(again.calls, 1);
+    assert_int_equal(again.status, SV_OK);
+    svi_rows_unref(&again.rows);
+}
+
+static void test_failed_read(void **state)
+{
+    fixture *f = *state;
+    f->plan->fail_read = 1;
+    answer second = {0};
+    svi_rows_load(f->m.map[0], SV_STR("o"), reload, f);
+    svi_rows_load(f->m.map[0], SV_STR("o"), on_rows, &second);
+    svi_store_poll(f->m.store);
+    assert_int_equal(second.calls, 1);
+    assert_int_equal(second.status, SV_EIO);
+    assert_null(second.rows);
+}
+
+static void test_admission(void **state)
+{
+    fixture *f = *state;
+    assert_int_equal(svi_store_admit(f->m.store), SV_OK);
+    f->plan->full = true;
+    svi_store_poll(f->m.store);
+    assert_int_equal(svi_store_admit(f->m.store), SV_ENOSPC);
+    /* what was begun before still lands */
+    const uint64_t number = put(f->m.store, f->m.map[0], "o", "k", "1");
+    svi_store_poll(f->m.store);
+    svi_store_poll(f->m.store);
+    assert_int_equal(svi_store_committed(f->m.store), number);
+    f->plan->full = false;
+    svi_store_poll(f->m.store);
+    assert_int_equal(svi_store_admit(f->m.store), SV_OK);
+}
+
+static void test_maps(void **state)
+{
+    fixture *f = *state;
+    svi_map *map = NULL, *same = NULL;
+    sv_err err;
+    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 2, &map, &err), SV_OK);
+    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 2, &same, &err), SV_OK);
+    assert_ptr_equal(map, same);
+    const uint32_t number = map->number;
+    assert_true(number != f->m.map[0]->number && number != f->m.map[1]->number);
+    put(f->m.store, map, "o", "k", "1");
+    svi_store_close(&f->m.store);
+    fixture_open(f);
+    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 1, &map, &err), SV_EVERSION);
+    assert_non_null(strstr(err.text, "h/x/new"));
+    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 3, &map, &err), SV_OK);
+    assert_int_equal(map->number, number);
+}
+
+static void test_unknown_operation(void **state)
+{
+    fixture *f = *state;
+    svi_store_close(&f->m.store);
+    static const char later[] = {1, 99, 0, 0};
+    static const char format[] = {9, 1};
+    static const char cut[] = {1, SVI_OP_PUT, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 'a'};
+    const struct {
+        sv_str bytes;
+        sv_status status;
+    } cases[] = {{{later, sizeof later}, SV_EVERSION},
+                 {{format, sizeof format}, SV_EVERSION},
+                 {{cut, sizeof cut}, SV_EIO}};
+    for (size_t i = 0; i < 3; i++) {
+        /* the bytes go to the simulated journal as a committed unit */
+        svi_sim_disk *disk = svi_sim_disk_new(&f->m.acct);
+        svi_engine *e = svi_engine_sim(&f->m.acct, disk);
+        svi_store_config config = {.engine = e, .acct = &f->m.acct, .plat = &f->m.clock.plat};
+        svi_store *store = NULL;
+        sv_err err;
+        assert_int_equal(svi_store_open(&config, &store, &err), SV_OK);
+        store->submitted++;
+        svi_record *r = svi_alloc(&f->m.acct, sizeof *r + cases[i].bytes.n);
+        r->number = store->submitted;
+        r->n = cases[i].bytes.n;
+        memcpy(r->bytes, cases[i].bytes.p, r->n);
+        svi_tail_add(store->newest, r);
+        store->next_record = r;
+        svi_store_hurry(store);
+        svi_store_poll(store);
+        assert_int_equal(svi_store_committed(store), 1);
+        svi_store_drop(&store);
+        config.engine = svi_engine_sim(&f->m.acct, disk);
+        assert_int_equal(svi_store_open(&config, &store, &err), cases[i].status);
+        svi_sim_disk_free(&disk);
+    }
+    fixture_open(f);
+}
+
+static void test_busy(void **state)
+{
+    fixture *f = *state;
+    const svi_store_config config = {.engine = svi_engine_sim(&f->m.acct, f->disk),
+                                     .acct = &f->m.acct,
+                                     .plat = &f->m.clock.plat};
+    svi_store *second = NULL;
+    sv_err err;
+    assert_int_equal(svi_store_open(&config, &second, &err), SV_EBUSY);
+    assert_null(second);
+}
+
+typedef struct listing {
+    const char *want;
+    bool more;
+    int calls;
+} listing;
+
+static void on_page(void *ctx, sv_status status, const sv_str *owners, size_t count, bool more)
+{
+    listing *page = ctx;
+    char text[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", i ? " " : "", (int)owners[i].n,
+                              owners[i].p);
+    assert_int_equal(status, SV_OK);
+    assert_string_equal(text, page->want);
+    assert_int_equal(more, page->more);
+    page->calls++;
+}
+
+static void test_owner_pages(void **state)
+{
+    fixture *f = *state;
+    /* all owners of the index are deleted in the tail: the list must go on behind them */
+    char name[16];
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "user%02d", i);
+        put(f->m.store, f->m.map[0], name, "k", "1");
+    }
+    svi_plat_virtual_advance(&f->m.clock, 2000000);
+    for (int i = 0; i < 9; i++) svi_store_poll(f->m.store);
+    svi_store_stats stats;
+    svi_store_stats_get(f->m.store, &stats);
+    assert_int_equal(stats.tail_ops, 0);
+    for (int i = 0; i < 25; i++) {
+        svi_unit *u = svi_unit_new(f->m.store);
+        snprintf(name, sizeof name, "user%02d", i);
+        if (i % 2)
+            svi_unit_del_owner(u, f->m.map[0], sv_str_of(name));
+        else
+            svi_unit_del(u, f->m.map[0], sv_str_of(name), SV_STR("k"));
+        svi_unit_submit(&u);
+    }
+    listing page = {.want = "user25 user26 user27", .more = true};
+    svi_store_owners(f->m.map[0], SV_STR("user01"), 3, on_page, &page);
+    for (int i = 0; i < 30 && page.calls == 0; i++) svi_store_poll(f->m.store);
+    assert_int_equal(page.calls, 1);
+    page = (listing){.want = "user28 user29", .more = false};
+    svi_store_owners(f->m.map[0], SV_STR("user27"), 3, on_page, &page);
+    for (int i = 0; i < 30 && page.calls == 0; i++) svi_store_poll(f->m.store);
+    assert_int_equal(page.calls, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random),
+        cmocka_unit_test_setup_teardown(test_numbers_and_batches, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gather, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_del_owner_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_races_fold, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_maps, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unknown_operation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_owner_pages, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

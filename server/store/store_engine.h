@@ -7,6 +7,8 @@
 #ifndef SVI_STORE_ENGINE_H
 #define SVI_STORE_ENGINE_H
 
+#include <sys/types.h>
+
 #include "store/store.h"
 
 /* Owner and key as an engine sees them; full bytes, the engine shortens (LMDB: 511 bytes). */
@@ -90,6 +92,14 @@ struct svi_engine {
     svi_durability durability; /* set by svi_store_open before recover */
 };
 
+/* The system calls that make a commit; NULL members mean the kernel's. Tests let them fail. */
+typedef struct svi_file_ops {
+    ssize_t (*pwrite)(void *ctx, int fd, const void *data, size_t bytes, off_t at);
+    int (*fdatasync)(void *ctx, int fd);
+    int (*fallocate)(void *ctx, int fd, off_t bytes);
+    void *ctx;
+} svi_file_ops;
+
 /* The engine on disk: journal segments and an LMDB index in `path` (made with mode 0700 if missing).
  * `max_bytes`: our own limit of the index (checked at admission); the map reserves at least that, once. */
 typedef struct svi_lmdb_config {
@@ -98,8 +108,15 @@ typedef struct svi_lmdb_config {
     uint64_t reserve_bytes; /* watermark of free disk (256 MiB) */
     uint64_t segment_bytes; /* journal segment, preallocated (16 MiB) */
     unsigned readers;       /* reader threads (2) */
-    bool single_thread;     /* all jobs run inside start/poll: for tests */
+    bool single_thread;     /* all jobs run inside svi_store_poll: for tests */
+
+    /* for tests; zero in the daemon */
+    const svi_file_ops *files;
+    void (*hash)(sv_str text, uint8_t out[32]); /* of long owners and keys; NULL: SHA-256 */
+    int64_t txn_us;                             /* longest read transaction (100 ms) */
 } svi_lmdb_config;
+
+/* Makes the engine; files are opened and checked by recover. SV_ELIMIT for a path that is too long. */
 sv_status svi_engine_lmdb(svi_acct *acct, const svi_lmdb_config *config, svi_engine **engine_out,
                           sv_err *err);
 

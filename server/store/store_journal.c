@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base_assert.h"
 #include "base/base_log.h"
 #include "base/base_str.h"
 
@@ -329,12 +330,17 @@ static sv_status replay(reader *r)
     uint64_t *numbers = NULL;
     size_t count = 0;
     sv_status st = list(j, &numbers, &count, r->err);
-    for (size_t i = 0; i < count && st == SV_OK; i++) {
-        if (i == 0 && numbers[0] > r->folded + 1)
+    size_t from = 0; /* what is wholly folded is not read; its removal may have got lost */
+    while (from + 1 < count && numbers[from + 1] <= r->folded + 1) {
+        segment_name(numbers[from++], r->name);
+        unlinkat(j->config.dir_fd, r->name, 0);
+    }
+    for (size_t i = from; i < count && st == SV_OK; i++) {
+        if (i == from && numbers[i] > r->folded + 1)
             st = svi_err(r->err, SV_EIO,
                          "the journal begins with unit %llu, but the index ends at %llu",
-                         (unsigned long long)numbers[0], (unsigned long long)r->folded);
-        if (i == 0) j->last = numbers[0] - 1;
+                         (unsigned long long)numbers[i], (unsigned long long)r->folded);
+        if (i == from) j->last = numbers[i] - 1;
         if (st == SV_OK && numbers[i] != j->last + 1)
             st = svi_err(r->err, SV_EIO, "units %llu to %llu are missing in the journal",
                          (unsigned long long)j->last + 1, (unsigned long long)numbers[i] - 1);
@@ -359,10 +365,15 @@ static sv_status replay(reader *r)
 
 /* --- segments in reserve --------------------------------------------------------------------------- */
 
-/* Makes an empty segment of at least `bytes` under a name that replay ignores. */
-static sv_status spare_make(svi_journal *j, uint64_t bytes, char name[NAME_MAX_BYTES], int *fd_out)
+/* Lock held. A name that replay ignores. */
+static void spare_name(svi_journal *j, char to[NAME_MAX_BYTES])
 {
-    snprintf(name, NAME_MAX_BYTES, "spare-%u", j->next_number++);
+    snprintf(to, NAME_MAX_BYTES, "spare-%u", j->next_number++);
+}
+
+/* Makes an empty segment of `bytes`. Takes its time; without the lock. */
+static sv_status spare_make(const svi_journal *j, uint64_t bytes, const char *name, int *fd_out)
+{
     const int fd = openat(j->config.dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return errno == ENOSPC ? SV_ENOSPC : SV_EIO;
     if (j->files.fallocate(j->files.ctx, fd, (off_t)bytes) != 0) {
@@ -382,7 +393,7 @@ static void segment_retire(svi_journal *j, const segment *s)
     segment_name(s->first, name);
     j->bytes -= s->bytes;
     if (j->next_fd < 0 && s->bytes == j->config.segment_bytes) {
-        snprintf(j->next_name, NAME_MAX_BYTES, "spare-%u", j->next_number++);
+        spare_name(j, j->next_name);
         if (renameat(j->config.dir_fd, name, j->config.dir_fd, j->next_name) == 0) {
             j->next_fd = openat(j->config.dir_fd, j->next_name, O_RDWR | O_CLOEXEC);
             j->next_bytes = s->bytes;
@@ -396,18 +407,26 @@ sv_status svi_journal_folded(svi_journal *j, uint64_t last)
 {
     pthread_mutex_lock(&j->lock);
     size_t gone = 0;
-    const size_t keep = j->fd >= 0 ? 1 : 0; /* the newest is being written */
-    while (gone + keep < j->segment_count && j->segments[gone].last <= last)
+    while (gone + 1 < j->segment_count /* the newest is being written */ &&
+           j->segments[gone].last <= last)
         segment_retire(j, &j->segments[gone++]);
     j->segment_count -= gone;
     if (gone > 0) memmove(j->segments, j->segments + gone, j->segment_count * sizeof *j->segments);
-    sv_status st = SV_OK;
-    if (j->next_fd < 0) {
-        st = spare_make(j, j->config.segment_bytes, j->next_name, &j->next_fd);
-        j->next_bytes = j->config.segment_bytes;
-    }
+    char name[NAME_MAX_BYTES];
+    const bool wanted = j->next_fd < 0;
+    spare_name(j, name);
     pthread_mutex_unlock(&j->lock);
-    return st;
+    if (!wanted) return SV_OK;
+    int fd = -1;
+    const sv_status st = spare_make(j, j->config.segment_bytes, name, &fd);
+    if (st != SV_OK) return st;
+    pthread_mutex_lock(&j->lock); /* nobody else puts one there */
+    SV_ASSERT(j->next_fd < 0);
+    j->next_fd = fd;
+    j->next_bytes = j->config.segment_bytes;
+    memcpy(j->next_name, name, NAME_MAX_BYTES);
+    pthread_mutex_unlock(&j->lock);
+    return SV_OK;
 }
 
 uint64_t svi_journal_bytes(const svi_journal *j)
@@ -466,12 +485,16 @@ static sv_status rotate(svi_journal *j, uint64_t first, uint64_t need, char name
         memcpy(name, j->next_name, NAME_MAX_BYTES);
         j->next_fd = -1;
     } else {
-        if (bytes < HEADER + need) bytes = HEADER + need;
-        const sv_status st = spare_make(j, bytes, name, &fd);
-        if (st != SV_OK) j->broken = true;
+        spare_name(j, name);
     }
     pthread_mutex_unlock(&j->lock);
-    if (fd < 0) return svi_err(err, SV_EIO, "no space for a new journal segment");
+    if (fd < 0) {
+        if (bytes < HEADER + need) bytes = HEADER + need;
+        if (spare_make(j, bytes, name, &fd) != SV_OK) {
+            j->broken = true;
+            return svi_err(err, SV_EIO, "no space for a new journal segment");
+        }
+    }
     if (j->fd >= 0) close(j->fd);
     char header[HEADER];
     header_make(j, first, header, &j->seed);

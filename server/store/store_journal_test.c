@@ -14,14 +14,14 @@
 #include "store/store_folder_test.h"
 
 typedef struct fixture {
-    svi_acct           acct;
-    folder             dir;
-    int                dir_fd;
+    svi_acct acct;
+    folder dir;
+    int dir_fd;
     svi_journal_config config;
-    svi_journal       *journal;
-    uint64_t           next;     /* number of the next unit to write */
-    uint64_t           expected; /* next number that replay must hand over */
-    sv_err             err;
+    svi_journal *journal;
+    uint64_t next;     /* number of the next unit to write */
+    uint64_t expected; /* next number that replay must hand over */
+    sv_err err;
 } fixture;
 
 static size_t unit_text(uint64_t number, char to[4096])
@@ -50,6 +50,7 @@ static sv_status reopen(fixture *f, uint64_t folded)
     f->expected = folded + 1;
     const sv_status st = svi_journal_open(&f->config, folded, on_unit, f, &f->journal, &f->err);
     f->next = f->expected;
+    if (st) print_message("%s\n", f->err.text);
     return st;
 }
 
@@ -256,8 +257,10 @@ static void test_bit_flips(void **state)
         data[at] ^= (char)(1 << at % 8);
         segment_write(f, FIRST_SEGMENT, data, n);
         const sv_status st = reopen(f, 0);
-        if (at >= 8 && at < 12) assert_true(st == SV_EVERSION || st == SV_EIO);
-        else assert_int_equal(st, SV_EIO);
+        if (at >= 8 && at < 12)
+            assert_true(st == SV_EVERSION || st == SV_EIO);
+        else
+            assert_int_equal(st, SV_EIO);
         assert_non_null(strstr(f->err.text, FIRST_SEGMENT));
         if (at >= 64) assert_non_null(strstr(f->err.text, "offset"));
         data[at] ^= (char)(1 << at % 8);
@@ -336,10 +339,8 @@ static void test_failures_are_final(void **state)
     fixture *f = *state;
     for (int kind = 0; kind < 3; kind++) {
         faults x = {0};
-        const svi_file_ops ops = {.pwrite = fault_pwrite,
-                                  .fdatasync = fault_sync,
-                                  .fallocate = fault_space,
-                                  .ctx = &x};
+        const svi_file_ops ops = {
+            .pwrite = fault_pwrite, .fdatasync = fault_sync, .fallocate = fault_space, .ctx = &x};
         f->config.files = &ops;
         f->config.sync = true;
         assert_int_equal(reopen(f, 0), SV_OK);
@@ -356,8 +357,10 @@ static void test_failures_are_final(void **state)
         assert_int_equal(x.syncs, syncs);
         f->config.files = NULL;
         assert_int_equal(reopen(f, 0), SV_OK);
-        if (kind == 2) assert_true(f->next == next || f->next == next + 2);
-        else assert_int_equal(f->next, next);
+        if (kind == 2)
+            assert_true(f->next == next || f->next == next + 2);
+        else
+            assert_int_equal(f->next, next);
     }
 }
 

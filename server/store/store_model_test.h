@@ -11,13 +11,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 /* cmocka needs the ones above first */
 #include <cmocka.h>
 
 #include "base/base_str.h"
 #include "store/store_impl.h"
 
-enum { MAPS = 2, OWNERS = 10, KEYS = 9, UNIT_OPS = 6, HELD = 12, LOG_MAX = 200000 };
+enum { MAPS = 2, OWNERS = 10, KEYS = 9, UNIT_OPS = 6, HELD = 12, LOG_MAX = 40000 };
 
 typedef struct model_op {
     svi_op_kind kind;
@@ -36,7 +37,8 @@ typedef struct model {
     uint32_t version[MAPS][OWNERS][KEYS]; /* 0: no row */
     char *owner[OWNERS], *key[KEYS];      /* names; some at the limits of length */
     size_t owner_n[OWNERS], key_n[KEYS];
-    model_unit *log; /* by unit number */
+    model_unit *log;        /* by unit number; shared with child processes, as is: */
+    _Atomic uint64_t *told; /* newest number that `committed` reported */
 
     svi_acct acct;
     svi_plat_virtual clock;
@@ -86,7 +88,10 @@ static inline void model_init(model *m, uint64_t seed)
     m->owner[8][3] = 0;
     memcpy(m->owner[9], "o8o\0\1oo", 7);
     m->key[7][4] = 0;
-    m->log = calloc(LOG_MAX, sizeof *m->log);
+    const size_t shared = LOG_MAX * sizeof *m->log + sizeof *m->told;
+    m->log = mmap(NULL, shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(m->log != MAP_FAILED);
+    m->told = (void *)(m->log + LOG_MAX);
     svi_plat_virtual_init(&m->clock, seed);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->cond, NULL);
@@ -96,7 +101,7 @@ static inline void model_free(model *m)
 {
     for (int i = 0; i < OWNERS; i++) free(m->owner[i]);
     for (int i = 0; i < KEYS; i++) free(m->key[i]);
-    free(m->log);
+    munmap(m->log, LOG_MAX * sizeof *m->log + sizeof *m->told);
     pthread_mutex_destroy(&m->lock);
     pthread_cond_destroy(&m->cond);
     assert_int_equal(m->acct.live_count, 0);
@@ -162,6 +167,7 @@ static inline void model_committed(void *ctx, uint64_t commit)
     assert_true(commit > m->seen_committed);
     assert_true(commit <= svi_store_submitted(m->store));
     m->seen_committed = commit;
+    *m->told = commit;
 }
 
 static inline void model_failed(void *ctx, const sv_err *err)
@@ -391,7 +397,7 @@ static inline void model_open(model *m, svi_engine *engine, int64_t gather_us)
     if (st != SV_OK) print_error("%s\n", err.text);
     assert_int_equal(st, SV_OK);
     const uint64_t number = svi_store_submitted(m->store);
-    assert_true(number >= m->seen_committed);
+    assert_true(number >= m->seen_committed && number >= *m->told);
     model_rewind(m, number);
     m->seen_committed = number;
     assert_int_equal(svi_store_map(m->store, SV_STR("h/one/a"), 1, &m->map[0], &err), SV_OK);

@@ -7,10 +7,12 @@
 #include <openssl/ssl.h>
 #include "base/base_mem.h"
 #include "base/base_str.h"
+#include "net/net_link.h"
 
-typedef struct svi_tls svi_tls; /* a server context; immutable, refcounted, shared by threads */
+typedef struct svi_tls svi_tls; /* a context; immutable, refcounted, shared by threads */
 
 typedef struct svi_tls_config {
+    svi_acct *acct;
     sv_str cert_file; /* PEM, chain behind the certificate */
     sv_str key_file;  /* PEM; must not be readable by others */
 } svi_tls_config;
@@ -20,8 +22,20 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
 svi_tls *svi_tls_ref(svi_tls *tls);
 void svi_tls_unref(svi_tls **tls);
 
+/* A context for the client's side (flow runner, tests, later s2s): verifies against the certificates in `ca_file`, or
+ * nothing if that is NULL. */
+sv_status svi_tls_client_new(svi_acct *acct, const char *ca_file, svi_tls **tls_out, sv_err *err);
+
+/* OpenSSL's context, borrowed, to be set up further before it is shared (a test's old protocol version, client
+ * certificates). */
+SSL_CTX *svi_tls_context(const svi_tls *tls);
+
+/* A fresh SSL object that reads and writes `link` (borrowed; may be non-blocking); the role is the context's. `sni` may be
+ * NULL. Free it with SSL_free before the link is closed and while a reference to `tls` is held. */
+SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni);
+
 /* Makes a self-signed ECDSA P-256 certificate for `name` (DNS and xmppAddr), 10 years, and writes both files (key 0600).
- * SV_EEXIST if one is there. */
+ * SV_EEXIST if one is there (and nothing is written then), SV_EINVAL if `name` is not a host name. */
 sv_status svi_tls_make_self_signed(sv_str name, const char *cert_file, const char *key_file, sv_err *err);
 
 /* What a finished handshake tells the stream. */
@@ -34,5 +48,8 @@ typedef struct svi_tls_info {
     uint8_t exporter[32]; /* EXPORTER-Channel-Binding (RFC 9266), zero unless TLS 1.3 */
     bool    has_exporter;
 } svi_tls_info;
+
+/* Fills `info_out` from an SSL object whose handshake has finished. */
+void svi_tls_describe(SSL *ssl, svi_tls_info *info_out);
 
 #endif

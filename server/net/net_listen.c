@@ -1,0 +1,227 @@
+/* Listeners: accepting on the router's loop and handing sockets to the thread with the fewest connections. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/base_assert.h"
+#include "base/base_log.h"
+#include "net/net_int.h"
+
+#define ACCEPTS_TURN 64
+#define PAUSE_MS 100
+
+typedef struct svi_accept {
+    uv_poll_t poll;
+    uv_timer_t pause;
+    svi_listener *listener; /* NULL once closing */
+    unsigned open;
+} svi_accept;
+
+typedef union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage room;
+} address;
+
+static bool is_loopback(const address *a)
+{
+    switch (a->any.sa_family) {
+    case AF_UNIX: return true;
+    case AF_INET: return (ntohl(a->v4.sin_addr.s_addr) >> 24) == 127;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr) && a->v6.sin6_addr.s6_addr[12] == 127);
+    default: return false;
+    }
+}
+
+static void address_text(const address *a, char *to, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    if (a->any.sa_family == AF_INET &&
+        inet_ntop(AF_INET, &a->v4.sin_addr, host, sizeof host) != NULL)
+        (void)snprintf(to, size, "%s:%u", host, (unsigned)ntohs(a->v4.sin_port));
+    else if (a->any.sa_family == AF_INET6 &&
+             inet_ntop(AF_INET6, &a->v6.sin6_addr, host, sizeof host) != NULL)
+        (void)snprintf(to, size, "[%s]:%u", host, (unsigned)ntohs(a->v6.sin6_port));
+    else
+        (void)snprintf(to, size, "unix");
+}
+
+static svi_conn *adopt(svi_net *net, svi_listener *listener, const char *peer)
+{
+    svi_conn *conn = svi_conn_new(net, listener, peer);
+    if (!net->in_turn && !atomic_exchange(&net->notified, true)) net->config.wake(net->config.ctx);
+    return conn;
+}
+
+void svi_net_adopt(svi_net *net, svi_listener *listener, int take_fd, const char *peer)
+{
+    SV_CHECK(net, SVI_NET_MAGIC);
+    SV_CHECK(listener, SVI_LISTENER_MAGIC);
+    adopt(net, listener, peer)->io.fd = take_fd;
+}
+
+void svi_net_attach(svi_net *net, svi_listener *listener, svi_link *take, const char *peer)
+{
+    SV_CHECK(net, SVI_NET_MAGIC);
+    SV_CHECK(listener, SVI_LISTENER_MAGIC);
+    SV_ASSERT(net->config.io_threads == 0);
+    adopt(net, listener, peer)->io.link = take;
+}
+
+/* --- accepting ---------------------------------------------------------------------------------------------- */
+
+static void on_acceptable(uv_poll_t *poll, int status, int events);
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    svi_accept *accept = timer->data;
+    if (accept->listener != NULL) (void)uv_poll_start(&accept->poll, UV_READABLE, on_acceptable);
+}
+
+/* Threats R5: without descriptors the poll would spin; whoever waits in the backlog is accepted later. */
+static void pause_accepting(svi_accept *accept, int why)
+{
+    SV_LOG(SV_WARN, "accept-paused", LF_TXT("reason", strerror(why)), LF_INT("ms", PAUSE_MS));
+    (void)uv_poll_stop(&accept->poll);
+    (void)uv_timer_start(&accept->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* False if there is nothing more to accept now. */
+static bool accept_one(svi_accept *accept)
+{
+    svi_listener *listener = accept->listener;
+    address from = {.room = {.ss_family = AF_UNSPEC}};
+    socklen_t from_n = sizeof from;
+    const int fd = accept4(listener->fd, &from.any, &from_n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        const int why = errno;
+        if (why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM)
+            pause_accepting(accept, why);
+        return why == ECONNABORTED || why == EINTR;
+    }
+    const int one = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on a unix socket */
+    char peer[64];
+    address_text(&from, peer, sizeof peer);
+    svi_net_adopt(listener->net, listener, fd, peer);
+    return true;
+}
+
+static void on_acceptable(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    svi_accept *accept = poll->data;
+    if (status < 0 || accept->listener == NULL) return;
+    for (int i = 0; i < ACCEPTS_TURN && accept_one(accept); i++) continue;
+}
+
+static void on_accept_closed(uv_handle_t *handle)
+{
+    svi_accept *accept = handle->data;
+    if (--accept->open == 0) svi_free(accept);
+}
+
+static sv_status start_accepting(svi_listener *listener, sv_err *err)
+{
+    svi_net *net = listener->net;
+    svi_accept *accept = svi_alloc(net->config.acct, sizeof *accept);
+    int rc = uv_timer_init(net->config.loop, &accept->pause);
+    SV_ASSERT(rc == 0);
+    accept->pause.data = accept;
+    accept->open = 1;
+    rc = uv_poll_init(net->config.loop, &accept->poll, listener->fd);
+    if (rc != 0) {
+        uv_close((uv_handle_t *)&accept->pause, on_accept_closed);
+        return svi_err(err, SV_EIO, "listening on descriptor %d: %s", listener->fd,
+                       uv_strerror(rc));
+    }
+    accept->poll.data = accept;
+    accept->open = 2;
+    accept->listener = listener;
+    listener->accept = accept;
+    (void)uv_poll_start(&accept->poll, UV_READABLE, on_acceptable);
+    return SV_OK;
+}
+
+static void stop_accepting(svi_listener *listener)
+{
+    svi_accept *accept = listener->accept;
+    if (accept == NULL) return;
+    listener->accept = NULL;
+    accept->listener = NULL;
+    (void)uv_poll_stop(&accept->poll);
+    uv_close((uv_handle_t *)&accept->poll, on_accept_closed);
+    uv_close((uv_handle_t *)&accept->pause, on_accept_closed);
+}
+
+/* --- listeners -------------------------------------------------------------------------------------------------- */
+
+sv_status svi_net_listen(svi_net *net, const svi_listen_config *config, svi_listener **out,
+                         sv_err *err)
+{
+    SV_CHECK(net, SVI_NET_MAGIC);
+    if (config->mode != SVI_TLS_NONE && config->tls == NULL)
+        return svi_err(err, SV_EINVAL, "a listener with TLS needs a certificate");
+    if (config->fd >= 0 && net->config.loop == NULL)
+        return svi_err(err, SV_EINVAL, "a listener on a descriptor needs a loop");
+    svi_listener *listener = svi_alloc(net->config.acct, sizeof *listener);
+    listener->magic = SVI_LISTENER_MAGIC;
+    listener->refs = 1;
+    listener->net = net;
+    listener->mode = config->mode;
+    listener->limits = config->limits;
+    listener->ctx = config->ctx;
+    listener->fd = config->fd;
+    if (config->tls != NULL && config->mode != SVI_TLS_NONE)
+        listener->tls = svi_tls_ref(config->tls);
+    svi_chain_add(&net->listeners, &listener->all);
+    address at = {.room = {.ss_family = AF_UNSPEC}};
+    socklen_t at_n = sizeof at;
+    if (config->fd < 0)
+        listener->loopback = true;
+    else if (getsockname(config->fd, &at.any, &at_n) == 0)
+        listener->loopback = is_loopback(&at);
+    const sv_status st = config->fd < 0 ? SV_OK : start_accepting(listener, err);
+    if (st == SV_OK)
+        *out = listener;
+    else
+        svi_net_unlisten(net, &listener);
+    return st;
+}
+
+void svi_listener_unref(svi_listener *listener)
+{
+    SV_CHECK(listener, SVI_LISTENER_MAGIC);
+    if (--listener->refs > 0) return;
+    svi_tls_unref(&listener->tls);
+    listener->magic = 0;
+    svi_free(listener);
+}
+
+void svi_net_unlisten(svi_net *net, svi_listener **listener)
+{
+    SV_CHECK(net, SVI_NET_MAGIC);
+    svi_listener *l = *listener;
+    *listener = NULL;
+    if (l == NULL) return;
+    SV_CHECK(l, SVI_LISTENER_MAGIC);
+    stop_accepting(l);
+    svi_chain_del(&l->all);
+    svi_listener_unref(l);
+}
+
+void svi_listener_set_tls(svi_listener *listener, svi_tls *tls)
+{
+    SV_CHECK(listener, SVI_LISTENER_MAGIC);
+    SV_ASSERT(listener->mode != SVI_TLS_NONE && tls != NULL);
+    svi_tls *old = listener->tls;
+    listener->tls = svi_tls_ref(tls);
+    svi_tls_unref(&old);
+}

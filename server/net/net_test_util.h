@@ -1,0 +1,514 @@
+/* A world for tests of net: a small router that records what it is told, and clients on memory links (inline, virtual
+ * clock) or on socket pairs (I/O threads, the kernel's clock), so that one test body runs over both. */
+#ifndef SVI_NET_TEST_UTIL_H
+#define SVI_NET_TEST_UTIL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/base_testing.h"
+#include "net/net_int.h"
+
+#define CLIENTS 8
+#define SENT_MAX 4096
+
+typedef struct world world;
+
+/* What the router saw of one connection. */
+typedef struct seen {
+    svi_conn *conn; /* NULL once closed */
+    int opened, headers, stanzas, ends, faults, tls, closed, drained;
+    svi_xml_fault fault;
+    svi_closed_why why;
+    svi_tls_info info;
+    size_t owed_bytes; /* credit not given back yet */
+    size_t sent_count, dropped_count;
+    uint64_t last_token;
+    uint64_t sent[SENT_MAX];
+    bool written[SENT_MAX];
+    char last_name[64]; /* of the last stanza's root */
+    char ids[512];      /* id attributes of all stanzas, joined */
+} seen;
+
+typedef struct client {
+    svi_link link_of_fd; /* ops on fd */
+    int fd;
+    svi_link *link;
+    SSL *ssl;
+    bool shaken; /* handshake done */
+    bool deaf;   /* never reads */
+    bool at_end, broken;
+    svi_buf in, out;
+} client;
+
+struct world {
+    svi_acct acct;
+    svi_plat_virtual clock;
+    svi_atoms *atoms;
+    const svi_atoms *_Atomic table;
+    svi_net *net;
+    svi_link_pairs *pairs;
+    svi_listener *listener;
+    svi_tls *server_tls, *client_tls;
+    unsigned threads;
+    int wake_fd;
+    seen conns[CLIENTS];
+    client clients[CLIENTS];
+    size_t conn_count, client_count;
+    size_t credit_bytes; /* given at the first header */
+    bool stay_in_step;   /* never leave lock-step */
+    bool no_go;          /* do not even answer */
+    bool keep_credit;
+    bool echo;
+    bool no_restart_run; /* set once free run is wanted after TLS only */
+};
+
+/* --- the router ------------------------------------------------------------------------------------------ */
+
+static seen *seen_of(svi_conn *conn)
+{
+    return svi_conn_ctx(conn);
+}
+
+static void r_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
+{
+    world *w = ctx;
+    assert_true(w->conn_count < CLIENTS);
+    seen *s = &w->conns[w->conn_count++];
+    s->conn = conn;
+    s->opened++;
+    assert_ptr_equal(info->listener, w->listener);
+    assert_ptr_equal(info->listener_ctx, w);
+    assert_string_equal(info->peer, "memory");
+    svi_conn_set_ctx(conn, s);
+}
+
+static void r_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
+{
+    (void)ctx;
+    seen_of(conn)->tls++;
+    seen_of(conn)->info = *info;
+}
+
+static void answer_step(world *w, svi_conn *conn)
+{
+    const svi_xml_limits limits = svi_xml_limits_user();
+    if (w->no_go) return;
+    if (w->stay_in_step)
+        svi_conn_go(conn);
+    else
+        svi_conn_free_run(conn, &limits, w->credit_bytes);
+}
+
+static void r_header(void *ctx, svi_conn *conn, sv_stanza *take)
+{
+    world *w = ctx;
+    assert_int_equal(seen_of(conn)->stanzas > 0 && seen_of(conn)->tls == 0, 0);
+    seen_of(conn)->headers++;
+    svi_stanza_unref(&take);
+    svi_conn_write(conn, SV_STR("<stream:stream xmlns='jabber:client' "
+                                "xmlns:stream='http://etherx.jabber.org/streams'>"));
+    answer_step(w, conn);
+}
+
+static void r_stanza(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_bytes)
+{
+    world *w = ctx;
+    seen *s = seen_of(conn);
+    const sv_node *root = svi_stanza_root(take);
+    const sv_str name = svi_node_name(root);
+    const sv_str id = svi_node_attr(root, SV_STR("id"));
+    s->stanzas++;
+    (void)snprintf(s->last_name, sizeof s->last_name, "%.*s", (int)name.n, name.p);
+    const size_t at = strlen(s->ids);
+    (void)snprintf(s->ids + at, sizeof s->ids - at, "%.*s", (int)id.n, id.p);
+    s->owed_bytes += cost_bytes;
+    if (sv_str_eq(name, SV_STR("starttls"))) {
+        svi_conn_write(conn, SV_STR("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"));
+        svi_conn_starttls(conn);
+    } else {
+        if (w->echo) svi_conn_send(conn, take, NULL, ++s->last_token);
+        if (cost_bytes == 0 && w->stay_in_step && !w->no_go) svi_conn_go(conn);
+    }
+    if (!w->keep_credit) {
+        svi_conn_credit(conn, s->owed_bytes);
+        s->owed_bytes = 0;
+    }
+    svi_stanza_unref(&take);
+}
+
+static void r_end(void *ctx, svi_conn *conn)
+{
+    (void)ctx;
+    seen_of(conn)->ends++;
+}
+
+static void r_fault(void *ctx, svi_conn *conn, svi_xml_fault fault, const char *text)
+{
+    (void)ctx;
+    assert_non_null(text);
+    seen_of(conn)->faults++;
+    seen_of(conn)->fault = fault;
+}
+
+static void r_sent(void *ctx, svi_conn *conn, uint64_t token, bool written, const sv_stanza *stanza)
+{
+    (void)ctx;
+    seen *s = seen_of(conn);
+    assert_non_null(stanza);
+    assert_true(s->sent_count < SENT_MAX);
+    s->written[s->sent_count] = written;
+    s->sent[s->sent_count++] = token;
+}
+
+static void r_drained(void *ctx, svi_conn *conn)
+{
+    (void)ctx;
+    assert_null(svi_conn_waiting(conn, NULL));
+    seen_of(conn)->drained++;
+}
+
+static void r_closed(void *ctx, svi_conn *conn, svi_closed_why why)
+{
+    (void)ctx;
+    seen *s = seen_of(conn);
+    assert_int_equal(svi_conn_queued_bytes(conn), 0);
+    s->closed++;
+    s->why = why;
+    s->conn = NULL;
+}
+
+static const svi_net_calls router_calls = {
+    .open = r_open,
+    .tls = r_tls,
+    .header = r_header,
+    .stanza = r_stanza,
+    .end = r_end,
+    .fault = r_fault,
+    .sent = r_sent,
+    .drained = r_drained,
+    .closed = r_closed,
+};
+
+static void r_wake(void *ctx)
+{
+    const uint64_t one = 1;
+    assert_int_equal(write(((world *)ctx)->wake_fd, &one, sizeof one), sizeof one);
+}
+
+/* --- clients -------------------------------------------------------------------------------------------------- */
+
+static ssize_t fd_read(svi_link *link, void *to, size_t n)
+{
+    const ssize_t got = recv(((client *)link)->fd, to, n, MSG_DONTWAIT);
+    return got < 0 ? -errno : got;
+}
+
+static ssize_t fd_write(svi_link *link, const void *from, size_t n)
+{
+    const ssize_t put = send(((client *)link)->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return put < 0 ? -errno : put;
+}
+
+static void fd_want(svi_link *link, bool read, bool write)
+{
+    (void)link;
+    (void)read;
+    (void)write;
+}
+
+static void fd_shut(svi_link *link)
+{
+    (void)shutdown(((client *)link)->fd, SHUT_WR);
+}
+
+static void fd_close(svi_link *link)
+{
+    client *c = (client *)link;
+    if (c->fd >= 0) (void)close(c->fd);
+    c->fd = -1;
+}
+
+static const svi_link_ops fd_ops = {
+    .read = fd_read, .write = fd_write, .want = fd_want, .shut = fd_shut, .close = fd_close};
+
+static client *client_new(world *w)
+{
+    assert_true(w->client_count < CLIENTS);
+    client *c = &w->clients[w->client_count++];
+    svi_buf_init(&c->in, &w->acct);
+    svi_buf_init(&c->out, &w->acct);
+    c->fd = -1;
+    if (w->threads == 0) {
+        svi_link *server = NULL;
+        svi_link_pair(w->pairs, 32768, &c->link, &server);
+        svi_net_attach(w->net, w->listener, server, "memory");
+        return c;
+    }
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    const int small = 32768;
+    for (int i = 0; i < 2; i++)
+        (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    c->fd = fds[0];
+    c->link_of_fd.ops = &fd_ops;
+    c->link = &c->link_of_fd;
+    svi_net_adopt(w->net, w->listener, fds[1], "memory");
+    return c;
+}
+
+static inline void client_tls(world *w, client *c)
+{
+    c->ssl = svi_tls_attach(w->client_tls, c->link, "stave.test");
+}
+
+static void client_send(client *c, const char *text)
+{
+    svi_buf_put(&c->out, sv_str_of(text));
+}
+
+static void client_close(client *c)
+{
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    if (c->link != NULL) c->link->ops->close(c->link);
+    c->link = NULL;
+}
+
+static ssize_t client_io(client *c, bool writing)
+{
+    static char buf[20000];
+    if (c->ssl == NULL)
+        return writing ? c->link->ops->write(c->link, c->out.data, c->out.len)
+                       : c->link->ops->read(c->link, buf, sizeof buf);
+    ERR_clear_error();
+    const int rc = writing ? SSL_write(c->ssl, c->out.data, (int)c->out.len)
+                           : SSL_read(c->ssl, buf, sizeof buf);
+    if (rc > 0) {
+        if (!writing) svi_buf_put(&c->in, (sv_str){buf, (size_t)rc});
+        return rc;
+    }
+    const int why = SSL_get_error(c->ssl, rc);
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -EAGAIN;
+    return why == SSL_ERROR_ZERO_RETURN ? 0 : -EPROTO;
+}
+
+static ssize_t client_read(client *c)
+{
+    static char buf[20000];
+    if (c->ssl != NULL) return client_io(c, false);
+    const ssize_t got = c->link->ops->read(c->link, buf, sizeof buf);
+    if (got > 0) svi_buf_put(&c->in, (sv_str){buf, (size_t)got});
+    return got;
+}
+
+/* Moves what can be moved; true if anything did. */
+static bool client_step(client *c)
+{
+    bool moved = false;
+    if (c->link == NULL || c->broken) return false;
+    if (c->ssl != NULL && !c->shaken) {
+        ERR_clear_error();
+        const int rc = SSL_do_handshake(c->ssl);
+        const int why = SSL_get_error(c->ssl, rc);
+        c->shaken = rc == 1;
+        c->broken = rc != 1 && why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE;
+        if (!c->shaken) return c->broken;
+        moved = true;
+    }
+    while (c->out.len > 0) {
+        const ssize_t put = client_io(c, true);
+        if (put <= 0) break;
+        svi_buf_consume(&c->out, (size_t)put);
+        moved = true;
+    }
+    while (!c->deaf && !c->at_end && !c->broken) {
+        const ssize_t got = client_read(c);
+        if (got == -EAGAIN) break;
+        moved = true;
+        if (got == 0) c->at_end = true;
+        if (got < 0) c->broken = true;
+    }
+    return moved;
+}
+
+static size_t count_text(const client *c, const char *text)
+{
+    size_t n = 0;
+    const size_t len = strlen(text);
+    for (size_t i = 0; i + len <= c->in.len; i++)
+        if (memcmp(c->in.data + i, text, len) == 0) n++;
+    return n;
+}
+
+/* --- time ---------------------------------------------------------------------------------------------------------- */
+
+/* One round of everything; true if anything happened. */
+static bool step(world *w)
+{
+    bool did = false;
+    for (size_t i = 0; i < w->client_count; i++)
+        if (client_step(&w->clients[i])) did = true;
+    if (w->threads == 0 && svi_link_pairs_run(w->pairs) > 0) did = true;
+    if (svi_net_turn(w->net, 0) > 0) did = true;
+    svi_net_flush(w->net);
+    return did;
+}
+
+static void wait_for_events(world *w)
+{
+    struct pollfd fds[CLIENTS + 1] = {{.fd = w->wake_fd, .events = POLLIN}};
+    nfds_t n = 1;
+    for (size_t i = 0; i < w->client_count; i++) {
+        const client *c = &w->clients[i];
+        if (c->fd < 0 || c->at_end || c->broken) continue;
+        const int events = (c->deaf ? 0 : POLLIN) | (c->out.len > 0 ? POLLOUT : 0);
+        fds[n++] = (struct pollfd){.fd = c->fd, .events = (short)events};
+    }
+    (void)poll(fds, n, 50);
+    uint64_t count;
+    if ((fds[0].revents & POLLIN) != 0) (void)!read(w->wake_fd, &count, sizeof count);
+}
+
+/* Runs until `*counter` has reached `want`: with memory links until nothing moves any more, with threads for five seconds
+ * at most. */
+static bool run_until(world *w, const int *counter, int want)
+{
+    const svi_plat *kernel = svi_plat_kernel();
+    const int64_t until = kernel->mono_us(kernel->ctx) + 5000000;
+    while (counter == NULL || *counter < want) {
+        const bool did = step(w);
+        if (did) continue;
+        if (w->threads == 0) break;
+        if (kernel->mono_us(kernel->ctx) > until) break;
+        wait_for_events(w);
+    }
+    return counter != NULL && *counter >= want;
+}
+
+/* Runs until nothing has moved (memory), or for `rounds` fruitless waits of up to 50 ms (threads). */
+static void settle(world *w)
+{
+    int idle = 0;
+    while (idle < (w->threads == 0 ? 1 : 3)) {
+        if (step(w)) {
+            idle = 0;
+            continue;
+        }
+        idle++;
+        if (w->threads > 0) wait_for_events(w);
+    }
+}
+
+static bool run_until_text(world *w, client *c, const char *text, int want)
+{
+    int have = 0;
+    for (int i = 0; i < 200 && have < want; i++) {
+        const size_t before = c->in.len;
+        const int never = 0;
+        if (w->threads == 0) {
+            (void)run_until(w, &never, 1);
+        } else {
+            while (step(w)) continue;
+            if (c->in.len == before) wait_for_events(w);
+        }
+        have = (int)count_text(c, text);
+        if (w->threads == 0 && c->in.len == before) break;
+    }
+    return have >= want;
+}
+
+/* --- worlds --------------------------------------------------------------------------------------------------------- */
+
+typedef struct setting {
+    unsigned threads;
+    svi_tls_mode mode;
+    size_t ring_slots;
+    size_t window_bytes;
+} setting;
+
+static char cert_file[64], key_file[64];
+
+static void make_certificate(void)
+{
+    (void)snprintf(cert_file, sizeof cert_file, "/tmp/stave-net-test.%ld.crt", (long)getpid());
+    (void)snprintf(key_file, sizeof key_file, "/tmp/stave-net-test.%ld.key", (long)getpid());
+    sv_err err;
+    assert_int_equal(svi_tls_make_self_signed(SV_STR("stave.test"), cert_file, key_file, &err),
+                     SV_OK);
+}
+
+static void remove_certificate(void)
+{
+    (void)unlink(cert_file);
+    (void)unlink(key_file);
+}
+
+static world *world_new(const setting *s)
+{
+    sv_err err = {.code = SV_OK};
+    world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->acct.name = "net-test";
+    w->threads = s->threads;
+    w->echo = true;
+    w->credit_bytes = 1000000;
+    svi_plat_virtual_init(&w->clock, 7);
+    static const sv_str names[] = {SV_STR_INIT("message"), SV_STR_INIT("jabber:client")};
+    w->atoms = svi_atoms_extend(&w->acct, NULL, names, 2);
+    atomic_store(&w->table, w->atoms);
+    w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    w->pairs = svi_link_pairs_new(&w->acct);
+    const svi_tls_config tls = {
+        .acct = &w->acct, .cert_file = sv_str_of(cert_file), .key_file = sv_str_of(key_file)};
+    assert_int_equal(svi_tls_new(&tls, &w->server_tls, &err), SV_OK);
+    assert_int_equal(svi_tls_client_new(&w->acct, NULL, &w->client_tls, &err), SV_OK);
+    const svi_net_config config = {.acct = &w->acct,
+                                   .plat = s->threads == 0 ? &w->clock.plat : svi_plat_kernel(),
+                                   .io_threads = s->threads,
+                                   .atoms = &w->table,
+                                   .calls = &router_calls,
+                                   .ctx = w,
+                                   .wake = r_wake,
+                                   .ring_slots = s->ring_slots,
+                                   .window_bytes = s->window_bytes};
+    assert_int_equal(svi_net_new(&config, &w->net, &err), SV_OK);
+    const svi_listen_config listen = {.fd = -1,
+                                      .mode = s->mode,
+                                      .tls = s->mode == SVI_TLS_NONE ? NULL : w->server_tls,
+                                      .limits = svi_xml_limits_stranger(),
+                                      .ctx = w};
+    assert_int_equal(svi_net_listen(w->net, &listen, &w->listener, &err), SV_OK);
+    return w;
+}
+
+/* Ends the world and looks that nothing is left of it. */
+static void world_free(world *w)
+{
+    svi_net_free(&w->net);
+    for (size_t i = 0; i < w->conn_count; i++) assert_int_equal(w->conns[i].closed, 1);
+    for (size_t i = 0; i < w->client_count; i++) {
+        client_close(&w->clients[i]);
+        svi_buf_free(&w->clients[i].in);
+        svi_buf_free(&w->clients[i].out);
+    }
+    svi_tls_unref(&w->server_tls);
+    svi_tls_unref(&w->client_tls);
+    svi_link_pairs_free(&w->pairs);
+    svi_atoms_free(&w->atoms);
+    (void)close(w->wake_fd);
+    assert_int_equal(atomic_load(&w->acct.live_bytes), 0);
+    free(w);
+}
+
+#define STREAM                                                                                     \
+    "<?xml version='1.0'?><stream:stream to='stave.test' version='1.0' xmlns='jabber:client' "     \
+    "xmlns:stream='http://etherx.jabber.org/streams'>"
+
+#endif

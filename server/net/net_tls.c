@@ -1,0 +1,270 @@
+/* TLS contexts and SSL objects on links by OpenSSL, see net_tls.h. */
+#include "net/net_tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base_assert.h"
+#include "net/net_link.h"
+
+#define TLS_MAGIC 0x53564c54u
+
+/* ECDHE with authenticated encryption only: forward secrecy, no CBC, no static RSA (threats T3). TLS 1.3 has nothing
+ * else anyway. */
+static const char ciphers_12[] = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP";
+
+struct svi_tls {
+    uint32_t magic;
+    _Atomic int32_t refs;
+    svi_acct *acct;
+    SSL_CTX *ctx;
+    BIO_METHOD *pipe; /* reads and writes an svi_link */
+};
+
+/* --- the pipe between OpenSSL and a link -------------------------------------------------------------- */
+
+static int pipe_read(BIO *bio, char *to, int n)
+{
+    svi_link *link = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (n <= 0) return 0;
+    const ssize_t got = link->ops->read(link, to, (size_t)n);
+    if (got > 0) return (int)got;
+    if (got == -EAGAIN) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return got == 0 ? 0 : -1;
+}
+
+static int pipe_write(BIO *bio, const char *from, int n)
+{
+    svi_link *link = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (n <= 0) return 0;
+    const ssize_t put = link->ops->write(link, from, (size_t)n);
+    if (put >= 0) return (int)put;
+    if (put == -EAGAIN) BIO_set_retry_write(bio);
+    return -1;
+}
+
+static long pipe_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_EOF: return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    case BIO_CTRL_FLUSH:
+    case BIO_CTRL_DUP: return 1;
+    default: return 0;
+    }
+}
+
+static BIO_METHOD *pipe_method(void)
+{
+    BIO_METHOD *pipe = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "svi_link");
+    SV_ASSERT(pipe != NULL);
+    SV_ASSERT(BIO_meth_set_read(pipe, pipe_read) == 1);
+    SV_ASSERT(BIO_meth_set_write(pipe, pipe_write) == 1);
+    SV_ASSERT(BIO_meth_set_ctrl(pipe, pipe_ctrl) == 1);
+    return pipe;
+}
+
+SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni)
+{
+    SV_CHECK(tls, TLS_MAGIC);
+    SSL *ssl = SSL_new(tls->ctx);
+    BIO *bio = BIO_new(tls->pipe);
+    SV_ASSERT(ssl != NULL && bio != NULL);
+    BIO_set_data(bio, link);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    if (SSL_is_server(ssl))
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    if (sni != NULL) (void)SSL_set_tlsext_host_name(ssl, sni);
+    return ssl;
+}
+
+/* --- contexts ------------------------------------------------------------------------------------------ */
+
+/* OpenSSL's reason for the last failure, for an operator. */
+static const char *reason(void)
+{
+    const unsigned long code = ERR_peek_last_error();
+    const char *text = ERR_reason_error_string(code);
+    if (text == NULL) text = "unknown reason";
+    return text;
+}
+
+static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
+{
+    ERR_clear_error();
+    svi_tls *tls = svi_alloc(acct, sizeof *tls);
+    tls->magic = TLS_MAGIC;
+    tls->acct = acct;
+    atomic_init(&tls->refs, 1);
+    tls->ctx = SSL_CTX_new(method);
+    SV_ASSERT(tls->ctx != NULL);
+    tls->pipe = pipe_method();
+    SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                   SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(tls->ctx, 1);
+    SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                      SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                      SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
+    SV_ASSERT(SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION) == 1);
+    SV_ASSERT(SSL_CTX_set_cipher_list(tls->ctx, ciphers_12) == 1);
+    return tls;
+}
+
+/* XEP-0368 requirement 8 and 9: xmpp-client and xmpp-server. Whoever names protocols but none of these wants somebody else
+ * and is refused (RFC 7301 3.2, threats T6). */
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+                       const unsigned char *in, unsigned in_n, void *ctx)
+{
+    (void)ssl;
+    (void)ctx;
+    static const unsigned char ours[] = "\x0bxmpp-client\x0bxmpp-server";
+    unsigned char *chosen = NULL;
+    if (SSL_select_next_proto(&chosen, out_n, ours, sizeof ours - 1, in, in_n) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* A NUL-terminated copy of a file name; free with svi_free. */
+static char *path_of(svi_acct *acct, sv_str name)
+{
+    char *path = svi_alloc(acct, name.n + 1);
+    if (name.n > 0) memcpy(path, name.p, name.n);
+    return path;
+}
+
+static sv_status check_key_mode(const char *key_file, sv_err *err)
+{
+    struct stat st;
+    if (stat(key_file, &st) != 0) return svi_err(err, SV_EIO, "%s: %s", key_file, strerror(errno));
+    if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0)
+        return svi_err(err, SV_EINVAL, "%s: others may read this key; chmod 0600 it", key_file);
+    return SV_OK;
+}
+
+static sv_status load(svi_tls *tls, const char *cert_file, const char *key_file, sv_err *err)
+{
+    const sv_status st = check_key_mode(key_file, err);
+    if (st != SV_OK) return st;
+    if (access(cert_file, R_OK) != 0)
+        return svi_err(err, SV_EIO, "%s: %s", cert_file, strerror(errno));
+    if (SSL_CTX_use_certificate_chain_file(tls->ctx, cert_file) != 1)
+        return svi_err(err, SV_EINVAL, "%s: not a certificate chain in PEM (%s)", cert_file,
+                       reason());
+    if (SSL_CTX_use_PrivateKey_file(tls->ctx, key_file, SSL_FILETYPE_PEM) != 1)
+        return svi_err(err, SV_EINVAL, "%s: not the private key of %s (%s)", key_file, cert_file,
+                       reason());
+    if (SSL_CTX_check_private_key(tls->ctx) != 1)
+        return svi_err(err, SV_EINVAL, "%s: does not belong to %s", key_file, cert_file);
+    return SV_OK;
+}
+
+sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *err)
+{
+    svi_tls *tls = tls_wrap(config->acct, TLS_server_method());
+    char *cert_file = path_of(config->acct, config->cert_file);
+    char *key_file = path_of(config->acct, config->key_file);
+    sv_status st = load(tls, cert_file, key_file, err);
+    svi_free(cert_file);
+    svi_free(key_file);
+    if (st != SV_OK) {
+        ERR_clear_error();
+        svi_tls_unref(&tls);
+        return st;
+    }
+    static const unsigned char context[] = "stave";
+    SV_ASSERT(SSL_CTX_set_session_id_context(tls->ctx, context, sizeof context - 1) == 1);
+    /* Sessions live in tickets at the client, not in memory here; one ticket a handshake will do. */
+    SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
+    SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
+    SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
+    *tls_out = tls;
+    return SV_OK;
+}
+
+sv_status svi_tls_client_new(svi_acct *acct, const char *ca_file, svi_tls **tls_out, sv_err *err)
+{
+    svi_tls *tls = tls_wrap(acct, TLS_client_method());
+    if (ca_file != NULL) {
+        if (SSL_CTX_load_verify_file(tls->ctx, ca_file) != 1) {
+            const sv_status st =
+                svi_err(err, SV_EIO, "%s: no certificates (%s)", ca_file, reason());
+            ERR_clear_error();
+            svi_tls_unref(&tls);
+            return st;
+        }
+        SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
+    }
+    *tls_out = tls;
+    return SV_OK;
+}
+
+svi_tls *svi_tls_ref(svi_tls *tls)
+{
+    SV_CHECK(tls, TLS_MAGIC);
+    atomic_fetch_add_explicit(&tls->refs, 1, memory_order_relaxed);
+    return tls;
+}
+
+void svi_tls_unref(svi_tls **tls)
+{
+    svi_tls *t = *tls;
+    *tls = NULL;
+    if (t == NULL) return;
+    SV_CHECK(t, TLS_MAGIC);
+    if (atomic_fetch_sub(&t->refs, 1) != 1) return;
+    SSL_CTX_free(t->ctx);
+    BIO_meth_free(t->pipe);
+    t->magic = 0;
+    svi_free(t);
+}
+
+SSL_CTX *svi_tls_context(const svi_tls *tls)
+{
+    SV_CHECK(tls, TLS_MAGIC);
+    return tls->ctx;
+}
+
+static void copy_text(char *to, size_t size, const void *from, size_t n)
+{
+    if (n >= size) n = size - 1;
+    if (n > 0) memcpy(to, from, n);
+    to[n] = '\0';
+}
+
+void svi_tls_describe(SSL *ssl, svi_tls_info *info_out)
+{
+    memset(info_out, 0, sizeof *info_out);
+    const sv_str version = sv_str_of(SSL_get_version(ssl));
+    const sv_str cipher = sv_str_of(SSL_get_cipher_name(ssl));
+    const sv_str sni = sv_str_of(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+    copy_text(info_out->version, sizeof info_out->version, version.p, version.n);
+    copy_text(info_out->cipher, sizeof info_out->cipher, cipher.p, cipher.n);
+    copy_text(info_out->sni, sizeof info_out->sni, sni.p, sni.n);
+    const unsigned char *alpn = NULL;
+    unsigned alpn_n = 0;
+    SSL_get0_alpn_selected(ssl, &alpn, &alpn_n);
+    copy_text(info_out->alpn, sizeof info_out->alpn, alpn, alpn_n);
+    info_out->resumed = SSL_session_reused(ssl) == 1;
+    /* RFC 9266 2: label EXPORTER-Channel-Binding, empty context, 32 bytes. For TLS 1.2 it needs the extended master secret
+     * (RFC 9266 4.2), so it is given for TLS 1.3 only. */
+    static const char label[] = "EXPORTER-Channel-Binding";
+    if (SSL_version(ssl) == TLS1_3_VERSION)
+        info_out->has_exporter =
+            SSL_export_keying_material(ssl, info_out->exporter, sizeof info_out->exporter, label,
+                                       sizeof label - 1, NULL, 0, 0) == 1;
+}

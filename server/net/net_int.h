@@ -240,6 +240,7 @@ struct svi_io {
     svi_sleeper sleeper;
     svi_ring *ring;
     _Atomic bool stop;
+    uv_sem_t    stop_sent; /* the router has said stop and touches no handle any more */
     svi_count handshakes, records_out, bytes_in, bytes_out, ring_full;
     char pad2[64];
     /* the router's */

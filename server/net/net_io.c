@@ -296,6 +296,8 @@ static void shut_down(svi_io *io)
 {
     if (io->ended) return;
     io->ended = true;
+    /* The router is done with the async handle. */
+    if (io->threaded) uv_sem_wait(&io->stop_sent);
     read_mail(io);
     for (svi_chain *link = io->conns.next; link != &io->conns; link = link->next)
         svi_pipe_drop(SVI_OF(svi_conn, io.all, link), SVI_CLOSED_NET_STOP);
@@ -361,12 +363,14 @@ sv_status svi_io_start(svi_io *io, svi_net *net, unsigned index, sv_err *err)
             return svi_err(err, SV_EIO, "I/O thread %u: %s", index, uv_strerror(rc));
         }
     }
+    if (io->threaded) SV_ASSERT(uv_sem_init(&io->stop_sent, 0) == 0);
     if (io->loop != NULL) open_handles(io);
     if (!io->threaded) return SV_OK;
     const int rc = create_thread(io);
     if (rc == 0) return SV_OK;
     close_handles(io);
     run_thread(io);
+    uv_sem_destroy(&io->stop_sent);
     io->ended = true;
     io->threaded = false;
     return svi_err(err, SV_EIO, "I/O thread %u: %s", index, uv_strerror(rc));
@@ -381,7 +385,9 @@ void svi_io_stop(svi_io *io)
     }
     atomic_store(&io->stop, true);
     (void)uv_async_send(&io->handles->async);
+    uv_sem_post(&io->stop_sent);
     SV_ASSERT(uv_thread_join(&io->thread) == 0);
+    uv_sem_destroy(&io->stop_sent);
 }
 
 void svi_io_free(svi_io *io)

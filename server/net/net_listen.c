@@ -88,7 +88,7 @@ static void on_pause_over(uv_timer_t *timer)
 /* Threats R5: without descriptors the poll would spin; whoever waits in the backlog is accepted later. */
 static void pause_accepting(svi_accept *accept, int why)
 {
-    SV_LOG(SV_WARN, "accept-paused", LF_TXT("reason", strerror(why)), LF_INT("ms", PAUSE_MS));
+    SV_LOG(SV_WARN, "listener-failed", LF_TXT("reason", strerror(why)), LF_INT("ms", PAUSE_MS));
     (void)uv_poll_stop(&accept->poll);
     (void)uv_timer_start(&accept->pause, on_pause_over, PAUSE_MS, 0);
 }

@@ -34,10 +34,613 @@ static void echoes_whatever_the_pieces(void **state)
     }
 }
 
+static world *tls_world(void)
+{
+    return world_new(&(setting){.threads = run_threads, .mode = SVI_TLS_DIRECT});
+}
+
+static uint64_t records_out(const world *w)
+{
+    svi_net_stats stats;
+    svi_net_stats_get(w->net, &stats);
+    return stats.records_out;
+}
+
+static sv_stanza *message(world *w, size_t body_bytes)
+{
+    svi_arena *arena = svi_arena_new(&w->acct, 0);
+    sv_draft *draft = svi_draft_new(arena, SV_STR("message"), SV_STR("jabber:client"));
+    char *body = svi_arena_get(arena, body_bytes + 1);
+    memset(body, 'x', body_bytes);
+    svi_draft_text(svi_draft_child(draft, SV_STR("body"), SV_STR_NONE), (sv_str){body, body_bytes});
+    sv_stanza *stanza = svi_draft_freeze(&w->acct, NULL, draft);
+    svi_arena_free(&arena);
+    return stanza;
+}
+
+/* A client whose stream is open and runs free. */
+static client *streaming(world *w, bool tls)
+{
+    client *c = client_new(w);
+    if (tls) client_tls(w, c);
+    client_send(c, STREAM);
+    assert_true(run_until_text(w, c, "<stream:stream", 1));
+    return c;
+}
+
+static void tls_tells_what_was_agreed(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    svi_link_pairs_chop(w->pairs, 11);
+    client *c = streaming(w, true);
+    seen *s = &w->conns[0];
+    assert_int_equal(s->tls, 1);
+    assert_string_equal(s->info.version, "TLSv1.3");
+    assert_string_equal(s->info.sni, "stave.test");
+    assert_string_equal(s->info.alpn, "");
+    assert_false(s->info.resumed);
+    assert_true(s->info.has_exporter);
+    uint8_t mine[32];
+    assert_int_equal(SSL_export_keying_material(c->ssl, mine, sizeof mine,
+                                                "EXPORTER-Channel-Binding", 24, NULL, 0, 1),
+                     1);
+    assert_memory_equal(mine, s->info.exporter, sizeof mine);
+    client_send(c, "<message id='x'><body>hi</body></message>");
+    assert_true(run_until_text(w, c, "<body>hi</body>", 1));
+    svi_net_stats stats;
+    svi_net_stats_get(w->net, &stats);
+    assert_int_equal(stats.handshakes, 1);
+    world_free(w);
+}
+
+static void ten_stanzas_of_one_turn_are_one_record(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls <= 1; tls++) {
+        world *w = tls ? tls_world() : plain();
+        client *c = streaming(w, tls == 1);
+        sv_stanza *stanza = message(w, 100);
+        settle(w);
+        const uint64_t before = records_out(w);
+        for (uint64_t i = 1; i <= 10; i++)
+            svi_conn_send(w->conns[0].conn, stanza, &(svi_head){.to = SV_STR("a@stave.test/r")}, i);
+        assert_true(run_until_text(w, c, "to='a@stave.test/r'", 10));
+        assert_true(run_until(w, &w->conns[0].sent_count, 10));
+        assert_int_equal(records_out(w) - before, 1);
+        svi_stanza_unref(&stanza);
+        world_free(w);
+    }
+}
+
+static void much_output_fills_records(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    client *c = streaming(w, true);
+    sv_stanza *stanza = message(w, 50000);
+    settle(w);
+    const uint64_t before = records_out(w);
+    for (uint64_t i = 1; i <= 3; i++) svi_conn_send(w->conns[0].conn, stanza, NULL, i);
+    assert_true(run_until_text(w, c, "</message>", 3));
+    assert_true(run_until(w, &w->conns[0].sent_count, 3));
+    /* 150 kB are 9.2 full records; blocked writes and window turns may add a few. */
+    assert_in_range(records_out(w) - before, 10, 16);
+    svi_stanza_unref(&stanza);
+    world_free(w);
+}
+
+static void starttls_drops_what_was_pipelined(void **state)
+{
+    (void)state;
+    static const size_t chops[] = {0, 13};
+    for (size_t i = 0; i < 2; i++) {
+        world *w = world_new(&(setting){.threads = run_threads, .mode = SVI_TLS_STARTTLS});
+        w->stay_in_step = true;
+        client *c = client_new(w);
+        /* Threats T1: all in one write, so that the server has read it before it says proceed. */
+        client_send(c, STREAM "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+                              "<message id='evil'/>");
+        assert_true(run_until_text(w, c, "<proceed", 1));
+        svi_link_pairs_chop(w->pairs, chops[i]);
+        w->stay_in_step = false;
+        client_tls(w, c);
+        client_send(c, STREAM "<message id='good'/>");
+        assert_true(run_until_text(w, c, "good", 1));
+        assert_string_equal(w->conns[0].ids, "good");
+        assert_int_equal(w->conns[0].headers, 2);
+        assert_int_equal(w->conns[0].tls, 1);
+        assert_int_equal(w->conns[0].stanzas, 2);
+        world_free(w);
+    }
+}
+
+static void lock_step_waits_for_the_router(void **state)
+{
+    (void)state;
+    world *w = plain();
+    w->no_go = true;
+    client *c = client_new(w);
+    client_send(c, STREAM "<message id='a'/><message id='b'/><message id='c'/>");
+    seen *s = &w->conns[0];
+    assert_true(run_until(w, &s->headers, 1));
+    settle(w);
+    assert_int_equal(s->stanzas, 0);
+    static const char *const ids[] = {"a", "ab", "abc"};
+    for (int i = 0; i < 3; i++) {
+        svi_conn_go(s->conn);
+        assert_true(run_until(w, &s->stanzas, i + 1));
+        settle(w);
+        assert_string_equal(s->ids, ids[i]);
+    }
+    client_send(c, "<message id='d'/></stream:stream>");
+    settle(w);
+    assert_int_equal(s->stanzas, 3);
+    svi_conn_go(s->conn);
+    assert_true(run_until(w, &s->stanzas, 4));
+    assert_int_equal(s->ends, 0);
+    svi_conn_go(s->conn);
+    assert_true(run_until(w, &s->ends, 1));
+    world_free(w);
+}
+
+static void restart_begins_a_new_stream(void **state)
+{
+    (void)state;
+    world *w = plain();
+    w->no_go = true;
+    client *c = client_new(w);
+    client_send(c, STREAM "<auth id='1'/>");
+    seen *s = &w->conns[0];
+    assert_true(run_until(w, &s->headers, 1));
+    svi_conn_go(s->conn);
+    assert_true(run_until(w, &s->stanzas, 1));
+    client_send(c, STREAM "<message id='2'/>");
+    settle(w);
+    svi_conn_restart(s->conn);
+    assert_true(run_until(w, &s->headers, 2));
+    assert_int_equal(s->faults, 0);
+    svi_conn_go(s->conn);
+    assert_true(run_until(w, &s->stanzas, 2));
+    assert_string_equal(s->ids, "12");
+    world_free(w);
+}
+
+static void send_many(client *c, int n)
+{
+    for (int i = 0; i < n; i++) client_send(c, "<message id='m'><body>0123456789</body></message>");
+}
+
+static void credit_bounds_what_is_reported(void **state)
+{
+    (void)state;
+    world *w = plain();
+    w->keep_credit = true;
+    w->echo = false;
+    w->credit_bytes = 4000;
+    client *c = streaming(w, false);
+    seen *s = &w->conns[0];
+    send_many(c, 2000);
+    settle(w);
+    assert_in_range(s->owed_bytes, 4000, 5000); /* over by less than one stanza */
+    assert_true(s->stanzas < 40);
+    for (int round = 0; round < 10; round++) {
+        const int before = s->stanzas;
+        const size_t back = s->owed_bytes;
+        s->owed_bytes = 0;
+        svi_conn_credit(s->conn, back);
+        settle(w);
+        assert_true(s->stanzas > before);
+        assert_in_range(s->owed_bytes, 3000, 5000);
+    }
+    w->keep_credit = false;
+    svi_conn_credit(s->conn, s->owed_bytes);
+    s->owed_bytes = 0;
+    assert_true(run_until(w, &s->stanzas, 2000));
+    world_free(w);
+}
+
+static void a_full_ring_parks_and_loses_nothing(void **state)
+{
+    (void)state;
+    world *w = world_new(&(setting){.threads = run_threads, .mode = SVI_TLS_NONE, .ring_slots = 4});
+    client *c[3];
+    for (int i = 0; i < 3; i++) c[i] = streaming(w, false);
+    for (int i = 0; i < 3; i++) send_many(c[i], 500);
+    for (int i = 0; i < 3; i++) client_send(c[i], "</stream:stream>");
+    for (int i = 0; i < 3; i++) {
+        assert_true(run_until(w, &w->conns[i].ends, 1));
+        assert_int_equal(w->conns[i].stanzas, 500);
+        assert_true(run_until_text(w, c[i], "</message>", 500));
+    }
+    svi_net_stats stats;
+    svi_net_stats_get(w->net, &stats);
+    assert_true(stats.ring_full > 0);
+    world_free(w);
+}
+
+static void a_slow_reader_holds_only_itself(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls <= 1; tls++) {
+        world *w = tls ? tls_world() : plain();
+        client *slow = streaming(w, tls == 1);
+        client *quick = streaming(w, tls == 1);
+        seen *s = &w->conns[0];
+        sv_stanza *stanza = message(w, 1000);
+        const size_t cost = svi_stanza_cost_bytes(stanza);
+        slow->deaf = true;
+        for (uint64_t i = 1; i <= 1000; i++) svi_conn_send(s->conn, stanza, NULL, i);
+        settle(w);
+        assert_in_range((size_t)s->sent_count, 1, 400);
+        assert_int_equal(svi_conn_queued_bytes(s->conn), (1000 - (size_t)s->sent_count) * cost);
+        assert_int_equal(s->drained, 0);
+        svi_conn_send(w->conns[1].conn, stanza, NULL, 1);
+        assert_true(run_until_text(w, quick, "</message>", 1));
+        /* Cut the queue down to every second stanza; what is dropped is never reported. */
+        uint64_t last = (uint64_t)s->sent_count;
+        size_t dropped = 0;
+        for (svi_out *out = svi_conn_waiting(s->conn, NULL); out != NULL;) {
+            svi_out *next = svi_conn_waiting(s->conn, out);
+            assert_ptr_equal(svi_out_stanza(out), stanza);
+            if (++last % 2 == 0) {
+                const uint64_t token = svi_conn_waiting_drop(s->conn, out);
+                assert_true(token > (uint64_t)s->sent_count && token <= 1000);
+                dropped++;
+            }
+            out = next;
+        }
+        assert_true(dropped > 200);
+        slow->deaf = false;
+        assert_true(run_until(w, &s->drained, 1));
+        assert_true(run_until_text(w, slow, "</message>", (int)(1000 - dropped)));
+        settle(w);
+        assert_int_equal(s->sent_count, 1000 - dropped);
+        for (int i = 0; i < s->sent_count; i++) {
+            assert_true(s->written[i]);
+            if (i > 0) assert_true(s->sent[i] > s->sent[i - 1]);
+        }
+        assert_int_equal(svi_conn_queued_bytes(s->conn), 0);
+        svi_stanza_unref(&stanza);
+        world_free(w);
+    }
+}
+
+static void unsent_stanzas_come_back_in_order(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls <= 1; tls++) {
+        world *w = tls ? tls_world() : plain();
+        client *c = streaming(w, tls == 1);
+        seen *s = &w->conns[0];
+        sv_stanza *stanza = message(w, 1000);
+        c->deaf = true;
+        for (uint64_t i = 1; i <= 500; i++) svi_conn_send(s->conn, stanza, NULL, i);
+        settle(w);
+        const int written = s->sent_count;
+        assert_true(written > 0 && written < 500);
+        svi_conn_close(s->conn, SV_STR_NONE, 0);
+        svi_conn_send(s->conn, stanza, NULL, 501); /* too late, but reported like the others */
+        svi_conn_close(s->conn, SV_STR("again"), 1000);
+        assert_true(run_until(w, &s->closed, 1));
+        assert_int_equal(s->why, SVI_CLOSED_BY_US);
+        assert_int_equal(s->sent_count, 501);
+        for (int i = 0; i < 501; i++) {
+            assert_int_equal(s->sent[i], i + 1);
+            assert_int_equal(s->written[i], i < written);
+        }
+        svi_stanza_unref(&stanza);
+        world_free(w);
+    }
+}
+
+static void close_writes_all_and_the_last_words(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls <= 1; tls++) {
+        world *w = tls ? tls_world() : plain();
+        client *c = streaming(w, tls == 1);
+        seen *s = &w->conns[0];
+        sv_stanza *stanza = message(w, 1000);
+        for (uint64_t i = 1; i <= 200; i++) svi_conn_send(s->conn, stanza, NULL, i);
+        svi_conn_close(s->conn, SV_STR("</stream:stream>"), 4000);
+        assert_true(run_until_text(w, c, "</stream:stream>", 1));
+        settle(w);
+        assert_int_equal(count_text(c, "</message>"), 200);
+        assert_true(c->at_end);
+        assert_false(c->broken);
+        assert_int_equal(s->closed,
+                         0); /* until the peer has ended too, so that no reset eats our words */
+        client_close(c);
+        assert_true(run_until(w, &s->closed, 1));
+        assert_int_equal(s->why, SVI_CLOSED_BY_US);
+        assert_int_equal(s->sent_count, 200);
+        assert_true(s->written[199]);
+        svi_stanza_unref(&stanza);
+        world_free(w);
+    }
+}
+
+static void close_gives_up_in_time(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client *c = streaming(w, false);
+    client *silent = streaming(w, false);
+    seen *s = &w->conns[0];
+    sv_stanza *stanza = message(w, 1000);
+    c->deaf = true;
+    for (uint64_t i = 1; i <= 500; i++) svi_conn_send(s->conn, stanza, NULL, i);
+    svi_conn_close(s->conn, SV_STR("</stream:stream>"), 200);
+    svi_conn_close(w->conns[1].conn, SV_STR("</stream:stream>"), 200);
+    assert_true(run_until_text(w, silent, "</stream:stream>", 1));
+    if (run_threads == 0) {
+        settle(w);
+        svi_plat_virtual_advance(&w->clock, 199000);
+        settle(w);
+        assert_int_equal(s->closed + w->conns[1].closed, 0);
+        svi_plat_virtual_advance(&w->clock, 2000);
+    }
+    assert_true(run_until(w, &s->closed, 1));
+    assert_true(run_until(w, &w->conns[1].closed, 1));
+    assert_int_equal(s->why, SVI_CLOSED_ERROR); /* not all was written */
+    assert_int_equal(w->conns[1].why, SVI_CLOSED_BY_US);
+    assert_int_equal(s->sent_count, 500);
+    assert_false(s->written[499]);
+    svi_stanza_unref(&stanza);
+    world_free(w);
+}
+
+/* Closes at once in every state that a connection can be in. */
+static void close_in_every_state(void **state)
+{
+    (void)state;
+    static const svi_tls_mode modes[] = {SVI_TLS_NONE, SVI_TLS_DIRECT};
+    for (size_t m = 0; m < 2; m++)
+        for (int stage = 0; stage < 5; stage++)
+            for (unsigned within = 0; within <= 300; within += 300) {
+                world *w = world_new(&(setting){.threads = run_threads, .mode = modes[m]});
+                client *c = client_new(w);
+                seen *s = &w->conns[0];
+                assert_true(run_until(w, &s->opened, 1));
+                if (stage >= 1 && m == 1) client_tls(w, c);
+                if (stage == 1) client_step(c); /* a handshake, or nothing, under way */
+                if (stage >= 2) client_send(c, STREAM);
+                if (stage == 3) w->no_go = true;
+                if (stage >= 2) assert_true(run_until(w, &s->headers, 1));
+                if (stage == 4) {
+                    client_send(c, "<message><bo");
+                    settle(w);
+                }
+                svi_conn_close(s->conn, SV_STR("bye"), within);
+                (void)step(w);
+                client_close(c);
+                assert_true(run_until(w, &s->closed, 1));
+                assert_int_equal(s->faults, 0);
+                world_free(w);
+            }
+}
+
+static void net_ends_with_all_open(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    (void)client_new(w); /* never says a word */
+    client *c = streaming(w, true);
+    seen *s = &w->conns[1];
+    sv_stanza *stanza = message(w, 1000);
+    c->deaf = true;
+    for (uint64_t i = 1; i <= 300; i++) svi_conn_send(s->conn, stanza, NULL, i);
+    (void)step(w);
+    send_many(c, 10);
+    (void)client_step(c);
+    for (uint64_t i = 301; i <= 310; i++) svi_conn_send(s->conn, stanza, NULL, i);
+    svi_net_free(&w->net);
+    assert_int_equal(w->conns[0].closed, 1);
+    assert_int_equal(s->closed, 1);
+    assert_int_equal(s->why, SVI_CLOSED_NET_STOP);
+    assert_int_equal(s->sent_count, 310);
+    for (size_t i = 0; i < 310; i++) assert_int_equal(s->sent[i], i + 1);
+    assert_false(s->written[309]);
+    svi_stanza_unref(&stanza);
+    world_free(w);
+}
+
+static void garbage_is_no_handshake(void **state)
+{
+    (void)state;
+    static const char *const garbage[] = {
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n", STREAM,
+        "\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03zzzzzzzzzzzzz",
+        "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80"};
+    for (size_t i = 0; i < 4; i++) {
+        world *w = tls_world();
+        client *c = client_new(w);
+        seen *s = &w->conns[0];
+        client_send(c, garbage[i]);
+        settle(w);
+        if (s->closed == 0) { /* a length that promises more: the peer gives up first */
+            client_close(c);
+            assert_true(run_until(w, &s->closed, 1));
+        } else {
+            assert_int_equal(count_text(c, "HTTP"), 0);
+        }
+        assert_int_equal(s->why, SVI_CLOSED_TLS);
+        assert_int_equal(s->tls + s->headers + s->faults, 0);
+        world_free(w);
+    }
+}
+
+static void old_protocols_are_refused(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    SSL_CTX *ctx = svi_tls_context(w->client_tls);
+    SSL_CTX_set_security_level(ctx, 0);
+    /* Threats T3: static RSA and CBC under TLS 1.2. */
+    assert_int_equal(SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION), 1);
+    assert_int_equal(SSL_CTX_set_cipher_list(ctx, "AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA:"
+                                                  "ECDHE-ECDSA-AES128-SHA256:@SECLEVEL=0"),
+                     1);
+    client_tls(w, client_new(w));
+    assert_true(run_until(w, &w->conns[0].closed, 1));
+    assert_int_equal(w->conns[0].why, SVI_CLOSED_TLS);
+    /* A good suite under TLS 1.2 is taken. */
+    assert_int_equal(SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-GCM-SHA256"), 1);
+    (void)streaming(w, true);
+    assert_string_equal(w->conns[1].info.version, "TLSv1.2");
+    assert_false(w->conns[1].info.has_exporter);
+    world_free(w);
+}
+
+static void alpn_is_xmpp_or_nothing(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    client *good = client_new(w);
+    client_tls(w, good);
+    assert_int_equal(SSL_set_alpn_protos(good->ssl, (const uint8_t *)"\x02h2\x0bxmpp-client", 15),
+                     0);
+    assert_true(run_until(w, &w->conns[0].tls, 1));
+    assert_string_equal(w->conns[0].info.alpn, "xmpp-client");
+    client *bad = client_new(w);
+    client_tls(w, bad);
+    assert_int_equal(SSL_set_alpn_protos(bad->ssl, (const uint8_t *)"\x02h2\x08http/1.1", 12), 0);
+    assert_true(run_until(w, &w->conns[1].closed, 1));
+    assert_int_equal(w->conns[1].why, SVI_CLOSED_TLS);
+    world_free(w);
+}
+
+static void tickets_resume(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    client *c = streaming(w, true);
+    client_send(c, "<message id='t'/>");
+    assert_true(run_until_text(w, c, "id='t'", 1)); /* the ticket came before it */
+    SSL_SESSION *session = SSL_get1_session(c->ssl);
+    assert_int_equal(SSL_SESSION_is_resumable(session), 1);
+    client *again = client_new(w);
+    client_tls(w, again);
+    assert_int_equal(SSL_set_session(again->ssl, session), 1);
+    SSL_SESSION_free(session);
+    assert_true(run_until(w, &w->conns[1].tls, 1));
+    assert_true(w->conns[1].info.resumed);
+    world_free(w);
+}
+
+static void end_of_file_closes(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls <= 1; tls++)
+        for (int how = 0; how < 3; how++) {
+            world *w = tls ? tls_world() : plain();
+            client *c = streaming(w, tls == 1);
+            seen *s = &w->conns[0];
+            client_send(c, how == 0 ? "<message id='whole'/><message><body>half"
+                                    : "<message id='whole'/>");
+            assert_true(run_until_text(w, c, "whole", 1));
+            if (how == 2 && tls == 1)
+                (void)SSL_shutdown(c->ssl); /* close_notify and nothing else */
+            else
+                client_close(c);
+            assert_true(run_until(w, &s->closed, 1));
+            assert_int_equal(s->why, SVI_CLOSED_BY_PEER);
+            assert_int_equal(s->stanzas, 1);
+            assert_int_equal(s->faults, 0);
+            world_free(w);
+        }
+}
+
+static void after_the_end_answers_still_go_out(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client *c = streaming(w, false);
+    seen *s = &w->conns[0];
+    client_send(c, "<message id='m'/></stream:stream><message id='late'/>");
+    assert_true(client_step(c) || c->out.len == 0);
+    c->link->ops->shut(c->link); /* half-close: we still read */
+    assert_true(run_until(w, &s->ends, 1));
+    settle(w);
+    assert_string_equal(s->ids, "m");
+    assert_int_equal(s->closed, 0);
+    svi_conn_close(s->conn, SV_STR("</stream:stream>"), 1000);
+    assert_true(run_until(w, &s->closed, 1));
+    assert_int_equal(s->why, SVI_CLOSED_BY_US);
+    assert_true(run_until_text(w, c, "</stream:stream>", 1));
+    assert_int_equal(count_text(c, "id='m'"), 1);
+    world_free(w);
+}
+
+static void faults_are_delivered_once(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client *c = streaming(w, false);
+    seen *s = &w->conns[0];
+    client_send(c, "<message id='ok'/><!-- no --><message id='no'/><<<<");
+    assert_true(run_until(w, &s->faults, 1));
+    assert_int_equal(s->fault, SVI_XML_RESTRICTED);
+    client_send(c, "<message id='no'/>");
+    settle(w);
+    assert_int_equal(s->faults, 1);
+    assert_string_equal(s->ids, "ok");
+    svi_conn_close(s->conn, SV_STR("<stream:error/>"), 300);
+    assert_true(run_until_text(w, c, "<stream:error/>", 1));
+    client_close(c);
+    assert_true(run_until(w, &s->closed, 1));
+    assert_int_equal(s->why, SVI_CLOSED_BY_US);
+    world_free(w);
+}
+
+static void at_rest_little_is_kept(void **state)
+{
+    (void)state;
+    if (run_threads > 0) return; /* needs the virtual clock */
+    world *w = plain();
+    client *c = streaming(w, false);
+    client_send(c, "<message id='m'><body>x</body></message>");
+    assert_true(run_until_text(w, c, "</message>", 1));
+    svi_buf_free(&c->in);
+    const int64_t busy = atomic_load(&w->acct.live_bytes);
+    svi_plat_virtual_advance(&w->clock, 2 * SVI_REST_US);
+    settle(w);
+    const int64_t rest = atomic_load(&w->acct.live_bytes);
+    assert_true(busy - rest > 4000);
+    assert_null(w->conns[0].conn->io.carry);
+    assert_null(w->conns[0].conn->io.rest);
+    client_send(c, "<message id='n'/>");
+    assert_true(run_until_text(w, c, "id='n'", 1));
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(echoes_whatever_the_pieces),
+        cmocka_unit_test(tls_tells_what_was_agreed),
+        cmocka_unit_test(ten_stanzas_of_one_turn_are_one_record),
+        cmocka_unit_test(much_output_fills_records),
+        cmocka_unit_test(starttls_drops_what_was_pipelined),
+        cmocka_unit_test(lock_step_waits_for_the_router),
+        cmocka_unit_test(restart_begins_a_new_stream),
+        cmocka_unit_test(credit_bounds_what_is_reported),
+        cmocka_unit_test(a_full_ring_parks_and_loses_nothing),
+        cmocka_unit_test(a_slow_reader_holds_only_itself),
+        cmocka_unit_test(unsent_stanzas_come_back_in_order),
+        cmocka_unit_test(close_writes_all_and_the_last_words),
+        cmocka_unit_test(close_gives_up_in_time),
+        cmocka_unit_test(close_in_every_state),
+        cmocka_unit_test(net_ends_with_all_open),
+        cmocka_unit_test(garbage_is_no_handshake),
+        cmocka_unit_test(old_protocols_are_refused),
+        cmocka_unit_test(alpn_is_xmpp_or_nothing),
+        cmocka_unit_test(tickets_resume),
+        cmocka_unit_test(end_of_file_closes),
+        cmocka_unit_test(after_the_end_answers_still_go_out),
+        cmocka_unit_test(faults_are_delivered_once),
+        cmocka_unit_test(at_rest_little_is_kept),
     };
     (void)alarm(60);
     make_certificate();

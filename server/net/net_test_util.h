@@ -28,7 +28,7 @@ typedef struct seen {
     svi_closed_why why;
     svi_tls_info info;
     size_t owed_bytes; /* credit not given back yet */
-    size_t sent_count, dropped_count;
+    int sent_count;
     uint64_t last_token;
     uint64_t sent[SENT_MAX];
     bool written[SENT_MAX];
@@ -109,7 +109,6 @@ static void answer_step(world *w, svi_conn *conn)
 static void r_header(void *ctx, svi_conn *conn, sv_stanza *take)
 {
     world *w = ctx;
-    assert_int_equal(seen_of(conn)->stanzas > 0 && seen_of(conn)->tls == 0, 0);
     seen_of(conn)->headers++;
     svi_stanza_unref(&take);
     svi_conn_write(conn, SV_STR("<stream:stream xmlns='jabber:client' "
@@ -353,25 +352,26 @@ static size_t count_text(const client *c, const char *text)
 static bool step(world *w)
 {
     bool did = false;
+    svi_net_flush(w->net);
     for (size_t i = 0; i < w->client_count; i++)
         if (client_step(&w->clients[i])) did = true;
     if (w->threads == 0 && svi_link_pairs_run(w->pairs) > 0) did = true;
     if (svi_net_turn(w->net, 0) > 0) did = true;
-    svi_net_flush(w->net);
     return did;
 }
 
-static void wait_for_events(world *w)
+static void wait_for_events(world *w, int at_most_ms)
 {
     struct pollfd fds[CLIENTS + 1] = {{.fd = w->wake_fd, .events = POLLIN}};
     nfds_t n = 1;
     for (size_t i = 0; i < w->client_count; i++) {
         const client *c = &w->clients[i];
         if (c->fd < 0 || c->at_end || c->broken) continue;
-        const int events = (c->deaf ? 0 : POLLIN) | (c->out.len > 0 ? POLLOUT : 0);
+        const bool writes = c->out.len > 0 && (c->ssl == NULL || c->shaken);
+        const int events = (c->deaf ? 0 : POLLIN) | (writes ? POLLOUT : 0);
         fds[n++] = (struct pollfd){.fd = c->fd, .events = (short)events};
     }
-    (void)poll(fds, n, 50);
+    (void)poll(fds, n, at_most_ms);
     uint64_t count;
     if ((fds[0].revents & POLLIN) != 0) (void)!read(w->wake_fd, &count, sizeof count);
 }
@@ -387,12 +387,12 @@ static bool run_until(world *w, const int *counter, int want)
         if (did) continue;
         if (w->threads == 0) break;
         if (kernel->mono_us(kernel->ctx) > until) break;
-        wait_for_events(w);
+        wait_for_events(w, 50);
     }
     return counter != NULL && *counter >= want;
 }
 
-/* Runs until nothing has moved (memory), or for `rounds` fruitless waits of up to 50 ms (threads). */
+/* Runs until nothing has moved (memory), or for three fruitless waits of 10 ms (threads). */
 static void settle(world *w)
 {
     int idle = 0;
@@ -402,26 +402,20 @@ static void settle(world *w)
             continue;
         }
         idle++;
-        if (w->threads > 0) wait_for_events(w);
+        if (w->threads > 0) wait_for_events(w, 10);
     }
 }
 
 static bool run_until_text(world *w, client *c, const char *text, int want)
 {
-    int have = 0;
-    for (int i = 0; i < 200 && have < want; i++) {
-        const size_t before = c->in.len;
-        const int never = 0;
-        if (w->threads == 0) {
-            (void)run_until(w, &never, 1);
-        } else {
-            while (step(w)) continue;
-            if (c->in.len == before) wait_for_events(w);
-        }
-        have = (int)count_text(c, text);
-        if (w->threads == 0 && c->in.len == before) break;
+    const svi_plat *kernel = svi_plat_kernel();
+    const int64_t until = kernel->mono_us(kernel->ctx) + 5000000;
+    while ((int)count_text(c, text) < want) {
+        if (step(w)) continue;
+        if (w->threads == 0 || kernel->mono_us(kernel->ctx) > until) return false;
+        wait_for_events(w, 50);
     }
-    return have >= want;
+    return true;
 }
 
 /* --- worlds --------------------------------------------------------------------------------------------------------- */

@@ -132,6 +132,11 @@ void svi_event_let_go(sv_event **ev);
 /* True until the verdict stands: the operation may still act for it. */
 bool svi_event_is_open(const sv_event *ev);
 
+/* Calls `call(ctx)` for an operation of a waiting event that comes back: in the execution context
+ * of the handler that said LATER, and reported if it is slow. The caller holds the event, which
+ * may be over afterwards. */
+void svi_event_call(sv_event *ev, void (*call)(void *ctx), void *ctx);
+
 /* --- what handlers and rules use
  * ----------------------------------------------------------------------- */
 

@@ -160,6 +160,22 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     return verdict;
 }
 
+void svi_event_call(sv_event *ev, void (*back)(void *ctx), void *ctx)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    SV_ASSERT(ev->holds > 0);
+    svi_exec *now = svi_exec_now();
+    const svi_exec saved = *now;
+    svi_exec_enter(ev);
+    now->module = ev->blame_module;
+    now->hook = ev->blame_hook;
+    const int64_t from_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) : 0;
+    back(ctx);
+    const int64_t took_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) - from_us : 0;
+    if (ev->bus != NULL && took_us > ev->bus->config.slow_us) tell_slow(ev, took_us);
+    *now = saved;
+}
+
 /* False if a handler said LATER. */
 static bool run_handlers(sv_event *ev)
 {

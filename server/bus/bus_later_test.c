@@ -1,0 +1,237 @@
+/* LATER and its deadline; lanes and the order they keep. */
+#include "bus/bus_test_world.h"
+
+/* --- LATER
+ * ------------------------------------------------------------------------------------------------ */
+
+static void test_later_resumed(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ask", SV_LATER);
+    p->holds = p->writes = p->emits = true;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "then", SV_DONE)->disposes = true;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "ask");
+    svi_bus_stats stats;
+    svi_bus_stats_get(w->bus, &stats);
+    assert_int_equal(stats.waiting, 1);
+    assert_true(svi_event_is_open(w->held));
+    assert_true(svi_event_resume(w->held, SV_PASS));
+    saw(w, "then"); /* the write of `ask` is in the same unit */
+    assert_int_equal(w->submitted, 1);
+    assert_false(svi_event_is_open(w->held));
+    assert_false(svi_event_resume(w->held, SV_DONE));
+    commit(w, 1);
+    saw(w, "emit: ask released");
+    assert_false(svi_event_is_open(w->held)); /* memory is there as long as it is held */
+    svi_event_let_go(&w->held);
+    assert_int_equal(svi_timers_run(w->timers), 0);
+}
+
+static void advance(world *w, int64_t us)
+{
+    svi_plat_virtual_advance(&w->plat, us);
+    svi_timers_run(w->timers);
+}
+
+static void test_later_times_out(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ask", SV_LATER);
+    p->holds = p->writes = true;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "never", SV_DONE);
+    add(w, SVI_POINT_MESSAGE_OUT, SV_MONITOR, "watch", SV_PASS)->extra = look;
+    table(w);
+    run(w, "r/x j");
+    advance(w, LATER_US - 1);
+    saw(w, "ask");
+    advance(w, 1);
+    saw(w, "timeout watch sees-done");
+    assert_non_null(strstr(w->log, "event-timeout"));
+    assert_false(svi_event_resume(w->held, SV_DONE));
+    svi_event_let_go(&w->held);
+    commit(w, 1); /* what was written is kept: memory and disk may not differ */
+    saw(w, "released");
+    svi_bus_stats stats;
+    svi_bus_stats_get(w->bus, &stats);
+    assert_int_equal(stats.timeouts, 1);
+    assert_int_equal(stats.waiting, 0);
+    assert_int_equal(stats.lanes, 0);
+}
+
+static void come_back(void *ctx)
+{
+    plan *p = ctx;
+    note(p->w, "back");
+    assert_string_equal(svi_exec_now()->module, "ask");
+    assert_int_equal(svi_exec_now()->stanza, svi_event_entry(p->w->held));
+    svi_event_emit(p->w->held, emit_run, emit_drop, p);
+    svi_event_dispose(p->w->held, SVI_ANSWERED, NULL);
+    svi_plat_virtual_advance(&p->w->plat, SLOW_US + 1);
+    assert_true(svi_event_resume(p->w->held, SV_DONE));
+    assert_string_equal(svi_exec_now()->module, "ask");
+}
+
+/* What an operation does when it comes back is blamed on who waited. */
+static void test_operation_comes_back(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ask", SV_LATER);
+    p->holds = true;
+    table(w);
+    run(w, "r/x j");
+    svi_event_call(w->held, come_back, p);
+    saw(w, "ask back emit: ask released");
+    assert_null(svi_exec_now()->module);
+    assert_true(logged(w, "handler-slow"));
+    svi_event_let_go(&w->held);
+}
+
+static void test_deadlines_in_order(void **state)
+{
+    world *w = *state;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ask", SV_LATER)->holds = true;
+    table(w);
+    run(w, "one");
+    sv_event *first = w->held;
+    advance(w, 10);
+    run(w, "two");
+    sv_event *second = w->held;
+    advance(w, LATER_US - 20);
+    saw(w, "ask ask");
+    assert_true(svi_event_resume(first, SV_DONE)); /* the timer is armed for it still */
+    saw(w, "undisposed-by ask released");
+    advance(w, 10);
+    assert_true(svi_event_is_open(second));
+    advance(w, 10);
+    saw(w, "timeout released");
+    assert_int_equal(svi_timers_due_us(w->timers), INT64_MAX);
+    svi_event_let_go(&first);
+    svi_event_let_go(&second);
+}
+
+/* --- lanes
+ * ------------------------------------------------------------------------------------------------ */
+
+static void test_lane_waits_behind_later(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_LATER);
+    p->holds = p->disposes = true;
+    table(w);
+    run(w, "r/x j");
+    p->verdict = SV_DONE;
+    p->holds = false;
+    saw(w, "h");
+    run(w, "r/x j");
+    run(w, "r/x j");
+    saw(w, ""); /* wait */
+    run(w, "r/x other");
+    saw(w, "h released"); /* other lanes go on */
+    run(w, "");
+    saw(w, "h released"); /* IQ results and errors never wait */
+    assert_true(svi_event_resume(w->held, SV_DONE));
+    saw(w, "released h released h released");
+    svi_event_let_go(&w->held);
+    svi_bus_stats stats;
+    svi_bus_stats_get(w->bus, &stats);
+    assert_int_equal(stats.lanes, 0);
+}
+
+static void run_same_lane(sv_event *ev, plan *p)
+{
+    (void)ev;
+    p->extra = NULL;
+    note(p->w, "(");
+    svi_event_run(event_with(p->w, &rules), SV_STR("r/x j"));
+    note(p->w, ")");
+}
+
+/* A handler that sends in the lane it is in: behind it, not inside it. */
+static void test_lane_of_running_event(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_DONE);
+    p->disposes = true;
+    p->extra = run_same_lane;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "h ( ) released h released");
+    p->extra = run_same_lane;
+    p->writes = true;
+    run(w, "r/x j");
+    saw(w, "h ( ) h");
+    commit(w, 2);
+    saw(w, "released released");
+}
+
+static void test_early_keeps_lane_order(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_DONE);
+    p->disposes = p->writes = p->emits_early = true;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "h emit: h"); /* before the commit */
+    p->emits_early = false;
+    p->emits = true;
+    run(w, "r/x j");
+    p->emits_early = true;
+    p->emits = false;
+    run(w, "r/x j");
+    saw(w, "h h"); /* the third one's must not overtake the second's */
+    run(w, "r/x other");
+    saw(w, "h emit: h");
+    commit(w, 2);
+    saw(w, "released emit: h released");
+    commit(w, 4);
+    saw(w, "emit: h released released");
+}
+
+static void test_store_that_commits_at_once(void **state)
+{
+    world *w = *state;
+    w->commits_at_once = true;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_DONE);
+    p->disposes = p->writes = p->emits = true;
+    p->extra = run_same_lane;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "h ( ) emit: h released h emit: h released");
+}
+
+static void touch_unit(sv_event *ev, plan *p)
+{
+    (void)p;
+    assert_non_null(svi_event_unit(ev));
+}
+
+static void test_empty_unit_writes_nothing(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_DONE);
+    p->disposes = p->emits = true;
+    p->extra = touch_unit;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "h emit: h released");
+    assert_int_equal(w->submitted, 0);
+    assert_int_equal(w->discarded, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_later_resumed),
+        TEST(test_later_times_out),
+        TEST(test_operation_comes_back),
+        TEST(test_deadlines_in_order),
+        TEST(test_lane_waits_behind_later),
+        TEST(test_lane_of_running_event),
+        TEST(test_early_keeps_lane_order),
+        TEST(test_store_that_commits_at_once),
+        TEST(test_empty_unit_writes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -411,7 +411,7 @@ static const section *inside(const svi_config *config, const svi_section *pub)
 {
     for (size_t i = 0; i < config->count; i++)
         if (&config->sections[i]->pub == pub) return config->sections[i];
-    SV_ASSERT(!"section of another config");
+    SV_ASSERT(false); /* a section of another config */
     return NULL;
 }
 

@@ -25,7 +25,7 @@ typedef enum svi_token_kind {
 typedef struct svi_token {
     svi_token_kind kind;
     char quote; /* of the attribute value we are in, or 0 */
-    bool ended; /* the `>` of a tag has come */
+    bool ended; /* the `>` of a tag has come, or a `<` that ends it as wrong */
 } svi_token;
 
 struct svi_parser {

@@ -136,7 +136,9 @@ static void scan_token(svi_token *token, sv_str bytes)
             token->kind = c == '!' || c == '?' ? SVI_TOKEN_OTHER : SVI_TOKEN_TAG;
             break;
         case SVI_TOKEN_TAG:
-            if (token->quote)
+            if (c == '<') /* no tag may hold it, so that it is time for expat to say so */
+                token->ended = true;
+            else if (token->quote)
                 token->quote = c == token->quote ? 0 : token->quote;
             else if (c == '\'' || c == '"')
                 token->quote = c;

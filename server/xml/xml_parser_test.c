@@ -453,10 +453,23 @@ static void long_tags_cost_linear_time(void **state)
         assert_int_equal(svi_node_attr(svi_stanza_root(log.last), SV_STR("b")).n, 200000);
         test_log_close(&log);
     }
+    /* what is wrong in a held tag is said when it ends, or at a `<` */
+    test_log log;
+    test_log_open(&log, &limits);
+    test_feed(&log, filled(&buf, TEST_HEADER "<a b='\x01", "x", 5000, ""), 1);
+    assert_true(sv_str_eq(svi_buf_str(&log.text), SV_STR("H" NOT_WELL_FORMED)));
+    test_log_close(&log);
+    test_log_open(&log, &limits);
+    test_feed(&log, filled(&buf, TEST_HEADER "<a b='", "x", 5000, "\x01"), 1);
+    test_feed(&log, SV_STR("x"), 1);
+    assert_int_equal(log.text.len, 1);
+    assert_false(svi_parser_rest(log.parser));
+    test_feed(&log, SV_STR("<"), 1);
+    assert_true(sv_str_eq(svi_buf_str(&log.text), SV_STR("H" NOT_WELL_FORMED)));
+    test_log_close(&log);
     /* what is not a tag has no business to be long */
     const char *const others[] = {"<!--", "<?p", "<a>&", "<a>&#", "<!"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        test_log log;
         test_log_open(&log, &limits);
         test_feed(&log, SV_STR(TEST_HEADER), 0);
         const size_t used = test_feed(&log, filled(&buf, others[i], "1", 200000, ""), 1);
@@ -699,6 +712,26 @@ static void budget_of_a_message(void **state)
     test_log_close(&log);
 }
 
+/* One large stanza must not make the connection large for ever. */
+static void scratch_shrinks_after_a_large_stanza(void **state)
+{
+    (void)state;
+    svi_buf buf;
+    svi_buf_init(&buf, &test_acct);
+    const svi_xml_limits limits = svi_xml_limits_user();
+    test_log log;
+    test_log_open(&log, &limits);
+    test_feed(&log, SV_STR(TEST_HEADER), 0);
+    const int64_t before = atomic_load(&test_acct.live_bytes);
+    test_feed(&log, filled(&buf, "<a>", "<b>text</b>", 11000, "</a>"), 0);
+    assert_int_equal(log.stanzas, 1);
+    svi_stanza_unref(&log.last);
+    svi_buf_free(&buf);
+    svi_buf_free(&log.text);
+    assert_true(atomic_load(&test_acct.live_bytes) - before < 16384);
+    test_log_close(&log);
+}
+
 static void parse_once(void **state)
 {
     (void)state;
@@ -765,6 +798,7 @@ int main(void)
         cmocka_unit_test(limits_change_on_the_way),
         cmocka_unit_test(names_become_atoms),
         cmocka_unit_test(budget_of_a_message),
+        cmocka_unit_test(scratch_shrinks_after_a_large_stanza),
         cmocka_unit_test(parse_once),
     };
     return cmocka_run_group_tests(tests, NULL, nothing_left);

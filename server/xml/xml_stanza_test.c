@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/base_assert.h"
+#include "xml/xml_block.h"
 
 #define CLIENT SV_STR(SVI_NS_CLIENT)
 
@@ -134,6 +135,31 @@ static void drafts(void **state)
     expect_xml(part, "<item xmlns='urn:q'>&lt;&amp;&gt;\xC3\xA9</item>");
     svi_stanza_unref(&stanza);
     svi_stanza_unref(&part);
+}
+
+/* A grafted child stands where its own block never put it; the walk finds its way on. */
+static void walk_over_grafts(void **state)
+{
+    (void)state;
+    svi_arena *arena = svi_arena_new(&test_acct, 0);
+    sv_stanza *other = parse("<x><a/><b/><c/></x>");
+    const sv_node *a = svi_node_first(svi_stanza_root(other));
+    const sv_node *b = svi_node_next(svi_stanza_root(other), a);
+    const sv_node *c = svi_node_next(svi_stanza_root(other), b);
+    sv_draft *root = svi_draft_new(arena, SV_STR("r"), CLIENT);
+    svi_draft_graft(root, other, c);
+    svi_draft_graft(root, other, b);
+    svi_draft_graft(root, other, a);
+    sv_stanza *stanza = svi_draft_freeze(&test_acct, NULL, root);
+    const sv_node *now = svi_stanza_root(stanza);
+    assert_ptr_equal(svi_node_first(now), c);
+    assert_ptr_equal(svi_node_next(now, c), b);
+    assert_ptr_equal(svi_node_next(now, b), a);
+    assert_null(svi_node_next(now, a));
+    assert_int_equal(atomic_load(&other->refs), 2); /* one for three grafts */
+    svi_stanza_unref(&stanza);
+    svi_stanza_unref(&other);
+    svi_arena_free(&arena);
 }
 
 /* --- edits --------------------------------------------------------------------------------------- */
@@ -327,6 +353,14 @@ static void poison_is_asserted(void **state)
         assert_true(refuses(d, none, names[i], none));
     }
     assert_true(refuses(d, none, SV_STR("xmlns"), none));
+    svi_assert_set_hook(jump_out);
+    volatile bool refused = true; /* nothing may be in the namespace of declarations */
+    if (setjmp(asserted) == 0) {
+        svi_draft_new(arena, SV_STR("a"), SV_STR("http://www.w3.org/2000/xmlns/"));
+        refused = false;
+    }
+    svi_assert_set_hook(NULL);
+    assert_true(refused);
     assert_false(refuses(d, none, SV_STR("stream-id.2_"), SV_STR("\xC3\xA9")));
     svi_arena_free(&arena);
 }
@@ -416,6 +450,7 @@ int main(void)
         cmocka_unit_test(children),
         cmocka_unit_test(text_of_a_node),
         cmocka_unit_test(drafts),
+        cmocka_unit_test(walk_over_grafts),
         cmocka_unit_test(edit_shares_children),
         cmocka_unit_test(edit_costs_one_small_block),
         cmocka_unit_test(child_bits_follow_the_edit),

@@ -1,8 +1,8 @@
 /* Parser: bytes of a stream to header, stanzas and end, by expat under hard limits (threats X1 to X15).
  *
- * Explicit UTF-8, reparse deferral off and a cap of our own on one token; DOCTYPE, comment, processing
- * instruction and undeclared entity are refused; the parsed size counts against the stanza limit, not the
- * wire size (X9). At rest expat's memory is given back: only the header's namespace declarations stay. */
+ * Explicit UTF-8, reparse deferral off and a cap of our own on one token; a long tag is held back until it is
+ * complete, so that no byte is looked at often; DOCTYPE, comment, processing instruction and undeclared
+ * entity are refused; the parsed size counts against the stanza limit as well as the wire size (X9). At rest expat's memory is given back: only the header's namespace declarations stay. */
 #ifndef SVI_XML_PARSER_H
 #define SVI_XML_PARSER_H
 

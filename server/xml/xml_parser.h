@@ -2,7 +2,8 @@
  *
  * Explicit UTF-8, reparse deferral off and a cap of our own on one token; a long tag is held back until it is
  * complete, so that no byte is looked at often; DOCTYPE, comment, processing instruction and undeclared
- * entity are refused; the parsed size counts against the stanza limit as well as the wire size (X9). At rest expat's memory is given back: only the header's namespace declarations stay. */
+ * entity are refused; the parsed size counts against the stanza limit as well as the wire size (X9). At rest
+ * expat's memory is given back: only the header's namespace declarations stay. */
 #ifndef SVI_XML_PARSER_H
 #define SVI_XML_PARSER_H
 

@@ -163,4 +163,53 @@ static inline size_t test_feed(test_log *log, sv_str bytes, size_t step)
     return used;
 }
 
+/* --- streams in pieces ---------------------------------------------------------------------------- */
+
+static const size_t test_steps[] = {0, 1, 3};
+
+static inline void test_expect_with(const svi_xml_limits *limits, sv_str bytes, const char *events)
+{
+    for (size_t i = 0; i < sizeof test_steps / sizeof *test_steps; i++) {
+        test_log log;
+        test_log_open(&log, limits);
+        test_feed(&log, bytes, test_steps[i]);
+        const sv_str got = svi_buf_str(&log.text);
+        if (!sv_str_eq(got, sv_str_of(events)))
+            fail_msg("in pieces of %zu, of %.*s: expected %s, got %.*s", test_steps[i],
+                     (int)(bytes.n < 300 ? bytes.n : 300), bytes.p, events, (int)got.n, got.p);
+        test_log_close(&log);
+    }
+}
+
+static inline void test_expect(sv_str bytes, const char *events)
+{
+    const svi_xml_limits limits = svi_xml_limits_user();
+    test_expect_with(&limits, bytes, events);
+}
+
+/* Bytes from the very beginning of a connection. */
+#define EXPECT_RAW(lit, events) test_expect(SV_STR(lit), events)
+/* Bytes behind a good stream header. */
+#define EXPECT(lit, events) test_expect(SV_STR(TEST_HEADER lit), "H" events)
+
+#define NOT_WELL_FORMED "F1"
+#define RESTRICTED "F2"
+#define UNSUPPORTED_ENCODING "F3"
+#define TOO_BIG "F4"
+#define BAD_PREFIX "F5"
+#define BAD_FORMAT "F6"
+
+/* `before` + `fill` repeated until the middle part has `n` bytes + `after`. */
+static inline sv_str test_filled(svi_buf *buf, const char *before, const char *fill, size_t n,
+                                 const char *after)
+{
+    svi_buf_clear(buf);
+    svi_buf_put(buf, sv_str_of(before));
+    const size_t end = buf->len + n;
+    const sv_str part = sv_str_of(fill);
+    while (buf->len < end) svi_buf_put(buf, svi_str_sub(part, 0, end - buf->len));
+    svi_buf_put(buf, sv_str_of(after));
+    return svi_buf_str(buf);
+}
+
 #endif

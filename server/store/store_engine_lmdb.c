@@ -282,7 +282,11 @@ static sv_status threads_start(lmdb *e, sv_err *err)
                                             : i == 1 ? fold_thread
                                                      : read_thread;
         rc = pthread_create(&e->threads[i], NULL, run_thread, e);
-        if (rc == 0) e->thread_count++;
+        if (rc != 0) break;
+        e->thread_count++;
+        pthread_setname_np(e->threads[i], i == 0   ? "store-write"
+                                          : i == 1 ? "store-fold"
+                                                   : "store-read");
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc == 0 ? SV_OK : svi_err(err, SV_EIO, "can't start a store thread: %s", strerror(rc));

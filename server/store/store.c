@@ -6,7 +6,6 @@
 #include "base/base_str.h"
 #include "store/store_impl.h"
 
-#define MAPS_OWNER SV_STR("maps") /* in map 0: name to number and schema */
 #define DEFAULT_FOLD_OPS 10000u
 #define DEFAULT_FOLD_BYTES (16u << 20)
 #define DEFAULT_FOLD_AGE_US (30 * INT64_C(1000000))
@@ -393,79 +392,6 @@ int64_t svi_store_due_us(const svi_store *store)
     return due;
 }
 
-/* --- maps ------------------------------------------------------------------------------------------ */
-
-static uint32_t get_u32(const char *p)
-{
-    uint32_t value = 0;
-    for (unsigned i = 0; i < 4; i++) value |= (uint32_t)(unsigned char)p[i] << (8 * i);
-    return value;
-}
-
-static void put_u32(char *p, uint32_t value)
-{
-    for (unsigned i = 0; i < 4; i++) p[i] = (char)(value >> (8 * i));
-}
-
-static svi_map *map_new(svi_store *store, sv_str name, uint32_t number, uint32_t schema)
-{
-    svi_map *map = svi_alloc(store->acct, sizeof *map);
-    *map = (svi_map){.magic = SVI_MAP_MAGIC, .number = number, .store = store, .schema = schema};
-    const void *before = svi_dict_put(store->map_names, name, map);
-    SV_ASSERT(before == NULL);
-    if (number > store->map_max) store->map_max = number;
-    return map;
-}
-
-static void map_write(svi_store *store, sv_str name, const svi_map *map)
-{
-    char value[8];
-    put_u32(value, map->number);
-    put_u32(value + 4, map->schema);
-    svi_unit *unit = svi_unit_new(store);
-    const sv_status st =
-        svi_unit_put(unit, &store->map_zero, MAPS_OWNER, name, (sv_str){value, sizeof value});
-    SV_ASSERT(st == SV_OK);
-    svi_unit_submit(&unit);
-}
-
-sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map **map_out,
-                        sv_err *err)
-{
-    SV_CHECK(store, SVI_STORE_MAGIC);
-    if (name.n == 0 || name.n > SVI_KEY_MAX)
-        return svi_err(err, SV_EINVAL, "map name of %zu bytes", name.n);
-    svi_map *map = svi_dict_get(store->map_names, name);
-    if (map && map->schema > schema)
-        return svi_err(err, SV_EVERSION,
-                       "map %.*s holds records of version %u, this release knows up to %u",
-                       (int)name.n, name.p, map->schema, schema);
-    if (!map) {
-        map = map_new(store, name, store->map_max + 1, schema);
-        map_write(store, name, map);
-    } else if (map->schema < schema) {
-        map->schema = schema;
-        map_write(store, name, map);
-    }
-    *map_out = map;
-    return SV_OK;
-}
-
-static void maps_loaded(void *ctx, sv_status status, svi_rows *rows)
-{
-    svi_store *store = ctx;
-    store->maps_status = status;
-    if (status != SV_OK) return;
-    sv_str name = SV_STR_NONE, value;
-    while (svi_rows_next(rows, &name, &value)) {
-        if (value.n != 8)
-            store->maps_status = SV_EIO;
-        else
-            map_new(store, name, get_u32(value.p), get_u32(value.p + 4));
-    }
-    svi_rows_unref(&rows);
-}
-
 /* --- open and close -------------------------------------------------------------------------------- */
 
 static sv_status replay(void *ctx, uint64_t number, sv_str bytes)
@@ -514,15 +440,6 @@ static svi_store *store_new(const svi_store_config *config)
     return store;
 }
 
-static void maps_free(svi_store *store)
-{
-    size_t pos = 0;
-    sv_str name;
-    void *map;
-    while (svi_dict_next(store->map_names, &pos, &name, &map)) svi_free(map);
-    svi_dict_free(&store->map_names);
-}
-
 static void store_free(svi_store *store)
 {
     store->closing = true;
@@ -544,7 +461,7 @@ static void store_free(svi_store *store)
         store->oldest = t->newer;
         svi_tail_free(&t);
     }
-    maps_free(store);
+    svi_maps_free(store);
     svi_free(store->batch_records);
     pthread_mutex_destroy(&store->lock);
     pthread_cond_destroy(&store->cond);
@@ -554,8 +471,7 @@ static void store_free(svi_store *store)
 
 static sv_status load_maps(svi_store *store, sv_err *err)
 {
-    store->maps_status = SV_EAGAIN;
-    svi_rows_load(&store->map_zero, MAPS_OWNER, maps_loaded, store);
+    svi_maps_load(store);
     while (store->maps_status == SV_EAGAIN) {
         if (!store->ready_first) wait_done(store);
         finish_all(store);

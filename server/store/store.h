@@ -86,6 +86,7 @@ sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key);
 /* Removes all keys of an owner. */
 sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner);
 
+/* Whether nothing was added yet. */
 bool svi_unit_is_empty(const svi_unit *unit);
 
 /* Hands the unit in: from now on every read sees it. Returns its commit number (numbers are given in this
@@ -135,6 +136,7 @@ bool svi_rows_find(const svi_rows *rows, sv_str key, sv_str *value_out);
  * its value, false at the end. Rows may change between calls. */
 bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out);
 
+/* How many rows there are now. */
 size_t svi_rows_count(const svi_rows *rows);
 
 /* One value: status SV_OK and value (borrowed for the call), SV_ENOTFOUND, SV_EIO, SV_ECANCELED. Same rules
@@ -157,6 +159,8 @@ typedef struct svi_store_stats {
     int64_t last_sync_us, max_sync_us, last_fold_us;
     bool shortage;
 } svi_store_stats;
+
+/* Copies the figures as of now. Router thread. */
 void svi_store_stats_get(const svi_store *store, svi_store_stats *stats_out);
 
 #endif

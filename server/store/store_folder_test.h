@@ -55,6 +55,7 @@ static inline void folder_remove(const folder *f)
     remove(f->path);
 }
 
+/* Copies all files of one folder into another that exists. */
 static inline void folder_copy(const char *from, const char *to);
 
 static inline void folder_copy_one(const char *file, void *ctx)

@@ -104,7 +104,9 @@ typedef struct svi_tail {
     uint64_t folded_at; /* svi_store.fold_count after its fold; 0: not folded */
 } svi_tail;
 
+/* An empty generation whose first unit will be `first`. */
 svi_tail *svi_tail_new(svi_acct *acct, uint64_t first);
+/* Frees it with its records. */
 void svi_tail_free(svi_tail **tail);
 /* The record belongs to the generation from now on; its operations are applied one by one. */
 void svi_tail_add(svi_tail *tail, svi_record *take);
@@ -233,6 +235,11 @@ void svi_reads_cancel(svi_store *store);
 void svi_rows_apply(svi_store *store, const svi_op *op);
 /* Frees unreferenced rows and lets go of referenced ones. */
 void svi_rows_close(svi_store *store);
+
+/* store_maps.c: begins to read the list of maps; store->maps_status stays SV_EAGAIN until it is there. */
+void svi_maps_load(svi_store *store);
+/* Frees all maps. */
+void svi_maps_free(svi_store *store);
 
 /* store_owners.c: the job of an OWNERS read is done. */
 void svi_owners_deliver(svi_read *read);

@@ -44,8 +44,8 @@ static size_t deliver_done(svi_io *io)
     return n;
 }
 
-/* The ring is looked at before the mail, so that of each event read here the nodes finished before it are seen, and
- * these are delivered first. */
+/* The ring is looked at before the mail, so that of each event read here the nodes finished
+ * before it are seen, and these are delivered first. */
 static size_t deliver(svi_io *io, size_t max)
 {
     const size_t ready = svi_ring_ready(io->ring);
@@ -94,7 +94,8 @@ void svi_net_flush(svi_net *net)
     for (unsigned i = 0; i < net->io_count; i++) svi_io_post(&net->ios[i]);
 }
 
-/* After the thread has ended: what it reported last. Nodes are told, events are not: nobody could act on them. */
+/* After the thread has ended: what it reported last. Nodes are told, events are not: nobody
+ * could act on them. */
 static void drain(svi_io *io)
 {
     if (io->ring == NULL) return;

@@ -1,4 +1,5 @@
-/* The router's half of a connection: what waits behind the window, what goes out at the next flush, and what comes back. */
+/* The router's half of a connection: what waits behind the window, what goes out at the next
+ * flush, and what comes back. */
 #include "base/base_assert.h"
 #include "net/net_int.h"
 
@@ -229,8 +230,8 @@ void svi_conn_credit(svi_conn *conn, size_t cost_bytes)
     svi_conn_router *r = &conn->r;
     if (r->closing || cost_bytes == 0) return;
     r->credit_back += cost_bytes;
-    /* Small change is kept until it is worth a node or one goes anyway; the thread never runs dry by it, since what is
-     * kept back is less than a quarter of all. */
+    /* Small change is kept until it is worth a node or one goes anyway; the thread never runs
+     * dry by it, since what is kept back is less than a quarter of all. */
     if (r->credit_back >= r->credit_total / 4) mark_dirty(conn);
 }
 

@@ -1,8 +1,10 @@
-/* What the files of net share: the two halves of a connection, I/O threads, and the nodes that travel between them.
+/* What the files of net share: the two halves of a connection, I/O threads, and the nodes that
+ * travel between them.
  *
- * Who may touch what: `r` halves and everything of svi_net belong to the router thread; `io` halves and everything of
- * svi_io marked so belong to that I/O thread. A connection is handed to its thread by the SVI_OUT_OPEN node and comes
- * back with the SVI_EV_REAPED event; in between nothing is shared but mail boxes, the ring, and what is immutable. */
+ * Who may touch what: `r` halves and everything of svi_net belong to the router thread; `io`
+ * halves and everything of svi_io marked so belong to that I/O thread. A connection is handed
+ * to its thread by the SVI_OUT_OPEN node and comes back with the SVI_EV_REAPED event; in
+ * between nothing is shared but mail boxes, the ring, and what is immutable. */
 #ifndef SVI_NET_INT_H
 #define SVI_NET_INT_H
 
@@ -99,9 +101,13 @@ static inline svi_out *svi_out_next(const svi_out *out)
     return (svi_out *)(void *)out->mail.next; /* mail is the first member */
 }
 
+/* Adds at the end. */
 void svi_outs_add(svi_outs *outs, svi_out *out);
+/* Takes the first out; NULL if there is none. */
 svi_out *svi_outs_shift(svi_outs *outs);
+/* Takes one out that is in this list. */
 void svi_outs_remove(svi_outs *outs, svi_out *out);
+/* Moves all of `take` to the end, which empties it. */
 void svi_outs_append(svi_outs *outs, svi_outs *take);
 /* Frees a node with what it holds. */
 void svi_out_free(svi_out *out);
@@ -240,7 +246,7 @@ struct svi_io {
     svi_sleeper sleeper;
     svi_ring *ring;
     _Atomic bool stop;
-    uv_sem_t    stop_sent; /* the router has said stop and touches no handle any more */
+    uv_sem_t stop_sent; /* the router has said stop and touches no handle any more */
     svi_count handshakes, records_out, bytes_in, bytes_out, ring_full;
     char pad2[64];
     /* the router's */
@@ -300,17 +306,20 @@ struct svi_net {
 
 /* --- net_io.c: a thread's turn over mail, ring, connections and timers ------------------------------------ */
 
-/* Router: makes the thread's things and starts it; without threads it shares the router's loop, if there is one. */
+/* Router: makes the thread's things and starts it; without threads it shares the router's loop,
+ * if there is one. */
 sv_status svi_io_start(svi_io *io, svi_net *net, unsigned index, sv_err *err);
 
-/* Router: drops all connections, ends the thread. What it reported stays to be read; then svi_io_free. */
+/* Router: drops all connections, ends the thread. What it reported stays to be read; then
+ * svi_io_free. */
 void svi_io_stop(svi_io *io);
 void svi_io_free(svi_io *io);
 
 /* One turn, on the I/O thread; returns how many connections had work. */
 size_t svi_io_turn(svi_io *io);
 
-/* Router: hands `outbound` over; wakes the thread if it sleeps, or takes the turn itself if it is inline. */
+/* Router: hands `outbound` over; wakes the thread if it sleeps, or takes the turn itself if it
+ * is inline. */
 void svi_io_post(svi_io *io);
 
 /* Router: `n` events were read; a thread that waits for room hears of it. */
@@ -322,11 +331,12 @@ void svi_io_activate(svi_conn *conn);
 /* On the I/O thread: the node goes back to the router. */
 void svi_io_finish(svi_io *io, svi_out *out, bool written);
 
-/* On the I/O thread: an event for the router; parked in the connection (and its input held) if the ring is full. */
+/* On the I/O thread: an event for the router; parked in the connection (and its input held) if
+ * the ring is full. */
 void svi_io_report(svi_conn *conn, const svi_ring_item *event);
 
-/* On the I/O thread: tells .closed_due and .reaped_due, now or when there is room. After the latter is told the
- * connection must not be touched. */
+/* On the I/O thread: tells .closed_due and .reaped_due, now or when there is room. After the
+ * latter is told the connection must not be touched. */
 void svi_io_report_end(svi_conn *conn);
 
 /* On the I/O thread: puts the connection into one of the timed lists, or into none (NULL). */
@@ -386,14 +396,18 @@ void svi_conn_collect(svi_conn *conn);
 /* The network stops and the I/O thread has ended: reports the rest, frees. */
 void svi_conn_abandon(svi_conn *conn);
 
+/* Adds at the end. */
 void svi_conn_list_add(svi_conn_list *list, svi_conn *conn);
+/* Takes the first out; NULL if there is none. */
 svi_conn *svi_conn_list_shift(svi_conn_list *list);
 
 /* --- net_listen.c --------------------------------------------------------------------------------------------------- */
 
+/* Drops one reference; the last one frees. */
 void svi_listener_unref(svi_listener *listener);
 
-/* Router: takes a connected, non-blocking socket as if `listener` had accepted it; also with threads. */
+/* Router: takes a connected, non-blocking socket as if `listener` had accepted it; also with
+ * threads. */
 void svi_net_adopt(svi_net *net, svi_listener *listener, int take_fd, const char *peer);
 
 #endif

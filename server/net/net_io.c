@@ -1,5 +1,6 @@
-/* An I/O thread: its turn over mail, ring, connections and timers, and when it sleeps. Inline, the same turn runs on the
- * router's thread, driven by its loop or, on the stage, by svi_net_turn alone. */
+/* An I/O thread: its turn over mail, ring, connections and timers, and when it sleeps. Inline,
+ * the same turn runs on the router's thread, driven by its loop or, on the stage, by
+ * svi_net_turn alone. */
 #include <signal.h>
 
 #include "base/base_assert.h"
@@ -291,7 +292,8 @@ static void close_handles(svi_io *io)
     uv_close((uv_handle_t *)&h->async, on_handle_closed);
 }
 
-/* The end, on the I/O thread: every connection is dropped; what they had to tell stays with them for the router. */
+/* The end, on the I/O thread: every connection is dropped; what they had to tell stays with
+ * them for the router. */
 static void shut_down(svi_io *io)
 {
     if (io->ended) return;

@@ -1,5 +1,6 @@
-/* A link: a byte pipe to a peer, as the platform gives it (architecture 5). The daemon's links are kernel sockets on
- * libuv polls, the stage's are pairs in memory. TLS and framing sit above and do not know the difference. */
+/* A link: a byte pipe to a peer, as the platform gives it (architecture 5). The daemon's links
+ * are kernel sockets on libuv polls, the stage's are pairs in memory. TLS and framing sit above
+ * and do not know the difference. */
 #ifndef SVI_NET_LINK_H
 #define SVI_NET_LINK_H
 
@@ -29,11 +30,12 @@ struct svi_link {
     void *ctx;
 };
 
-/* A link on a connected, non-blocking socket, polled by `loop` (the calling thread's). Owns the descriptor. */
+/* A link on a connected, non-blocking socket, polled by `loop` (the calling thread's). Owns the
+ * descriptor. */
 svi_link *svi_link_socket(svi_acct *acct, uv_loop_t *loop, int fd);
 
-/* Two links in memory joined to each other; each direction holds up to `window_bytes` not yet read. Readiness is told by
- * svi_link_pair_run, never from inside read or write. Single thread. */
+/* Two links in memory joined to each other; each direction holds up to `window_bytes` not yet
+ * read. Readiness is told by svi_link_pair_run, never from inside read or write. Single thread. */
 typedef struct svi_link_pairs svi_link_pairs; /* all pairs of one simulated network */
 svi_link_pairs *svi_link_pairs_new(svi_acct *acct);
 void svi_link_pairs_free(svi_link_pairs **pairs);

@@ -1,5 +1,6 @@
-/* Links in memory: pairs of byte pipes for the stage and for tests. Readiness is level-triggered, as with sockets, and
- * told only by svi_link_pairs_run, in the order in which the pairs were made. */
+/* Links in memory: pairs of byte pipes for the stage and for tests. Readiness is
+ * level-triggered, as with sockets, and told only by svi_link_pairs_run, in the order in which
+ * the pairs were made. */
 #include "net/net_link.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Listeners: accepting on the router's loop and handing sockets to the thread with the fewest connections. */
+/* Listeners: accepting on the router's loop and handing sockets to the thread with the fewest
+ * connections. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -85,7 +86,8 @@ static void on_pause_over(uv_timer_t *timer)
     if (accept->listener != NULL) (void)uv_poll_start(&accept->poll, UV_READABLE, on_acceptable);
 }
 
-/* Threats R5: without descriptors the poll would spin; whoever waits in the backlog is accepted later. */
+/* Threats R5: without descriptors the poll would spin; whoever waits in the backlog is accepted
+ * later. */
 static void pause_accepting(svi_accept *accept, int why)
 {
     SV_LOG(SV_WARN, "listener-failed", LF_TXT("reason", strerror(why)), LF_INT("ms", PAUSE_MS));

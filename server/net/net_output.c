@@ -1,6 +1,6 @@
-/* Output of a connection on its I/O thread: all that one turn brings is serialised into the thread's scratch buffer and
- * leaves in as few writes, hence TLS records, as it fits in (performance.md: a record costs about 4 us whatever it
- * holds). */
+/* Output of a connection on its I/O thread: all that one turn brings is serialised into the
+ * thread's scratch buffer and leaves in as few writes, hence TLS records, as it fits in
+ * (performance.md: a record costs about 4 us whatever it holds). */
 #include <errno.h>
 
 #include "base/base_assert.h"
@@ -8,7 +8,8 @@
 
 #define SCRATCH_KEEP_BYTES ((size_t)262144)
 
-/* Serialises waiting nodes until a record is full, nothing is left, or the next must wait for what is before it. */
+/* Serialises waiting nodes until a record is full, nothing is left, or the next must wait for
+ * what is before it. */
 static void gather(svi_conn *conn, svi_buf *scratch)
 {
     svi_conn_io *io = &conn->io;
@@ -73,7 +74,8 @@ static bool push_fresh(svi_conn *conn, svi_buf *scratch)
     if (put < 0) return false;
     const size_t left = scratch->len - (size_t)put;
     if (left == 0) return true;
-    /* OpenSSL wants the bytes of a record that did not go out whole again, so they are kept as they are. */
+    /* OpenSSL wants the bytes of a record that did not go out whole again, so they are kept as
+     * they are. */
     io->rest = svi_alloc_raw(conn->net->config.acct, left);
     memcpy(io->rest, scratch->data + put, left);
     io->rest_n = left;

@@ -1,4 +1,5 @@
-/* One connection's work on its I/O thread: handshake, reading, parsing, closing. Writing is in net_output.c. */
+/* One connection's work on its I/O thread: handshake, reading, parsing, closing. Writing is in
+ * net_output.c. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <unistd.h>
@@ -119,7 +120,8 @@ static ssize_t tls_failure(svi_conn *conn, int rc)
         return -EAGAIN;
     case SSL_ERROR_ZERO_RETURN: return 0;
     case SSL_ERROR_SSL:
-        /* An end without close_notify; XMPP frames its data itself, so this is an end like any other. */
+        /* An end without close_notify; XMPP frames its data itself, so this is an end like any
+         * other. */
         if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) return 0;
         return -EPROTO;
     default: return -ECONNRESET;
@@ -180,8 +182,8 @@ static void pipe_input(svi_conn *conn)
     svi_io_time(conn, &thread->warm, thread->now_us + SVI_REST_US);
 }
 
-/* All is written and our end sent: what still comes is thrown away until the peer's end, so that no reset overtakes
- * our last bytes. */
+/* All is written and our end sent: what still comes is thrown away until the peer's end, so
+ * that no reset overtakes our last bytes. */
 static void pipe_linger(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;

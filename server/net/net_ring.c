@@ -1,14 +1,16 @@
 /* The hand-over between threads, see net_ring.h.
  *
- * Where a thread publishes something and then looks whether the other sleeps, while the other announces sleep and then
- * looks for something published, one of the two must see the other: all four accesses are sequentially consistent. */
+ * Where a thread publishes something and then looks whether the other sleeps, while the other
+ * announces sleep and then looks for something published, one of the two must see the other:
+ * all four accesses are sequentially consistent. */
 #include "net/net_ring.h"
 
 #include "base/base_assert.h"
 
 #define CACHE_LINE 64
 
-/* Producer's and consumer's places lie on cache lines of their own; `seen_` is each side's last look at the other's. */
+/* Producer's and consumer's places lie on cache lines of their own; `seen_` is each side's last
+ * look at the other's. */
 struct svi_ring {
     size_t mask;
     svi_ring_item *items;
@@ -88,7 +90,8 @@ void svi_mail_post(svi_mail *mail, svi_mail_link *first, svi_mail_link *last)
     SV_ASSERT(first != NULL && last != NULL && last->next == NULL);
     svi_mail_link *old = NULL;
     if (!atomic_compare_exchange_strong(&mail->first, &old, first)) {
-        /* Take back what was not fetched yet and lay the longer list; the fetcher may find the box empty in between. */
+        /* Take back what was not fetched yet and lay the longer list; the fetcher may find the
+         * box empty in between. */
         old = atomic_exchange(&mail->first, NULL);
         if (old != NULL) mail->last->next = first;
         atomic_store(&mail->first, old != NULL ? old : first);

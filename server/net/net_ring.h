@@ -1,5 +1,6 @@
-/* How threads hand things over: a bounded ring (what an I/O thread reports to the router), an unbounded list (mail,
- * either way) and the protocol by which only a sleeper is woken. One producer and one consumer each, no locks. */
+/* How threads hand things over: a bounded ring (what an I/O thread reports to the router), an
+ * unbounded list (mail, either way) and the protocol by which only a sleeper is woken. One
+ * producer and one consumer each, no locks. */
 #ifndef SVI_NET_RING_H
 #define SVI_NET_RING_H
 
@@ -24,7 +25,8 @@ svi_ring *svi_ring_new(svi_acct *acct, size_t slots);
 /* Frees the ring; items left in it are forgotten. No thread may use it any more. */
 void svi_ring_free(svi_ring **ring);
 
-/* Producer: copies the item into the next slot, not yet visible to the consumer. False if the ring is full. */
+/* Producer: copies the item into the next slot, not yet visible to the consumer. False if the
+ * ring is full. */
 bool svi_ring_put(svi_ring *ring, const svi_ring_item *item);
 
 /* Producer: makes visible all that was put. True if there was anything. */
@@ -55,7 +57,8 @@ typedef struct svi_mail {
     svi_mail_link *last; /* the producer's: end of what it posted last */
 } svi_mail;
 
-/* Producer: hands over the list `first` .. `last` behind what lies there. One atomic exchange if the box is empty. */
+/* Producer: hands over the list `first` .. `last` behind what lies there. One atomic exchange
+ * if the box is empty. */
 void svi_mail_post(svi_mail *mail, svi_mail_link *first, svi_mail_link *last);
 
 /* Consumer: takes all that lies there, oldest first; NULL if nothing. */
@@ -78,15 +81,16 @@ typedef struct svi_sleeper {
     _Atomic uint32_t state;
 } svi_sleeper;
 
-/* Sleeper: announces sleep. It must look once more for what would wake it before it really sleeps, since whoever came
- * in between did not see the announcement. */
+/* Sleeper: announces sleep. It must look once more for what would wake it before it really
+ * sleeps, since whoever came in between did not see the announcement. */
 void svi_sleep_announce(svi_sleeper *sleeper, svi_sleep how);
 
 /* Sleeper: is awake again. */
 void svi_sleep_end(svi_sleeper *sleeper);
 
-/* Waker, after posting mail (SVI_ASLEEP) or releasing slots (SVI_ASLEEP_FOR_ROOM): true if the sleeper announced that it
- * sleeps and wants to hear of this; then the caller, and nobody else, must wake it. */
+/* Waker, after posting mail (SVI_ASLEEP) or releasing slots (SVI_ASLEEP_FOR_ROOM): true if the
+ * sleeper announced that it sleeps and wants to hear of this; then the caller, and nobody else,
+ * must wake it. */
 bool svi_sleep_rouse(svi_sleeper *sleeper, svi_sleep what_for);
 
 #endif

@@ -78,8 +78,8 @@ static void mail_joins_what_was_not_fetched(void **state)
     assert_false(svi_mail_has(&mail));
 }
 
-/* A producer and a consumer that sleep: the producer for room, the consumer for items and mail. A lost wake-up makes one of
- * them sleep for ever, which alarm() ends. */
+/* A producer and a consumer that sleep: the producer for room, the consumer for items and mail.
+ * A lost wake-up makes one of them sleep for ever, which alarm() ends. */
 typedef struct pair {
     svi_ring *ring;
     svi_mail mail;

@@ -1,5 +1,6 @@
-/* A world for tests of net: a small router that records what it is told, and clients on memory links (inline, virtual
- * clock) or on socket pairs (I/O threads, the kernel's clock), so that one test body runs over both. */
+/* A world for tests of net: a small router that records what it is told, and clients on memory
+ * links (inline, virtual clock) or on socket pairs (inline on a loop, or with I/O threads, and
+ * the kernel's clock), so that one test body runs in all ways. */
 #ifndef SVI_NET_TEST_UTIL_H
 #define SVI_NET_TEST_UTIL_H
 
@@ -56,7 +57,8 @@ struct world {
     svi_link_pairs *pairs;
     svi_listener *listener;
     svi_tls *server_tls, *client_tls;
-    unsigned threads;
+    bool memory;     /* links in memory and a virtual clock, else sockets */
+    uv_loop_t *loop; /* the router's, NULL in memory */
     int wake_fd;
     seen conns[CLIENTS];
     client clients[CLIENTS];
@@ -66,7 +68,6 @@ struct world {
     bool no_go;          /* do not even answer */
     bool keep_credit;
     bool echo;
-    bool no_restart_run; /* set once free run is wanted after TLS only */
 };
 
 /* --- the router ------------------------------------------------------------------------------------------ */
@@ -244,7 +245,7 @@ static client *client_new(world *w)
     svi_buf_init(&c->in, &w->acct);
     svi_buf_init(&c->out, &w->acct);
     c->fd = -1;
-    if (w->threads == 0) {
+    if (w->memory) {
         svi_link *server = NULL;
         svi_link_pair(w->pairs, 32768, &c->link, &server);
         svi_net_attach(w->net, w->listener, server, "memory");
@@ -355,15 +356,19 @@ static bool step(world *w)
     svi_net_flush(w->net);
     for (size_t i = 0; i < w->client_count; i++)
         if (client_step(&w->clients[i])) did = true;
-    if (w->threads == 0 && svi_link_pairs_run(w->pairs) > 0) did = true;
+    if (w->memory && svi_link_pairs_run(w->pairs) > 0) did = true;
+    if (w->loop != NULL) (void)uv_run(w->loop, UV_RUN_NOWAIT);
     if (svi_net_turn(w->net, 0) > 0) did = true;
     return did;
 }
 
 static void wait_for_events(world *w, int at_most_ms)
 {
-    struct pollfd fds[CLIENTS + 1] = {{.fd = w->wake_fd, .events = POLLIN}};
-    nfds_t n = 1;
+    struct pollfd fds[CLIENTS + 2] = {{.fd = w->wake_fd, .events = POLLIN},
+                                      {.fd = uv_backend_fd(w->loop), .events = POLLIN}};
+    nfds_t n = 2;
+    const int loop_ms = uv_loop_alive(w->loop) ? uv_backend_timeout(w->loop) : -1;
+    if (loop_ms >= 0 && loop_ms < at_most_ms) at_most_ms = loop_ms;
     for (size_t i = 0; i < w->client_count; i++) {
         const client *c = &w->clients[i];
         if (c->fd < 0 || c->at_end || c->broken) continue;
@@ -376,52 +381,50 @@ static void wait_for_events(world *w, int at_most_ms)
     if ((fds[0].revents & POLLIN) != 0) (void)!read(w->wake_fd, &count, sizeof count);
 }
 
-/* Runs until `*counter` has reached `want`: with memory links until nothing moves any more, with threads for five seconds
- * at most. */
-static bool run_until(world *w, const int *counter, int want)
+/* One round, or a wait for something to happen; false when nothing will: with memory links
+ * nothing moves any more, else five seconds are over. */
+static bool go_on(world *w, int64_t *until_us)
 {
     const svi_plat *kernel = svi_plat_kernel();
-    const int64_t until = kernel->mono_us(kernel->ctx) + 5000000;
-    while (counter == NULL || *counter < want) {
-        const bool did = step(w);
-        if (did) continue;
-        if (w->threads == 0) break;
-        if (kernel->mono_us(kernel->ctx) > until) break;
-        wait_for_events(w, 50);
-    }
-    return counter != NULL && *counter >= want;
+    const int64_t now_us = kernel->mono_us(kernel->ctx);
+    if (*until_us == 0) *until_us = now_us + 5000000;
+    if (step(w)) return true;
+    if (w->memory || now_us > *until_us) return false;
+    wait_for_events(w, 50);
+    return true;
 }
 
-/* Runs until nothing has moved (memory), or for three fruitless waits of 10 ms (threads). */
+#define assert_until(w, condition)                                                                 \
+    do {                                                                                           \
+        int64_t until_us_ = 0;                                                                     \
+        while (!(condition) && go_on(w, &until_us_)) continue;                                     \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+/* Runs until nothing has moved (memory), or for two fruitless waits of 5 ms. */
 static void settle(world *w)
 {
     int idle = 0;
-    while (idle < (w->threads == 0 ? 1 : 3)) {
+    while (idle < (w->memory ? 1 : 2)) {
         if (step(w)) {
             idle = 0;
             continue;
         }
         idle++;
-        if (w->threads > 0) wait_for_events(w, 10);
+        if (!w->memory) wait_for_events(w, 5);
     }
-}
-
-static bool run_until_text(world *w, client *c, const char *text, int want)
-{
-    const svi_plat *kernel = svi_plat_kernel();
-    const int64_t until = kernel->mono_us(kernel->ctx) + 5000000;
-    while ((int)count_text(c, text) < want) {
-        if (step(w)) continue;
-        if (w->threads == 0 || kernel->mono_us(kernel->ctx) > until) return false;
-        wait_for_events(w, 50);
-    }
-    return true;
 }
 
 /* --- worlds --------------------------------------------------------------------------------------------------------- */
 
+typedef enum way {
+    WAY_MEMORY, /* inline, memory links, virtual clock: as on the stage */
+    WAY_LOOP,   /* inline, socket pairs on the router's loop */
+    WAY_THREADS /* two I/O threads, socket pairs */
+} way;
+
 typedef struct setting {
-    unsigned threads;
+    way way;
     svi_tls_mode mode;
     size_t ring_slots;
     size_t window_bytes;
@@ -450,7 +453,11 @@ static world *world_new(const setting *s)
     world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     w->acct.name = "net-test";
-    w->threads = s->threads;
+    w->memory = s->way == WAY_MEMORY;
+    if (!w->memory) {
+        w->loop = calloc(1, sizeof *w->loop);
+        assert_int_equal(uv_loop_init(w->loop), 0);
+    }
     w->echo = true;
     w->credit_bytes = 1000000;
     svi_plat_virtual_init(&w->clock, 7);
@@ -464,8 +471,9 @@ static world *world_new(const setting *s)
     assert_int_equal(svi_tls_new(&tls, &w->server_tls, &err), SV_OK);
     assert_int_equal(svi_tls_client_new(&w->acct, NULL, &w->client_tls, &err), SV_OK);
     const svi_net_config config = {.acct = &w->acct,
-                                   .plat = s->threads == 0 ? &w->clock.plat : svi_plat_kernel(),
-                                   .io_threads = s->threads,
+                                   .plat = w->memory ? &w->clock.plat : svi_plat_kernel(),
+                                   .io_threads = s->way == WAY_THREADS ? 2 : 0,
+                                   .loop = w->loop,
                                    .atoms = &w->table,
                                    .calls = &router_calls,
                                    .ctx = w,
@@ -486,6 +494,11 @@ static world *world_new(const setting *s)
 static void world_free(world *w)
 {
     svi_net_free(&w->net);
+    if (w->loop != NULL) {
+        (void)uv_run(w->loop, UV_RUN_DEFAULT); /* handles go */
+        assert_int_equal(uv_loop_close(w->loop), 0);
+        free(w->loop);
+    }
     for (size_t i = 0; i < w->conn_count; i++) assert_int_equal(w->conns[i].closed, 1);
     for (size_t i = 0; i < w->client_count; i++) {
         client_close(&w->clients[i]);

@@ -12,8 +12,8 @@
 
 #define TLS_MAGIC 0x53564c54u
 
-/* ECDHE with authenticated encryption only: forward secrecy, no CBC, no static RSA (threats T3). TLS 1.3 has nothing
- * else anyway. */
+/* ECDHE with authenticated encryption only: forward secrecy, no CBC, no static RSA (threats
+ * T3). TLS 1.3 has nothing else anyway. */
 static const char ciphers_12[] = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK:!SRP";
 
 struct svi_tls {
@@ -123,8 +123,8 @@ static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
     return tls;
 }
 
-/* XEP-0368 requirement 8 and 9: xmpp-client and xmpp-server. Whoever names protocols but none of these wants somebody else
- * and is refused (RFC 7301 3.2, threats T6). */
+/* XEP-0368 requirement 8 and 9: xmpp-client and xmpp-server. Whoever names protocols but none
+ * of these wants somebody else and is refused (RFC 7301 3.2, threats T6). */
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                        const unsigned char *in, unsigned in_n, void *ctx)
 {
@@ -188,7 +188,8 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
     }
     static const unsigned char context[] = "stave";
     SV_ASSERT(SSL_CTX_set_session_id_context(tls->ctx, context, sizeof context - 1) == 1);
-    /* Sessions live in tickets at the client, not in memory here; one ticket a handshake will do. */
+    /* Sessions live in tickets at the client, not in memory here; one ticket a handshake will
+     * do. */
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
@@ -260,8 +261,8 @@ void svi_tls_describe(SSL *ssl, svi_tls_info *info_out)
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_n);
     copy_text(info_out->alpn, sizeof info_out->alpn, alpn, alpn_n);
     info_out->resumed = SSL_session_reused(ssl) == 1;
-    /* RFC 9266 2: label EXPORTER-Channel-Binding, empty context, 32 bytes. For TLS 1.2 it needs the extended master secret
-     * (RFC 9266 4.2), so it is given for TLS 1.3 only. */
+    /* RFC 9266 2: label EXPORTER-Channel-Binding, empty context, 32 bytes. For TLS 1.2 it needs
+     * the extended master secret (RFC 9266 4.2), so it is given for TLS 1.3 only. */
     static const char label[] = "EXPORTER-Channel-Binding";
     if (SSL_version(ssl) == TLS1_3_VERSION)
         info_out->has_exporter =

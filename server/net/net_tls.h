@@ -1,6 +1,8 @@
-/* TLS by OpenSSL: contexts made from files, one SSL object a connection on a link (threats T1 to T6).
+/* TLS by OpenSSL: contexts made from files, one SSL object a connection on a link (threats T1
+ * to T6).
  *
- * TLS 1.2 and 1.3, no renegotiation, no compression, no static RSA; buffers released at rest, read-ahead on. */
+ * TLS 1.2 and 1.3, no renegotiation, no compression, no static RSA; buffers released at rest,
+ * read-ahead on. */
 #ifndef SVI_NET_TLS_H
 #define SVI_NET_TLS_H
 
@@ -22,20 +24,22 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
 svi_tls *svi_tls_ref(svi_tls *tls);
 void svi_tls_unref(svi_tls **tls);
 
-/* A context for the client's side (flow runner, tests, later s2s): verifies against the certificates in `ca_file`, or
- * nothing if that is NULL. */
+/* A context for the client's side (flow runner, tests, later s2s): verifies against the
+ * certificates in `ca_file`, or nothing if that is NULL. */
 sv_status svi_tls_client_new(svi_acct *acct, const char *ca_file, svi_tls **tls_out, sv_err *err);
 
-/* OpenSSL's context, borrowed, to be set up further before it is shared (a test's old protocol version, client
- * certificates). */
+/* OpenSSL's context, borrowed, to be set up further before it is shared (a test's old protocol
+ * version, client certificates). */
 SSL_CTX *svi_tls_context(const svi_tls *tls);
 
-/* A fresh SSL object that reads and writes `link` (borrowed; may be non-blocking); the role is the context's. `sni` may be
- * NULL. Free it with SSL_free before the link is closed and while a reference to `tls` is held. */
+/* A fresh SSL object that reads and writes `link` (borrowed; may be non-blocking); the role is
+ * the context's. `sni` may be NULL. Free it with SSL_free before the link is closed and while a
+ * reference to `tls` is held. */
 SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni);
 
-/* Makes a self-signed ECDSA P-256 certificate for `name` (DNS and xmppAddr), 10 years, and writes both files (key 0600).
- * SV_EEXIST if one is there (and nothing is written then), SV_EINVAL if `name` is not a host name. */
+/* Makes a self-signed ECDSA P-256 certificate for `name` (DNS and xmppAddr), 10 years, and
+ * writes both files (key 0600). SV_EEXIST if one is there (and nothing is written then),
+ * SV_EINVAL if `name` is not a host name. */
 sv_status svi_tls_make_self_signed(sv_str name, const char *cert_file, const char *key_file, sv_err *err);
 
 /* What a finished handshake tells the stream. */

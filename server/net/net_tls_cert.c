@@ -66,7 +66,8 @@ static bool set_serial(X509 *cert)
 static bool fill(X509 *cert, EVP_PKEY *key, const char *name)
 {
     X509_NAME *subject = X509_get_subject_name(cert);
-    /* A common name holds 64 bytes at most (RFC 5280, ub-common-name); nobody reads it beside the alternative names. */
+    /* A common name holds 64 bytes at most (RFC 5280, ub-common-name); nobody reads it beside
+     * the alternative names. */
     char common[65];
     (void)snprintf(common, sizeof common, "%.64s", name);
     return X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&

@@ -21,6 +21,8 @@ static void echoes_whatever_the_pieces(void **state)
         client_send(c, "<message id='c'><body>&lt;three&gt;</body></message></stream:stream>");
         assert_until(w, w->conns[0].ends >= 1);
         assert_string_equal(w->conns[0].ids, "abc");
+        assert_string_equal(w->conns[0].info_of_conn.peer, "memory");
+        assert_true(w->conns[0].info_of_conn.loopback);
         assert_until(w, count_text(c, "&lt;three") >= 1);
         assert_int_equal(count_text(c, "<body>one</body>"), 1);
         settle(w);
@@ -619,6 +621,91 @@ static void at_rest_little_is_kept(void **state)
     world_free(w);
 }
 
+/* Architecture 11: so many handshakes at once, the others wait their turn. */
+static void handshakes_queue_beyond_their_number(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* looks into the thread's state */
+    world *w = tls_world();
+    svi_io *io = &w->net->ios[0];
+    io->tls_now = SVI_HANDSHAKES_MAX - 1;
+    client *c[4];
+    for (int i = 0; i < 4; i++) c[i] = client_new(w);
+    settle(w); /* all are silent: the first holds the last place */
+    assert_int_equal(io->tls_now, SVI_HANDSHAKES_MAX);
+    for (int i = 1; i < 4; i++) {
+        client_tls(w, c[i]);
+        client_send(c[i], STREAM);
+    }
+    settle(w);
+    for (int i = 0; i < 4; i++) assert_int_equal(w->conns[i].tls, 0);
+    svi_conn_close(w->conns[1].conn, SV_STR("bye"), 1000); /* one of those who wait */
+    settle(w);
+    assert_int_equal(w->conns[1].closed, 1);
+    client_close(c[0]);
+    settle(w);
+    assert_int_equal(w->conns[0].why, SVI_CLOSED_TLS);
+    assert_int_equal(w->conns[2].headers, 1);
+    assert_int_equal(w->conns[3].headers, 1);
+    assert_int_equal(io->tls_now, SVI_HANDSHAKES_MAX - 1);
+    io->tls_now = 0;
+    world_free(w);
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 16;
+}
+
+/* One random thing done to connection `i`. */
+static void storm_once(world *w, size_t i, uint32_t *seed, const sv_stanza *stanza)
+{
+    seen *s = &w->conns[i];
+    client *c = &w->clients[i];
+    const uint32_t what = next_random(seed) % 100;
+    if (what < 50 && s->conn != NULL && s->last_token < SENT_MAX - 200)
+        svi_conn_send(s->conn, stanza, NULL, ++s->last_token);
+    else if (what < 70 && c->out.len < 100000)
+        send_many(c, 3);
+    else if (what < 80)
+        c->deaf = !c->deaf;
+    else if (what < 90)
+        (void)step(w);
+    else if (what == 90 && c->link != NULL)
+        client_close(c);
+    else if (what == 91 && s->conn != NULL)
+        svi_conn_close(s->conn, SV_STR("</stream:stream>"), next_random(seed) % 2 * 50);
+}
+
+/* Whatever happens in whatever order: each stanza sent is reported once, in order, and no byte stays. */
+static void a_storm_loses_nothing(void **state)
+{
+    (void)state;
+    uint32_t seed = 20261122;
+    for (int round = 0; round < 6; round++) {
+        world *w = world_new(&(setting){.way = run_way,
+                                        .mode = round % 2 ? SVI_TLS_DIRECT : SVI_TLS_NONE,
+                                        .ring_slots = 4,
+                                        .window_bytes = 3000});
+        w->credit_bytes = 2000;
+        for (int i = 0; i < CLIENTS; i++) (void)streaming(w, round % 2 == 1);
+        sv_stanza *stanza = message(w, 300);
+        for (int i = 0; i < 1500; i++) storm_once(w, next_random(&seed) % CLIENTS, &seed, stanza);
+        svi_net_free(&w->net);
+        for (int i = 0; i < CLIENTS; i++) {
+            const seen *s = &w->conns[i];
+            assert_int_equal(s->sent_count, s->last_token);
+            for (int k = 0; k < s->sent_count; k++) {
+                assert_int_equal(s->sent[k], k + 1);
+                assert_true(k == 0 || !s->written[k] || s->written[k - 1]);
+            }
+        }
+        svi_stanza_unref(&stanza);
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -645,6 +732,8 @@ int main(void)
         cmocka_unit_test(after_the_end_answers_still_go_out),
         cmocka_unit_test(faults_are_delivered_once),
         cmocka_unit_test(at_rest_little_is_kept),
+        cmocka_unit_test(handshakes_queue_beyond_their_number),
+        cmocka_unit_test(a_storm_loses_nothing),
     };
     (void)alarm(60);
     make_certificate();

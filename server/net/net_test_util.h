@@ -28,6 +28,7 @@ typedef struct seen {
     svi_xml_fault fault;
     svi_closed_why why;
     svi_tls_info info;
+    svi_conn_info info_of_conn;
     size_t owed_bytes; /* credit not given back yet */
     int sent_count;
     uint64_t last_token;
@@ -86,7 +87,7 @@ static void r_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
     s->opened++;
     assert_ptr_equal(info->listener, w->listener);
     assert_ptr_equal(info->listener_ctx, w);
-    assert_string_equal(info->peer, "memory");
+    s->info_of_conn = *info;
     svi_conn_set_ctx(conn, s);
 }
 
@@ -238,14 +239,23 @@ static void fd_close(svi_link *link)
 static const svi_link_ops fd_ops = {
     .read = fd_read, .write = fd_write, .want = fd_want, .shut = fd_shut, .close = fd_close};
 
-static client *client_new(world *w)
+/* A client on a connected socket. */
+static client *client_on(world *w, int take_fd)
 {
     assert_true(w->client_count < CLIENTS);
     client *c = &w->clients[w->client_count++];
     svi_buf_init(&c->in, &w->acct);
     svi_buf_init(&c->out, &w->acct);
-    c->fd = -1;
+    c->fd = take_fd;
+    c->link_of_fd.ops = &fd_ops;
+    c->link = &c->link_of_fd;
+    return c;
+}
+
+static inline client *client_new(world *w)
+{
     if (w->memory) {
+        client *c = client_on(w, -1);
         svi_link *server = NULL;
         svi_link_pair(w->pairs, 32768, &c->link, &server);
         svi_net_attach(w->net, w->listener, server, "memory");
@@ -256,11 +266,8 @@ static client *client_new(world *w)
     const int small = 32768;
     for (int i = 0; i < 2; i++)
         (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    c->fd = fds[0];
-    c->link_of_fd.ops = &fd_ops;
-    c->link = &c->link_of_fd;
     svi_net_adopt(w->net, w->listener, fds[1], "memory");
-    return c;
+    return client_on(w, fds[0]);
 }
 
 static inline void client_tls(world *w, client *c)

@@ -6,8 +6,6 @@
 #include "base/base_log.h"
 #include "net/net_test_util.h"
 
-static way run_way;
-
 static int listen_on(const char *host, uint16_t *port_out)
 {
     const bool v6 = strchr(host, ':') != NULL;

@@ -525,4 +525,52 @@ static void world_free(world *w)
     "<?xml version='1.0'?><stream:stream to='stave.test' version='1.0' xmlns='jabber:client' "     \
     "xmlns:stream='http://etherx.jabber.org/streams'>"
 
+/* --- what most tests begin with --------------------------------------------------------------------------- */
+
+static way run_way; /* the way in which the bodies run now */
+
+static inline world *plain(void)
+{
+    return world_new(&(setting){.way = run_way, .mode = SVI_TLS_NONE});
+}
+
+static inline world *tls_world(void)
+{
+    return world_new(&(setting){.way = run_way, .mode = SVI_TLS_DIRECT});
+}
+
+static inline uint64_t records_out(const world *w)
+{
+    svi_net_stats stats;
+    svi_net_stats_get(w->net, &stats);
+    return stats.records_out;
+}
+
+static inline sv_stanza *message(world *w, size_t body_bytes)
+{
+    svi_arena *arena = svi_arena_new(&w->acct, 0);
+    sv_draft *draft = svi_draft_new(arena, SV_STR("message"), SV_STR("jabber:client"));
+    char *body = svi_arena_get(arena, body_bytes + 1);
+    memset(body, 'x', body_bytes);
+    svi_draft_text(svi_draft_child(draft, SV_STR("body"), SV_STR_NONE), (sv_str){body, body_bytes});
+    sv_stanza *stanza = svi_draft_freeze(&w->acct, NULL, draft);
+    svi_arena_free(&arena);
+    return stanza;
+}
+
+/* A client whose stream is open and runs free. */
+static inline client *streaming(world *w, bool tls)
+{
+    client *c = client_new(w);
+    if (tls) client_tls(w, c);
+    client_send(c, STREAM);
+    assert_until(w, count_text(c, "<stream:stream") >= 1);
+    return c;
+}
+
+static inline void send_many(client *c, int n)
+{
+    for (int i = 0; i < n; i++) client_send(c, "<message id='m'><body>0123456789</body></message>");
+}
+
 #endif

@@ -454,11 +454,9 @@ static void obey(svi_conn *conn, const svi_out *out)
     case SVI_OUT_FREE_RUN: free_run(conn, out); break;
     case SVI_OUT_CREDIT: add_credit(conn, out->number); break;
     case SVI_OUT_CLOSE_BY: close_by(conn, out->number); break;
-    case SVI_OUT_REAP:
-        SV_ASSERT(conn->io.state == SVI_IO_DEAD);
+    default:
+        SV_ASSERT(out->kind == SVI_OUT_REAP && conn->io.state == SVI_IO_DEAD);
         conn->io.reaped_due = true;
-        break;
-    default: SV_ASSERT(!"a node of unknown kind");
     }
 }
 

@@ -62,7 +62,7 @@ typedef struct node {
 static void mail_joins_what_was_not_fetched(void **state)
 {
     (void)state;
-    svi_mail mail = {0};
+    svi_mail mail = {.last = NULL};
     node n[5] = {{.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
     assert_null(svi_mail_take(&mail));
     n[0].link.next = &n[1].link;

@@ -87,7 +87,10 @@ SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni)
         SSL_set_accept_state(ssl);
     else
         SSL_set_connect_state(ssl);
-    if (sni != NULL) (void)SSL_set_tlsext_host_name(ssl, sni);
+    /* SSL_set_tlsext_host_name, whose cast the compiler does not like; the text is copied. */
+    if (sni != NULL)
+        (void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                       (void *)(uintptr_t)sni);
     return ssl;
 }
 

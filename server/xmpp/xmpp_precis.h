@@ -15,7 +15,7 @@
 sv_status svi_precis_username(svi_arena *arena, sv_str text, sv_str *name_out);
 
 /* OpaqueString (RFC 8265 4.2): other spaces become SPACE, NFC, code points of the FreeformClass only. The result is in `arena`.
- * SV_EINVAL as above. Scratch memory in the arena holds copies of the text: clear it when the text is a password. */
+ * SV_EINVAL as above. Copies of the text stay in the arena until it is freed. */
 sv_status svi_precis_opaque(svi_arena *arena, sv_str text, sv_str *text_out);
 
 #endif

@@ -8,6 +8,7 @@
 
 #define SVI_SCRAM_MAX_ITERATIONS 1000000u
 #define SVI_SCRAM_ITERATIONS 10000u
+#define SVI_SCRAM_SALT_BYTES 16u /* of new accounts and of made-up salts alike */
 
 /* What is stored for one SCRAM hash (RFC 5802 3): never the password. */
 typedef struct svi_scram_keys {
@@ -20,13 +21,19 @@ typedef struct svi_scram_keys {
 } svi_scram_keys;
 
 /* Derives keys (PBKDF2: milliseconds; not on the router while serving). The password is prepared with OpaqueString
- * (RFC 8265 4.2); SV_EINVAL if it can't be. */
+ * (RFC 8265 4.2); SV_EINVAL if it can't be, SV_ENOTFOUND if there is no such mechanism. `salt` is 1 to 32 bytes, for new
+ * accounts SVI_SCRAM_SALT_BYTES. Any thread. */
 sv_status svi_scram_derive(const char *mechanism, sv_str password, sv_str salt, uint32_t iterations,
                            svi_scram_keys *keys_out);
 
-/* Record form for the accounts' map, and back (SV_EINVAL). */
+/* Appends the record form for the accounts' map: "1 SCRAM-SHA-256 ITERATIONS SALT STORED SERVER", the last three in base64. */
 void svi_scram_keys_write(svi_buf *buf, const svi_scram_keys *keys);
+
+/* Reads a record back: SV_EVERSION if it is of a newer form, SV_EINVAL if it is damaged. */
 sv_status svi_scram_keys_read(sv_str record, svi_scram_keys *keys_out);
+
+/* Wipes keys from memory. */
+void svi_scram_keys_wipe(svi_scram_keys *keys);
 
 /* Keys that look like an existing account's for one that does not exist: salt = HMAC of the secret and the name; no
  * proof fits them (threats A4). */
@@ -34,10 +41,12 @@ void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str name, svi_
 
 /* Failures as condition elements of RFC 6120 6.5. */
 typedef enum svi_sasl_fault {
-    SVI_SASL_OK = 0, SVI_SASL_ABORTED, SVI_SASL_ACCOUNT_DISABLED, SVI_SASL_INCORRECT_ENCODING,
-    SVI_SASL_INVALID_AUTHZID, SVI_SASL_INVALID_MECHANISM, SVI_SASL_MALFORMED_REQUEST,
+    SVI_SASL_OK = 0, SVI_SASL_ABORTED, SVI_SASL_ACCOUNT_DISABLED,
+    SVI_SASL_ENCRYPTION_REQUIRED, SVI_SASL_INCORRECT_ENCODING, SVI_SASL_INVALID_AUTHZID, SVI_SASL_INVALID_MECHANISM, SVI_SASL_MALFORMED_REQUEST,
     SVI_SASL_MECHANISM_TOO_WEAK, SVI_SASL_NOT_AUTHORIZED, SVI_SASL_TEMPORARY_AUTH_FAILURE
 } svi_sasl_fault;
+
+/* The element's name: "not-authorized". */
 const char *svi_sasl_fault_name(svi_sasl_fault fault);
 
 typedef enum svi_sasl_next {
@@ -63,15 +72,20 @@ typedef struct svi_sasl_env {
     bool            plus_offered;/* a -PLUS mechanism was offered (RFC 5802 6: then gs2 'y' is a downgrade) */
 } svi_sasl_env;
 
-/* Starts an exchange: NULL if there is no such mechanism. */
+/* Starts an exchange: NULL if there is no such mechanism. `env` is copied; its host must outlive the exchange. */
 svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env);
+
+/* Ends an exchange at any point; secrets in it are wiped. */
 void svi_sasl_free(svi_sasl **sasl);
+
 /* Mechanism names, strongest first, separated by blanks. */
 const char *svi_sasl_mechanisms(void);
 
-/* The client's next message, raw; `initial` if it came with <auth/>. */
+/* The client's next message, raw. All mechanisms here are client-first (RFC 4422 5 2a): when <auth/> brought no initial response
+ * the caller sends an empty challenge and hands over what answers it. After SUCCESS or FAILURE, and while keys are asked for, it must
+ * not be called. */
 svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message);
-/* The keys asked for (real or fake; `real` false makes the end a failure after the same work). */
+/* The keys asked for by NEED_KEYS, copied (`real` false: made-up ones, which make the end a failure after the same work). */
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real);
 
 #endif

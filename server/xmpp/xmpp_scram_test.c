@@ -1,0 +1,466 @@
+/* Tests of SCRAM: the vector of RFC 7677 3, full exchanges by a client of our own, every refusal, stored and made-up keys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "xmpp/xmpp_sasl.h"
+#include "xmpp/xmpp_scram_keys.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+
+static svi_acct acct = {.name = "test"};
+static svi_arena *arena;
+static svi_plat_virtual clock_;
+
+/* A platform whose next random bytes are given, so that an exchange from a text can be repeated. */
+static char fixed[64];
+static size_t fixed_n;
+
+static void fixed_random(void *ctx, void *to, size_t n)
+{
+    (void)ctx;
+    assert_int_equal(n, fixed_n);
+    memcpy(to, fixed, n);
+}
+
+static svi_sasl_env env_of(bool plus_offered)
+{
+    return (svi_sasl_env){
+        .plat = &clock_.plat, .host = SV_STR("localhost"), .plus_offered = plus_offered};
+}
+
+static sv_str base64(sv_str raw)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, &acct);
+    svi_base64_put(&buf, raw);
+    sv_str out = svi_arena_str(arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return out;
+}
+
+static sv_str unbase64(const char *text)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, &acct);
+    assert_int_equal(svi_base64_get(&buf, sv_str_of(text)), SV_OK);
+    sv_str out = svi_arena_str(arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return out;
+}
+
+static sv_str text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static sv_str text_of(const char *format, ...)
+{
+    char room[16384];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(room, sizeof room, format, args);
+    va_end(args);
+    assert_true(n >= 0 && (size_t)n < sizeof room);
+    return svi_arena_str(arena, (sv_str){room, (size_t)n});
+}
+
+static svi_scram_keys keys_of(const char *password)
+{
+    svi_scram_keys keys;
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", sv_str_of(password),
+                                      SV_STR("0123456789abcdef"), 4096, &keys),
+                     SV_OK);
+    return keys;
+}
+
+/* The proof a client computes (RFC 5802 3) for a password and the three messages. */
+static sv_str proof_of(const svi_scram_keys *keys, const char *password, sv_str auth)
+{
+    const svi_scram_hash *hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256"));
+    uint8_t salted[32], client[32], stored[32], signature[32];
+    PKCS5_PBKDF2_HMAC(password, (int)strlen(password), keys->salt, (int)keys->salt_bytes,
+                      (int)keys->iterations, EVP_sha256(), 32, salted);
+    svi_scram_hmac(hash, salted, 32, SV_STR("Client Key"), client);
+    svi_scram_digest(hash, client, 32, stored);
+    svi_scram_hmac(hash, stored, 32, auth, signature);
+    for (size_t i = 0; i < 32; i++) client[i] ^= signature[i];
+    return base64((sv_str){(const char *)client, 32});
+}
+
+/* RFC 7677 3: proof and signature of the example, by the functions that the engine uses. The engine's own nonces are base64, the
+ * example's is not, so the flow of messages is tested below with ours. */
+static void vector_of_rfc7677(void **state)
+{
+    (void)state;
+    svi_scram_keys keys;
+    sv_str salt = unbase64("W22ZaJ0SNY7soEsUEjb6gQ==");
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("pencil"), salt, 4096, &keys), SV_OK);
+    sv_str nonce = SV_STR("rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0");
+    sv_str auth =
+        text_of("n=user,r=rOprNGfwEbeRWgbNEkqO,r=%s,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=%s",
+                nonce.p, nonce.p);
+    assert_string_equal(proof_of(&keys, "pencil", auth).p,
+                        "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+    uint8_t server[32];
+    const svi_scram_hash *hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256"));
+    svi_scram_hmac(hash, keys.server_key, 32, auth, server);
+    assert_string_equal(base64((sv_str){(const char *)server, 32}).p,
+                        "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    /* StoredKey: H of the client's key that the example's proof gives back */
+    sv_str proof = unbase64("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+    uint8_t signature[32], stored[32];
+    svi_scram_hmac(hash, keys.stored_key, 32, auth, signature);
+    for (size_t i = 0; i < 32; i++) signature[i] ^= (uint8_t)proof.p[i];
+    svi_scram_digest(hash, signature, 32, stored);
+    assert_memory_equal(stored, keys.stored_key, 32);
+}
+
+/* One exchange by the engine. */
+typedef struct run {
+    svi_sasl *sasl;
+    svi_sasl_result r;
+    sv_str bare, server_first, nonce;
+} run;
+
+static run begin(const char *first, const svi_scram_keys *keys, bool real)
+{
+    svi_sasl_env env = env_of(false);
+    run t = {.sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env)};
+    t.r = svi_sasl_step(t.sasl, sv_str_of(first));
+    if (t.r.next != SVI_SASL_NEED_KEYS) return t;
+    t.r = svi_sasl_keys(t.sasl, keys, real);
+    assert_int_equal(t.r.next, SVI_SASL_CHALLENGE);
+    t.server_first = svi_arena_str(arena, t.r.out);
+    t.nonce = svi_str_sub(t.server_first, 2, svi_str_find(t.server_first, ',') - 2);
+    t.bare = sv_str_of(strstr(first, "n="));
+    return t;
+}
+
+static void finish(run *t, const svi_scram_keys *keys, const char *password,
+                   const char *without_proof)
+{
+    sv_str auth = text_of("%s,%s,%s", t->bare.p, t->server_first.p, without_proof);
+    sv_str proof = proof_of(keys, password, auth);
+    t->r = svi_sasl_step(t->sasl, text_of("%s,p=%s", without_proof, proof.p));
+}
+
+static void logs_in(void **state)
+{
+    (void)state;
+    svi_scram_keys keys = keys_of("pencil");
+    run t = begin("n,,n=Romeo,r=abc", &keys, true);
+    assert_true(sv_str_eq(t.r.name, SV_STR("romeo"))); /* the prepared form (threats A9) */
+    assert_true(svi_str_starts(t.nonce, SV_STR("abc")) && t.nonce.n == 3 + 24);
+    assert_true(svi_str_ends(t.server_first, SV_STR(",s=MDEyMzQ1Njc4OWFiY2RlZg==,i=4096")));
+    sv_str final = text_of("c=biws,r=%.*s", (int)t.nonce.n, t.nonce.p);
+    finish(&t, &keys, "pencil", final.p);
+    assert_int_equal(t.r.next, SVI_SASL_SUCCESS);
+    assert_true(sv_str_eq(t.r.name, SV_STR("romeo")));
+    /* the server proves itself */
+    uint8_t server[32];
+    sv_str auth = text_of("n=Romeo,r=abc,%s,%s", t.server_first.p, final.p);
+    svi_scram_hmac(svi_scram_hash_find(SV_STR("SCRAM-SHA-256")), keys.server_key, 32, auth, server);
+    assert_true(sv_str_eq(t.r.out, text_of("v=%s", base64((sv_str){(const char *)server, 32}).p)));
+    svi_sasl_free(&t.sasl);
+}
+
+/* The engine's own part with random bytes from outside: two exchanges never have one nonce. */
+static void nonces_come_from_the_platform(void **state)
+{
+    (void)state;
+    svi_scram_keys keys = keys_of("pencil");
+    run a = begin("n,,n=user,r=x", &keys, true), b = begin("n,,n=user,r=x", &keys, true);
+    assert_false(sv_str_eq(a.nonce, b.nonce));
+    svi_sasl_free(&a.sasl);
+    svi_sasl_free(&b.sasl);
+    svi_plat plat = clock_.plat;
+    plat.random = fixed_random;
+    fixed_n = 18;
+    memset(fixed, 0, sizeof fixed);
+    svi_sasl_env env = {.plat = &plat, .host = SV_STR("localhost")};
+    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    (void)svi_sasl_step(sasl, SV_STR("n,,n=user,r=x"));
+    svi_sasl_result r = svi_sasl_keys(sasl, &keys, true);
+    assert_true(svi_str_starts(r.out, SV_STR("r=xAAAAAAAAAAAAAAAAAAAAAAAA,s=")));
+    svi_sasl_free(&sasl);
+}
+
+typedef struct final_case {
+    const char *first, *password;
+    const char *final; /* %N stands for the nonce */
+    svi_sasl_fault fault;
+} final_case;
+
+static sv_str with_nonce(const char *text, sv_str nonce)
+{
+    const char *at = strstr(text, "%N");
+    if (!at) return sv_str_of(text);
+    return text_of("%.*s%.*s%s", (int)(at - text), text, (int)nonce.n, nonce.p, at + 2);
+}
+
+/* What follows a right first message; the proof is computed for exactly what is sent, so only the named flaw can be the reason. */
+static const final_case finals[] = {
+    {"n,,n=user,r=x", "pencil", "c=biws,r=%N", SVI_SASL_OK},
+    {"y,,n=user,r=x", "pencil", "c=eSws,r=%N", SVI_SASL_OK},
+    {"n,,n=user,r=x", "pencil", "c=biws,r=%N,z=ignored", SVI_SASL_OK},
+    {"n,,n=user,r=x,a=b,b=c=d", "pencil", "c=biws,r=%N", SVI_SASL_OK},
+    {"n,a=user@localhost,n=user,r=x", "pencil", "c=bixhPXVzZXJAbG9jYWxob3N0LA==,r=%N", SVI_SASL_OK},
+    {"n,,n=user,r=x", "pencil2", "c=biws,r=%N", SVI_SASL_NOT_AUTHORIZED},
+    /* the whole c= value: other flag, more behind it, authzid left out, none, not base64 (threats A3) */
+    {"n,,n=user,r=x", "pencil", "c=eSws,r=%N", SVI_SASL_NOT_AUTHORIZED},
+    {"y,,n=user,r=x", "pencil", "c=biws,r=%N", SVI_SASL_NOT_AUTHORIZED},
+    {"n,,n=user,r=x", "pencil", "c=biwsAAAA,r=%N", SVI_SASL_NOT_AUTHORIZED},
+    {"n,a=user@localhost,n=user,r=x", "pencil", "c=biws,r=%N", SVI_SASL_NOT_AUTHORIZED},
+    {"n,,n=user,r=x", "pencil", "c=,r=%N", SVI_SASL_MALFORMED_REQUEST},
+    {"n,,n=user,r=x", "pencil", "c=%%%%,r=%N", SVI_SASL_NOT_AUTHORIZED},
+    /* nonce: the client's only, changed at the end, longer, none, another order */
+    {"n,,n=user,r=x", "pencil", "c=biws,r=x", SVI_SASL_NOT_AUTHORIZED},
+    {"n,,n=user,r=x", "pencil", "c=biws,r=%Nx", SVI_SASL_NOT_AUTHORIZED},
+    {"n,,n=user,r=x", "pencil", "c=biws,r=y%N", SVI_SASL_NOT_AUTHORIZED},
+    {"n,,n=user,r=x", "pencil", "c=biws,r=", SVI_SASL_MALFORMED_REQUEST},
+    {"n,,n=user,r=x", "pencil", "c=biws", SVI_SASL_MALFORMED_REQUEST},
+    {"n,,n=user,r=x", "pencil", "r=%N,c=biws", SVI_SASL_MALFORMED_REQUEST},
+    /* a mandatory extension nobody knows */
+    {"n,,n=user,r=x", "pencil", "c=biws,r=%N,m=x", SVI_SASL_MALFORMED_REQUEST},
+    {"n,,n=user,r=x", "pencil", "c=biws,r=%N,1=x", SVI_SASL_MALFORMED_REQUEST},
+    {"n,,n=user,r=x", "pencil", "c=biws,r=%N,z=", SVI_SASL_MALFORMED_REQUEST},
+};
+
+static void judges_final_messages(void **state)
+{
+    (void)state;
+    svi_scram_keys keys = keys_of("pencil");
+    for (size_t i = 0; i < sizeof finals / sizeof finals[0]; i++) {
+        const final_case *c = &finals[i];
+        run t = begin(c->first, &keys, true);
+        finish(&t, &keys, c->password, with_nonce(c->final, t.nonce).p);
+        if (t.r.fault != c->fault || (t.r.next == SVI_SASL_SUCCESS) != (c->fault == SVI_SASL_OK))
+            fail_msg("%zu: %s gave %s", i, c->final, svi_sasl_fault_name(t.r.fault));
+        svi_sasl_free(&t.sasl);
+    }
+}
+
+/* Proofs that are none, whatever stands before them. */
+static void refuses_bad_proofs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tail;
+        svi_sasl_fault fault;
+    } tails[] = {
+        {"", SVI_SASL_MALFORMED_REQUEST},
+        {",p=", SVI_SASL_MALFORMED_REQUEST},
+        {",p=AAAA", SVI_SASL_NOT_AUTHORIZED},
+        {",p=!", SVI_SASL_MALFORMED_REQUEST},
+        {",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", SVI_SASL_NOT_AUTHORIZED},
+        {",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", SVI_SASL_NOT_AUTHORIZED},
+        {",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,z=y", SVI_SASL_MALFORMED_REQUEST},
+    };
+    svi_scram_keys keys = keys_of("pencil");
+    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+        run t = begin("n,,n=user,r=x", &keys, true);
+        t.r = svi_sasl_step(t.sasl,
+                            text_of("c=biws,r=%.*s%s", (int)t.nonce.n, t.nonce.p, tails[i].tail));
+        assert_int_equal(t.r.next, SVI_SASL_FAILURE);
+        assert_int_equal(t.r.fault, tails[i].fault);
+        svi_sasl_free(&t.sasl);
+    }
+}
+
+typedef struct first_case {
+    const char *text;
+    svi_sasl_fault fault;
+    const char *name;
+} first_case;
+
+static const first_case firsts[] = {
+    {"n,,n=user,r=x", SVI_SASL_OK, "user"},
+    {"n,,n=a=3Db=2Cc,r=x", SVI_SASL_OK, "a=b,c"},
+    {"n,,n=fu\u00dfball,r=x", SVI_SASL_OK, "fu\u00dfball"},
+    {"n,a=USER@LocalHost,n=user,r=x", SVI_SASL_OK, "user"},
+    /* gs2 flag: unknown, channel binding that is not there, broken */
+    {"p=tls-exporter,,n=user,r=x", SVI_SASL_NOT_AUTHORIZED, NULL},
+    {"p=,,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"p=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"q,,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"nn,,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {",,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"F,n,,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    /* authzid: somebody else, elsewhere, a resource, no node, not quoted right, empty */
+    {"n,a=eve@localhost,n=user,r=x", SVI_SASL_INVALID_AUTHZID, NULL},
+    {"n,a=user@other.host,n=user,r=x", SVI_SASL_INVALID_AUTHZID, NULL},
+    {"n,a=user@localhost/r,n=user,r=x", SVI_SASL_INVALID_AUTHZID, NULL},
+    {"n,a=user,n=user,r=x", SVI_SASL_INVALID_AUTHZID, NULL},
+    {"n,a=localhost,n=user,r=x", SVI_SASL_INVALID_AUTHZID, NULL},
+    {"n,a=user=40localhost,n=user,r=x", SVI_SASL_INVALID_AUTHZID, NULL},
+    {"n,a=,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,b=user,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    /* name: empty, wrong quoting, what no account can be called */
+    {"n,,n=,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=us=er,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=us=2cer,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=us=3,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=us=,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=us er,r=x", SVI_SASL_NOT_AUTHORIZED, NULL},
+    {"n,,n=us@er,r=x", SVI_SASL_NOT_AUTHORIZED, NULL},
+    {"n,,n=us\ner,r=x", SVI_SASL_NOT_AUTHORIZED, NULL},
+    {"n,,n=\xff,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user", SVI_SASL_MALFORMED_REQUEST, NULL},
+    /* nonce: none, not printable, not ASCII */
+    {"n,,n=user,r=", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user,r=a b", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user,r=\u00e9", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,r=x,n=user", SVI_SASL_MALFORMED_REQUEST, NULL},
+    /* mandatory extensions (RFC 5802 5.1), in front and behind; broken optional ones */
+    {"n,,m=x,n=user,r=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user,r=x,m=x", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user,r=x,", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user,r=x,z", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"n,,n=user,r=x,z=,y=1", SVI_SASL_MALFORMED_REQUEST, NULL},
+    {"", SVI_SASL_MALFORMED_REQUEST, NULL},
+};
+
+static void judges_first_messages(void **state)
+{
+    (void)state;
+    svi_sasl_env env = env_of(false);
+    for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
+        svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+        svi_sasl_result r = svi_sasl_step(sasl, sv_str_of(firsts[i].text));
+        if (r.fault != firsts[i].fault ||
+            (r.next == SVI_SASL_NEED_KEYS) != (firsts[i].name != NULL))
+            fail_msg("%zu: %s gave %s", i, firsts[i].text, svi_sasl_fault_name(r.fault));
+        if (firsts[i].name) assert_true(sv_str_eq(r.name, sv_str_of(firsts[i].name)));
+        svi_sasl_free(&sasl);
+    }
+    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    assert_int_equal(svi_sasl_step(sasl, SV_STR("n,,n=us\0er,r=x")).fault,
+                     SVI_SASL_MALFORMED_REQUEST);
+    svi_sasl_free(&sasl);
+    char *big = svi_arena_get(arena, 9001);
+    memset(big, 'a', 9000);
+    sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    assert_int_equal(svi_sasl_step(sasl, text_of("n,,n=user,r=%s", big)).fault,
+                     SVI_SASL_MALFORMED_REQUEST);
+    svi_sasl_free(&sasl);
+}
+
+/* RFC 5802 6: 'y' while -PLUS was offered is a downgrade by somebody in between; 'n' is not. */
+static void refuses_y_when_plus_was_offered(void **state)
+{
+    (void)state;
+    svi_sasl_env env = env_of(true);
+    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    assert_int_equal(svi_sasl_step(sasl, SV_STR("y,,n=user,r=x")).fault, SVI_SASL_NOT_AUTHORIZED);
+    svi_sasl_free(&sasl);
+    sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    assert_int_equal(svi_sasl_step(sasl, SV_STR("n,,n=user,r=x")).next, SVI_SASL_NEED_KEYS);
+    svi_sasl_free(&sasl);
+}
+
+/* Threats A4: a name without an account gets a challenge of the same shape, the same each time, and fails only at the end, even
+ * with a proof that would fit. */
+static void unknown_names_look_known(void **state)
+{
+    (void)state;
+    svi_scram_keys fake, again, other, real = keys_of("pencil");
+    svi_scram_keys_fake("SCRAM-SHA-256", SV_STR("secret"), SV_STR("nobody"), &fake);
+    svi_scram_keys_fake("SCRAM-SHA-256", SV_STR("secret"), SV_STR("nobody"), &again);
+    svi_scram_keys_fake("SCRAM-SHA-256", SV_STR("secret"), SV_STR("nobody2"), &other);
+    assert_memory_equal(&fake, &again, sizeof fake);
+    assert_memory_not_equal(fake.salt, other.salt, SVI_SCRAM_SALT_BYTES);
+    assert_memory_not_equal(fake.salt, fake.stored_key, SVI_SCRAM_SALT_BYTES);
+    assert_int_equal(fake.salt_bytes, SVI_SCRAM_SALT_BYTES);
+    assert_int_equal(fake.iterations, SVI_SCRAM_ITERATIONS);
+    run a = begin("n,,n=nobody,r=x", &fake, false), b = begin("n,,n=user,r=x", &real, true);
+    assert_int_equal(a.nonce.n, b.nonce.n);
+    assert_int_equal(a.server_first.n, b.server_first.n + 1); /* i=10000 against the test's 4096 */
+    svi_sasl_free(&a.sasl);
+    svi_sasl_free(&b.sasl);
+    run c = begin("n,,n=nobody,r=x", &real, false);
+    finish(&c, &real, "pencil", text_of("c=biws,r=%.*s", (int)c.nonce.n, c.nonce.p).p);
+    assert_int_equal(c.r.next, SVI_SASL_FAILURE);
+    assert_int_equal(c.r.fault, SVI_SASL_NOT_AUTHORIZED);
+    svi_sasl_free(&c.sasl);
+}
+
+static void keeps_keys_as_records(void **state)
+{
+    (void)state;
+    svi_scram_keys keys = keys_of("pencil"), back;
+    svi_buf buf;
+    svi_buf_init(&buf, &acct);
+    svi_scram_keys_write(&buf, &keys);
+    assert_int_equal(svi_scram_keys_read(svi_buf_str(&buf), &back), SV_OK);
+    assert_memory_equal(&keys, &back, sizeof keys);
+    /* cut anywhere it is refused */
+    for (size_t n = 0; n < buf.len; n++)
+        assert_int_equal(svi_scram_keys_read((sv_str){buf.data, n}, &back), SV_EINVAL);
+    svi_buf_putc(&buf, ' ');
+    svi_buf_putc(&buf, 'x');
+    assert_int_equal(svi_scram_keys_read(svi_buf_str(&buf), &back), SV_EINVAL);
+    assert_int_equal(svi_scram_keys_read(SV_STR("2 whatever"), &back), SV_EVERSION);
+    assert_int_equal(svi_scram_keys_read(SV_STR("1 SCRAM-MD5 4096 AAAA AAAA AAAA"), &back),
+                     SV_EINVAL);
+    svi_buf_free(&buf);
+}
+
+static void derives_only_what_it_can(void **state)
+{
+    (void)state;
+    svi_scram_keys a, b;
+    sv_str salt = SV_STR("0123456789abcdef");
+    assert_int_equal(svi_scram_derive("SCRAM-MD5", SV_STR("x"), salt, 1, &a), SV_ENOTFOUND);
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR(""), salt, 1, &a), SV_EINVAL);
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("a\tb"), salt, 1, &a), SV_EINVAL);
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR(""), 1, &a), SV_EINVAL);
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), salt, 0, &a), SV_EINVAL);
+    assert_int_equal(
+        svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), salt, SVI_SCRAM_MAX_ITERATIONS + 1, &a),
+        SV_EINVAL);
+    /* RFC 8265 4.2: one password however its accents and spaces are typed */
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("e\u0301\u00a0x"), salt, 1, &a),
+                     SV_OK);
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("\u00e9 x"), salt, 1, &b), SV_OK);
+    assert_memory_equal(&a, &b, sizeof a);
+    svi_sasl_env env = env_of(false);
+    assert_null(svi_sasl_new(&acct, SV_STR("PLAIN"), &env));
+    assert_null(svi_sasl_new(&acct, SV_STR("scram-sha-256"), &env));
+    assert_null(svi_sasl_new(&acct, SV_STR(""), &env));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    svi_plat_virtual_init(&clock_, 7);
+    arena = svi_arena_new(&acct, 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    svi_arena_free(&arena);
+    return acct.live_bytes == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(vector_of_rfc7677, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(logs_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nonces_come_from_the_platform, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judges_final_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_bad_proofs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judges_first_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_y_when_plus_was_offered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unknown_names_look_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_keys_as_records, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(derives_only_what_it_can, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

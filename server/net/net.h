@@ -29,6 +29,7 @@ typedef struct svi_conn_info {
     void               *listener_ctx;
     char                peer[64];  /* address and port as text, "unix" or "memory" */
     bool                loopback;  /* the listener is bound to loopback: counts as secure for SCRAM */
+    svi_tls_mode tls_mode; /* the listener's: whether STARTTLS can be offered, or a handshake comes first */
 } svi_conn_info;
 
 typedef enum svi_closed_why {
@@ -95,6 +96,7 @@ typedef struct svi_listen_config {
     svi_tls_mode mode;
     svi_tls     *tls;     /* NULL if mode is NONE */
     svi_xml_limits limits; /* for strangers */
+    bool         is_public; /* with fd -1: as if bound to an address that is not loopback */
     void        *ctx;     /* returned in svi_conn_info */
 } svi_listen_config;
 

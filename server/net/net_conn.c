@@ -379,6 +379,7 @@ static svi_conn_info *info_new(const svi_listener *listener, const char *peer)
     info->listener = listener;
     info->listener_ctx = listener->ctx;
     info->loopback = listener->loopback;
+    info->tls_mode = listener->mode;
     const size_t n = strnlen(peer, sizeof info->peer - 1);
     memcpy(info->peer, peer, n);
     return info;

@@ -187,7 +187,7 @@ sv_status svi_net_listen(svi_net *net, const svi_listen_config *config, svi_list
     address at = {.room = {.ss_family = AF_UNSPEC}};
     socklen_t at_n = sizeof at;
     if (config->fd < 0)
-        listener->loopback = true;
+        listener->loopback = !config->is_public;
     else if (getsockname(config->fd, &at.any, &at_n) == 0)
         listener->loopback = is_loopback(&at);
     const sv_status st = config->fd < 0 ? SV_OK : start_accepting(listener, err);

@@ -62,6 +62,7 @@ typedef struct svi_sasl_result {
     svi_sasl_next  next;
     sv_str         out;    /* raw, not base64; borrowed until the next call */
     sv_str         name;   /* prepared localpart; borrowed */
+    const char    *keys;   /* NEED_KEYS: the mechanism that they are stored under; static */
     svi_sasl_fault fault;
 } svi_sasl_result;
 

@@ -187,7 +187,8 @@ static svi_sasl_result on_first(svi_scram *scram, sv_str message)
     if (!fault && !authzid_fits(scram, authzid)) fault = SVI_SASL_INVALID_AUTHZID;
     if (fault) return fail(scram, fault);
     scram->state = KEYS;
-    return (svi_sasl_result){.next = SVI_SASL_NEED_KEYS, .name = scram->name};
+    return (svi_sasl_result){
+        .next = SVI_SASL_NEED_KEYS, .name = scram->name, .keys = scram->hash->mechanism};
 }
 
 svi_sasl_result svi_scram_keys_given(svi_scram *scram, const svi_scram_keys *keys, bool real)

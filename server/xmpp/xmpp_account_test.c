@@ -1,0 +1,300 @@
+/* Tests of accounts: making, changing, deleting, what shares the unit, looking up, failures of the store. */
+#include "xmpp/xmpp_stream_testing.h"
+
+static const setting plain = {.mode = SVI_TLS_NONE};
+
+static int remove_account(world *w, const char *user)
+{
+    int status = 1;
+    svi_account_remove(w->host, sv_str_of(user), on_status, &status);
+    assert_int_equal(status, 1);
+    run(w);
+    return status;
+}
+
+/* -1: not known at once. */
+static int check_now(world *w, const char *user)
+{
+    static int ignored;
+    bool exists;
+    if (!svi_account_check(w->host, sv_str_of(user), &exists, on_status, &ignored)) return -1;
+    return exists;
+}
+
+static int check_account(world *w, const char *user)
+{
+    int status = 1;
+    bool exists;
+    if (svi_account_check(w->host, sv_str_of(user), &exists, on_status, &status))
+        return exists ? SV_OK : SV_ENOTFOUND;
+    assert_int_equal(status, 1);
+    run(w);
+    return status;
+}
+
+static client *opened(world *w)
+{
+    client *c = client_new(w);
+    say(w, c, STREAM);
+    return c;
+}
+
+static void makes_changes_deletes(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    assert_int_equal(set_account(w, "juliet", "capulet", false), SV_OK);
+    assert_int_equal(set_account(w, "juliet", "other", false), SV_EEXIST);
+    assert_int_equal(set_account(w, "nurse", "x", true), SV_ENOTFOUND);
+    client *c = opened(w);
+    log_in(w, c, "juliet", "capulet");
+    assert_has(bind_resource(w, c, "r"), "type='result'");
+    /* a new password ends no session, and the old one opens none */
+    assert_int_equal(set_account(w, "juliet", "montague", true), SV_OK);
+    assert_false(c->at_end);
+    client *d = opened(w);
+    assert_has(authenticate(w, d, "juliet", "capulet"), "<not-authorized/>");
+    log_in(w, d, "juliet", "montague");
+    assert_has(bind_resource(w, d, "s"), "type='result'");
+    assert_int_equal(remove_account(w, "juliet"), SV_OK);
+    assert_has(heard(w, c), "<not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    assert_has(heard(w, d), "<not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
+    assert_int_equal(check_account(w, "juliet"), SV_ENOTFOUND);
+    assert_int_equal(remove_account(w, "juliet"), SV_ENOTFOUND);
+    client *e = opened(w);
+    assert_has(authenticate(w, e, "juliet", "montague"), "<not-authorized/>");
+    assert_int_equal(set_account(w, "juliet", "capulet", false), SV_OK);
+    world_free(w);
+}
+
+/* Two at once: the first look-up decides, the second finds the account. */
+static void one_of_two_makes_it(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    svi_scram_keys keys;
+    int one = 1, two = 1;
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys),
+                     SV_OK);
+    svi_account_set(w->host, SV_STR("juliet"), &keys, 1, false, on_status, &one);
+    svi_account_set(w->host, SV_STR("juliet"), &keys, 1, false, on_status, &two);
+    run(w);
+    assert_int_equal(one, SV_OK);
+    assert_int_equal(two, SV_EEXIST);
+    world_free(w);
+}
+
+/* --- what modules do with it ------------------------------------------------------------------------------- */
+
+typedef struct seen {
+    world *w;
+    svi_map *map;
+    int added, removed;
+    char subject[64];
+} seen;
+
+static sv_verdict on_added(sv_event *ev, void *self)
+{
+    seen *s = self;
+    s->added++;
+    sv_str account = svi_xevent_of(ev)->subject;
+    (void)snprintf(s->subject, sizeof s->subject, "%.*s", (int)account.n, account.p);
+    assert_int_equal(
+        svi_unit_put(svi_event_unit(ev), s->map, SV_STR("juliet"), SV_STR("k"), SV_STR("v")),
+        SV_OK);
+    return SV_PASS;
+}
+
+static sv_verdict on_removed(sv_event *ev, void *self)
+{
+    seen *s = self;
+    s->removed++;
+    assert_int_equal(svi_unit_del_owner(svi_event_unit(ev), s->map, SV_STR("juliet")), SV_OK);
+    return SV_PASS;
+}
+
+static uint64_t units_of(world *w)
+{
+    svi_store_stats stats;
+    svi_store_stats_get(svi_server_store(w->server), &stats);
+    return stats.units;
+}
+
+/* The account's rows and what modules write for it are one unit, and `done` comes after its commit. */
+static void modules_share_the_unit(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    sv_err err;
+    seen s = {.w = w};
+    assert_int_equal(
+        svi_store_map(svi_server_store(w->server), SV_STR("localhost/test/m"), 1, &s.map, &err),
+        SV_OK);
+    const svi_handler handlers[] = {{.point = SVI_POINT_ACCOUNT_ADDED,
+                                     .call = on_added,
+                                     .self = &s,
+                                     .module = "test",
+                                     .text = "account/added"},
+                                    {.point = SVI_POINT_ACCOUNT_REMOVED,
+                                     .call = on_removed,
+                                     .self = &s,
+                                     .module = "test",
+                                     .text = "account/removed"}};
+    svi_hooks *hooks = NULL;
+    assert_int_equal(svi_hooks_build(&w->acct, handlers, 2, &hooks, &err), SV_OK);
+    svi_host_set_hooks(w->host, hooks);
+    svi_hooks_unref(&hooks);
+
+    uint64_t before = units_of(w);
+    assert_int_equal(set_account(w, "juliet", "capulet", false), SV_OK);
+    assert_int_equal(units_of(w), before + 1);
+    assert_int_equal(s.added, 1);
+    assert_string_equal(s.subject, "juliet@localhost");
+    assert_int_equal(set_account(w, "juliet", "x", true), SV_OK);
+    assert_int_equal(s.added, 1); /* a password is no new account */
+
+    before = units_of(w);
+    assert_int_equal(remove_account(w, "juliet"), SV_OK);
+    assert_int_equal(units_of(w), before + 1);
+    assert_int_equal(s.removed, 1);
+    world_free(w);
+}
+
+static void done_comes_after_the_commit(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    svi_scram_keys keys;
+    int status = 1;
+    assert_int_equal(check_account(w, "juliet"), SV_ENOTFOUND); /* its rows are in memory now */
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys),
+                     SV_OK);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    svi_account_set(w->host, SV_STR("juliet"), &keys, 1, false, on_status, &status);
+    run(w);
+    assert_int_equal(check_now(w, "juliet"), 1); /* seen at once, not yet on disk */
+    assert_int_equal(status, 1);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    run(w);
+    assert_int_equal(status, SV_OK);
+    world_free(w);
+}
+
+/* --- looking up ----------------------------------------------------------------------------------------------- */
+
+static void checks_from_memory_if_it_can(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    assert_int_equal(check_now(w, ""), 0);
+    assert_int_equal(check_account(w, "nobody"), SV_ENOTFOUND);
+    assert_int_equal(check_now(w, "nobody"), 0);
+    assert_int_equal(check_account(w, "romeo"), SV_OK);
+    assert_int_equal(check_now(w, "romeo"), 1);
+    world_free(w);
+}
+
+typedef struct got {
+    int calls, status;
+    bool has_keys;
+    svi_scram_keys keys;
+} got;
+
+static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
+{
+    got *g = ctx;
+    g->calls++;
+    g->status = status;
+    g->has_keys = keys != NULL;
+    if (keys) g->keys = *keys;
+}
+
+static void finds_keys_or_makes_them_up(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    got real = {0}, fake = {0}, again = {0}, broken = {0};
+    svi_account_keys(w->host, SV_STR("romeo"), "SCRAM-SHA-256", on_keys, &real);
+    svi_account_keys(w->host, SV_STR("nobody"), "SCRAM-SHA-256", on_keys, &fake);
+    assert_int_equal(real.calls + fake.calls, 0);
+    run(w);
+    assert_int_equal(real.status, SV_OK);
+    assert_int_equal(real.keys.iterations, ITERATIONS);
+    assert_int_equal(fake.status, SV_ENOTFOUND);
+    assert_true(fake.has_keys && fake.keys.salt_bytes == SVI_SCRAM_SALT_BYTES);
+    svi_account_keys(w->host, SV_STR("nobody"), "SCRAM-SHA-256", on_keys, &again);
+    run(w);
+    assert_memory_equal(&fake.keys, &again.keys, sizeof fake.keys);
+    /* a damaged record is an error, not an account with other keys */
+    svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+    assert_int_equal(svi_unit_put(unit, svi_host_accounts(w->host), SV_STR("romeo"),
+                                  SV_STR("SCRAM-SHA-256"), SV_STR("1 SCRAM-SHA-256 9 x")),
+                     SV_OK);
+    (void)svi_unit_submit(&unit);
+    svi_account_keys(w->host, SV_STR("romeo"), "SCRAM-SHA-256", on_keys, &broken);
+    run(w);
+    assert_int_equal(broken.status, SV_EIO);
+    assert_false(broken.has_keys);
+    world_free(w);
+}
+
+/* --- failures -------------------------------------------------------------------------------------------------- */
+
+static void tells_when_the_store_fails(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    assert_int_equal(set_account(w, "juliet", "x", false), SV_EIO);
+    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    assert_int_equal(check_account(w, "nurse"), SV_EIO);
+    assert_int_equal(set_account(w, "juliet", "x", false), SV_OK);
+    /* short of space: nothing new, but deleting goes on (architecture 8) */
+    svi_engine_sim_plan(w->engine)->full = true;
+    run(w);
+    pass_time(w, 10 * 1000000);
+    assert_int_equal(set_account(w, "tybalt", "x", false), SV_ENOSPC);
+    assert_int_equal(remove_account(w, "juliet"), SV_OK);
+    world_free(w);
+}
+
+/* Whoever waits when the server ends is told so. */
+static void the_end_cancels(void **state)
+{
+    (void)state;
+    world *w = world_new(&plain);
+    svi_scram_keys keys;
+    int set = 1, check = 1;
+    bool exists;
+    got asked = {0};
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys),
+                     SV_OK);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    svi_account_set(w->host, SV_STR("juliet"), &keys, 1, false, on_status, &set);
+    assert_false(svi_account_check(w->host, SV_STR("nurse"), &exists, on_status, &check));
+    svi_account_keys(w->host, SV_STR("tybalt"), "SCRAM-SHA-256", on_keys, &asked);
+    svi_server_free(&w->server, 0);
+    assert_int_not_equal(set, 1);
+    assert_int_not_equal(check, 1);
+    assert_int_equal(asked.calls, 1);
+    w->server = NULL;
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(makes_changes_deletes),
+        cmocka_unit_test(one_of_two_makes_it),
+        cmocka_unit_test(modules_share_the_unit),
+        cmocka_unit_test(done_comes_after_the_commit),
+        cmocka_unit_test(checks_from_memory_if_it_can),
+        cmocka_unit_test(finds_keys_or_makes_them_up),
+        cmocka_unit_test(tells_when_the_store_fails),
+        cmocka_unit_test(the_end_cancels),
+    };
+    make_certificate();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    remove_certificate();
+    return failed;
+}

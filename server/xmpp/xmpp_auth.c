@@ -1,0 +1,180 @@
+/* SASL as elements of a client stream (RFC 6120 6.4): framing, retries, the look-up of keys, what is logged. The mechanisms are in
+ * xmpp_sasl.c. */
+#include "base/base_log.h"
+#include "xmpp/xmpp_account.h"
+#include "xmpp/xmpp_stream.h"
+
+#define NAMED_BYTES 64u /* of a name in the log */
+
+/* Outlives the stream if that closes first; then it knows no stream any more. */
+struct svi_key_lookup {
+    svi_stream *stream;
+};
+
+void svi_auth_drop(svi_stream *stream)
+{
+    if (stream->lookup) stream->lookup->stream = NULL;
+    stream->lookup = NULL;
+    svi_sasl_free(&stream->sasl);
+}
+
+/* Base64, or "=" for nothing (RFC 6120 6.4.2, 6.4.6). */
+static void send_sasl(svi_stream *stream, const char *element, sv_str data)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(stream->server));
+    svi_buf_printf(&buf, "<%s xmlns='" SVI_NS_SASL "'>", element);
+    svi_base64_put(&buf, data);
+    svi_buf_printf(&buf, "</%s>", element);
+    svi_stream_send(stream, &buf);
+}
+
+static void log_failure(const svi_stream *stream, sv_str name, svi_sasl_fault fault)
+{
+    SV_LOG(SV_WARN, "login-failed", LF_TXT("peer", stream->peer),
+           LF_STR("host", svi_host_domain(stream->host)),
+           LF_STR("user", svi_str_sub(name, 0, NAMED_BYTES)),
+           LF_TXT("reason", svi_sasl_fault_name(fault)), LF_INT("try", stream->auth_tries));
+}
+
+/* RFC 6120 6.4.5: a few more tries, then the stream ends (threats A6). */
+static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
+{
+    stream->auth_tries++;
+    log_failure(stream, name, fault);
+    svi_auth_drop(stream);
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(stream->server));
+    svi_buf_printf(&buf, "<failure xmlns='" SVI_NS_SASL "'><%s/></failure>",
+                   svi_sasl_fault_name(fault));
+    svi_stream_send(stream, &buf);
+    if (stream->auth_tries < svi_server_limits(stream->server)->auth_tries)
+        return SVI_STEP_FEATURES;
+    return svi_stream_fail(stream, "policy-violation", "Too many failed attempts to log in.");
+}
+
+/* RFC 6120 6.4.6: a `from` that was said under TLS must be the one who has logged in. */
+static bool from_fits(const svi_stream *stream, sv_str name)
+{
+    if (!stream->is_secure || !stream->from.n) return true;
+    sv_jid jid =
+        svi_jid_make(stream->streams->scratch, name, svi_host_domain(stream->host), SV_STR_NONE);
+    return sv_str_eq(jid.bare, stream->from);
+}
+
+/* The one place where a stream gets an identity: the authenticated name (threats, conclusion 3). */
+static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
+{
+    if (!from_fits(stream, result->name)) {
+        stream->auth_tries++;
+        log_failure(stream, result->name, SVI_SASL_INVALID_AUTHZID);
+        return svi_stream_fail(stream, "invalid-from", NULL);
+    }
+    stream->name = svi_str_dup(svi_server_acct(stream->server), result->name);
+    stream->login_host = stream->host;
+    SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
+           LF_STR("host", svi_host_domain(stream->host)), LF_STR("user", stream->name),
+           LF_TXT("tls", stream->is_secure ? "yes" : "no"));
+    send_sasl(stream, "success", result->out);
+    svi_auth_drop(stream);
+    svi_stream_known(stream);
+    stream->is_open = false;
+    svi_conn_restart(stream->conn);
+    return SVI_STEP_HEADER;
+}
+
+static svi_step next_of(svi_stream *stream, const svi_sasl_result *result);
+
+static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
+{
+    svi_key_lookup *lookup = ctx;
+    svi_stream *stream = lookup->stream;
+    svi_free(lookup);
+    if (!stream) return;
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
+    stream->lookup = NULL;
+    svi_mark mark = svi_arena_mark(stream->streams->scratch);
+    svi_step next;
+    if (keys) {
+        svi_sasl_result result = svi_sasl_keys(stream->sasl, keys, status == SV_OK);
+        next = next_of(stream, &result);
+    } else {
+        next = refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, SV_STR_NONE);
+    }
+    if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+    svi_arena_reset(stream->streams->scratch, mark);
+}
+
+static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
+{
+    stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
+    stream->lookup->stream = stream;
+    svi_account_keys(stream->host, result->name, result->keys, on_keys, stream->lookup);
+    return SVI_STEP_KEYS;
+}
+
+static svi_step next_of(svi_stream *stream, const svi_sasl_result *result)
+{
+    switch (result->next) {
+    case SVI_SASL_CHALLENGE: send_sasl(stream, "challenge", result->out); return SVI_STEP_SASL;
+    case SVI_SASL_NEED_KEYS: return look_up(stream, result);
+    case SVI_SASL_SUCCESS: return succeed(stream, result);
+    case SVI_SASL_FAILURE: break;
+    }
+    /* the name is the engine's, which ends in refuse */
+    return refuse(stream, result->fault, svi_arena_str(stream->streams->scratch, result->name));
+}
+
+/* The data of an element: strict base64 without anything beside it (RFC 6120 6.3.5); "=" is nothing. */
+static svi_sasl_fault data_of(const svi_stream *stream, const sv_node *element, sv_str *data_out)
+{
+    svi_arena *scratch = stream->streams->scratch;
+    sv_str text = svi_node_text(element, scratch);
+    *data_out = SV_STR_NONE;
+    if (svi_node_first(element)) return SVI_SASL_MALFORMED_REQUEST;
+    if (sv_str_eq(text, SV_STR("="))) return SVI_SASL_OK;
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(stream->server));
+    bool fits = svi_base64_get(&buf, text) == SV_OK;
+    if (fits) *data_out = svi_arena_str(scratch, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return fits ? SVI_SASL_OK : SVI_SASL_INCORRECT_ENCODING;
+}
+
+static svi_step on_data(svi_stream *stream, const sv_node *element)
+{
+    sv_str data;
+    svi_sasl_fault fault = data_of(stream, element, &data);
+    if (fault) return refuse(stream, fault, SV_STR_NONE);
+    svi_sasl_result result = svi_sasl_step(stream->sasl, data);
+    return next_of(stream, &result);
+}
+
+/* A new <auth/> replaces an exchange that has not ended (RFC 6120 6.4.2). */
+static svi_step on_auth(svi_stream *stream, const sv_node *element)
+{
+    svi_auth_drop(stream);
+    if (!svi_stream_may_login(stream))
+        return refuse(stream, SVI_SASL_ENCRYPTION_REQUIRED, SV_STR_NONE);
+    const svi_sasl_env env = {.plat = svi_server_plat(stream->server),
+                              .host = svi_host_domain(stream->host)};
+    stream->sasl = svi_sasl_new(svi_server_acct(stream->server),
+                                svi_node_attr(element, SV_STR("mechanism")), &env);
+    if (!stream->sasl) return refuse(stream, SVI_SASL_INVALID_MECHANISM, SV_STR_NONE);
+    if (svi_node_child_count(element) > 0) return on_data(stream, element);
+    /* no initial response: the mechanism is client-first, so an empty challenge asks for it (RFC 4422 5.1) */
+    send_sasl(stream, "challenge", SV_STR_NONE);
+    return SVI_STEP_SASL;
+}
+
+svi_step svi_on_sasl(svi_stream *stream, const sv_node *element)
+{
+    if (!sv_str_eq(svi_node_ns(element), SV_STR(SVI_NS_SASL))) return svi_on_stray(stream, element);
+    sv_str name = svi_node_name(element);
+    if (sv_str_eq(name, SV_STR("auth"))) return on_auth(stream, element);
+    if (sv_str_eq(name, SV_STR("abort"))) return refuse(stream, SVI_SASL_ABORTED, SV_STR_NONE);
+    if (!sv_str_eq(name, SV_STR("response"))) return svi_on_stray(stream, element);
+    if (!stream->sasl) return refuse(stream, SVI_SASL_MALFORMED_REQUEST, SV_STR_NONE);
+    return on_data(stream, element);
+}

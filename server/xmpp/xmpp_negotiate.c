@@ -1,0 +1,278 @@
+/* Negotiation of client streams: header, features, STARTTLS, resource binding (RFC 6120 4, 5, 7). */
+#include "base/base_log.h"
+#include "xmpp/xmpp_stream.h"
+
+#define BIND_TRIES 10u /* RFC 6120 7.7.3: at least 5, at most 10 */
+
+static svi_arena *scratch_of(const svi_stream *stream)
+{
+    return stream->streams->scratch;
+}
+
+static svi_buf buf_of(const svi_stream *stream)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(stream->server));
+    return buf;
+}
+
+/* --- header --------------------------------------------------------------------------------------------- */
+
+/* Major number of "major.minor", leading zeros ignored (RFC 6120 4.7.5); 0 if absent or malformed, which counts as 0.9. */
+static int64_t major_version(sv_str version)
+{
+    sv_str major;
+    int64_t number, minor;
+    if (!svi_str_split(&version, '.', &major) || svi_str_int(major, 0, INT32_MAX, &number))
+        return 0;
+    return svi_str_int(version, 0, INT32_MAX, &minor) ? 0 : number;
+}
+
+/* The host asked for: NULL and a stream error if there is none. A missing `to` is no host we could guess. */
+static const char *find_host(svi_stream *stream, sv_str to)
+{
+    sv_jid jid;
+    if (to.n == 0 || svi_jid_parse(scratch_of(stream), to, &jid)) return "improper-addressing";
+    if (jid.node.n || jid.resource.n) return "host-unknown";
+    stream->host = svi_host_find(stream->server, jid.domain);
+    return stream->host ? NULL : "host-unknown";
+}
+
+/* RFC 6120 4.7.1: the bare JID of who speaks, kept for the answer and for the login (6.4.6). */
+static const char *keep_from(svi_stream *stream, sv_str from)
+{
+    sv_jid jid;
+    svi_str_free(&stream->from);
+    if (!from.p) return NULL;
+    if (svi_jid_parse(scratch_of(stream), from, &jid)) return "improper-addressing";
+    stream->from = svi_str_dup(svi_server_acct(stream->server), jid.bare);
+    return NULL;
+}
+
+static const char *check_header(svi_stream *stream, const sv_node *header)
+{
+    const char *error = stream->framing->check(header);
+    stream->host = NULL;
+    if (error) return error;
+    const char *from_error = keep_from(stream, svi_node_attr(header, SV_STR("from")));
+    error = find_host(stream, svi_node_attr(header, SV_STR("to")));
+    if (!error) error = from_error;
+    /* threats A8: who has logged in at one host does not go on at another */
+    if (!error && stream->name.n && stream->host != stream->login_host) error = "not-authorized";
+    return error;
+}
+
+/* --- features -------------------------------------------------------------------------------------------- */
+
+static bool may_starttls(const svi_stream *stream)
+{
+    return stream->tls_mode == SVI_TLS_STARTTLS && !stream->is_secure && stream->name.n == 0;
+}
+
+static void put_starttls(const svi_stream *stream, svi_buf *buf)
+{
+    if (!may_starttls(stream)) return;
+    svi_buf_put(buf, SV_STR("<starttls xmlns='" SVI_NS_TLS "'>"));
+    if (!svi_stream_may_login(stream)) svi_buf_put(buf, SV_STR("<required/>"));
+    svi_buf_put(buf, SV_STR("</starttls>"));
+}
+
+static void put_mechanisms(const svi_stream *stream, svi_buf *buf)
+{
+    if (stream->name.n || !svi_stream_may_login(stream)) return;
+    sv_str rest = sv_str_of(svi_sasl_mechanisms()), name;
+    svi_buf_put(buf, SV_STR("<mechanisms xmlns='" SVI_NS_SASL "'>"));
+    while (svi_str_split(&rest, ' ', &name))
+        svi_buf_printf(buf, "<mechanism>%.*s</mechanism>", (int)name.n, name.p);
+    svi_buf_put(buf, SV_STR("</mechanisms>"));
+}
+
+static void put_bind(const svi_stream *stream, svi_buf *buf)
+{
+    if (stream->name.n) svi_buf_put(buf, SV_STR("<bind xmlns='" SVI_NS_BIND "'/>"));
+}
+
+/* RFC 6121 1.4: session establishment is no more needed; announced as optional for clients that look for it. */
+static void put_session(const svi_stream *stream, svi_buf *buf)
+{
+    if (stream->name.n)
+        svi_buf_put(buf, SV_STR("<session xmlns='" SVI_NS_SESSION "'><optional/></session>"));
+}
+
+/* Every feature and when it is offered; one that modules bring is a line here. */
+static void (*const features[])(const svi_stream *stream, svi_buf *buf) = {
+    put_starttls,
+    put_mechanisms,
+    put_bind,
+    put_session,
+};
+
+static void put_features(const svi_stream *stream, svi_buf *buf)
+{
+    svi_buf_printf(buf, "<stream:features%s>", stream->framing->declaration);
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) features[i](stream, buf);
+    svi_buf_put(buf, SV_STR("</stream:features>"));
+}
+
+svi_step svi_on_header(svi_stream *stream, const sv_node *header)
+{
+    stream->is_open = false;
+    const char *error = check_header(stream, header);
+    if (error) return svi_stream_fail(stream, error, NULL);
+    svi_buf buf = buf_of(stream);
+    bool is_known = major_version(svi_node_attr(header, SV_STR("version"))) >= 1;
+    svi_stream_open(stream, &buf, is_known);
+    if (!is_known) {
+        svi_stream_send(stream, &buf);
+        return svi_stream_fail(stream, "unsupported-version", NULL);
+    }
+    if (!stream->name.n && !svi_stream_may_login(stream) && !may_starttls(stream)) {
+        svi_stream_send(stream, &buf);
+        return svi_stream_fail(stream, "policy-violation",
+                               "This host requires TLS, which is not to be had here.");
+    }
+    put_features(stream, &buf);
+    svi_stream_send(stream, &buf);
+    return stream->name.n ? SVI_STEP_BIND : SVI_STEP_FEATURES;
+}
+
+/* --- elements ----------------------------------------------------------------------------------------------- */
+
+static bool is_stanza_name(sv_str name)
+{
+    return sv_str_eq(name, SV_STR("message")) || sv_str_eq(name, SV_STR("presence")) ||
+           sv_str_eq(name, SV_STR("iq"));
+}
+
+bool svi_is_stanza(const sv_node *element)
+{
+    return sv_str_eq(svi_node_ns(element), SV_STR(SVI_NS_CLIENT)) &&
+           is_stanza_name(svi_node_name(element));
+}
+
+svi_step svi_on_stray(svi_stream *stream, const sv_node *element)
+{
+    sv_str ns = svi_node_ns(element), name = svi_node_name(element);
+    if (svi_is_stanza(element)) return svi_stream_fail(stream, "not-authorized", NULL);
+    /* RFC 6120 4.9.1.1: who gets an error closes */
+    if (svi_node_is(element, SV_STR("error"), SV_STR(SVI_NS_STREAM)))
+        return svi_stream_end(stream, SV_STR_NONE);
+    if (svi_node_is(element, SV_STR("stream"), SV_STR(SVI_NS_STREAM)))
+        return svi_stream_fail(stream, "not-authorized", NULL);
+    if (sv_str_eq(ns, SV_STR("jabber:server")) && is_stanza_name(name))
+        return svi_stream_fail(stream, "invalid-namespace", NULL);
+    /* negotiation out of its turn (RFC 6120 4.9.3.12) */
+    if (sv_str_eq(ns, SV_STR(SVI_NS_SASL)) || sv_str_eq(ns, SV_STR(SVI_NS_TLS)))
+        return svi_stream_fail(stream, "not-authorized", NULL);
+    return svi_stream_fail(stream, "unsupported-stanza-type", NULL);
+}
+
+/* RFC 6120 5.4.2. What the peer sent behind <starttls/> in plain text is dropped by the connection (threats T1). */
+static svi_step on_starttls(svi_stream *stream)
+{
+    if (!may_starttls(stream))
+        return svi_stream_end(stream, SV_STR("<failure xmlns='" SVI_NS_TLS "'/>"));
+    svi_auth_drop(stream);
+    svi_conn_write(stream->conn, SV_STR("<proceed xmlns='" SVI_NS_TLS "'/>"));
+    svi_conn_starttls(stream->conn);
+    stream->is_open = false;
+    return SVI_STEP_TLS;
+}
+
+svi_step svi_on_features(svi_stream *stream, const sv_node *element)
+{
+    if (svi_node_is(element, SV_STR("starttls"), SV_STR(SVI_NS_TLS))) return on_starttls(stream);
+    return svi_on_sasl(stream, element);
+}
+
+/* --- binding --------------------------------------------------------------------------------------------------- */
+
+/* An answer to an IQ of the stream itself; such a peer has no address yet, so there is no `to`. */
+static void put_iq(svi_buf *buf, const sv_node *iq, const char *type)
+{
+    sv_str id = svi_node_attr(iq, SV_STR("id"));
+    svi_buf_printf(buf, "<iq type='%s'", type);
+    if (id.p) {
+        svi_buf_put(buf, SV_STR(" id='"));
+        svi_write_attr(buf, id);
+        svi_buf_putc(buf, '\'');
+    }
+}
+
+static void send_iq_error(svi_stream *stream, const sv_node *iq, sv_cond cond)
+{
+    svi_buf buf = buf_of(stream);
+    put_iq(&buf, iq, "error");
+    svi_buf_printf(
+        &buf, "><error type='%s'><%s xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        svi_cond_type(cond), svi_cond_name(cond));
+    svi_stream_send(stream, &buf);
+}
+
+/* RFC 6120 7.6.2, 7.7.2, 7.7.3: the client may try again, not for ever. */
+static svi_step refuse_bind(svi_stream *stream, const sv_node *iq, sv_cond cond)
+{
+    send_iq_error(stream, iq, cond);
+    if (++stream->bind_tries < BIND_TRIES) return SVI_STEP_BIND;
+    return svi_stream_fail(stream, "policy-violation", "Too many attempts to bind a resource.");
+}
+
+static void send_bound(svi_stream *stream, const sv_node *iq)
+{
+    svi_buf buf = buf_of(stream);
+    put_iq(&buf, iq, "result");
+    svi_buf_put(&buf, SV_STR("><bind xmlns='" SVI_NS_BIND "'><jid>"));
+    svi_write_text(&buf, svi_session_jid(stream->session)->full);
+    svi_buf_put(&buf, SV_STR("</jid></bind></iq>"));
+    svi_stream_send(stream, &buf);
+}
+
+static bool is_iq_set(const sv_node *element, const char *child, const char *ns)
+{
+    return svi_is_stanza(element) && sv_str_eq(svi_node_name(element), SV_STR("iq")) &&
+           sv_str_eq(svi_node_attr(element, SV_STR("type")), SV_STR("set")) &&
+           svi_node_find(element, sv_str_of(child), sv_str_of(ns)) != NULL;
+}
+
+/* An empty <resource/> is as good as none (RFC 6120 7.7.2.1: process it so that it conforms). */
+svi_step svi_on_bind(svi_stream *stream, const sv_node *element)
+{
+    if (!is_iq_set(element, "bind", SVI_NS_BIND)) return svi_on_stray(stream, element);
+    const sv_node *bind = svi_node_find(element, SV_STR("bind"), SV_STR(SVI_NS_BIND));
+    const sv_node *wish = svi_node_find(bind, SV_STR("resource"), SV_STR(SVI_NS_BIND));
+    sv_str text = wish ? svi_node_text(wish, scratch_of(stream)) : SV_STR_NONE,
+           resource = SV_STR_NONE;
+    sv_str id = svi_node_attr(element, SV_STR("id"));
+    if (id.n == 0 || (text.n && svi_jid_prep_resource(scratch_of(stream), text, &resource)))
+        return refuse_bind(stream, element, SV_BAD_REQUEST);
+    sv_status status =
+        svi_session_bind(stream->host, stream->name, resource, stream->conn, &stream->session);
+    if (status == SV_ELIMIT) return refuse_bind(stream, element, SV_RESOURCE_CONSTRAINT);
+    if (status) return refuse_bind(stream, element, SV_INTERNAL_SERVER_ERROR);
+    send_bound(stream, element);
+    return SVI_STEP_READY;
+}
+
+/* To nobody or to the server, since the stream is what it is about. */
+static bool is_for_stream(const svi_stream *stream, const sv_node *element)
+{
+    sv_str to = svi_node_attr(element, SV_STR("to"));
+    return !to.p || sv_str_eq(to, svi_host_domain(stream->host));
+}
+
+bool svi_stream_answers(svi_stream *stream, const sv_node *element)
+{
+    bool is_bind = is_iq_set(element, "bind", SVI_NS_BIND);
+    if (!is_bind && !is_iq_set(element, "session", SVI_NS_SESSION)) return false;
+    if (!is_for_stream(stream, element)) return false;
+    if (is_bind) {
+        send_iq_error(stream, element,
+                      SV_NOT_ALLOWED); /* one resource a stream (RFC 6120 7.6.2.2) */
+        return true;
+    }
+    svi_buf buf = buf_of(stream);
+    put_iq(&buf, element, "result");
+    svi_buf_put(&buf, SV_STR("/>"));
+    svi_stream_send(stream, &buf);
+    return true;
+}

@@ -1,0 +1,464 @@
+/* Life of client streams: the table of steps with their deadlines, what connections report, errors, ends, strangers. */
+#include "xmpp/xmpp_stream.h"
+#include "base/base_log.h"
+
+#define ID_BYTES 16
+#define LIMIT_MS 500u /* for a stranger that makes room */
+
+typedef svi_step (*step_fn)(svi_stream *stream, const sv_node *element);
+
+typedef struct step {
+    const char *name;
+    step_fn on_element; /* NULL: none can come */
+    size_t deadline;    /* place of the duration in svi_limits; 0: none */
+    bool goes_on;       /* entering it lets the connection parse on */
+} step;
+
+#define DEADLINE(limit) offsetof(svi_limits, limit)
+
+static const step steps[SVI_STEPS] = {
+    [SVI_STEP_HEADER] = {"header", svi_on_header, DEADLINE(header_us), false},
+    [SVI_STEP_FEATURES] = {"features", svi_on_features, DEADLINE(features_us), true},
+    [SVI_STEP_TLS] = {"tls", NULL, DEADLINE(header_us), false},
+    [SVI_STEP_SASL] = {"sasl", svi_on_sasl, DEADLINE(features_us), true},
+    [SVI_STEP_KEYS] = {"keys", NULL, DEADLINE(login_us), false},
+    [SVI_STEP_BIND] = {"bind", svi_on_bind, DEADLINE(bind_us), true},
+    [SVI_STEP_READY] = {"ready", NULL, 0, false},
+    [SVI_STEP_CLOSING] = {"closing", NULL, 0, false},
+};
+
+/* --- lists ------------------------------------------------------------------------------------------------ */
+
+static void list_all(svi_stream *stream)
+{
+    svi_streams *streams = stream->streams;
+    stream->all.prev = streams->last;
+    if (streams->last)
+        streams->last->all.next = stream;
+    else
+        streams->first = stream;
+    streams->last = stream;
+    streams->count++;
+}
+
+static void unlist_all(svi_stream *stream)
+{
+    svi_streams *streams = stream->streams;
+    if (stream->all.prev)
+        stream->all.prev->all.next = stream->all.next;
+    else
+        streams->first = stream->all.next;
+    if (stream->all.next)
+        stream->all.next->all.prev = stream->all.prev;
+    else
+        streams->last = stream->all.prev;
+    streams->count--;
+}
+
+static void list_stranger(svi_stream *stream)
+{
+    svi_streams *streams = stream->streams;
+    stream->is_stranger = true;
+    stream->strangers.prev = streams->newest_stranger;
+    if (streams->newest_stranger)
+        streams->newest_stranger->strangers.next = stream;
+    else
+        streams->oldest_stranger = stream;
+    streams->newest_stranger = stream;
+    streams->stranger_count++;
+}
+
+void svi_stream_known(svi_stream *stream)
+{
+    if (!stream->is_stranger) return;
+    svi_streams *streams = stream->streams;
+    svi_stream_link *link = &stream->strangers;
+    stream->is_stranger = false;
+    if (link->prev)
+        link->prev->strangers.next = link->next;
+    else
+        streams->oldest_stranger = link->next;
+    if (link->next)
+        link->next->strangers.prev = link->prev;
+    else
+        streams->newest_stranger = link->prev;
+    *link = (svi_stream_link){NULL, NULL};
+    streams->stranger_count--;
+}
+
+/* --- steps ------------------------------------------------------------------------------------------------- */
+
+static void on_deadline(svi_stream *stream)
+{
+    SV_LOG(SV_INFO, "stream-limit", LF_TXT("peer", stream->peer), LF_TXT("limit", "deadline"),
+           LF_TXT("step", steps[stream->step].name));
+    (void)svi_stream_fail(stream, "connection-timeout", NULL);
+}
+
+static void on_step_timer(void *ctx)
+{
+    svi_stream *stream = ctx;
+    stream->step_timer = NULL;
+    on_deadline(stream);
+}
+
+static void on_login_timer(void *ctx)
+{
+    svi_stream *stream = ctx;
+    stream->login_timer = NULL;
+    on_deadline(stream);
+}
+
+static int64_t deadline_us(const svi_stream *stream, svi_step next)
+{
+    int64_t us;
+    memcpy(&us, (const char *)svi_server_limits(stream->server) + steps[next].deadline, sizeof us);
+    return us;
+}
+
+void svi_stream_enter(svi_stream *stream, svi_step next)
+{
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    SV_ASSERT(stream->step != SVI_STEP_CLOSING || next == SVI_STEP_CLOSING);
+    svi_timers *timers = svi_server_timers(stream->server);
+    svi_timer_cancel(&stream->step_timer);
+    stream->step = next;
+    if (next >= SVI_STEP_BIND) svi_timer_cancel(&stream->login_timer);
+    if (steps[next].deadline)
+        stream->step_timer =
+            svi_timer_start(timers, deadline_us(stream, next), on_step_timer, stream);
+    if (steps[next].goes_on) svi_conn_go(stream->conn);
+}
+
+bool svi_stream_may_login(const svi_stream *stream)
+{
+    return stream->is_secure || stream->is_loopback || !svi_host_requires_tls(stream->host);
+}
+
+/* --- sending ------------------------------------------------------------------------------------------------- */
+
+void svi_stream_send(svi_stream *stream, svi_buf *take)
+{
+    svi_conn_write(stream->conn, svi_buf_str(take));
+    svi_buf_free(take);
+}
+
+static sv_str default_domain(const svi_stream *stream)
+{
+    svi_host *first = svi_host_next(stream->server, NULL);
+    return first ? svi_host_domain(first) : SV_STR_NONE;
+}
+
+/* RFC 6120 4.7: `to` only if the peer said who it is; ids are made of random bytes, a new one for each header. */
+void svi_stream_open(svi_stream *stream, svi_buf *buf, bool with_version)
+{
+    const svi_plat *plat = svi_server_plat(stream->server);
+    char raw[ID_BYTES];
+    svi_buf id;
+    svi_buf_init(&id, svi_server_acct(stream->server));
+    plat->random(plat->ctx, raw, sizeof raw);
+    svi_hex_put(&id, (sv_str){raw, sizeof raw});
+    const svi_stream_head head = {
+        .from = stream->host ? svi_host_domain(stream->host) : default_domain(stream),
+        .to = stream->from,
+        .id = svi_buf_str(&id),
+        .version = with_version ? SV_STR("1.0") : SV_STR_NONE,
+        .lang = SV_STR("en"),
+    };
+    stream->framing->open(buf, &head);
+    stream->is_open = true;
+    svi_buf_free(&id);
+}
+
+/* Whether XML can be sent: not while a TLS handshake is due or runs (RFC 6120 5.4.3.1). */
+static bool can_write(const svi_stream *stream)
+{
+    if (stream->step == SVI_STEP_TLS) return false;
+    return stream->is_secure || stream->tls_mode != SVI_TLS_DIRECT;
+}
+
+static svi_step close_with(svi_stream *stream, svi_buf *take, unsigned within_ms)
+{
+    svi_auth_drop(stream);
+    svi_stream_known(stream);
+    svi_conn_close(stream->conn, svi_buf_str(take), within_ms);
+    svi_buf_free(take);
+    stream->is_open = false;
+    svi_stream_enter(stream, SVI_STEP_CLOSING);
+    return SVI_STEP_CLOSING;
+}
+
+static void put_error(const svi_stream *stream, svi_buf *buf, const char *condition,
+                      const char *text)
+{
+    svi_buf_printf(buf, "<stream:error%s><%s xmlns='" SVI_NS_STREAMS "'/>",
+                   stream->framing->declaration, condition);
+    if (text) {
+        svi_buf_put(buf, SV_STR("<text xmlns='" SVI_NS_STREAMS "' xml:lang='en'>"));
+        svi_write_text(buf, sv_str_of(text));
+        svi_buf_put(buf, SV_STR("</text>"));
+    }
+    svi_buf_put(buf, SV_STR("</stream:error>"));
+}
+
+static svi_step fail_within(svi_stream *stream, const char *condition, const char *text,
+                            unsigned within_ms)
+{
+    if (stream->step == SVI_STEP_CLOSING) return SVI_STEP_CLOSING;
+    SV_LOG(SV_INFO, "stream-error", LF_TXT("peer", stream->peer), LF_TXT("error", condition),
+           LF_TXT("step", steps[stream->step].name), LF_TXT("text", text ? text : ""));
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(stream->server));
+    if (!can_write(stream)) return close_with(stream, &buf, 0);
+    if (!stream->is_open) svi_stream_open(stream, &buf, true);
+    put_error(stream, &buf, condition, text);
+    stream->framing->close(&buf);
+    return close_with(stream, &buf, within_ms);
+}
+
+svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text)
+{
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    return fail_within(stream, condition, text, SVI_CLOSE_MS);
+}
+
+svi_step svi_stream_end(svi_stream *stream, sv_str last)
+{
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    if (stream->step == SVI_STEP_CLOSING) return SVI_STEP_CLOSING;
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(stream->server));
+    svi_buf_put(&buf, last);
+    if (stream->is_open) stream->framing->close(&buf);
+    return close_with(stream, &buf, SVI_CLOSE_MS);
+}
+
+/* --- how the server reaches the streams ---------------------------------------------------------------------- */
+
+static void streams_drain(void *ctx)
+{
+    svi_streams *streams = ctx;
+    for (svi_stream *stream = streams->first; stream; stream = stream->all.next)
+        (void)svi_stream_fail(stream, "system-shutdown", NULL);
+}
+
+static size_t streams_count(const void *ctx)
+{
+    return ((const svi_streams *)ctx)->count;
+}
+
+static void streams_end(void *ctx, svi_conn *conn, const char *stream_error)
+{
+    (void)ctx;
+    svi_stream *stream = svi_conn_ctx(conn);
+    if (stream) (void)svi_stream_fail(stream, stream_error, NULL);
+}
+
+static void streams_free(void *ctx)
+{
+    svi_streams *streams = ctx;
+    SV_ASSERT(streams->count == 0 && streams->stranger_count == 0);
+    svi_arena_free(&streams->scratch);
+    svi_free(streams);
+}
+
+static svi_streams *streams_of(svi_server *server)
+{
+    static const svi_streams_ops ops = {
+        .drain = streams_drain, .count = streams_count, .end = streams_end, .free = streams_free};
+    svi_streams *streams = svi_server_streams(server);
+    if (streams) return streams;
+    streams = svi_alloc(svi_server_acct(server), sizeof *streams);
+    streams->server = server;
+    streams->scratch = svi_arena_new(svi_server_acct(server), 0);
+    svi_server_set_streams(server, streams, &ops);
+    return streams;
+}
+
+/* --- what connections report ------------------------------------------------------------------------------------ */
+
+/* The pool of strangers is bounded; the oldest makes room (architecture 11, threats R1). */
+static void bound_strangers(svi_streams *streams)
+{
+    if (streams->stranger_count <= svi_server_limits(streams->server)->strangers) return;
+    svi_stream *oldest = streams->oldest_stranger;
+    SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", oldest->peer), LF_TXT("limit", "strangers"));
+    (void)fail_within(oldest, "resource-constraint", NULL, LIMIT_MS);
+}
+
+static void on_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
+{
+    svi_server *server = ctx;
+    svi_stream *stream = svi_alloc(svi_server_acct(server), sizeof *stream);
+    stream->magic = SVI_STREAM_MAGIC;
+    stream->streams = streams_of(server);
+    stream->server = server;
+    stream->conn = conn;
+    stream->framing = svi_framing_tcp();
+    stream->tls_mode = info->tls_mode;
+    stream->is_loopback = info->loopback;
+    memcpy(stream->peer, info->peer, sizeof stream->peer);
+    stream->peer[sizeof stream->peer - 1] = 0;
+    svi_conn_set_ctx(conn, stream);
+    list_all(stream);
+    list_stranger(stream);
+    stream->login_timer = svi_timer_start(
+        svi_server_timers(server), svi_server_limits(server)->login_us, on_login_timer, stream);
+    svi_stream_enter(stream, SVI_STEP_HEADER);
+    SV_LOG(SV_DEBUG, "stream-open", LF_TXT("peer", stream->peer),
+           LF_INT("conn", svi_conn_number(conn)));
+    if (svi_server_is_draining(server)) (void)svi_stream_fail(stream, "system-shutdown", NULL);
+    bound_strangers(stream->streams);
+}
+
+static svi_stream *stream_of(const svi_conn *conn)
+{
+    svi_stream *stream = svi_conn_ctx(conn);
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    return stream;
+}
+
+/* RFC 6120 5.4.3.3: what was said before TLS is forgotten. */
+static void on_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
+{
+    (void)ctx;
+    (void)info;
+    svi_stream *stream = stream_of(conn);
+    if (stream->step == SVI_STEP_CLOSING) return;
+    stream->is_secure = true;
+    stream->host = NULL;
+    svi_str_free(&stream->from);
+    svi_stream_enter(stream, SVI_STEP_HEADER);
+}
+
+/* Runs the step's function on a header or element, and goes to the step it returns. */
+static void run_step(svi_stream *stream, sv_stanza *take, step_fn on_element)
+{
+    svi_mark mark = svi_arena_mark(stream->streams->scratch);
+    if (stream->step != SVI_STEP_CLOSING) {
+        svi_step next = on_element(stream, svi_stanza_root(take));
+        if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+    }
+    svi_arena_reset(stream->streams->scratch, mark);
+    svi_stanza_unref(&take);
+}
+
+static void on_header(void *ctx, svi_conn *conn, sv_stanza *take)
+{
+    (void)ctx;
+    svi_stream *stream = stream_of(conn);
+    run_step(stream, take, stream->step == SVI_STEP_HEADER ? svi_on_header : svi_on_stray);
+}
+
+/* Bound: stanzas go to the router; what concerns the stream itself is answered here. */
+static void on_ready(svi_stream *stream, sv_stanza *take, size_t cost_bytes)
+{
+    const sv_node *root = svi_stanza_root(take);
+    if (!svi_is_stanza(root)) {
+        run_step(stream, take, svi_on_stray);
+    } else if (svi_stream_answers(stream, root)) {
+        svi_conn_credit(stream->conn, cost_bytes);
+        svi_stanza_unref(&take);
+    } else {
+        svi_inbound(stream->session, take, cost_bytes);
+    }
+}
+
+static void on_stanza(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_bytes)
+{
+    (void)ctx;
+    svi_stream *stream = stream_of(conn);
+    if (stream->step == SVI_STEP_READY) {
+        on_ready(stream, take, cost_bytes);
+        return;
+    }
+    step_fn on_element = steps[stream->step].on_element;
+    bool is_due = on_element && stream->step != SVI_STEP_HEADER;
+    run_step(stream, take, is_due ? on_element : svi_on_stray);
+}
+
+static void on_end(void *ctx, svi_conn *conn)
+{
+    (void)ctx;
+    (void)svi_stream_end(stream_of(conn), SV_STR_NONE);
+}
+
+/* RFC 6120 4.9.3, by what the parser found. */
+static const char *fault_name(svi_xml_fault fault)
+{
+    switch (fault) {
+    case SVI_XML_NOT_WELL_FORMED: return "not-well-formed";
+    case SVI_XML_RESTRICTED: return "restricted-xml";
+    case SVI_XML_UNSUPPORTED_ENCODING: return "unsupported-encoding";
+    case SVI_XML_TOO_BIG: return "policy-violation";
+    case SVI_XML_BAD_PREFIX: return "bad-namespace-prefix";
+    default: return "bad-format";
+    }
+}
+
+static void on_fault(void *ctx, svi_conn *conn, svi_xml_fault fault, const char *text)
+{
+    (void)ctx;
+    (void)svi_stream_fail(stream_of(conn), fault_name(fault), text);
+}
+
+static void on_sent(void *ctx, svi_conn *conn, uint64_t token, bool written,
+                    const sv_stanza *stanza)
+{
+    (void)ctx;
+    svi_stream *stream = stream_of(conn);
+    if (stream->session) svi_session_sent(stream->session, token, written, stanza);
+}
+
+static void on_drained(void *ctx, svi_conn *conn)
+{
+    (void)ctx;
+    (void)conn;
+}
+
+static const char *closed_name(svi_closed_why why)
+{
+    switch (why) {
+    case SVI_CLOSED_BY_US: return "closed";
+    case SVI_CLOSED_BY_PEER: return "closed by peer";
+    case SVI_CLOSED_ERROR: return "connection failed";
+    case SVI_CLOSED_TLS: return "TLS handshake failed";
+    case SVI_CLOSED_NET_STOP: break;
+    }
+    return "server stops";
+}
+
+static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
+{
+    (void)ctx;
+    svi_stream *stream = stream_of(conn);
+    if (why == SVI_CLOSED_TLS) SV_LOG(SV_INFO, "tls-failed", LF_TXT("peer", stream->peer));
+    SV_LOG(SV_DEBUG, "stream-close", LF_TXT("peer", stream->peer), LF_TXT("why", closed_name(why)));
+    svi_session_end(&stream->session, closed_name(why));
+    svi_auth_drop(stream);
+    svi_stream_known(stream);
+    unlist_all(stream);
+    svi_timer_cancel(&stream->step_timer);
+    svi_timer_cancel(&stream->login_timer);
+    svi_str_free(&stream->from);
+    svi_str_free(&stream->name);
+    stream->magic = 0;
+    svi_free(stream);
+    svi_conn_set_ctx(conn, NULL);
+}
+
+const svi_net_calls *svi_stream_calls(void)
+{
+    static const svi_net_calls calls = {
+        .open = on_open,
+        .tls = on_tls,
+        .header = on_header,
+        .stanza = on_stanza,
+        .end = on_end,
+        .fault = on_fault,
+        .sent = on_sent,
+        .drained = on_drained,
+        .closed = on_closed,
+    };
+    return &calls;
+}

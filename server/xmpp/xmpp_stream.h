@@ -1,0 +1,124 @@
+/* Client streams (RFC 6120 4 to 7) as steps of a conversation; shared by the files that hold the steps. What others call is
+ * svi_stream_calls in xmpp_server.h. Router thread.
+ *
+ * A stream is made when its connection opens and freed when it is closed. The connection is in lock-step until a resource is bound,
+ * so each step sees one header or element and nothing behind it is parsed before the step has ended. */
+#ifndef SVI_XMPP_STREAM_H
+#define SVI_XMPP_STREAM_H
+
+#include "bus/bus_timer.h"
+#include "xmpp/xmpp_framing.h"
+#include "xmpp/xmpp_sasl.h"
+#include "xmpp/xmpp_event.h"
+
+#define SVI_STREAM_MAGIC 0x57e40001u
+
+#define SVI_NS_STREAMS "urn:ietf:params:xml:ns:xmpp-streams"
+#define SVI_NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
+#define SVI_NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
+#define SVI_NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
+#define SVI_NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
+
+#define SVI_CLOSE_MS 5000u /* how long a stream may take to write its end (RFC 6120 4.4) */
+
+/* Where a stream stands; the table of steps is in xmpp_stream.c. */
+typedef enum svi_step {
+    SVI_STEP_HEADER,   /* a stream header is due */
+    SVI_STEP_FEATURES, /* features are sent; STARTTLS or SASL is due */
+    SVI_STEP_TLS,      /* <proceed/> is sent; the handshake runs */
+    SVI_STEP_SASL,     /* a challenge is sent */
+    SVI_STEP_KEYS,     /* an account is looked up */
+    SVI_STEP_BIND,     /* logged in; a resource is due */
+    SVI_STEP_READY,    /* bound: stanzas */
+    SVI_STEP_CLOSING,  /* our end is sent */
+    SVI_STEPS
+} svi_step;
+
+typedef struct svi_stream svi_stream;
+typedef struct svi_streams svi_streams;
+typedef struct svi_key_lookup svi_key_lookup; /* xmpp_auth.c */
+
+/* Neighbours in a list. */
+typedef struct svi_stream_link {
+    svi_stream *prev, *next;
+} svi_stream_link;
+
+struct svi_stream {
+    uint32_t           magic;
+    svi_step           step;
+    svi_streams       *streams;
+    svi_server        *server;
+    svi_conn          *conn;
+    const svi_framing *framing;
+    svi_host          *host;     /* of the header; NULL before it */
+    svi_host          *login_host; /* whose account has logged in */
+    sv_str             from;     /* bare JID of the header, prepared; empty if it had none */
+    sv_str             name;     /* localpart that has logged in; empty before */
+    sv_session        *session;
+    svi_sasl          *sasl;
+    svi_key_lookup    *lookup;
+    svi_timer         *step_timer, *login_timer;
+    svi_stream_link    all, strangers;
+    svi_tls_mode       tls_mode;
+    bool               is_secure, is_loopback, is_stranger;
+    bool               is_open;  /* our header is sent and our end is not */
+    unsigned           auth_tries, bind_tries;
+    char               peer[64];
+};
+
+/* All streams of a server. */
+struct svi_streams {
+    svi_server *server;
+    svi_arena  *scratch; /* marked and reset around each report of a connection */
+    svi_stream *first, *last;
+    svi_stream *oldest_stranger, *newest_stranger;
+    size_t      count, stranger_count;
+};
+
+/* Goes to a step: its deadline begins, and parsing goes on if the step waits for the peer. */
+void svi_stream_enter(svi_stream *stream, svi_step step);
+
+/* Ends the stream with a stream error (RFC 6120 4.9), our header first if it has not been sent (4.9.1.2). `text` is for people and may be
+ * NULL. Idempotent. Returns SVI_STEP_CLOSING, so that a step can return it. */
+svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text);
+
+/* Ends the stream without an error (RFC 6120 4.4). `last` is written before our end. */
+svi_step svi_stream_end(svi_stream *stream, sv_str last);
+
+/* Sends our header with a new id; `with_version` false for a peer that knows no XMPP 1.0. */
+void svi_stream_open(svi_stream *stream, svi_buf *buf, bool with_version);
+
+/* Sends what is in the buffer and frees it. */
+void svi_stream_send(svi_stream *stream, svi_buf *take);
+
+/* The stream is no stranger any more. */
+void svi_stream_known(svi_stream *stream);
+
+/* True if an account may log in on this connection as it is now: TLS, or a listener on loopback, or a host that asks for neither. */
+bool svi_stream_may_login(const svi_stream *stream);
+
+/* --- xmpp_negotiate.c ---------------------------------------------------------------------------------- */
+
+/* The steps: each gets the peer's header or element and returns the next. */
+svi_step svi_on_header(svi_stream *stream, const sv_node *header);
+svi_step svi_on_features(svi_stream *stream, const sv_node *element);
+svi_step svi_on_bind(svi_stream *stream, const sv_node *element);
+
+/* For an element that no step knows: the stream error that ends it (RFC 6120 4.3.5, 4.8.3, 4.9.3.12, 4.9.3.24). */
+svi_step svi_on_stray(svi_stream *stream, const sv_node *element);
+
+/* True for message, presence and iq in the content namespace. */
+bool svi_is_stanza(const sv_node *element);
+
+/* Answers an IQ that belongs to the stream itself after binding (a second bind; RFC 3921 3 session): true if it was one. */
+bool svi_stream_answers(svi_stream *stream, const sv_node *element);
+
+/* --- xmpp_auth.c ----------------------------------------------------------------------------------------- */
+
+/* An element while SASL may go on: auth, response, abort (RFC 6120 6.4). */
+svi_step svi_on_sasl(svi_stream *stream, const sv_node *element);
+
+/* Drops the exchange and what it waits for. */
+void svi_auth_drop(svi_stream *stream);
+
+#endif

@@ -1,0 +1,137 @@
+/* Fuzzes SASL: lines of input are a client's messages to one exchange. A final message may be left to the harness ("!" and what is
+ * to stand before the proof), which knows the password; only then may the exchange succeed. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "xmpp/xmpp_jid.h"
+#include "xmpp/xmpp_sasl.h"
+#include "xmpp/xmpp_scram_keys.h"
+
+static svi_acct acct = {.name = "fuzz"};
+
+#define MUST(e)                                                                                    \
+    do {                                                                                           \
+        if (!(e)) {                                                                                \
+            fprintf(stderr, "fuzz_sasl.c:%d: does not hold: %s\n", __LINE__, #e);                  \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* Keys of which the client's is all sevens: no PBKDF2 in a fuzzer. */
+static void known_keys(const svi_scram_hash *hash, svi_scram_keys *keys, uint8_t client[64])
+{
+    memset(client, 7, 64);
+    *keys = (svi_scram_keys){.mechanism = "SCRAM-SHA-256",
+                             .salt_bytes = 16,
+                             .iterations = 4096,
+                             .key_bytes = hash->bytes};
+    svi_scram_digest(hash, client, hash->bytes, keys->stored_key);
+}
+
+typedef struct talk {
+    svi_arena *arena;
+    const svi_scram_hash *hash;
+    svi_scram_keys keys;
+    uint8_t client[64];
+    sv_str first, server_first;
+    bool real, plus_offered, is_ours;
+} talk;
+
+/* The message with the right proof for exactly this text; "%" in it stands for the nonce. */
+static sv_str with_proof(talk *t, sv_str text)
+{
+    svi_buf buf;
+    uint8_t signature[64];
+    svi_buf_init(&buf, &acct);
+    const sv_str nonce = svi_str_sub(t->server_first, 2, svi_str_find(t->server_first, ',') - 2);
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '%')
+            svi_buf_put(&buf, nonce);
+        else
+            svi_buf_putc(&buf, text.p[i]);
+    }
+    const sv_str without = svi_arena_str(t->arena, svi_buf_str(&buf));
+    /* client-first-message-bare: behind the second comma */
+    sv_str bare = t->first, word;
+    svi_str_split(&bare, ',', &word);
+    svi_str_split(&bare, ',', &word);
+    svi_buf_clear(&buf);
+    svi_buf_put(&buf, bare);
+    svi_buf_putc(&buf, ',');
+    svi_buf_put(&buf, t->server_first);
+    svi_buf_putc(&buf, ',');
+    svi_buf_put(&buf, without);
+    svi_scram_hmac(t->hash, t->keys.stored_key, t->hash->bytes, svi_buf_str(&buf), signature);
+    for (size_t i = 0; i < t->hash->bytes; i++) signature[i] ^= t->client[i];
+    svi_buf_clear(&buf);
+    svi_buf_put(&buf, without);
+    svi_buf_put(&buf, SV_STR(",p="));
+    svi_base64_put(&buf, (sv_str){(const char *)signature, t->hash->bytes});
+    const sv_str all = svi_arena_str(t->arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return all;
+}
+
+/* What a success says about the messages before it. */
+static void check_success(const talk *t, const svi_sasl_result *r)
+{
+    sv_str again;
+    MUST(t->is_ours && t->real);
+    MUST(t->first.p[0] == 'n' || (t->first.p[0] == 'y' && !t->plus_offered));
+    MUST(svi_jid_prep_node(t->arena, r->name, &again) == SV_OK && sv_str_eq(again, r->name));
+    MUST(svi_str_starts(r->out, SV_STR("v=")));
+}
+
+static void converse(talk *t, svi_sasl *sasl, sv_str rest)
+{
+    sv_str line;
+    while (svi_str_split(&rest, '\n', &line)) {
+        t->is_ours = t->server_first.n > 0 && line.n > 0 && line.p[0] == '!';
+        if (t->is_ours) line = with_proof(t, svi_str_sub(line, 1, line.n));
+        if (t->first.n == 0) t->first = line;
+        svi_sasl_result r = svi_sasl_step(sasl, line);
+        if (r.next == SVI_SASL_NEED_KEYS) {
+            MUST(r.name.n > 0 && r.keys && svi_scram_hash_find(sv_str_of(r.keys)));
+            r = svi_sasl_keys(sasl, &t->keys, t->real);
+            t->server_first = svi_arena_str(t->arena, r.out);
+        }
+        if (r.next == SVI_SASL_SUCCESS) check_success(t, &r);
+        if (r.next != SVI_SASL_CHALLENGE) return;
+    }
+}
+
+static void record(sv_str text)
+{
+    svi_scram_keys keys;
+    if (svi_scram_keys_read(text, &keys)) return;
+    svi_buf buf;
+    svi_buf_init(&buf, &acct);
+    svi_scram_keys_write(&buf, &keys);
+    svi_scram_keys again;
+    MUST(svi_scram_keys_read(svi_buf_str(&buf), &again) == SV_OK);
+    MUST(memcmp(&keys, &again, sizeof keys) == 0);
+    svi_buf_free(&buf);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1) return 0;
+    svi_plat_virtual clock;
+    svi_plat_virtual_init(&clock, data[0]);
+    const sv_str text = {(const char *)data + 1, size - 1};
+    talk t = {.arena = svi_arena_new(&acct, 0),
+              .hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256")),
+              .real = data[0] & 1,
+              .plus_offered = data[0] & 2};
+    known_keys(t.hash, &t.keys, t.client);
+    const svi_sasl_env env = {
+        .plat = &clock.plat, .host = SV_STR("localhost"), .plus_offered = t.plus_offered};
+    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    converse(&t, sasl, text);
+    svi_sasl_free(&sasl);
+    record(text);
+    svi_arena_free(&t.arena);
+    MUST(atomic_load(&acct.live_bytes) == 0);
+    return 0;
+}

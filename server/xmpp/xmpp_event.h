@@ -19,9 +19,15 @@ typedef struct svi_xevent {
     size_t      cost_bytes;
     sv_draft   *answer;        /* result being built */
     unsigned    delivered;     /* copies handed to sessions */
-    /* private to xmpp_event.c below */
+    /* private to xmpp_event.c and xmpp_route.c below */
     sv_str      sender_full;
     int         stage;
+    uint64_t    session_number; /* the asking session's, for its answer; 0 if there is none */
+    svi_host   *to_host;        /* the recipient's, NULL if it is not local */
+    bool        is_borrowed;    /* lives in a parent's arena */
+    bool        is_ending;      /* its end is deferred to the end of what runs */
+    struct svi_xevent *next, **link; /* of the session's events */
+    struct svi_xevent *all_next, **all_link; /* of the server's events */
 } svi_xevent;
 svi_xevent *svi_xevent_of(const sv_event *ev);
 
@@ -50,6 +56,11 @@ void svi_x_pass(sv_event *ev);
 /* More to send, released with the event's commit in order. */
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
 void svi_x_route(sv_event *ev, const sv_stanza *stanza);
+
+/* As svi_x_push (origin SVI_MADE_RECOVERED), for a stanza kept in a row: the row is deleted when the stanza was written, and stays if
+ * it never was (then it counts as stored and session/unsent is not fired). */
+void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map, sv_str owner,
+                       sv_str key);
 
 /* Condition element and recommended error type (RFC 6120 8.3.3). */
 const char *svi_cond_name(sv_cond cond);

@@ -101,4 +101,21 @@ svi_map *svi_host_accounts(svi_host *host);
 /* The calls to give to svi_net_new; ctx is the server. */
 const svi_net_calls *svi_stream_calls(void);
 
+/* What the streams keep on a server, and how the server reaches them. */
+typedef struct svi_streams_ops {
+    void (*drain)(void *streams);         /* ends every stream with <system-shutdown/>, refuses new ones */
+    size_t (*count)(const void *streams); /* streams that are open */
+    /* Ends one connection's stream with a stream error (RFC 6120 4.9.3); idempotent. */
+    void (*end)(void *streams, svi_conn *conn, const char *stream_error);
+    void (*free)(void *streams);          /* after the network is gone */
+} svi_streams_ops;
+
+/* Hangs the streams' part on the server; called once, when the first connection opens. Without it sessions end their connections
+ * themselves, framed for TCP. */
+void svi_server_set_streams(svi_server *server, void *streams, const svi_streams_ops *ops);
+/* What was set, NULL before. */
+void *svi_server_streams(const svi_server *server);
+/* True once svi_server_drain was called: new streams are refused. */
+bool svi_server_is_draining(const svi_server *server);
+
 #endif

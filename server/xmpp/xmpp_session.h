@@ -9,10 +9,12 @@
  * 7.6.2.1 resource-constraint). Fires session/bound. */
 sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn, sv_session **session_out);
 
-/* Ends a session: fires session/gone, once, after the connection's unsent stanzas came back (session/unsent each). `why` is static. */
+/* Ends a session whose connection is closed (call it from `closed`, after every `sent` was passed on): fires session/gone if that
+ * has not happened yet and frees it. `why` is static. Before that, svi_session_kick ends the stream. */
 void svi_session_end(sv_session **session, const char *why);
 
-/* Tells a session that its connection closed / wrote or did not write a stanza. Called by the stream. */
+/* Tells a session that its connection wrote a stanza, or never will. Called by the stream. The first one not written takes the
+ * session out of the tables; each fires session/unsent. Token 0 is nobody's. */
 void svi_session_sent(sv_session *session, uint64_t token, bool written, const sv_stanza *stanza);
 
 svi_host *svi_session_host(const sv_session *session);
@@ -23,6 +25,12 @@ sv_session *svi_session_find(svi_server *server, sv_str full_jid);
 sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *after);
 size_t svi_session_count(const svi_server *server);
 
+/* Unique in the process: tells a session from a later one with the same address. */
+uint64_t svi_session_number(const sv_session *session);
+/* The session with that address and number, or NULL. */
+sv_session *svi_session_find_number(svi_server *server, sv_str full_jid, uint64_t number);
+
+/* Presence and priority as set last; setting fires nothing. The presence is referenced, NULL means unavailable. */
 const sv_stanza *svi_session_presence(const sv_session *session);
 int svi_session_priority(const sv_session *session);
 void svi_session_set_presence(sv_session *session, const sv_stanza *presence, int priority);
@@ -39,7 +47,8 @@ void svi_session_keep_rows(sv_session *session, svi_rows *take);
  * bounds of architecture 3.7: above the soft one presence of one sender is coalesced, above the hard one the connection is closed. */
 void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry);
 
-/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). */
+/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The session leaves the tables at once and
+ * session/gone fires in this turn; what was not written comes back later. Idempotent. */
 void svi_session_kick(sv_session *session, const char *stream_error);
 
 #endif

@@ -21,13 +21,13 @@ typedef struct svi_xevent {
     unsigned    delivered;     /* copies handed to sessions */
     /* private to xmpp_event.c and xmpp_route.c below */
     sv_str      sender_full;
-    int         stage;
+    int         stage;          /* where on its way; xmpp_route.c */
+    int         kind;           /* what stanza; xmpp_route.c */
     uint64_t    session_number; /* the asking session's, for its answer; 0 if there is none */
-    svi_host   *to_host;        /* the recipient's, NULL if it is not local */
+    svi_host   *from_host;      /* the sender's, or whose hooks the occasion is for */
     bool        is_borrowed;    /* lives in a parent's arena */
-    bool        is_ending;      /* its end is deferred to the end of what runs */
+    bool        is_ending;      /* its end comes behind what runs now */
     struct svi_xevent *next, **link; /* of the session's events */
-    struct svi_xevent *all_next, **all_link; /* of the server's events */
 } svi_xevent;
 svi_xevent *svi_xevent_of(const sv_event *ev);
 

@@ -3,12 +3,15 @@
 #define SVI_XMPP_IMPL_H
 
 #include <stdatomic.h>
+#include "base/base_dict.h"
 #include "xmpp/xmpp_event.h"
 
 #define SVI_SERVER_MAGIC 0x53525652u
 #define SVI_HOST_MAGIC 0x54534f48u
 #define SVI_SESSION_MAGIC 0x53534553u
 #define SVI_XEVENT_MAGIC 0x54564558u
+
+#define SVI_LAST_WORDS_MS 5000u /* how long a stream error may take to be written */
 
 #define SVI_NS_STANZAS "urn:ietf:params:xml:ns:xmpp-stanzas"
 
@@ -51,10 +54,10 @@ struct svi_server {
     svi_dict    *by_bare; /* bare JID -> svi_online */
     size_t       session_count;
     uint64_t     last_session;
-    sv_session  *leaving; /* out of the tables, session/gone not yet fired */
+    sv_session  *due, **due_end; /* sessions whose session/bound or session/gone is still to be fired */
 
     svi_arena   *scratch;  /* marked and reset by whoever uses it */
-    svi_xevent  *xevents;  /* of all events that are open */
+    svi_pool    *xevents;
     svi_dict    *checking; /* bare JID -> svi_check: accounts being looked up */
 
     svi_deferred *deferred, **deferred_end;
@@ -82,6 +85,7 @@ typedef struct svi_session_slot {
     struct svi_session_slot *next;
     sv_str name;
     void  *block;
+    size_t bytes;
     sv_str value;
 } svi_session_slot;
 
@@ -110,8 +114,10 @@ struct sv_session {
     bool        is_gone;      /* session/gone was fired */
     bool        is_kicked;    /* its stream was ended from here */
     size_t      in_flight;    /* copies sent and not reported */
+    svi_online *online;   /* of its account, while listed */
     sv_session *account_next, *account_prev;
-    sv_session *leaving_next, **leaving_link;
+    sv_session *due_next; /* in the server's list */
+    bool        is_due;
     const sv_stanza *presence;
     int         priority;
     svi_session_slot *data, *items;
@@ -120,37 +126,47 @@ struct sv_session {
     svi_xevent *xevents;  /* open events whose `session` it is */
 };
 
+/* --- xmpp_host.c --- */
+
+void svi_hosts_free(svi_server *server);
+
 /* --- xmpp_session.c --- */
 
 /* Takes the session out of the tables; nothing is found or delivered any more. Idempotent. */
 void svi_session_unlist(sv_session *session);
 /* Fires session/bound if that is still to come: before the first stanza is looked at. */
 void svi_session_announce(sv_session *session);
+
+/* --- xmpp_queue.c --- */
+
+/* Notes the row that is deleted when the stanza of that token was written; before svi_session_send. */
+void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str owner, sv_str key);
 /* Queues a copy; `to` (may be .p NULL) replaces the stanza's own. */
 void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
-/* Frees tables and whatever sessions are left. */
-void svi_sessions_free(svi_server *server);
 
 /* --- xmpp_event.c --- */
 
-/* What becomes an event: a stanza with its addresses. All borrowed but `entry`. */
+/* What becomes an event: a stanza or an occasion with its addresses. All borrowed but `entry`. */
 typedef struct svi_passage {
     svi_server *server;
-    svi_host   *from_host;  /* whose ledger and defaults; never NULL */
-    sv_session *session;    /* sender; NULL for what was made here */
+    svi_host   *from_host;  /* where it begins; never NULL */
+    sv_session *session;    /* sender or subject; NULL if there is none */
     const sv_stanza *stanza;
     sv_jid      from, to;
-    uint64_t    entry;
+    sv_str      subject;
+    uint64_t    entry;      /* 0: nothing to account for */
     size_t      cost_bytes;
+    int         kind;       /* svi_kind */
     bool        is_own;
     bool        account_exists;
+    sv_str      error_from; /* of an error instead of the stanza's own `to`; .p NULL */
 } svi_passage;
 
-/* Makes an xevent and its event; the addresses are copied into the event's arena. */
-sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_config *config);
-/* Takes it off the session's and the server's list and frees it. */
+/* Makes the event at that point of the passage's host; addresses and texts are copied into its arena. */
+sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point, sv_event *parent);
+/* Takes it off the session's list and frees it. */
 void svi_xevent_close(svi_xevent *x);
-/* The event's session has gone. */
+/* The session ends: its events go on without it. */
 void svi_xevent_forget_session(sv_session *session);
 
 /* Fires session/unsent for a copy that was never written; the event's entry is the copy's. */
@@ -170,19 +186,36 @@ bool svi_is_unanswerable(const sv_stanza *stanza);
 
 /* --- xmpp_route.c --- */
 
-typedef enum svi_kind { SVI_KIND_NONE, SVI_MESSAGE, SVI_PRESENCE, SVI_IQ_GET, SVI_IQ_SET, SVI_IQ_RESULT, SVI_IQ_ERROR } svi_kind;
-/* What a stanza is, by name, namespace and type. */
+typedef enum svi_kind {
+    SVI_KIND_NONE = 0,
+    SVI_KIND_MESSAGE,
+    SVI_KIND_PRESENCE,
+    SVI_KIND_GET,
+    SVI_KIND_SET,
+    SVI_KIND_RESULT,
+    SVI_KIND_ERROR
+} svi_kind;
+
+/* What a stanza is, by name, namespace and, of an IQ, type (message and presence errors are messages and presence). */
 svi_kind svi_kind_of(const sv_stanza *stanza);
-bool svi_is_request(svi_kind kind);
+bool svi_kind_is_iq(svi_kind kind);
 
-/* The rules of stanzas (svi_event_ops). */
-const svi_event_ops *svi_route_ops(void);
-
-/* Runs a passage whose account is known, at the sender's side first if it is_own. */
-void svi_passage_run(const svi_passage *passage);
-/* Looks the recipient's account up if needed, in order, then runs it. */
+/* Admission (architecture 8): false if space is short and a handler on the way may store. */
+bool svi_passage_is_admitted(const svi_passage *passage);
+/* Disposes of it before any handler: an error to the sender, and its credit back. */
+void svi_passage_refuse(const svi_passage *passage, sv_cond cond);
+/* Finds out whether the recipient's account exists, if that matters, then runs it: in the order of calls for one recipient. */
 void svi_passage_start(const svi_passage *passage);
-/* Drops what waits for accounts. */
-void svi_checks_free(svi_server *server);
+
+/* --- xmpp_check.c --- */
+
+/* Holds the passage until the account is known, or while others wait for the same; then svi_passage_run. */
+void svi_check_account(svi_host *host, const svi_passage *passage);
+/* True if somebody waits for that account: who comes later waits behind. */
+bool svi_check_is_running(const svi_server *server, sv_str bare_jid);
+/* Drops what waits for accounts; the look-ups themselves end with the store. */
+void svi_checks_drop(svi_server *server);
+/* Runs a passage whose account is known (xmpp_route.c). */
+void svi_passage_run(const svi_passage *passage);
 
 #endif

@@ -36,6 +36,8 @@ typedef struct svi_server_config {
     void           (*wake)(void *ctx); /* any thread: asks for a turn */
     void           (*fatal)(void *ctx, const sv_err *err); /* the store failed: end the worker */
     void            *ctx;
+    const svi_net_calls *calls;  /* who is told of connections; NULL: the streams (svi_stream_calls) */
+    int64_t          later_us;   /* deadline of a handler's LATER; 0: 60 s */
 } svi_server_config;
 
 sv_status svi_server_new(const svi_server_config *config, svi_server **server_out, sv_err *err);

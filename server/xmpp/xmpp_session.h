@@ -47,8 +47,8 @@ void svi_session_keep_rows(sv_session *session, svi_rows *take);
  * bounds of architecture 3.7: above the soft one presence of one sender is coalesced, above the hard one the connection is closed. */
 void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry);
 
-/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The session leaves the tables at once and
- * session/gone fires in this turn; what was not written comes back later. Idempotent. */
+/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The session leaves the tables and
+ * session/gone fires behind what runs now; what was not written comes back later. Idempotent. */
 void svi_session_kick(sv_session *session, const char *stream_error);
 
 #endif

@@ -1,0 +1,443 @@
+/* The XMPP side of events: opening and closing them, occasions, and how a handler disposes of a stanza. */
+#include "base/base_log.h"
+#include "xmpp/xmpp_impl.h"
+
+svi_xevent *svi_xevent_of(const sv_event *ev)
+{
+    svi_xevent *x = svi_event_x(ev);
+    SV_CHECK(x, SVI_XEVENT_MAGIC);
+    return x;
+}
+
+/* --- opening and closing ----------------------------------------------------------------------------- */
+
+static sv_jid copy_jid(svi_arena *arena, const sv_jid *jid)
+{
+    if (jid->domain.n == 0) return (sv_jid){.node = SV_STR_NONE};
+    return svi_jid_make(arena, jid->node, jid->domain, jid->resource);
+}
+
+static void link_session(svi_xevent *x, sv_session *session)
+{
+    x->session = session;
+    if (session == NULL) return;
+    x->session_number = session->number;
+    x->next = session->xevents;
+    if (x->next != NULL) x->next->link = &x->next;
+    x->link = &session->xevents;
+    session->xevents = x;
+}
+
+static void unlink_session(svi_xevent *x)
+{
+    if (x->link != NULL) *x->link = x->next;
+    if (x->next != NULL) x->next->link = x->link;
+    x->link = NULL;
+    x->next = NULL;
+    x->session = NULL;
+}
+
+void svi_xevent_forget_session(sv_session *session)
+{
+    while (session->xevents != NULL) unlink_session(session->xevents);
+}
+
+sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point, sv_event *parent)
+{
+    svi_server *server = passage->server;
+    svi_host *host = passage->from_host;
+    svi_xevent *x = parent != NULL ? svi_arena_get(svi_event_arena(parent), sizeof *x)
+                                   : svi_pool_get(server->xevents);
+    const svi_event_config config = {
+        .ops = ops,
+        .hooks = host->hooks,
+        .point = point,
+        .stanza = passage->stanza,
+        .entry = passage->entry,
+        .host = svi_host_name(host),
+        .x = x,
+        .is_request = passage->kind == SVI_KIND_GET || passage->kind == SVI_KIND_SET,
+        .parent = parent,
+    };
+    sv_event *ev = svi_event_new(server->bus, &config);
+    svi_arena *arena = svi_event_arena(ev);
+    *x = (svi_xevent){
+        .magic = SVI_XEVENT_MAGIC,
+        .server = server,
+        .host = host,
+        .from_host = host,
+        .from = copy_jid(arena, &passage->from),
+        .to = copy_jid(arena, &passage->to),
+        .type = SV_STR(""),
+        .subject = svi_arena_str(arena, passage->subject),
+        .account_exists = passage->account_exists,
+        .is_own = passage->is_own,
+        .cost_bytes = passage->cost_bytes,
+        .kind = passage->kind,
+        .is_borrowed = parent != NULL,
+    };
+    if (passage->stanza != NULL) {
+        const sv_str type = svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type"));
+        if (type.n > 0) x->type = svi_arena_str(arena, type);
+    }
+    x->sender_full = x->from.full;
+    link_session(x, passage->session);
+    return ev;
+}
+
+void svi_xevent_close(svi_xevent *x)
+{
+    SV_CHECK(x, SVI_XEVENT_MAGIC);
+    unlink_session(x);
+    x->magic = 0;
+    if (!x->is_borrowed) svi_pool_put(x->server->xevents, x);
+}
+
+/* --- occasions --------------------------------------------------------------------------------------- */
+
+static void occasion_over(sv_event *ev)
+{
+    svi_xevent_close(svi_xevent_of(ev));
+}
+
+static const svi_event_ops occasion_ops = {.released = occasion_over, .canceled = occasion_over};
+
+void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session,
+                  const sv_stanza *stanza, sv_str subject, sv_event *parent)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    const sv_jid *about = session != NULL ? svi_session_jid(session) : account;
+    svi_passage passage = {
+        .server = host->server,
+        .from_host = host,
+        .session = session,
+        .stanza = stanza,
+        .subject = subject,
+        .account_exists = about != NULL,
+    };
+    if (about != NULL) passage.from = passage.to = *about;
+    passage.to.resource = SV_STR_NONE;
+    svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point, parent));
+}
+
+/* --- a copy that was never written -------------------------------------------------------------------- */
+
+/* Architecture 3.7: what nobody keeps is dropped by a named rule. But a request is always answered (RFC 6120 8.2.3 rule 3),
+ * as if its resource had been gone when it came (RFC 6121 8.5.3.2.3). */
+static void unsent_unclaimed(sv_event *ev)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    const sv_node *root = svi_stanza_root(svi_event_stanza(ev));
+    const bool was_asked = svi_event_is_request(ev) && svi_node_attr(root, SV_STR("from")).n > 0 &&
+                           svi_node_attr(root, SV_STR("to")).n > 0;
+    if (was_asked) svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
+    else svi_event_dispose(ev, SVI_DROPPED, x->kind == SVI_KIND_NONE ? "unsent-unknown" : "unsent");
+}
+
+static void unsent_timeout(sv_event *ev)
+{
+    unsent_unclaimed(ev);
+}
+
+static void unsent_undisposed(sv_event *ev, const char *module)
+{
+    (void)module;
+    svi_event_dispose(ev, SVI_DROPPED, "undisposed");
+}
+
+static const svi_event_ops unsent_ops = {
+    .unclaimed = unsent_unclaimed,
+    .timeout = unsent_timeout,
+    .undisposed = unsent_undisposed,
+    .released = occasion_over,
+    .canceled = occasion_over,
+};
+
+void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry)
+{
+    svi_server *server = session->server;
+    const svi_mark mark = svi_arena_mark(server->scratch);
+    svi_passage passage = {
+        .server = server,
+        .from_host = session->host,
+        .session = session,
+        .stanza = stanza,
+        .from = session->jid,
+        .entry = entry,
+        .kind = (int)svi_kind_of(stanza),
+        .account_exists = true,
+    };
+    /* what was pushed has no `to` of its own: it was for the session's account */
+    const sv_str to = svi_node_attr(svi_stanza_root(stanza), SV_STR("to"));
+    if (to.n == 0 || svi_jid_parse(server->scratch, to, &passage.to) != SV_OK) {
+        passage.to = session->jid;
+        passage.to.resource = SV_STR_NONE;
+    }
+    sv_event *ev = svi_xevent_open(&passage, &unsent_ops, SVI_POINT_SESSION_UNSENT, NULL);
+    svi_arena_reset(server->scratch, mark);
+    svi_bus_fire(ev);
+}
+
+/* --- what an event sends ------------------------------------------------------------------------------ */
+
+/* Something to send when the event is released; in its arena. */
+typedef struct outgoing {
+    svi_server *server;
+    svi_host   *host;
+    svi_xevent *x;          /* of a delivery, to tell a single copy from several; else NULL */
+    sv_str      full;       /* the session's address; .p NULL: routed by `to` */
+    uint64_t    session_number;
+    sv_str      to;         /* replaces the stanza's own `to` if set */
+    const sv_stanza *stanza;
+    uint64_t    entry;      /* open; 0: a push is opened at release */
+    svi_map    *map;        /* the row that goes when it was written */
+    sv_str      owner, key;
+} outgoing;
+
+static outgoing *outgoing_new(sv_event *ev, const sv_stanza *stanza)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    outgoing *out = svi_arena_get(svi_event_arena(ev), sizeof *out);
+    *out = (outgoing){.server = x->server, .host = x->host, .stanza = svi_stanza_ref(stanza)};
+    return out;
+}
+
+static void outgoing_over(outgoing *out)
+{
+    svi_stanza_unref((sv_stanza **)(uintptr_t)&out->stanza);
+}
+
+static void outgoing_drop(void *ctx)
+{
+    outgoing *out = ctx;
+    if (out->entry != 0)
+        svi_ledger_close(out->server->ledger, out->entry, out->map != NULL ? SVI_STORED : SVI_DROPPED,
+                         out->map != NULL ? NULL : "stopped");
+    outgoing_over(out);
+}
+
+/* The session went before the release. A stanza that was for it alone is passed again, now at its account (RFC 6120 10.5.4); what was
+ * made for it ends here. */
+static void lost_session(outgoing *out)
+{
+    if (out->x != NULL && out->x->delivered == 1) {
+        svi_route(out->server, out->host, out->stanza, out->entry);
+        return;
+    }
+    const bool is_kept = out->map != NULL;
+    svi_ledger_close(out->server->ledger, out->entry, is_kept ? SVI_STORED : SVI_DROPPED,
+                     is_kept ? NULL : "session-gone");
+}
+
+static void outgoing_run(void *ctx)
+{
+    outgoing *out = ctx;
+    if (out->full.p == NULL) {
+        if (out->entry == 0)
+            out->entry = svi_ledger_open(out->server->ledger, SVI_MADE_PUSH, &out->host->counts);
+        svi_route(out->server, out->host, out->stanza, out->entry);
+    } else {
+        sv_session *session =
+            svi_session_find_number(out->server, out->full, out->session_number);
+        if (session != NULL && out->map != NULL)
+            svi_session_keep(session, out->entry, out->map, out->owner, out->key);
+        if (session != NULL) svi_session_send(session, out->stanza, out->to, out->entry);
+        else lost_session(out);
+    }
+    outgoing_over(out);
+}
+
+static uint64_t open_made(const svi_xevent *x, svi_origin origin)
+{
+    return svi_ledger_open(x->server->ledger, origin, &x->host->counts);
+}
+
+/* An answer goes to the session that asked, not to a later one of the same address; else to wherever the sender is. */
+static void emit_answer(sv_event *ev, sv_stanza *take)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    outgoing *out = outgoing_new(ev, take);
+    svi_stanza_unref(&take);
+    out->entry = open_made(x, SVI_MADE_ANSWER);
+    if (x->is_own) {
+        out->full = x->sender_full;
+        out->session_number = x->session_number;
+    }
+    svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+}
+
+/* Ends the wait of an event that said LATER; in a handler of its own the verdict does that. */
+static void finish(sv_event *ev)
+{
+    if (!svi_event_is_waiting(ev)) return;
+    svi_event_hold(ev);
+    svi_event_resume(ev, SV_DONE);
+    svi_event_let_go(&ev);
+}
+
+/* --- disposing --------------------------------------------------------------------------------------- */
+
+void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    const sv_stanza *stanza = svi_event_stanza(ev);
+    if (stanza == NULL || svi_event_entry(ev) == 0) return; /* an occasion has nobody to answer */
+    if (svi_is_unanswerable(stanza)) {
+        svi_event_dispose(ev, SVI_DROPPED, "refused-not-answered");
+        return;
+    }
+    if (svi_event_dispose(ev, disposal, NULL))
+        emit_answer(ev, svi_error_for(x->server, stanza, SV_STR_NONE, cond, text));
+}
+
+sv_verdict svi_x_refuse(sv_event *ev, sv_cond cond, sv_str text)
+{
+    svi_x_return(ev, cond, text, SVI_REFUSED);
+    finish(ev);
+    return SV_DONE;
+}
+
+sv_draft *svi_x_reply(sv_event *ev, sv_str name, sv_str ns)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    const sv_node *root = svi_stanza_root(svi_event_stanza(ev));
+    sv_draft *draft = svi_draft_new(svi_event_arena(ev), SV_STR("iq"), SV_STR(SVI_NS_CLIENT));
+    svi_draft_attr(draft, SV_STR("type"), SV_STR("result"));
+    svi_draft_attr(draft, SV_STR("id"), svi_node_attr(root, SV_STR("id")));
+    const sv_str asked = svi_node_attr(root, SV_STR("to"));
+    if (asked.n > 0) svi_draft_attr(draft, SV_STR("from"), asked);
+    svi_draft_attr(draft, SV_STR("to"), svi_node_attr(root, SV_STR("from")));
+    x->answer = draft;
+    return name.n > 0 ? svi_draft_child(draft, name, ns) : NULL;
+}
+
+sv_verdict svi_x_send(sv_event *ev)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    SV_ASSERT(svi_event_is_request(ev)); /* RFC 6120 8.2.3: results answer requests only */
+    if (x->answer == NULL) (void)svi_x_reply(ev, SV_STR_NONE, SV_STR_NONE);
+    if (svi_event_dispose(ev, SVI_ANSWERED, NULL))
+        emit_answer(ev, svi_draft_freeze(x->server->acct, svi_server_atoms(x->server), x->answer));
+    finish(ev);
+    return SV_DONE;
+}
+
+sv_verdict svi_x_drop(sv_event *ev, const char *rule)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    /* a request is answered even then (RFC 6120 8.2.3 rule 3); the sender learns no more than from nobody's answer */
+    if (svi_event_dispose(ev, SVI_DROPPED, rule) && svi_event_is_request(ev))
+        emit_answer(ev, svi_error_for(x->server, svi_event_stanza(ev), SV_STR_NONE,
+                                      SV_SERVICE_UNAVAILABLE, SV_STR_NONE));
+    finish(ev);
+    return SV_DONE;
+}
+
+sv_verdict svi_x_consume(sv_event *ev)
+{
+    svi_event_dispose(ev, SVI_CONSUMED, NULL);
+    finish(ev);
+    return SV_DONE;
+}
+
+sv_verdict svi_x_stored(sv_event *ev)
+{
+    svi_event_dispose(ev, SVI_STORED, NULL);
+    finish(ev);
+    return SV_DONE;
+}
+
+void svi_x_replace(sv_event *ev, const sv_stanza *stanza)
+{
+    svi_event_replace(ev, stanza);
+}
+
+void svi_x_pass(sv_event *ev)
+{
+    svi_event_hold(ev);
+    svi_event_resume(ev, SV_PASS);
+    svi_event_let_go(&ev);
+}
+
+/* --- delivering -------------------------------------------------------------------------------------- */
+
+/* Architecture 3.5: a message from one to one goes to local sessions at once, since its sender's ack still waits. */
+static bool goes_at_once(const svi_xevent *x)
+{
+    return x->kind == SVI_KIND_MESSAGE && !sv_str_eq(x->type, SV_STR("groupchat"));
+}
+
+void svi_x_hand(sv_event *ev, sv_session *session)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    const bool is_copy = x->delivered > 0 || svi_event_entry(ev) == 0;
+    const uint64_t entry = is_copy ? open_made(x, SVI_MADE_COPY) : svi_event_take_entry(ev);
+    if (entry == 0) return; /* disposed of before: reported by the bus */
+    outgoing *out = outgoing_new(ev, svi_event_stanza(ev));
+    out->entry = entry;
+    out->full = svi_arena_str(svi_event_arena(ev), session->jid.full);
+    out->session_number = session->number;
+    out->x = is_copy ? NULL : x;
+    x->delivered++;
+    if (goes_at_once(x)) svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
+    else svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+}
+
+static void finish_now(void *ctx)
+{
+    sv_event *ev = ctx;
+    if (svi_event_is_waiting(ev)) svi_event_resume(ev, SV_DONE);
+    svi_event_let_go(&ev);
+}
+
+static void finish_never(void *ctx)
+{
+    sv_event *ev = ctx;
+    svi_event_let_go(&ev);
+}
+
+sv_verdict svi_x_deliver(sv_event *ev, sv_session *session)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    svi_x_hand(ev, session);
+    /* there may be more sessions to deliver to, so the wait ends behind what runs now */
+    if (svi_event_is_waiting(ev) && !x->is_ending) {
+        x->is_ending = true;
+        svi_server_defer(x->server, finish_now, finish_never, svi_event_hold(ev));
+    }
+    return SV_DONE;
+}
+
+/* --- sending more ------------------------------------------------------------------------------------ */
+
+static outgoing *push_new(sv_event *ev, const sv_session *session, const sv_stanza *stanza, svi_origin origin)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    outgoing *out = outgoing_new(ev, stanza);
+    out->full = svi_arena_str(svi_event_arena(ev), session->jid.full);
+    out->session_number = session->number;
+    out->to = out->full; /* RFC 6120 8.1.1.1: what the server made is for the full JID */
+    out->entry = open_made(svi_xevent_of(ev), origin);
+    return out;
+}
+
+void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin)
+{
+    svi_event_emit(ev, outgoing_run, outgoing_drop, push_new(ev, session, stanza, origin));
+}
+
+void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map, sv_str owner,
+                       sv_str key)
+{
+    outgoing *out = push_new(ev, session, stanza, SVI_MADE_RECOVERED);
+    out->map = map;
+    out->owner = svi_arena_str(svi_event_arena(ev), owner);
+    out->key = svi_arena_str(svi_event_arena(ev), key);
+    svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+}
+
+void svi_x_route(sv_event *ev, const sv_stanza *stanza)
+{
+    svi_event_emit(ev, outgoing_run, outgoing_drop, outgoing_new(ev, stanza));
+}

@@ -1,0 +1,137 @@
+/* Hosts: the domains that are served here, each with its hooks, accounts and counts. */
+#include "xmpp/xmpp_impl.h"
+
+#define ACCOUNTS_SCHEMA 1u
+
+static void host_free(svi_host *host)
+{
+    svi_ledger_forget_host(host->server->ledger, &host->counts);
+    svi_hooks_unref(&host->hooks);
+    for (size_t i = 0; i < host->admin_count; i++) svi_str_free(&host->admins[i]);
+    svi_free(host->admins);
+    svi_str_free(&host->domain);
+    host->magic = 0;
+    svi_free(host);
+}
+
+void svi_hosts_free(svi_server *server)
+{
+    while (server->hosts != NULL) {
+        svi_host *host = server->hosts;
+        server->hosts = host->next;
+        host_free(host);
+    }
+}
+
+static void copy_admins(svi_host *host, const svi_host_config *config)
+{
+    if (config->admin_count == 0) return;
+    host->admins = svi_alloc(host->server->acct, config->admin_count * sizeof(sv_str));
+    host->admin_count = config->admin_count;
+    for (size_t i = 0; i < config->admin_count; i++)
+        host->admins[i] = svi_str_dup(host->server->acct, config->admins[i]);
+}
+
+sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out, sv_err *err)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    const sv_str domain = config->domain;
+    if (svi_dict_get(server->by_domain, domain) != NULL)
+        return svi_err(err, SV_EEXIST, "there is a host %.*s already", (int)domain.n, domain.p);
+
+    svi_host *host = svi_alloc(server->acct, sizeof *host);
+    *host = (svi_host){
+        .magic = SVI_HOST_MAGIC,
+        .server = server,
+        .domain = svi_str_dup(server->acct, domain),
+        .requires_tls = config->require_tls,
+    };
+    const svi_mark mark = svi_arena_mark(server->scratch);
+    const sv_str name =
+        svi_arena_printf(server->scratch, "%.*s/accounts", (int)domain.n, domain.p);
+    sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
+    svi_arena_reset(server->scratch, mark);
+    if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);
+    if (status != SV_OK) {
+        host_free(host);
+        return status;
+    }
+    copy_admins(host, config);
+    svi_host **end = &server->hosts;
+    while (*end != NULL) end = &(*end)->next;
+    *end = host;
+    svi_dict_put(server->by_domain, domain, host);
+    *host_out = host;
+    return SV_OK;
+}
+
+svi_host *svi_host_find(svi_server *server, sv_str domain)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return svi_dict_get(server->by_domain, domain);
+}
+
+svi_host *svi_host_next(svi_server *server, svi_host *after)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return after != NULL ? after->next : server->hosts;
+}
+
+void svi_host_set_hooks(svi_host *host, svi_hooks *hooks)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    SV_ASSERT(hooks != NULL);
+    svi_hooks *old = host->hooks;
+    host->hooks = svi_hooks_ref(hooks);
+    svi_hooks_unref(&old);
+}
+
+svi_hooks *svi_host_hooks(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->hooks;
+}
+
+sv_str svi_host_domain(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->domain;
+}
+
+const char *svi_host_name(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->domain.p;
+}
+
+svi_server *svi_host_server(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->server;
+}
+
+svi_ledger_counts *svi_host_ledger(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return &host->counts;
+}
+
+bool svi_host_requires_tls(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->requires_tls;
+}
+
+bool svi_host_is_admin(const svi_host *host, sv_str bare_jid)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    for (size_t i = 0; i < host->admin_count; i++)
+        if (sv_str_eq(host->admins[i], bare_jid)) return true;
+    return false;
+}
+
+svi_map *svi_host_accounts(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->accounts;
+}

@@ -1,0 +1,128 @@
+/* What comes from a bound session: its sender stamped, its addresses and form checked, admitted or refused, and sent on its way
+ * (RFC 6120 8.1, 8.2). */
+#include "base/base_log.h"
+#include "xmpp/xmpp_impl.h"
+
+/* RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the two answers to a forged one (8.1.2.1 here, invalid-from in
+ * 4.9.3.9) we take the first: it is what rule 1 demands, and nobody is cut off for a client's mistake. */
+static sv_stanza *stamp(const sv_session *session, const sv_stanza *stanza, bool is_subscription)
+{
+    const sv_jid *jid = &session->jid;
+    const sv_str from = is_subscription ? jid->bare : jid->full;
+    if (sv_str_eq(svi_node_attr(svi_stanza_root(stanza), SV_STR("from")), from))
+        return svi_stanza_ref(stanza);
+    const svi_attr_set set = {.name = SV_STR("from"), .value = from};
+    const svi_edit edit = {.attrs = &set, .attr_count = 1};
+    svi_server *server = session->server;
+    return svi_stanza_edit(server->acct, svi_server_atoms(server), stanza, &edit);
+}
+
+static bool is_subscription(const sv_stanza *stanza)
+{
+    static const sv_str types[] = {SV_STR_INIT("subscribe"), SV_STR_INIT("subscribed"),
+                                   SV_STR_INIT("unsubscribe"), SV_STR_INIT("unsubscribed")};
+    const sv_node *root = svi_stanza_root(stanza);
+    if (!sv_str_eq(svi_node_name(root), SV_STR("presence"))) return false;
+    const sv_str type = svi_node_attr(root, SV_STR("type"));
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (sv_str_eq(type, types[i])) return true;
+    return false;
+}
+
+static bool is_stanza(const sv_stanza *stanza)
+{
+    const sv_node *root = svi_stanza_root(stanza);
+    return svi_node_is(root, SV_STR("message"), SV_STR(SVI_NS_CLIENT)) ||
+           svi_node_is(root, SV_STR("presence"), SV_STR(SVI_NS_CLIENT)) ||
+           svi_node_is(root, SV_STR("iq"), SV_STR(SVI_NS_CLIENT));
+}
+
+typedef enum form { FORM_OK, FORM_BAD, FORM_DROP } form;
+
+/* RFC 6120 8.2.3: id and type are required, a request has exactly one child, a result at most one, an error its <error/>. What is
+ * wrong in an answer can't be answered. */
+static form check_iq(const sv_stanza *stanza, svi_kind kind)
+{
+    const sv_node *root = svi_stanza_root(stanza);
+    size_t children = 0;
+    for (const sv_node *child = svi_node_first(root); child != NULL; child = svi_node_next(root, child))
+        children++;
+    const bool has_id = svi_node_attr(root, SV_STR("id")).n > 0;
+    switch (kind) {
+    case SVI_KIND_GET:
+    case SVI_KIND_SET: return has_id && children == 1 ? FORM_OK : FORM_BAD;
+    case SVI_KIND_RESULT: return has_id && children <= 1 ? FORM_OK : FORM_DROP;
+    case SVI_KIND_ERROR:
+        return has_id && svi_node_find(root, SV_STR("error"), SV_STR(SVI_NS_CLIENT)) != NULL
+                   ? FORM_OK
+                   : FORM_DROP;
+    default: return FORM_BAD; /* rule 2: no such type */
+    }
+}
+
+/* The recipient: the sender's own bare JID if there is no `to` (RFC 6120 10.3). */
+static sv_status prepare_to(svi_arena *arena, svi_passage *passage)
+{
+    const sv_str to = svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("to"));
+    if (to.p != NULL) return svi_jid_parse(arena, to, &passage->to);
+    passage->to = svi_jid_make(arena, passage->from.node, passage->from.domain, SV_STR_NONE);
+    return SV_OK;
+}
+
+static void drop(const svi_passage *passage, const char *rule)
+{
+    svi_ledger_close(passage->server->ledger, passage->entry, SVI_DROPPED, rule);
+    svi_conn_credit(passage->session->conn, passage->cost_bytes);
+}
+
+static void check_and_start(svi_arena *arena, svi_passage *passage)
+{
+    if (prepare_to(arena, passage) != SV_OK) {
+        /* 8.3.1 rule 2: the error must not have a malformed JID as its `from` */
+        passage->error_from = passage->from_host->domain;
+        svi_passage_refuse(passage, SV_JID_MALFORMED);
+        return;
+    }
+    const svi_kind kind = (svi_kind)passage->kind;
+    if (kind == SVI_KIND_NONE || svi_kind_is_iq(kind)) {
+        const form seen = check_iq(passage->stanza, kind);
+        if (seen == FORM_BAD) svi_passage_refuse(passage, SV_BAD_REQUEST);
+        if (seen == FORM_DROP) drop(passage, "iq-malformed");
+        if (seen != FORM_OK) return;
+    }
+    if (!svi_passage_is_admitted(passage)) {
+        svi_passage_refuse(passage, SV_RESOURCE_CONSTRAINT);
+        return;
+    }
+    svi_passage_start(passage);
+}
+
+void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    svi_server *server = session->server;
+    svi_session_announce(session);
+    svi_passage passage = {
+        .server = server,
+        .from_host = session->host,
+        .session = session,
+        .from = session->jid,
+        .entry = svi_ledger_open(server->ledger, SVI_RECEIVED, &session->host->counts),
+        .cost_bytes = cost_bytes,
+        .is_own = true,
+    };
+    if (session->is_kicked || !is_stanza(take)) {
+        drop(&passage, session->is_kicked ? "stream-ended" : "unsupported-stanza-type");
+        svi_session_kick(session, "unsupported-stanza-type"); /* 4.9.3.24 */
+        svi_stanza_unref(&take);
+        return;
+    }
+    sv_stanza *stamped = stamp(session, take, is_subscription(take));
+    svi_stanza_unref(&take);
+    passage.stanza = stamped;
+    passage.kind = (int)svi_kind_of(stamped);
+    const svi_mark mark = svi_arena_mark(server->scratch);
+    check_and_start(server->scratch, &passage);
+    svi_arena_reset(server->scratch, mark);
+    svi_stanza_unref(&stamped);
+}

@@ -1,0 +1,127 @@
+/* What goes out to a session: queued under the bounds of architecture 3.7, and what becomes of it. */
+#include "base/base_log.h"
+#include "xmpp/xmpp_impl.h"
+
+/* --- rows that go with their stanza ------------------------------------------------------------------- */
+
+void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str owner, sv_str key)
+{
+    svi_acct *acct = session->server->acct;
+    svi_kept *kept = svi_alloc(acct, sizeof *kept);
+    *kept = (svi_kept){.token = token,
+                       .map = map,
+                       .owner = svi_str_dup(acct, owner),
+                       .key = svi_str_dup(acct, key)};
+    *session->kept_end = kept;
+    session->kept_end = &kept->next;
+}
+
+/* Takes the note for that token off the list; NULL if there is none. Reports come in order, so it is near the front. */
+static svi_kept *take_kept(sv_session *session, uint64_t token)
+{
+    for (svi_kept **at = &session->kept; *at != NULL; at = &(*at)->next) {
+        svi_kept *kept = *at;
+        if (kept->token != token) continue;
+        *at = kept->next;
+        if (*at == NULL) session->kept_end = at;
+        return kept;
+    }
+    return NULL;
+}
+
+static void settle_kept(svi_server *server, svi_kept *kept, bool written)
+{
+    if (written) {
+        svi_unit *unit = svi_unit_new(server->store);
+        svi_unit_del(unit, kept->map, kept->owner, kept->key);
+        svi_unit_submit(&unit);
+    }
+    svi_str_free(&kept->owner);
+    svi_str_free(&kept->key);
+    svi_free(kept);
+}
+
+/* --- bounds ------------------------------------------------------------------------------------------ */
+
+/* The sender of availability (RFC 6121 4.2, 4.5), of which only the newest matters; .p NULL for everything else. */
+static sv_str sender_of_availability(const sv_stanza *stanza)
+{
+    const sv_node *root = svi_stanza_root(stanza);
+    if (!svi_node_is(root, SV_STR("presence"), SV_STR(SVI_NS_CLIENT))) return SV_STR_NONE;
+    const sv_str type = svi_node_attr(root, SV_STR("type"));
+    if (type.n > 0 && !sv_str_eq(type, SV_STR("unavailable"))) return SV_STR_NONE;
+    return svi_node_attr(root, SV_STR("from"));
+}
+
+/* Above the soft bound: drops the waiting presence of the same sender that this one makes stale. */
+static void coalesce(sv_session *session, const sv_stanza *newer)
+{
+    const sv_str sender = sender_of_availability(newer);
+    if (sender.n == 0) return;
+    for (svi_out *out = svi_conn_waiting(session->conn, NULL), *next; out != NULL; out = next) {
+        next = svi_conn_waiting(session->conn, out);
+        const sv_stanza *older = svi_out_stanza(out);
+        if (older == NULL || !sv_str_eq(sender_of_availability(older), sender)) continue;
+        const uint64_t entry = svi_conn_waiting_drop(session->conn, out);
+        session->in_flight--;
+        svi_ledger_close(session->server->ledger, entry, SVI_DROPPED, "presence-coalesced");
+    }
+}
+
+static void keep_bounds(sv_session *session, const sv_stanza *stanza)
+{
+    const svi_limits *limits = &session->server->limits;
+    const size_t cost = svi_stanza_cost_bytes(stanza);
+    if (svi_conn_queued_bytes(session->conn) + cost > limits->queue_soft_bytes)
+        coalesce(session, stanza);
+    if (svi_conn_queued_bytes(session->conn) + cost <= limits->queue_hard_bytes) return;
+    SV_LOG(SV_WARN, "session-slow", LF_STR("jid", session->jid.full),
+           LF_INT("bytes", svi_conn_queued_bytes(session->conn)));
+    svi_session_kick(session, "resource-constraint"); /* RFC 6120 4.9.3.17 */
+}
+
+/* --- sending ----------------------------------------------------------------------------------------- */
+
+void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    SV_ASSERT(entry != 0);
+    if (!session->is_listed) {
+        svi_kept *kept = take_kept(session, entry);
+        svi_ledger_close(session->server->ledger, entry, kept != NULL ? SVI_STORED : SVI_DROPPED,
+                         kept != NULL ? NULL : "session-gone");
+        if (kept != NULL) settle_kept(session->server, kept, false);
+        return;
+    }
+    keep_bounds(session, stanza);
+    /* A session kicked just now gets it all the same: it comes back as unsent, with what is queued. */
+    session->in_flight++;
+    svi_conn_send(session->conn, stanza, &(svi_head){.to = to}, entry);
+}
+
+void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry)
+{
+    svi_session_send(session, stanza, SV_STR_NONE, entry);
+}
+
+void svi_session_sent(sv_session *session, uint64_t token, bool written, const sv_stanza *stanza)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (token == 0) return;
+    SV_ASSERT(session->in_flight > 0);
+    session->in_flight--;
+    svi_ledger *ledger = session->server->ledger;
+    svi_kept *kept = take_kept(session, token);
+    if (kept != NULL) {
+        settle_kept(session->server, kept, written);
+        svi_ledger_close(ledger, token, written ? SVI_HANDED_OVER : SVI_STORED, NULL);
+        return;
+    }
+    if (written) {
+        svi_ledger_close(ledger, token, SVI_HANDED_OVER, NULL);
+        return;
+    }
+    /* Nothing more will be written: nobody may find it, or what came back would be sent to it again. */
+    svi_session_unlist(session);
+    svi_unsent(session, stanza, token);
+}

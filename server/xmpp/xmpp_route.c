@@ -1,0 +1,364 @@
+/* The way of a stanza: what it is, where it goes, who is asked, and what happens to it if nobody claims it
+ * (RFC 6120 8 and 10, RFC 6121 8). */
+#include "base/base_log.h"
+#include "xmpp/xmpp_impl.h"
+
+/* Where an event is on its way. The scopes stand in the order of SVI_STANZA_POINTS. */
+typedef enum stage {
+    AT_OUT = 0,
+    AT_SELF,
+    AT_ACCOUNT,
+    AT_RESOURCE,
+    AT_HOST,
+    AT_REMOTE,
+    AT_INBOUND,   /* before its scope */
+    AT_NO_ACCOUNT,/* local, no such user: no handler is asked */
+    AT_NO_SESSION /* an IQ for a resource that is not on line: no handler is asked */
+} stage;
+
+/* --- what it is -------------------------------------------------------------------------------------- */
+
+svi_kind svi_kind_of(const sv_stanza *stanza)
+{
+    const sv_node *root = svi_stanza_root(stanza);
+    if (svi_node_is(root, SV_STR("message"), SV_STR(SVI_NS_CLIENT))) return SVI_KIND_MESSAGE;
+    if (svi_node_is(root, SV_STR("presence"), SV_STR(SVI_NS_CLIENT))) return SVI_KIND_PRESENCE;
+    if (!svi_node_is(root, SV_STR("iq"), SV_STR(SVI_NS_CLIENT))) return SVI_KIND_NONE;
+    const sv_str type = svi_node_attr(root, SV_STR("type"));
+    if (sv_str_eq(type, SV_STR("get"))) return SVI_KIND_GET;
+    if (sv_str_eq(type, SV_STR("set"))) return SVI_KIND_SET;
+    if (sv_str_eq(type, SV_STR("result"))) return SVI_KIND_RESULT;
+    if (sv_str_eq(type, SV_STR("error"))) return SVI_KIND_ERROR;
+    return SVI_KIND_NONE;
+}
+
+bool svi_kind_is_iq(svi_kind kind)
+{
+    return kind >= SVI_KIND_GET;
+}
+
+static bool is_request(int kind)
+{
+    return kind == SVI_KIND_GET || kind == SVI_KIND_SET;
+}
+
+/* The point of that kind of stanza in that scope. */
+static svi_point point_at(int kind, stage at)
+{
+    static const svi_point first[] = {
+        [SVI_KIND_MESSAGE] = SVI_POINT_MESSAGE_OUT,     [SVI_KIND_PRESENCE] = SVI_POINT_PRESENCE_OUT,
+        [SVI_KIND_GET] = SVI_POINT_IQ_GET_OUT,          [SVI_KIND_SET] = SVI_POINT_IQ_SET_OUT,
+        [SVI_KIND_RESULT] = SVI_POINT_IQ_RESULT_OUT,    [SVI_KIND_ERROR] = SVI_POINT_IQ_ERROR_OUT,
+    };
+    SV_ASSERT(kind > SVI_KIND_NONE && kind <= SVI_KIND_ERROR && at <= AT_REMOTE);
+    return (svi_point)(first[kind] + at);
+}
+
+_Static_assert(SVI_POINT_MESSAGE_REMOTE - SVI_POINT_MESSAGE_OUT == AT_REMOTE, "scopes in order");
+_Static_assert(SVI_POINT_MESSAGE_SELF - SVI_POINT_MESSAGE_OUT == AT_SELF, "scopes in order");
+
+/* RFC 6121 3: these are about a subscription, not about availability. */
+static bool is_subscription(sv_str type)
+{
+    return sv_str_eq(type, SV_STR("subscribe")) || sv_str_eq(type, SV_STR("subscribed")) ||
+           sv_str_eq(type, SV_STR("unsubscribe")) || sv_str_eq(type, SV_STR("unsubscribed"));
+}
+
+/* --- where it goes ----------------------------------------------------------------------------------- */
+
+/* The scope by the recipient's address (bus_points.h). A full JID that is not on line is taken as the bare one (RFC 6120
+ * 10.5.4), but not for IQ, which then is refused (RFC 6121 8.5.3.2.3). */
+static stage scope_of(svi_server *server, const sv_jid *from, const sv_jid *to, int kind)
+{
+    if (svi_host_find(server, to->domain) == NULL) return AT_REMOTE;
+    if (to->node.n == 0) return AT_HOST;
+    if (to->resource.n > 0) {
+        if (svi_session_find(server, to->full) != NULL) return AT_RESOURCE;
+        if (svi_kind_is_iq((svi_kind)kind)) return AT_NO_SESSION;
+    }
+    return sv_str_eq(from->bare, to->bare) ? AT_SELF : AT_ACCOUNT;
+}
+
+/* The sender's side is asked about what a local session sends to somebody else. */
+static bool goes_out(bool is_own, const sv_jid *from, const sv_jid *to)
+{
+    return is_own && !sv_str_eq(from->bare, to->bare);
+}
+
+static bool enter_scope(sv_event *ev, svi_xevent *x)
+{
+    stage at = scope_of(x->server, &x->from, &x->to, x->kind);
+    if ((at == AT_ACCOUNT || at == AT_SELF) && !x->account_exists) at = AT_NO_ACCOUNT;
+    x->stage = (int)at;
+    if (at == AT_NO_ACCOUNT || at == AT_NO_SESSION) return false;
+    svi_host *there = svi_host_find(x->server, x->to.domain);
+    if (there != NULL) x->host = there; /* else the sender's host answers for what is remote */
+    svi_event_point(ev, point_at(x->kind, at), x->host->hooks, svi_host_name(x->host));
+    return true;
+}
+
+static bool route_next(sv_event *ev)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    switch ((stage)x->stage) {
+    case AT_INBOUND:
+        if (!goes_out(x->is_own, &x->from, &x->to)) return enter_scope(ev, x);
+        x->stage = AT_OUT;
+        svi_event_point(ev, point_at(x->kind, AT_OUT), x->from_host->hooks,
+                        svi_host_name(x->from_host));
+        return true;
+    case AT_OUT: return enter_scope(ev, x);
+    case AT_RESOURCE: /* the session may have gone while a handler said LATER */
+        return svi_session_find(x->server, x->to.full) == NULL && enter_scope(ev, x);
+    default: return false;
+    }
+}
+
+/* --- if nobody claims it ----------------------------------------------------------------------------- */
+
+static void drop(sv_event *ev, const char *rule)
+{
+    svi_event_dispose(ev, SVI_DROPPED, rule);
+}
+
+static void iq_unclaimed(sv_event *ev, const svi_xevent *x)
+{
+    if (!is_request(x->kind)) {
+        drop(ev, "answer-unclaimed"); /* RFC 6120 10.3.3 rule 3 */
+    } else if (x->stage == AT_REMOTE) {
+        svi_x_return(ev, SV_REMOTE_SERVER_NOT_FOUND, SV_STR_NONE, SVI_ANSWERED); /* 10.4.3 */
+    } else {
+        /* 10.3.3 rule 2, 10.5.3.1; RFC 6121 8.5.1, 8.5.2.1.3, 8.5.3.2.3 */
+        svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_ANSWERED);
+    }
+}
+
+/* RFC 6121 8.5.4, the rows without a session that takes it: errors and headlines are ignored, the rest is returned. */
+static void message_unclaimed(sv_event *ev, const svi_xevent *x)
+{
+    if (sv_str_eq(x->type, SV_STR("error"))) drop(ev, "error-unclaimed");
+    else if (x->stage == AT_REMOTE)
+        svi_x_return(ev, SV_REMOTE_SERVER_NOT_FOUND, SV_STR_NONE, SVI_BOUNCED);
+    else if (sv_str_eq(x->type, SV_STR("headline"))) drop(ev, "headline-unclaimed");
+    else svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
+}
+
+/* RFC 6121 8.5.1, 8.5.2.2.2, 8.5.3.2.2: ignored; RFC 6120 10.4.3: but an unreachable domain is told. */
+static void presence_unclaimed(sv_event *ev, const svi_xevent *x)
+{
+    if (x->stage == AT_REMOTE && !sv_str_eq(x->type, SV_STR("error")))
+        svi_x_return(ev, SV_REMOTE_SERVER_NOT_FOUND, SV_STR_NONE, SVI_BOUNCED);
+    else drop(ev, x->stage == AT_NO_ACCOUNT ? "presence-to-nobody" : "presence-unclaimed");
+}
+
+/* RFC 6121 8.5.3.1: everything goes to the resource but what is about subscriptions and probes. */
+static bool is_for_resource(const svi_xevent *x)
+{
+    if (x->kind != SVI_KIND_PRESENCE) return true;
+    return !is_subscription(x->type) && !sv_str_eq(x->type, SV_STR("probe"));
+}
+
+static void route_unclaimed(sv_event *ev)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    if (x->stage == AT_RESOURCE && is_for_resource(x)) {
+        sv_session *session = svi_session_find(x->server, x->to.full);
+        SV_ASSERT(session != NULL); /* route_next looked */
+        svi_x_hand(ev, session);
+        return;
+    }
+    if (x->kind == SVI_KIND_MESSAGE) message_unclaimed(ev, x);
+    else if (x->kind == SVI_KIND_PRESENCE) presence_unclaimed(ev, x);
+    else iq_unclaimed(ev, x);
+}
+
+/* --- if something goes wrong ------------------------------------------------------------------------- */
+
+static void fail(sv_event *ev, sv_cond cond, const char *rule)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    if (x->kind == SVI_KIND_PRESENCE || svi_is_unanswerable(svi_event_stanza(ev))) drop(ev, rule);
+    else svi_x_return(ev, cond, SV_STR_NONE, is_request(x->kind) ? SVI_ANSWERED : SVI_BOUNCED);
+}
+
+static void route_timeout(sv_event *ev)
+{
+    const bool is_remote = svi_xevent_of(ev)->stage == AT_REMOTE;
+    fail(ev, is_remote ? SV_REMOTE_SERVER_TIMEOUT : SV_INTERNAL_SERVER_ERROR, "timeout");
+}
+
+static void route_undisposed(sv_event *ev, const char *module)
+{
+    (void)module; /* the bus has logged it */
+    fail(ev, SV_INTERNAL_SERVER_ERROR, "undisposed");
+}
+
+static void give_credit_back(const svi_xevent *x)
+{
+    if (!x->is_own || x->session == NULL) return; /* gone, and its credit with it */
+    svi_conn_credit(x->session->conn, x->cost_bytes);
+}
+
+static void route_released(sv_event *ev)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    give_credit_back(x);
+    svi_xevent_close(x);
+}
+
+static void route_canceled(sv_event *ev)
+{
+    svi_xevent_close(svi_xevent_of(ev));
+}
+
+static const svi_event_ops route_ops = {
+    .next = route_next,
+    .unclaimed = route_unclaimed,
+    .timeout = route_timeout,
+    .undisposed = route_undisposed,
+    .released = route_released,
+    .canceled = route_canceled,
+};
+
+/* --- admission --------------------------------------------------------------------------------------- */
+
+/* Availability is volatile (architecture 8, classes of traffic), answers can't be refused. */
+static bool may_be_refused(const svi_passage *passage)
+{
+    if (svi_is_unanswerable(passage->stanza)) return false;
+    if (passage->kind != SVI_KIND_PRESENCE) return true;
+    return is_subscription(svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type")));
+}
+
+static bool may_store_on_its_way(const svi_passage *passage)
+{
+    const sv_stanza *stanza = passage->stanza;
+    const svi_hooks *hooks = passage->from_host->hooks;
+    if (svi_hooks_may_store(hooks, SVI_POINT_STANZA_INBOUND, stanza)) return true;
+    if (goes_out(passage->is_own, &passage->from, &passage->to) &&
+        svi_hooks_may_store(hooks, point_at(passage->kind, AT_OUT), stanza))
+        return true;
+    const stage at = scope_of(passage->server, &passage->from, &passage->to, passage->kind);
+    if (at > AT_REMOTE) return false;
+    const svi_host *there = svi_host_find(passage->server, passage->to.domain);
+    if (there != NULL) hooks = there->hooks;
+    return svi_hooks_may_store(hooks, point_at(passage->kind, at), stanza);
+}
+
+bool svi_passage_is_admitted(const svi_passage *passage)
+{
+    return svi_store_admit(passage->server->store) == SV_OK || !may_be_refused(passage) ||
+           !may_store_on_its_way(passage);
+}
+
+/* --- running ----------------------------------------------------------------------------------------- */
+
+/* Sender's full JID, NUL, recipient's bare JID (architecture 3.3); empty for IQ results and errors, which never wait. */
+static sv_str lane_key(svi_arena *arena, const svi_xevent *x)
+{
+    if (svi_kind_is_iq((svi_kind)x->kind) && !is_request(x->kind)) return SV_STR_NONE;
+    const size_t n = x->from.full.n + 1 + x->to.bare.n;
+    char *key = svi_arena_get(arena, n);
+    if (x->from.full.n > 0) memcpy(key, x->from.full.p, x->from.full.n);
+    memcpy(key + x->from.full.n + 1, x->to.bare.p, x->to.bare.n);
+    return (sv_str){key, n};
+}
+
+/* What was made here begins at its scope, on the recipient's host. */
+static svi_point first_point(svi_passage *passage, stage *stage_out)
+{
+    *stage_out = AT_INBOUND;
+    if (passage->is_own) return SVI_POINT_STANZA_INBOUND;
+    stage at = scope_of(passage->server, &passage->from, &passage->to, passage->kind);
+    if ((at == AT_ACCOUNT || at == AT_SELF) && !passage->account_exists) at = AT_NO_ACCOUNT;
+    *stage_out = at;
+    svi_host *there = svi_host_find(passage->server, passage->to.domain);
+    if (there != NULL) passage->from_host = there;
+    return at <= AT_REMOTE ? point_at(passage->kind, at) : SVI_POINT_NONE;
+}
+
+void svi_passage_run(const svi_passage *passage)
+{
+    svi_passage mine = *passage;
+    stage at;
+    const svi_point point = first_point(&mine, &at);
+    sv_event *ev = svi_xevent_open(&mine, &route_ops, point, NULL);
+    svi_xevent *x = svi_xevent_of(ev);
+    x->stage = (int)at;
+    x->from_host = passage->from_host;
+    svi_event_run(ev, lane_key(svi_event_arena(ev), x));
+}
+
+/* Must it be looked up whether the recipient exists? Whoever has a session does, and a sender knows its own account. */
+static bool needs_check(const svi_passage *passage, stage at)
+{
+    if (at != AT_ACCOUNT && (at != AT_SELF || passage->is_own)) return false;
+    return svi_session_next(passage->server, passage->to.bare, NULL) == NULL;
+}
+
+/* Behind a look-up wait also those that need none, to keep their order; but never an answer (architecture 3.3). */
+static bool waits_for_others(const svi_passage *passage, stage at)
+{
+    if (at == AT_SELF && passage->is_own) return false;
+    if (svi_kind_is_iq((svi_kind)passage->kind) && !is_request(passage->kind)) return false;
+    return svi_check_is_running(passage->server, passage->to.bare);
+}
+
+void svi_passage_start(const svi_passage *passage)
+{
+    svi_server *server = passage->server;
+    const stage at = scope_of(server, &passage->from, &passage->to, passage->kind);
+    if (needs_check(passage, at) || waits_for_others(passage, at)) {
+        svi_check_account(svi_host_find(server, passage->to.domain), passage);
+        return;
+    }
+    svi_passage known = *passage;
+    known.account_exists = at == AT_ACCOUNT || at == AT_SELF || at == AT_RESOURCE;
+    svi_passage_run(&known);
+}
+
+void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
+{
+    svi_server *server = passage->server;
+    if (svi_is_unanswerable(passage->stanza)) {
+        svi_ledger_close(server->ledger, passage->entry, SVI_DROPPED, "refused-not-answered");
+    } else {
+        svi_ledger_close(server->ledger, passage->entry, SVI_REFUSED, NULL);
+        svi_host *host = passage->from_host;
+        const uint64_t entry = svi_ledger_open(server->ledger, SVI_MADE_ANSWER, &host->counts);
+        sv_stanza *error = svi_error_for(server, passage->stanza, passage->error_from, cond, SV_STR_NONE);
+        if (passage->session != NULL)
+            svi_session_send(passage->session, error, SV_STR_NONE, entry);
+        else if (passage->is_own)
+            svi_ledger_close(server->ledger, entry, SVI_DROPPED, "session-gone");
+        else svi_route(server, host, error, entry);
+        svi_stanza_unref(&error);
+    }
+    if (passage->is_own && passage->session != NULL)
+        svi_conn_credit(passage->session->conn, passage->cost_bytes);
+}
+
+/* --- made here --------------------------------------------------------------------------------------- */
+
+void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza, uint64_t entry)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    const svi_mark mark = svi_arena_mark(server->scratch);
+    const sv_node *root = svi_stanza_root(stanza);
+    svi_passage passage = {
+        .server = server,
+        .from_host = from_host,
+        .stanza = stanza,
+        .entry = entry,
+        .kind = (int)svi_kind_of(stanza),
+    };
+    const sv_str from = svi_node_attr(root, SV_STR("from"));
+    const sv_str to = svi_node_attr(root, SV_STR("to"));
+    sv_status status = svi_jid_parse(server->scratch, to, &passage.to);
+    if (from.n > 0 && status == SV_OK)
+        status = svi_jid_parse(server->scratch, from, &passage.from);
+    else passage.from = svi_jid_make(server->scratch, SV_STR_NONE, from_host->domain, SV_STR_NONE);
+    if (status == SV_OK && passage.kind != SVI_KIND_NONE) svi_passage_start(&passage);
+    else svi_ledger_close(server->ledger, entry, SVI_DROPPED, "route-malformed");
+    svi_arena_reset(server->scratch, mark);
+}

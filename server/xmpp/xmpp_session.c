@@ -1,0 +1,368 @@
+/* Sessions: binding, tables by address, what hangs on one, its end. What goes out to one is in xmpp_queue.c. */
+#include <stdio.h>
+
+#include "base/base_log.h"
+#include "xmpp/xmpp_impl.h"
+
+#define RANDOM_BYTES 12 /* of a made-up resource: 96 bits */
+
+/* --- tables ------------------------------------------------------------------------------------------ */
+
+static void list_session(sv_session *session)
+{
+    svi_server *server = session->server;
+    svi_online *online = svi_dict_get(server->by_bare, session->jid.bare);
+    if (online == NULL) {
+        online = svi_alloc(server->acct, sizeof *online);
+        svi_dict_put(server->by_bare, session->jid.bare, online);
+    }
+    session->online = online;
+    session->account_prev = online->last;
+    if (online->last != NULL) online->last->account_next = session;
+    else online->first = session;
+    online->last = session;
+    online->count++;
+    void *before = svi_dict_put(server->by_full, session->jid.full, session);
+    SV_ASSERT(before == NULL);
+    session->is_listed = true;
+}
+
+void svi_session_unlist(sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (!session->is_listed) return;
+    session->is_listed = false;
+    svi_server *server = session->server;
+    svi_online *online = session->online;
+    if (session->account_prev != NULL) session->account_prev->account_next = session->account_next;
+    else online->first = session->account_next;
+    if (session->account_next != NULL) session->account_next->account_prev = session->account_prev;
+    else online->last = session->account_prev;
+    session->account_next = session->account_prev = NULL;
+    session->online = NULL;
+    if (--online->count == 0) {
+        svi_dict_del(server->by_bare, session->jid.bare);
+        svi_free(online);
+    }
+    void *was = svi_dict_del(server->by_full, session->jid.full);
+    SV_ASSERT(was == session);
+}
+
+sv_session *svi_session_find(svi_server *server, sv_str full_jid)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return svi_dict_get(server->by_full, full_jid);
+}
+
+sv_session *svi_session_find_number(svi_server *server, sv_str full_jid, uint64_t number)
+{
+    sv_session *session = svi_session_find(server, full_jid);
+    return session != NULL && session->number == number ? session : NULL;
+}
+
+sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *after)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    if (after != NULL) return after->account_next;
+    const svi_online *online = svi_dict_get(server->by_bare, bare_jid);
+    return online != NULL ? online->first : NULL;
+}
+
+size_t svi_session_count(const svi_server *server)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return server->session_count;
+}
+
+/* --- occasions --------------------------------------------------------------------------------------- */
+
+void svi_session_announce(sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (session->is_announced) return;
+    session->is_announced = true;
+    svi_occasion(session->host, SVI_POINT_SESSION_BOUND, NULL, session, NULL, SV_STR_NONE, NULL);
+}
+
+static void fire_gone(sv_session *session)
+{
+    if (session->is_gone) return;
+    svi_session_announce(session); /* gone never comes without bound */
+    session->is_gone = true;
+    svi_occasion(session->host, SVI_POINT_SESSION_GONE, NULL, session, NULL, SV_STR_NONE, NULL);
+}
+
+static void fire_due(void *ctx)
+{
+    svi_server *server = ctx;
+    while (server->due != NULL) {
+        sv_session *session = server->due;
+        server->due = session->due_next;
+        if (server->due == NULL) server->due_end = &server->due;
+        session->due_next = NULL;
+        session->is_due = false;
+        if (session->is_kicked) svi_session_unlist(session);
+        if (session->is_listed) svi_session_announce(session);
+        else fire_gone(session);
+    }
+}
+
+/* Its next occasion comes soon: never inside what runs now. */
+static void become_due(sv_session *session)
+{
+    svi_server *server = session->server;
+    if (session->is_due) return;
+    session->is_due = true;
+    *server->due_end = session;
+    server->due_end = &session->due_next;
+    svi_server_defer(server, fire_due, NULL, server);
+}
+
+static void leave_due(sv_session *session)
+{
+    if (!session->is_due) return;
+    svi_server *server = session->server;
+    sv_session **at = &server->due;
+    while (*at != session) at = &(*at)->due_next;
+    *at = session->due_next;
+    if (*at == NULL) server->due_end = at;
+    session->is_due = false;
+}
+
+/* --- binding ----------------------------------------------------------------------------------------- */
+
+/* RFC 6120 7.6: made by the server, unguessable (10.2: a guessed resource leaks presence). */
+static sv_str make_resource(svi_server *server, svi_arena *arena)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t raw[RANDOM_BYTES];
+    server->plat->random(server->plat->ctx, raw, sizeof raw);
+    char *text = svi_arena_get(arena, 2 * sizeof raw);
+    for (size_t i = 0; i < sizeof raw; i++) {
+        text[2 * i] = digits[raw[i] >> 4];
+        text[2 * i + 1] = digits[raw[i] & 15];
+    }
+    return (sv_str){text, 2 * sizeof raw};
+}
+
+static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *conn)
+{
+    svi_server *server = host->server;
+    sv_session *session = svi_alloc(server->acct, sizeof *session);
+    *session = (sv_session){
+        .magic = SVI_SESSION_MAGIC,
+        .server = server,
+        .host = host,
+        .number = ++server->last_session,
+        .conn = conn,
+    };
+    session->kept_end = &session->kept;
+    svi_jid_dup(server->acct, jid, &session->jid);
+    server->session_count++;
+    return session;
+}
+
+sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn, sv_session **session_out)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    SV_ASSERT(name.n > 0 && conn != NULL);
+    svi_server *server = host->server;
+    const svi_mark mark = svi_arena_mark(server->scratch);
+    if (resource.n == 0) resource = make_resource(server, server->scratch);
+    const sv_jid jid = svi_jid_make(server->scratch, name, host->domain, resource);
+
+    /* RFC 6120 7.7.2.2, third way: the newer one is the client that lives; the older is told by <conflict/> (4.9.3.3). Its
+     * session/gone comes before the new session's first occasion. */
+    sv_session *older = svi_session_find(server, jid.full);
+    if (older != NULL) {
+        svi_session_kick(older, "conflict");
+        svi_session_unlist(older);
+        fire_gone(older);
+    }
+    const svi_online *online = svi_dict_get(server->by_bare, jid.bare);
+    if (online != NULL && online->count >= server->limits.sessions_per_account) {
+        svi_arena_reset(server->scratch, mark);
+        return SV_ELIMIT;
+    }
+    sv_session *session = make_session(host, &jid, conn);
+    svi_arena_reset(server->scratch, mark);
+    list_session(session);
+    svi_conn_free_run(conn, &server->limits.user, server->limits.credit_bytes);
+    become_due(session);
+    SV_LOG(SV_INFO, "session-open", LF_STR("jid", session->jid.full),
+           LF_INT("conn", svi_conn_number(conn)));
+    *session_out = session;
+    return SV_OK;
+}
+
+/* --- the end ----------------------------------------------------------------------------------------- */
+
+static void write_stream_error(svi_conn *conn, const char *stream_error)
+{
+    char bytes[192];
+    const int n = snprintf(bytes, sizeof bytes,
+                           "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                           "</stream:error></stream:stream>",
+                           stream_error);
+    SV_ASSERT(n > 0 && (size_t)n < sizeof bytes);
+    svi_conn_close(conn, (sv_str){bytes, (size_t)n}, SVI_LAST_WORDS_MS);
+}
+
+void svi_session_kick(sv_session *session, const char *stream_error)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (session->is_kicked) return;
+    session->is_kicked = true;
+    svi_server *server = session->server;
+    become_due(session); /* not unlisted here: somebody may be walking the account's sessions */
+    if (server->streams_ops != NULL)
+        server->streams_ops->end(server->streams, session->conn, stream_error);
+    else write_stream_error(session->conn, stream_error);
+}
+
+static void free_slots(svi_session_slot **slots)
+{
+    while (*slots != NULL) {
+        svi_session_slot *slot = *slots;
+        *slots = slot->next;
+        svi_str_free(&slot->name);
+        svi_str_free(&slot->value);
+        svi_free(slot->block);
+        svi_free(slot);
+    }
+}
+
+static void free_session(sv_session *session)
+{
+    svi_xevent_forget_session(session);
+    free_slots(&session->data);
+    free_slots(&session->items);
+    while (session->rows != NULL) {
+        svi_session_rows *rows = session->rows;
+        session->rows = rows->next;
+        svi_rows_unref(&rows->rows);
+        svi_free(rows);
+    }
+    svi_session_set_presence(session, NULL, 0);
+    svi_jid_free(&session->jid);
+    session->server->session_count--;
+    session->magic = 0;
+    svi_free(session);
+}
+
+void svi_session_end(sv_session **session, const char *why)
+{
+    sv_session *s = *session;
+    if (s == NULL) return;
+    *session = NULL;
+    SV_CHECK(s, SVI_SESSION_MAGIC);
+    SV_ASSERT(s->in_flight == 0); /* the connection reported them all before it closed */
+    SV_ASSERT(s->kept == NULL);
+    svi_session_unlist(s);
+    leave_due(s);
+    fire_gone(s);
+    s->conn = NULL;
+    SV_LOG(SV_INFO, "session-close", LF_STR("jid", s->jid.full), LF_TXT("why", why));
+    free_session(s);
+}
+
+/* --- what hangs on one ------------------------------------------------------------------------------- */
+
+svi_host *svi_session_host(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->host;
+}
+
+const sv_jid *svi_session_jid(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return &session->jid;
+}
+
+svi_conn *svi_session_conn(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->conn;
+}
+
+uint64_t svi_session_number(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->number;
+}
+
+const sv_stanza *svi_session_presence(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->presence;
+}
+
+int svi_session_priority(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->priority;
+}
+
+void svi_session_set_presence(sv_session *session, const sv_stanza *presence, int priority)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    sv_stanza *old = (sv_stanza *)(uintptr_t)session->presence;
+    session->presence = presence != NULL ? svi_stanza_ref(presence) : NULL;
+    session->priority = presence != NULL ? priority : 0;
+    if (old != NULL) svi_stanza_unref(&old);
+}
+
+static svi_session_slot *find_slot(svi_session_slot *slots, sv_str name)
+{
+    for (; slots != NULL; slots = slots->next)
+        if (sv_str_eq(slots->name, name)) return slots;
+    return NULL;
+}
+
+static svi_session_slot *add_slot(sv_session *session, svi_session_slot **slots, sv_str name)
+{
+    svi_session_slot *slot = svi_alloc(session->server->acct, sizeof *slot);
+    slot->name = svi_str_dup(session->server->acct, name);
+    slot->next = *slots;
+    *slots = slot;
+    return slot;
+}
+
+void *svi_session_data(sv_session *session, const char *module, size_t bytes)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    const sv_str name = sv_str_of(module);
+    svi_session_slot *slot = find_slot(session->data, name);
+    if (slot == NULL) {
+        slot = add_slot(session, &session->data, name);
+        slot->block = svi_alloc(session->server->acct, bytes);
+        slot->bytes = bytes;
+    }
+    SV_ASSERT(slot->bytes >= bytes); /* one size a module */
+    return slot->block;
+}
+
+void svi_session_set_item(sv_session *session, const char *name, sv_str value)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    svi_session_slot *slot = find_slot(session->items, sv_str_of(name));
+    if (slot == NULL) slot = add_slot(session, &session->items, sv_str_of(name));
+    svi_str_free(&slot->value);
+    slot->value = value.p != NULL ? svi_str_dup(session->server->acct, value) : SV_STR_NONE;
+}
+
+sv_str svi_session_item(const sv_session *session, const char *name)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    const svi_session_slot *slot = find_slot(session->items, sv_str_of(name));
+    return slot != NULL ? slot->value : SV_STR_NONE;
+}
+
+void svi_session_keep_rows(sv_session *session, svi_rows *take)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    svi_session_rows *rows = svi_alloc(session->server->acct, sizeof *rows);
+    *rows = (svi_session_rows){.next = session->rows, .rows = take};
+    session->rows = rows;
+}

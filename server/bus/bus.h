@@ -131,6 +131,8 @@ sv_event *svi_event_hold(sv_event *ev);
 void svi_event_let_go(sv_event **ev);
 /* True until the verdict stands: the operation may still act for it. */
 bool svi_event_is_open(const sv_event *ev);
+/* True while it waits behind a LATER: whoever disposes of it now must also resume it. False inside its handlers. */
+bool svi_event_is_waiting(const sv_event *ev);
 
 /* Calls `call(ctx)` for an operation of a waiting event that comes back: in the execution context
  * of the handler that said LATER, and reported if it is slow. The caller holds the event, which

@@ -193,6 +193,12 @@ bool svi_event_is_open(const sv_event *ev)
     return ev->state < SVI_EVENT_FINISHED;
 }
 
+bool svi_event_is_waiting(const sv_event *ev)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    return ev->state == SVI_EVENT_WAITING;
+}
+
 /* --- faults
  * ---------------------------------------------------------------------------------------- */
 

@@ -51,6 +51,7 @@ SVI_LOG_NAME("ledger-leak", "A stanza was never disposed of; the ledger does not
 /* store */
 SVI_LOG_NAME("store-open", "The store is open; commit number and sizes are in the fields.")
 SVI_LOG_NAME("store-slow", "A commit or a read took too long.")
+SVI_LOG_NAME("store-read-failed", "Rows could not be read; what needed them was refused.")
 SVI_LOG_NAME("store-failed", "The store failed; nothing is confirmed any more.")
 SVI_LOG_NAME("store-shortage", "Disk or map is below the watermark; new writes are refused.")
 SVI_LOG_NAME("store-plenty", "A shortage is over; writes are accepted again.")

@@ -67,7 +67,7 @@ static void check_done(void *ctx, sv_status status)
     svi_check *check = ctx;
     if (status != SV_ECANCELED) {
         if (status != SV_OK && status != SV_ENOTFOUND)
-            SV_LOG(SV_ERROR, "account-unknown", LF_STR("account", check->bare),
+            SV_LOG(SV_ERROR, "store-read-failed", LF_STR("account", check->bare),
                    LF_TXT("status", svi_status_name(status)));
         go_on(check, status); /* what comes meanwhile from inside queues behind */
     }

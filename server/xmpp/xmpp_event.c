@@ -42,30 +42,13 @@ void svi_xevent_forget_session(sv_session *session)
     while (session->xevents != NULL) unlink_session(session->xevents);
 }
 
-sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point, sv_event *parent)
+static void fill(svi_xevent *x, const svi_passage *passage, svi_arena *arena)
 {
-    svi_server *server = passage->server;
-    svi_host *host = passage->from_host;
-    svi_xevent *x = parent != NULL ? svi_arena_get(svi_event_arena(parent), sizeof *x)
-                                   : svi_pool_get(server->xevents);
-    const svi_event_config config = {
-        .ops = ops,
-        .hooks = host->hooks,
-        .point = point,
-        .stanza = passage->stanza,
-        .entry = passage->entry,
-        .host = svi_host_name(host),
-        .x = x,
-        .is_request = passage->kind == SVI_KIND_GET || passage->kind == SVI_KIND_SET,
-        .parent = parent,
-    };
-    sv_event *ev = svi_event_new(server->bus, &config);
-    svi_arena *arena = svi_event_arena(ev);
     *x = (svi_xevent){
         .magic = SVI_XEVENT_MAGIC,
-        .server = server,
-        .host = host,
-        .from_host = host,
+        .server = passage->server,
+        .host = passage->from_host,
+        .from_host = passage->from_host,
         .from = copy_jid(arena, &passage->from),
         .to = copy_jid(arena, &passage->to),
         .type = SV_STR(""),
@@ -74,7 +57,6 @@ sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, 
         .is_own = passage->is_own,
         .cost_bytes = passage->cost_bytes,
         .kind = passage->kind,
-        .is_borrowed = parent != NULL,
     };
     if (passage->stanza != NULL) {
         const sv_str type = svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type"));
@@ -82,6 +64,29 @@ sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, 
     }
     x->sender_full = x->from.full;
     link_session(x, passage->session);
+}
+
+static svi_event_config config_of(const svi_passage *passage, const svi_event_ops *ops, svi_point point,
+                                  svi_xevent *x)
+{
+    return (svi_event_config){
+        .ops = ops,
+        .hooks = passage->from_host->hooks,
+        .point = point,
+        .stanza = passage->stanza,
+        .entry = passage->entry,
+        .host = svi_host_name(passage->from_host),
+        .x = x,
+        .is_request = passage->kind == SVI_KIND_GET || passage->kind == SVI_KIND_SET,
+    };
+}
+
+sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point)
+{
+    svi_xevent *x = svi_pool_get(passage->server->xevents);
+    const svi_event_config config = config_of(passage, ops, point, x);
+    sv_event *ev = svi_event_new(passage->server->bus, &config);
+    fill(x, passage, svi_event_arena(ev));
     return ev;
 }
 
@@ -117,7 +122,16 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
     };
     if (about != NULL) passage.from = passage.to = *about;
     passage.to.resource = SV_STR_NONE;
-    svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point, parent));
+    if (parent == NULL) {
+        svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
+        return;
+    }
+    svi_arena *arena = svi_event_arena(parent); /* an occasion inside an event lives in its arena */
+    svi_xevent *x = svi_arena_get(arena, sizeof *x);
+    const svi_event_config config = config_of(&passage, &occasion_ops, point, x);
+    fill(x, &passage, arena);
+    x->is_borrowed = true;
+    svi_event_fire(parent, &config);
 }
 
 /* --- a copy that was never written -------------------------------------------------------------------- */
@@ -173,7 +187,7 @@ void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry)
         passage.to = session->jid;
         passage.to.resource = SV_STR_NONE;
     }
-    sv_event *ev = svi_xevent_open(&passage, &unsent_ops, SVI_POINT_SESSION_UNSENT, NULL);
+    sv_event *ev = svi_xevent_open(&passage, &unsent_ops, SVI_POINT_SESSION_UNSENT);
     svi_arena_reset(server->scratch, mark);
     svi_bus_fire(ev);
 }

@@ -163,7 +163,7 @@ typedef struct svi_passage {
 } svi_passage;
 
 /* Makes the event at that point of the passage's host; addresses and texts are copied into its arena. */
-sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point, sv_event *parent);
+sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point);
 /* Takes it off the session's list and frees it. */
 void svi_xevent_close(svi_xevent *x);
 /* The session ends: its events go on without it. */

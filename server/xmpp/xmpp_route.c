@@ -282,7 +282,7 @@ void svi_passage_run(const svi_passage *passage)
     svi_passage mine = *passage;
     stage at;
     const svi_point point = first_point(&mine, &at);
-    sv_event *ev = svi_xevent_open(&mine, &route_ops, point, NULL);
+    sv_event *ev = svi_xevent_open(&mine, &route_ops, point);
     svi_xevent *x = svi_xevent_of(ev);
     x->stage = (int)at;
     x->from_host = passage->from_host;

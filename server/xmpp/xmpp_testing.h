@@ -158,10 +158,11 @@ static inline void t_ready(void *ctx, bool readable, bool writable)
 /* Turns until nothing moves any more. */
 static inline void settle(world *w)
 {
-    for (int i = 0; i < 10000; i++) {
-        size_t moved = svi_link_pairs_run(w->pairs);
-        if (svi_server_turn(w->server)) moved++;
-        if (moved == 0) return;
+    for (int i = 0, idle = 0; i < 10000; i++) {
+        const bool more = svi_server_turn(w->server);
+        const size_t moved = svi_link_pairs_run(w->pairs);
+        idle = more || moved > 0 ? 0 : idle + 1;
+        if (idle == 2) return; /* what the end of a turn flushed is read in the next round */
     }
     fail_msg("it never settles");
 }

@@ -58,6 +58,7 @@ struct sv_stanza {
     _Atomic uint32_t refs;
     uint64_t child_bits;
     size_t cost_bytes;
+    size_t held_bytes;
     svi_acct *acct;
     _Atomic(svi_cache *) cache[SVI_FLAVOURS];
     const sv_stanza **shares; /* blocks whose nodes or text this one uses */

@@ -375,7 +375,11 @@ static void take_shares(const svi_build *build, sv_stanza *stanza)
 {
     stanza->share_count = (uint32_t)(build->shares.len / sizeof(sv_stanza *));
     const sv_stanza *const *from = build->shares.mem;
-    for (uint32_t i = 0; i < stanza->share_count; i++) stanza->shares[i] = svi_stanza_ref(from[i]);
+    stanza->held_bytes = stanza->cost_bytes;
+    for (uint32_t i = 0; i < stanza->share_count; i++) {
+        stanza->shares[i] = svi_stanza_ref(from[i]);
+        stanza->held_bytes += from[i]->held_bytes;
+    }
 }
 
 sv_stanza *svi_build_finish(const svi_build *build)

@@ -52,6 +52,12 @@ size_t svi_stanza_cost_bytes(const sv_stanza *stanza)
     return stanza->cost_bytes;
 }
 
+size_t svi_stanza_held_bytes(const sv_stanza *stanza)
+{
+    SV_CHECK(stanza, SVI_STANZA_MAGIC);
+    return stanza->held_bytes;
+}
+
 uint64_t svi_stanza_child_bits(const sv_stanza *stanza)
 {
     SV_CHECK(stanza, SVI_STANZA_MAGIC);

@@ -35,6 +35,9 @@ const sv_node *svi_stanza_root(const sv_stanza *stanza);
 /* Memory the stanza's own block takes; what is charged to a connection's credit. */
 size_t svi_stanza_cost_bytes(const sv_stanza *stanza);
 
+/* Memory that a reference to it keeps alive: its own block and those it shares. What bounds a queue. */
+size_t svi_stanza_held_bytes(const sv_stanza *stanza);
+
 /* Local name and namespace as text; as atoms (0 = not declared when the stanza was parsed). */
 sv_str svi_node_name(const sv_node *node);
 sv_str svi_node_ns(const sv_node *node);

@@ -223,6 +223,8 @@ static void edit_costs_one_small_block(void **state)
     assert_int_equal(atomic_load(&test_acct.total_count) - before, 1);
     assert_true(svi_stanza_cost_bytes(edited) < svi_stanza_cost_bytes(base));
     assert_true(svi_stanza_cost_bytes(edited) < 400);
+    assert_int_equal(svi_stanza_held_bytes(edited),
+                     svi_stanza_cost_bytes(edited) + svi_stanza_cost_bytes(base));
     svi_stanza_unref(&edited);
     svi_stanza_unref(&base);
 }

@@ -132,7 +132,7 @@ void svi_conn_write(svi_conn *conn, sv_str bytes);
  * reported unwritten. */
 void svi_conn_send(svi_conn *conn, const sv_stanza *stanza, const svi_head *head, uint64_t token);
 
-/* Bytes (parsed size) sent and not yet reported written. */
+/* Bytes (svi_stanza_held_bytes) sent and not yet reported written. */
 size_t svi_conn_queued_bytes(const svi_conn *conn);
 
 /* What waits on the router's side behind the window, oldest first (`after` NULL: the first; NULL at

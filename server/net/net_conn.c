@@ -151,7 +151,7 @@ void svi_conn_send(svi_conn *conn, const sv_stanza *stanza, const svi_head *head
     out->has_to = to.p != NULL;
     out->stanza = svi_stanza_ref(stanza);
     out->token = token;
-    out->cost_bytes = svi_stanza_cost_bytes(stanza);
+    out->cost_bytes = svi_stanza_held_bytes(stanza);
     /* Behind SVI_OUT_LAST, so it never moves and is reported unwritten in its turn. */
     enqueue(conn, out);
 }

@@ -45,7 +45,6 @@ struct world {
     size_t           client_count;
     svi_handler      handlers[HANDLERS];
     size_t           handler_count;
-    unsigned         credit_given; /* not known to net's callers: counted by what it lets in */
     bool             failed;
 };
 
@@ -184,6 +183,13 @@ static inline void tell(client *c, const char *bytes)
 {
     say(c, bytes);
     settle(c->world);
+}
+
+/* Reads nothing any more: the server's queue for it grows. */
+static inline void go_deaf(client *c)
+{
+    c->deaf = true;
+    c->link->ops->want(c->link, false, c->out.len > 0);
 }
 
 static inline void listen_again(client *c)

@@ -1,10 +1,10 @@
 /* The shard: what it is made of, its turn, its end. */
 #include <time.h>
 
-#include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
 
 #define KIB 1024u
+#define LAST_TURNS 1000u /* at the end of the time given to end in */
 #define SECOND_US INT64_C(1000000)
 
 svi_limits svi_limits_default(void)
@@ -66,7 +66,6 @@ static void on_committed(void *ctx, uint64_t commit)
 static void on_failed(void *ctx, const sv_err *err)
 {
     svi_server *server = ctx;
-    SV_LOG(SV_ERROR, "store-failed", LF_TXT("reason", err->text));
     if (server->fatal != NULL) server->fatal(server->ctx, err);
 }
 
@@ -301,14 +300,17 @@ static bool is_settled(const svi_server *server)
            svi_store_committed(server->store) == svi_store_submitted(server->store);
 }
 
-/* Turns until all is settled, or the time is over. On the stage no time passes here: it ends when nothing moves. */
+/* Turns until all is settled, or the time is over. On the stage no time passes here: it ends when nothing moves, and in any case
+ * after many turns. */
 static void turn_out(svi_server *server, unsigned within_ms)
 {
-    const int64_t end_us = server->plat->mono_us(server->plat->ctx) + (int64_t)within_ms * 1000;
-    while (!is_settled(server)) {
+    const svi_plat *plat = server->plat;
+    const int64_t end_us = plat->mono_us(plat->ctx) + (int64_t)within_ms * 1000;
+    for (unsigned turns = 0; !is_settled(server); turns++) {
         svi_store_hurry(server->store);
         const bool more = svi_server_turn(server);
-        if (server->plat->mono_us(server->plat->ctx) >= end_us && !more) return;
+        const bool is_over = plat->mono_us(plat->ctx) >= end_us;
+        if (is_over && (!more || turns >= LAST_TURNS)) return;
         if (more) continue;
         if (server->loop == NULL) return;
         uv_run(server->loop, UV_RUN_NOWAIT);
@@ -320,7 +322,6 @@ void svi_server_free(svi_server **server, unsigned within_ms)
 {
     svi_server *s = *server;
     if (s == NULL) return;
-    *server = NULL;
     SV_CHECK(s, SVI_SERVER_MAGIC);
     svi_server_drain(s);
     turn_out(s, within_ms);
@@ -332,6 +333,7 @@ void svi_server_free(svi_server **server, unsigned within_ms)
     drop_deferred(s);
     SV_ASSERT(s->session_count == 0);
     free_rest(s);
+    *server = NULL; /* not before: what ends here may still reach it */
 }
 
 /* --- what it holds ----------------------------------------------------------------------------------- */

@@ -133,3 +133,15 @@ sv_str svi_plat_stamp(int64_t wall_us, char to[32])
     SV_ASSERT(n == 20);
     return (sv_str){to, 20};
 }
+
+static _Thread_local const svi_plat *here;
+
+void svi_plat_enter(const svi_plat *plat)
+{
+    here = plat;
+}
+
+const svi_plat *svi_plat_here(void)
+{
+    return here != NULL ? here : svi_plat_kernel();
+}

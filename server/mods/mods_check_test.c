@@ -1,0 +1,254 @@
+/* The check of module images: real modules, good and bad, and images that are cut or damaged. */
+#include "mods/mods_check.h"
+
+#include <elf.h>
+#include <link.h>
+
+#include "mods/mods_testing.h"
+
+typedef struct image {
+    uint8_t *bytes;
+    size_t size;
+} image;
+
+static image read_image(const char *below)
+{
+    char path[TESTING_PATH];
+    testing_path(below, path);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) fail_msg("%s is missing: build it with `make tests`", path);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    image im = {.bytes = malloc((size_t)st.st_size), .size = (size_t)st.st_size};
+    assert_non_null(im.bytes);
+    assert_int_equal(read(fd, im.bytes, im.size), st.st_size);
+    close(fd);
+    return im;
+}
+
+static sv_status check(const image *im, sv_err *err)
+{
+    err->text[0] = '\0';
+    return svi_mods_check_image(im->bytes, im->size, err);
+}
+
+static void assert_refused(const image *im, const char *part)
+{
+    sv_err err;
+    assert_int_equal(check(im, &err), SV_EINVAL);
+    if (strstr(err.text, part) == NULL) fail_msg("\"%s\" does not say \"%s\"", err.text, part);
+}
+
+static void good_modules_pass(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "modules/ping.so",    "modules/offline.so", "modules/roster.so",  "modules/presence.so",
+        "modules/message.so", "modules/disco.so",   "tests/mods/probe.so"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        image im = read_image(good[i]);
+        sv_err err;
+        if (check(&im, &err) != SV_OK) fail_msg("%s: %s", good[i], err.text);
+        free(im.bytes);
+    }
+}
+
+static void bad_modules_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"tests/mods/bad_exports.so", "exports helper_that_clashes"},
+        {"tests/mods/bad_constructor.so", "has a constructor"},
+        {"tests/mods/bad_destructor.so", "has a destructor"},
+        {"tests/mods/bad_thread.so", "calls pthread_create: a module never starts a thread"},
+        {"tests/mods/bad_tls.so", "thread-local"},
+        {"tests/mods/bad_exit.so", "runs at exit; free things in stop()"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        image im = read_image(bad[i][0]);
+        if (strstr(bad[i][0], "bad_exit") != NULL)
+            assert_refused(&im, "calls __cxa_atexit: a module leaves nothing to run at exit");
+        else
+            assert_refused(&im, bad[i][1]);
+        free(im.bytes);
+    }
+}
+
+static void other_files_are_refused(void **state)
+{
+    (void)state;
+    uint8_t text[] = "#!/bin/sh\nexit 0\n";
+    assert_refused(&(image){text, sizeof text}, "no shared object");
+    assert_refused(&(image){text, 0}, "no shared object");
+    char self[TESTING_PATH];
+    testing_build(self);
+    image program = read_image(
+        "server/mods/mods_check_test"); /* a position-independent program is much like an object */
+    sv_err err;
+    assert_int_equal(check(&program, &err), SV_EINVAL);
+    free(program.bytes);
+}
+
+static void other_machines_are_refused(void **state)
+{
+    (void)state;
+    image im = read_image("modules/ping.so");
+    ElfW(Ehdr) *head = (ElfW(Ehdr) *)(void *)im.bytes;
+    head->e_machine = head->e_machine == EM_SPARC ? EM_MIPS : EM_SPARC;
+    assert_refused(&im, "another kind of machine");
+    free(im.bytes);
+}
+
+/* Overwrites the first occurrence of a name in the image by another of the same length. */
+static void rename_symbol(image *im, const char *from, const char *to)
+{
+    const size_t n = strlen(from) + 1;
+    assert_int_equal(strlen(to) + 1, n);
+    uint8_t *at = memmem(im->bytes, im->size, from, n);
+    assert_non_null(at);
+    memcpy(at, to, n);
+}
+
+static void entry_must_be_there(void **state)
+{
+    (void)state;
+    image im = read_image("modules/ping.so");
+    rename_symbol(&im, "sv_module_entry", "sv_module_entri");
+    assert_refused(&im, "exports sv_module_entri");
+    free(im.bytes);
+}
+
+static void imports_by_name(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"svi_session_fi", "takes svi_session_fi from the server"},
+        {"_ZNSt9somethin", "C++ runtime"},
+        {"thrd_create", "never starts a thread"},
+        {"posix_spawn", "starts no process"},
+        {"dlopen", "loads no code"},
+        {"signal", "signals belong"},
+        {"fork", "starts no process"},
+        {"_exit", "does not end the server"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        image im = read_image("tests/mods/bad_thread.so");
+        char from[] = "pthread_create";
+        uint8_t *at = memmem(im.bytes, im.size, from, sizeof from);
+        assert_non_null(at);
+        assert_true(strlen(names[i][0]) < sizeof from);
+        memcpy(at, names[i][0], strlen(names[i][0]) + 1);
+        assert_refused(&im, names[i][1]);
+        free(im.bytes);
+    }
+}
+
+/* Finds the program header of a kind; the image is one of ours, so its offsets are sound. */
+static ElfW(Phdr) * segment_of(const image *im, unsigned kind)
+{
+    const ElfW(Ehdr) *head = (const ElfW(Ehdr) *)(const void *)im->bytes;
+    for (size_t i = 0; i < head->e_phnum; i++) {
+        ElfW(Phdr) *segment =
+            (ElfW(Phdr) *)(void *)(im->bytes + head->e_phoff + i * sizeof(ElfW(Phdr)));
+        if (segment->p_type == kind) return segment;
+    }
+    fail_msg("no segment of kind %u", kind);
+    return NULL;
+}
+
+static ElfW(Dyn) * dynamic_of(const image *im, long tag)
+{
+    ElfW(Dyn) *entry = (ElfW(Dyn) *)(void *)(im->bytes + segment_of(im, PT_DYNAMIC)->p_offset);
+    for (; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == tag) return entry;
+    fail_msg("no dynamic entry %ld", tag);
+    return NULL;
+}
+
+static void tricks_are_refused(void **state)
+{
+    (void)state;
+    image im = read_image("modules/ping.so");
+    const image same = {malloc(im.size), im.size};
+    memcpy(same.bytes, im.bytes, im.size);
+
+    dynamic_of(&im, DT_INIT)->d_un.d_val += 16;
+    assert_refused(&im, "a start function of its own");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_INIT)->d_tag =
+        DT_DEBUG; /* no start files: then even one constructor is the module's */
+    assert_refused(&im, "has a constructor");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_FLAGS)->d_un.d_val |= DF_TEXTREL;
+    assert_refused(&im, "text relocations");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_FLAGS_1)->d_un.d_val |= DF_1_NODELETE;
+    assert_refused(&im, "nodelete");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_GNU_HASH)->d_un.d_val = 0x7fffffff;
+    assert_refused(&im, "symbol table can't be read");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    segment_of(&im, PT_DYNAMIC)->p_type = PT_NOTE;
+    assert_refused(&im, "no dynamic section");
+
+    free(same.bytes);
+    free(im.bytes);
+}
+
+/* Cut at every length near the start and many behind it: never read behind the end (the sanitizer watches), never accepted
+ * before the symbols are there. */
+static void cut_images_are_safe(void **state)
+{
+    (void)state;
+    image im = read_image("modules/ping.so");
+    for (size_t n = 0; n < im.size; n += n < 2048 ? 1 : 61) {
+        image cut = {malloc(n > 0 ? n : 1), n};
+        memcpy(cut.bytes, im.bytes, n);
+        sv_err err;
+        const sv_status status = check(&cut, &err);
+        if (n < 2048) assert_int_equal(status, SV_EINVAL);
+        free(cut.bytes);
+    }
+    free(im.bytes);
+}
+
+static void damaged_images_are_safe(void **state)
+{
+    (void)state;
+    image im = read_image("modules/ping.so");
+    const ElfW(Phdr) *dynamic = segment_of(&im, PT_DYNAMIC);
+    const size_t places[][2] = {{0, 1024}, {dynamic->p_offset, dynamic->p_filesz}};
+    uint32_t seed = 12345;
+    size_t refused = 0;
+    for (size_t p = 0; p < 2; p++) {
+        for (size_t at = places[p][0]; at < places[p][0] + places[p][1]; at++) {
+            const uint8_t was = im.bytes[at];
+            seed = seed * 1664525u + 1013904223u;
+            im.bytes[at] = (uint8_t)(seed >> 24);
+            sv_err err;
+            if (check(&im, &err) != SV_OK) refused++;
+            im.bytes[at] = was;
+        }
+    }
+    assert_in_range(refused, 100, 4096); /* some bytes do not matter, many do */
+    sv_err err;
+    assert_int_equal(check(&im, &err), SV_OK);
+    free(im.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_modules_pass),       cmocka_unit_test(bad_modules_are_refused),
+        cmocka_unit_test(other_files_are_refused), cmocka_unit_test(other_machines_are_refused),
+        cmocka_unit_test(entry_must_be_there),     cmocka_unit_test(imports_by_name),
+        cmocka_unit_test(tricks_are_refused),      cmocka_unit_test(cut_images_are_safe),
+        cmocka_unit_test(damaged_images_are_safe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,12 @@
+/* Must start after the module it names, and tells the log when it does. */
+#include <stave/module.h>
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    (void)self;
+    sv->log(mod, SV_INFO, "needs-start", NULL);
+    return SV_OK;
+}
+
+SV_MODULE(.name = "needs", .summary = "Needs another module",
+          .features = "urn:stave:second urn:stave:needs", .start = start, .after = "probe")

@@ -316,6 +316,7 @@ void svi_bus_free(svi_bus **bus)
         svi_event_free_memory(ev);
     }
     svi_free(b->kept);
+    if (svi_plat_here() == b->config.plat) svi_plat_enter(NULL);
     b->magic = 0;
     svi_free(b);
 }

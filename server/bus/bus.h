@@ -180,6 +180,10 @@ void svi_event_emit(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx
  * emission after all while this event or an earlier one of its lane has something to emit. */
 void svi_event_emit_early(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx), void *ctx);
 
+/* Calls `run(ctx)` when the event's memory goes, behind release, cancel and the last hold: gives back what the event borrowed.
+ * The newest comes first. Of an event within another: when the outermost goes. Nothing of the event may be used from there. */
+void svi_event_at_end(sv_event *ev, void (*run)(void *ctx), void *ctx);
+
 /* Marks the stanza disposed of: closes its ledger entry. A second disposal is a bug of the
  * running module: asserted when the ledger is strict, else reported, ignored and answered with
  * false. For a request this is also its one answer: emit it only if this returned true. */

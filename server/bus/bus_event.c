@@ -142,10 +142,22 @@ sv_event *svi_event_new(svi_bus *bus, const svi_event_config *config)
     return ev;
 }
 
+void svi_event_at_end(sv_event *ev, void (*run)(void *ctx), void *ctx)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    SV_ASSERT(run != NULL);
+    svi_ending *ending = svi_arena_get(svi_event_arena(ev), sizeof *ending);
+    sv_event *whose = svi_event_whole(ev); /* the arena's */
+    *ending = (svi_ending){.next = whose->endings, .run = run, .ctx = ctx};
+    whose->endings = ending;
+}
+
 /* Gives the memory back: nobody holds it any more and its life has ended. */
 static void event_free(sv_event *ev)
 {
     SV_ASSERT(ev->state == SVI_EVENT_RELEASED && ev->holds == 0);
+    for (const svi_ending *ending = ev->endings; ending != NULL; ending = ending->next)
+        ending->run(ending->ctx);
     svi_hooks_unref(&ev->hooks);
     if (ev->stanza != NULL) svi_stanza_unref((sv_stanza **)(uintptr_t)&ev->stanza);
     if (ev->bus == NULL) {

@@ -12,7 +12,9 @@ struct svi_hooks {
     uint32_t
         first[SVI_POINT_COUNT + 1];     /* where a point's handlers begin; they end at the next's */
     uint32_t monitors[SVI_POINT_COUNT]; /* where its MONITOR handlers begin */
-    uint64_t *bits;                     /* beside the handlers: see svi_hooks_bits */
+    void (*gone)(void *ctx);
+    void *gone_ctx;
+    uint64_t *bits; /* beside the handlers: see svi_hooks_bits */
     svi_handler handlers[];
 };
 
@@ -157,8 +159,19 @@ void svi_hooks_unref(svi_hooks **hooks)
     SV_CHECK(h, HOOKS_MAGIC);
     SV_ASSERT(h->refs > 0);
     if (--h->refs > 0) return;
+    void (*const gone)(void *ctx) = h->gone;
+    void *const ctx = h->gone_ctx;
     h->magic = 0;
     svi_free(h);
+    if (gone != NULL) gone(ctx);
+}
+
+void svi_hooks_on_free(svi_hooks *hooks, void (*gone)(void *ctx), void *ctx)
+{
+    SV_CHECK(hooks, HOOKS_MAGIC);
+    SV_ASSERT(hooks->gone == NULL);
+    hooks->gone = gone;
+    hooks->gone_ctx = ctx;
 }
 
 const svi_handler *svi_hooks_at(const svi_hooks *hooks, svi_point point, size_t *count_out)

@@ -216,6 +216,24 @@ static void test_points(void **state)
         assert_int_equal(svi_point_find(sv_str_of(svi_point_name(p))), p);
 }
 
+static void count_gone(void *ctx)
+{
+    ++*(int *)ctx;
+}
+
+static void test_told_when_gone(void **state)
+{
+    world *w = *state;
+    int gone = 0;
+    assert_int_equal(svi_hooks_build(&w->acct, NULL, 0, &w->hooks, NULL), SV_OK);
+    svi_hooks_on_free(w->hooks, count_gone, &gone);
+    svi_hooks *other = svi_hooks_ref(w->hooks);
+    svi_hooks_unref(&w->hooks);
+    assert_int_equal(gone, 0);
+    svi_hooks_unref(&other);
+    assert_int_equal(gone, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -228,6 +246,7 @@ int main(void)
         TEST(test_matching),
         TEST(test_may_store),
         TEST(test_points),
+        TEST(test_told_when_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

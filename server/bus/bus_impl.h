@@ -42,6 +42,13 @@ typedef struct svi_emission {
     const char *module, *hook, *host;
 } svi_emission;
 
+/* Something to give back when the event's memory goes; in the event's arena. */
+typedef struct svi_ending {
+    struct svi_ending *next;
+    void (*run)(void *ctx);
+    void *ctx;
+} svi_ending;
+
 /* Events one behind the other, linked by sv_event.next. */
 typedef struct svi_event_queue {
     sv_event *head, *tail;
@@ -86,6 +93,7 @@ struct sv_event {
     svi_kid kids[SVI_KIDS_NOTED];
 
     svi_emission *emissions, **emissions_end;
+    svi_ending *endings; /* the newest first */
     svi_lane *lane;
     uint64_t commit;               /* 0: writes nothing */
     svi_event_queue followers;     /* of its lane; write nothing and are released right behind it */

@@ -220,6 +220,76 @@ static void test_empty_unit_writes_nothing(void **state)
     assert_int_equal(w->discarded, 1);
 }
 
+/* --- what an event borrowed
+ * ------------------------------------------------------------------------------- */
+
+static void first_back(void *ctx)
+{
+    note(ctx, "first-back");
+}
+
+static void second_back(void *ctx)
+{
+    note(ctx, "second-back");
+}
+
+static void tell_platform(sv_event *ev, plan *p)
+{
+    (void)ev;
+    note(p->w, svi_plat_here() == &p->w->plat.plat ? "at-home" : "abroad");
+}
+
+static void test_platform_of_the_turn(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_DONE);
+    p->disposes = true;
+    p->extra = tell_platform;
+    table(w);
+    svi_plat_enter(NULL); /* another server's turn went before */
+    run(w, "");
+    saw(w, "h at-home released");
+    svi_bus_free(&w->bus);
+    assert_ptr_equal(svi_plat_here(), svi_plat_kernel());
+}
+
+static void borrow(sv_event *ev, plan *p)
+{
+    svi_event_at_end(ev, first_back, p->w);
+    svi_event_at_end(ev, second_back, p->w);
+}
+
+static void test_given_back_at_the_end(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_PASS);
+    p->writes = p->emits = p->holds = true;
+    p->extra = borrow;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "then", SV_DONE)->disposes = true;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "h then");
+    commit(w, 1);
+    saw(w, "emit: h released"); /* whoever holds it may still look at what it borrowed */
+    svi_event_let_go(&w->held);
+    saw(w, "second-back first-back");
+    svi_event_let_go(&w->held);
+    saw(w, "");
+}
+
+static void test_given_back_when_stopped(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_LATER);
+    p->extra = borrow;
+    table(w);
+    run(w, "r/x j");
+    saw(w, "h");
+    svi_bus_free(&w->bus);
+    assert_non_null(strstr(w->notes, "second-back first-back"));
+    w->notes[0] = '\0';
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +302,9 @@ int main(void)
         TEST(test_early_keeps_lane_order),
         TEST(test_store_that_commits_at_once),
         TEST(test_empty_unit_writes_nothing),
+        TEST(test_platform_of_the_turn),
+        TEST(test_given_back_at_the_end),
+        TEST(test_given_back_when_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

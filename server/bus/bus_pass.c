@@ -46,6 +46,7 @@ static void frame_enter(svi_frame *frame, sv_event *ev, sv_str key)
     *frame = (svi_frame){.outer = bus->top, .ev = ev, .key = key, .saved = *svi_exec_now()};
     bus->top = frame;
     bus->depth++;
+    svi_plat_enter(bus->config.plat); /* a thread may have several servers, each with its own clock */
     svi_exec_enter(ev);
 }
 

@@ -115,6 +115,18 @@ static void stamps(void **state)
     assert_int_equal(to[20], 0);
 }
 
+static void here_is_who_entered(void **state)
+{
+    (void)state;
+    assert_ptr_equal(svi_plat_here(), svi_plat_kernel());
+    svi_plat_virtual v;
+    svi_plat_virtual_init(&v, 1);
+    svi_plat_enter(&v.plat);
+    assert_ptr_equal(svi_plat_here(), &v.plat);
+    svi_plat_enter(NULL);
+    assert_ptr_equal(svi_plat_here(), svi_plat_kernel());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +137,7 @@ int main(void)
         cmocka_unit_test(random_fills_every_byte),
         cmocka_unit_test(kernel_clocks),
         cmocka_unit_test(stamps),
+        cmocka_unit_test(here_is_who_entered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,183 @@
+/* The table given to modules, and its members that need no event: time, log, timers, host, features. */
+#include "mods/mods_api.h"
+
+#include "base/base_log.h"
+
+enum { LOG_FIELDS = 16 };
+
+int64_t svi_api_now_ms(void)
+{
+    const svi_plat *plat = svi_plat_here();
+    return plat->wall_us(plat->ctx) / 1000;
+}
+
+int64_t svi_api_now_s(void)
+{
+    return svi_api_now_ms() / 1000;
+}
+
+void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    SV_ASSERT(event != NULL);
+    if (level > svi_log_level()) return;
+    svi_field fields[LOG_FIELDS + 1] = {{.name = ""}};
+    size_t count = 1;
+    va_list args;
+    va_start(args, event);
+    for (const char *name; (name = va_arg(args, const char *)) != NULL;) {
+        const char *value = va_arg(args, const char *);
+        if (count <= LOG_FIELDS) fields[count++] = LF_TXT(name, value);
+    }
+    va_end(args);
+    svi_exec *now = svi_exec_now(); /* the line names the module whoever runs */
+    const char *const running = now->module;
+    now->module = mod->file->name;
+    svi_log_fields(level, event, fields, count);
+    now->module = running;
+}
+
+/* --- timers ----------------------------------------------------------------------------------------- */
+
+static void fired(void *ctx)
+{
+    sv_timer *timer = ctx;
+    sv_mod *mod = timer->mod;
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    timer->timer =
+        svi_timer_start(svi_server_timers(mod->group->server), timer->period_us, fired, timer);
+    const svi_exec saved = svi_mod_enter(mod, "timer");
+    timer->fire(mod->self);
+    svi_mod_leave(&saved);
+}
+
+sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    if (period_ms < 1 || period_ms > INT64_MAX / 1000 || fire == NULL) return SV_EINVAL;
+    sv_timer *timer = svi_alloc(&mod->acct, sizeof *timer);
+    timer->mod = mod;
+    timer->fire = fire;
+    timer->period_us = period_ms * 1000;
+    timer->timer =
+        svi_timer_start(svi_server_timers(mod->group->server), timer->period_us, fired, timer);
+    timer->next = mod->timers;
+    mod->timers = timer;
+    return SV_OK;
+}
+
+/* --- the host --------------------------------------------------------------------------------------- */
+
+sv_str svi_api_host(const sv_mod *mod)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    return mod->group->host_name;
+}
+
+sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    const svi_group *group = mod->group;
+    return i < group->feature_count[of_accounts] ? group->features[of_accounts][i] : SV_STR_NONE;
+}
+
+/* --- the table -------------------------------------------------------------------------------------- */
+
+static const sv_api api = {
+    .size = sizeof(sv_api),
+    .abi_major = SV_ABI_MAJOR,
+    .abi_minor = SV_ABI_MINOR,
+
+    .now_s = svi_api_now_s,
+    .now_ms = svi_api_now_ms,
+    .log = svi_api_log,
+    .every = svi_api_every,
+    .host = svi_api_host,
+
+    .stanza = svi_event_stanza,
+    .root = svi_api_root,
+    .stanza_root = svi_stanza_root,
+    .payload = svi_api_payload,
+    .name = svi_node_name,
+    .ns = svi_node_ns,
+    .attr = svi_node_attr,
+    .is = svi_node_is,
+    .first = svi_node_first,
+    .next = svi_node_next,
+    .find = svi_node_find,
+    .text = svi_api_text,
+    .type = svi_api_type,
+
+    .from = svi_api_from,
+    .to = svi_api_to,
+    .jid_parse = svi_api_jid_parse,
+    .is_local = svi_api_is_local,
+    .account_exists = svi_api_account_exists,
+
+    .session = svi_api_session,
+    .session_next = svi_api_session_next,
+    .session_find = svi_api_session_find,
+    .session_jid = svi_session_jid,
+    .session_presence = svi_session_presence,
+    .session_priority = svi_session_priority,
+    .session_set_presence = svi_api_session_set_presence,
+    .session_data = svi_api_session_data,
+    .session_set_item = svi_session_set_item,
+    .session_item = svi_session_item,
+
+    .fire = svi_api_fire,
+    .subject = svi_api_subject,
+
+    .draft = svi_api_draft,
+    .child = svi_draft_child,
+    .set = svi_draft_attr,
+    .set_int = svi_draft_attr_int,
+    .add_text = svi_draft_text,
+    .graft = svi_draft_graft,
+    .freeze = svi_api_freeze,
+    .with_attrs = svi_api_with_attrs,
+    .with_child = svi_api_with_child,
+    .stanza_ref = svi_api_stanza_ref,
+    .stanza_unref = svi_api_stanza_unref,
+    .stanza_bytes = svi_api_stanza_bytes,
+    .stanza_parse = svi_api_stanza_parse,
+
+    .reply = svi_x_reply,
+    .send = svi_x_send,
+    .refuse = svi_api_refuse,
+    .refuse_text = svi_x_refuse,
+    .drop = svi_x_drop,
+    .consume = svi_x_consume,
+    .stored = svi_x_stored,
+    .deliver = svi_x_deliver,
+    .replace = svi_x_replace,
+    .pass = svi_x_pass,
+
+    .push = svi_api_push,
+    .route = svi_x_route,
+    .push_stored = svi_api_push_stored,
+
+    .store_open = svi_api_store_open,
+    .put = svi_api_put,
+    .del = svi_api_del,
+    .del_owner = svi_api_del_owner,
+    .rows = svi_api_rows,
+    .rows_load = svi_api_rows_load,
+    .rows_keep = svi_api_rows_keep,
+    .row = svi_api_row,
+    .row_next = svi_api_row_next,
+    .row_count = svi_api_row_count,
+    .get = svi_api_get,
+
+    .feature_at = svi_api_feature_at,
+    .scratch = svi_api_scratch,
+    .format = svi_api_format,
+    .random_hex = svi_api_random_hex,
+    .is_admin = svi_api_is_admin,
+    .stamp = svi_api_stamp,
+};
+
+const sv_api *svi_mods_api(void)
+{
+    return &api;
+}

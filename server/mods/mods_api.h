@@ -1,0 +1,82 @@
+/* The functions behind the module table that are not the core's own, by group. What each means, what it returns and who owns
+ * that stands at its member in <stave/module.h>. Nobody outside this folder includes this. */
+#ifndef SVI_MODS_API_H
+#define SVI_MODS_API_H
+
+#include <stdarg.h>
+#include "mods/mods_impl.h"
+
+/* --- mods_api.c: what has no event ----------------------------------------------------------------- */
+
+/* Members of the same names in sv_api, and what they are made of. */
+int64_t svi_api_now_s(void);
+int64_t svi_api_now_ms(void);
+void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...);
+sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
+sv_str svi_api_host(const sv_mod *mod);
+sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i);
+
+/* --- mods_api_stanza.c: reading and building -------------------------------------------------------- */
+
+/* Members of the same names in sv_api. */
+const sv_node *svi_api_root(const sv_event *ev);
+const sv_node *svi_api_payload(const sv_event *ev);
+sv_str svi_api_text(sv_event *ev, const sv_node *node);
+sv_draft *svi_api_draft(sv_event *ev, sv_str name, sv_str ns);
+const sv_stanza *svi_api_freeze(sv_event *ev, const sv_draft *draft);
+const sv_stanza *svi_api_with_attrs(sv_event *ev, const sv_stanza *stanza, const sv_str *pairs,
+                                    size_t count);
+const sv_stanza *svi_api_with_child(sv_event *ev, const sv_stanza *stanza, const sv_draft *child);
+const sv_stanza *svi_api_stanza_ref(sv_mod *mod, const sv_stanza *stanza);
+void svi_api_stanza_unref(sv_mod *mod, const sv_stanza **stanza);
+sv_str svi_api_stanza_bytes(sv_event *ev, const sv_stanza *stanza);
+sv_status svi_api_stanza_parse(sv_event *ev, sv_str bytes, const sv_stanza **stanza_out);
+
+/* --- mods_api_event.c: addresses, verdicts, occasions, memory ---------------------------------------- */
+
+/* Members of the same names in sv_api. */
+sv_str svi_api_type(const sv_event *ev);
+const sv_jid *svi_api_from(const sv_event *ev);
+const sv_jid *svi_api_to(const sv_event *ev);
+bool svi_api_jid_parse(sv_event *ev, sv_str text, sv_jid *jid_out);
+bool svi_api_is_local(sv_event *ev, const sv_jid *jid);
+bool svi_api_is_admin(sv_event *ev, const sv_jid *jid);
+bool svi_api_account_exists(const sv_event *ev);
+void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+sv_str svi_api_subject(const sv_event *ev);
+sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond);
+void *svi_api_scratch(sv_event *ev, size_t bytes);
+sv_str svi_api_format(sv_event *ev, const char *format, ...) __attribute__((format(printf, 2, 3)));
+sv_str svi_api_random_hex(sv_event *ev, size_t bytes);
+sv_str svi_api_stamp(sv_event *ev, int64_t ms);
+
+/* --- mods_api_session.c ------------------------------------------------------------------------------ */
+
+/* Members of the same names in sv_api. */
+sv_session *svi_api_session(const sv_event *ev);
+sv_session *svi_api_session_next(sv_event *ev, const sv_jid *account, sv_session *after);
+sv_session *svi_api_session_find(sv_event *ev, const sv_jid *full);
+void svi_api_session_set_presence(sv_event *ev, sv_session *session, const sv_stanza *presence,
+                                  int priority);
+void *svi_api_session_data(sv_mod *mod, sv_session *session, size_t bytes);
+void svi_api_push(sv_event *ev, sv_session *session, const sv_stanza *stanza);
+void svi_api_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza,
+                         sv_store *store, sv_str owner, sv_str key);
+
+/* --- mods_api_store.c -------------------------------------------------------------------------------- */
+
+/* Members of the same names in sv_api. */
+sv_status svi_api_store_open(sv_mod *mod, const char *owner_module, const char *name,
+                             uint32_t schema, sv_store **store_out);
+sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
+sv_status svi_api_del(sv_event *ev, sv_store *store, sv_str owner, sv_str key);
+sv_status svi_api_del_owner(sv_event *ev, sv_store *store, sv_str owner);
+sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner);
+void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done);
+void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
+bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out);
+bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
+size_t svi_api_row_count(const sv_rows *rows);
+void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
+
+#endif

@@ -1,0 +1,119 @@
+/* Module table: the event's addresses, verdicts that need a word more than xmpp_event.h has, occasions, memory of the event. */
+#include "mods/mods_api.h"
+
+#include <stdio.h>
+
+#include "base/base_log.h"
+#include "xmpp/xmpp_jid.h"
+
+/* --- what the event is about ------------------------------------------------------------------------ */
+
+sv_str svi_api_type(const sv_event *ev)
+{
+    return svi_xevent_of(ev)->type;
+}
+
+const sv_jid *svi_api_from(const sv_event *ev)
+{
+    return &svi_xevent_of(ev)->from;
+}
+
+const sv_jid *svi_api_to(const sv_event *ev)
+{
+    return &svi_xevent_of(ev)->to;
+}
+
+sv_str svi_api_subject(const sv_event *ev)
+{
+    return svi_xevent_of(ev)->subject;
+}
+
+bool svi_api_account_exists(const sv_event *ev)
+{
+    return svi_xevent_of(ev)->account_exists;
+}
+
+/* --- addresses -------------------------------------------------------------------------------------- */
+
+bool svi_api_jid_parse(sv_event *ev, sv_str text, sv_jid *jid_out)
+{
+    return svi_jid_parse(svi_event_arena(ev), text, jid_out) == SV_OK;
+}
+
+bool svi_api_is_local(sv_event *ev, const sv_jid *jid)
+{
+    SV_ASSERT(jid != NULL);
+    return svi_host_find(svi_xevent_of(ev)->server, jid->domain) != NULL;
+}
+
+bool svi_api_is_admin(sv_event *ev, const sv_jid *jid)
+{
+    SV_ASSERT(jid != NULL);
+    return svi_host_is_admin(svi_xevent_of(ev)->host, jid->bare);
+}
+
+/* --- verdicts and occasions ------------------------------------------------------------------------- */
+
+sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond)
+{
+    return svi_x_refuse(ev, cond, SV_STR_NONE);
+}
+
+void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+{
+    const svi_point point = svi_point_find(sv_str_of(on));
+    SV_ASSERT(point != SVI_POINT_NONE);
+    const svi_xevent *x = svi_xevent_of(ev);
+    svi_occasion(x->host, point, account, x->session, NULL, subject, ev);
+}
+
+/* --- memory ----------------------------------------------------------------------------------------- */
+
+void *svi_api_scratch(sv_event *ev, size_t bytes)
+{
+    return svi_arena_get(svi_event_arena(ev), bytes);
+}
+
+sv_str svi_api_format(sv_event *ev, const char *format, ...)
+{
+    char small[256];
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(small, sizeof small, format, args);
+    va_end(args);
+    SV_ASSERT(n >= 0);
+    const size_t size = (size_t)n;
+    svi_arena *arena = svi_event_arena(ev);
+    if (size < sizeof small) return svi_arena_str(arena, (sv_str){small, size});
+    char *large = svi_arena_get(arena, size + 1);
+    va_start(args, format);
+    (void)vsnprintf(large, size + 1, format, args);
+    va_end(args);
+    return (sv_str){large, size};
+}
+
+sv_str svi_api_random_hex(sv_event *ev, size_t bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    SV_ASSERT(bytes <= 4096);
+    char *text = svi_arena_get(svi_event_arena(ev), 2 * bytes + 1);
+    uint8_t *raw = (uint8_t *)text + bytes; /* read from the back half while the front is written */
+    const svi_plat *plat = svi_server_plat(svi_xevent_of(ev)->server);
+    plat->random(plat->ctx, raw, bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        const uint8_t byte = raw[i];
+        text[2 * i] = digits[byte >> 4];
+        text[2 * i + 1] = digits[byte & 15];
+    }
+    return (sv_str){text, 2 * bytes};
+}
+
+sv_str svi_api_stamp(sv_event *ev, int64_t ms)
+{
+    char text[32];
+    const sv_str whole = svi_plat_stamp(ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000, text);
+    const int64_t rest = ((ms % 1000) + 1000) % 1000;
+    if (rest == 0) return svi_arena_str(svi_event_arena(ev), whole);
+    return svi_arena_printf(svi_event_arena(ev), "%.*s.%03dZ", (int)whole.n - 1, whole.p,
+                            (int)rest);
+}

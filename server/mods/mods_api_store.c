@@ -1,0 +1,235 @@
+/* Module table: named maps. Writes go to the event's unit; a read holds the event, and comes back to the module only if the
+ * event still waits for it. */
+#include "mods/mods_api.h"
+
+#include "base/base_log.h"
+
+/* One owner's rows as a handler sees them; in the event's arena. */
+struct sv_rows {
+    uint32_t magic;
+    svi_rows *rows; /* a reference until the event ends */
+};
+
+/* A read in flight. */
+typedef struct operation {
+    svi_group *group; /* a reference: the code that is called back stays */
+    sv_mod *mod;
+    sv_event *ev; /* held */
+    sv_rows_fn rows_done;
+    sv_get_fn get_done;
+    svi_map *map;
+    sv_str session; /* full address of the session that keeps the rows; empty for none */
+    uint64_t session_number;
+    sv_status status; /* what came */
+    sv_rows *rows;
+    sv_str value;
+} operation;
+
+/* --- opening ---------------------------------------------------------------------------------------- */
+
+static bool is_word(const char *text)
+{
+    if (text == NULL || *text == '\0' || strlen(text) >= SVI_MOD_NAME_MAX) return false;
+    for (; *text != '\0'; text++) {
+        const char c = *text;
+        const bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        if (!fine) return false;
+    }
+    return true;
+}
+
+sv_status svi_api_store_open(sv_mod *mod, const char *owner_module, const char *name,
+                             uint32_t schema, sv_store **store_out)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    *store_out = NULL;
+    if (owner_module == NULL) owner_module = mod->file->name;
+    if (!is_word(name) || !is_word(owner_module)) return SV_EINVAL;
+    const svi_group *group = mod->group;
+    svi_buf path;
+    svi_buf_init(&path, group->acct);
+    svi_buf_printf(&path, "%s/%s/%s", group->host_name.p, owner_module, name);
+    svi_map *map = NULL;
+    sv_err err = {.text = ""};
+    const sv_status status =
+        svi_store_map(svi_server_store(group->server), svi_buf_str(&path), schema, &map, &err);
+    if (status != SV_OK)
+        SV_LOG(SV_ERROR, "module-refused", LF_STR("map", svi_buf_str(&path)),
+               LF_TXT("reason", err.text));
+    svi_buf_free(&path);
+    if (status != SV_OK) return status;
+    sv_store *store = svi_alloc(&mod->acct, sizeof *store);
+    store->magic = SVI_STORE_MAGIC;
+    store->mod = mod;
+    store->map = map;
+    store->next = mod->stores;
+    mod->stores = store;
+    *store_out = store;
+    return SV_OK;
+}
+
+/* --- writing ---------------------------------------------------------------------------------------- */
+
+sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    return svi_unit_put(svi_event_unit(ev), store->map, owner, key, value);
+}
+
+sv_status svi_api_del(sv_event *ev, sv_store *store, sv_str owner, sv_str key)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    return svi_unit_del(svi_event_unit(ev), store->map, owner, key);
+}
+
+sv_status svi_api_del_owner(sv_event *ev, sv_store *store, sv_str owner)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    return svi_unit_del_owner(svi_event_unit(ev), store->map, owner);
+}
+
+/* --- rows ------------------------------------------------------------------------------------------- */
+
+static void unref_rows(void *ctx)
+{
+    sv_rows *rows = ctx;
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    rows->magic = 0;
+    svi_rows_unref(&rows->rows);
+}
+
+/* Gives the reference to the event, which drops it at its end. */
+static sv_rows *lend(sv_event *ev, svi_rows *take)
+{
+    sv_rows *rows = svi_arena_get(svi_event_arena(ev), sizeof *rows);
+    rows->magic = SVI_ROWS_MAGIC;
+    rows->rows = take;
+    svi_event_at_end(ev, unref_rows, rows);
+    return rows;
+}
+
+sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    svi_rows *rows = svi_rows_get(store->map, owner);
+    return rows != NULL ? lend(ev, rows) : NULL;
+}
+
+bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    return svi_rows_find(rows->rows, key, value_out);
+}
+
+bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    return svi_rows_next(rows->rows, key, value_out);
+}
+
+size_t svi_api_row_count(const sv_rows *rows)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    return svi_rows_count(rows->rows);
+}
+
+/* --- reads in flight -------------------------------------------------------------------------------- */
+
+static operation *begin(sv_event *ev, sv_store *store)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    SV_ASSERT(svi_event_is_open(ev));
+    svi_group *group = svi_group_ref(store->mod->group);
+    operation *op = svi_alloc(group->acct, sizeof *op);
+    op->group = group;
+    op->mod = store->mod;
+    op->map = store->map;
+    op->ev = svi_event_hold(ev);
+    return op;
+}
+
+static void end(operation *op)
+{
+    svi_str_free(&op->session);
+    svi_event_let_go(&op->ev);
+    svi_group *group = op->group;
+    svi_free(op);
+    svi_group_unref(&group);
+}
+
+/* Calls the module back, blamed on the handler that asked; the event may be over then. */
+static void call_module(void *ctx)
+{
+    const operation *op = ctx;
+    svi_plat_enter(op->group->plat);
+    if (op->rows_done != NULL)
+        op->rows_done(op->ev, op->status, op->rows, op->mod->self);
+    else
+        op->get_done(op->ev, op->status, op->value, op->mod->self);
+}
+
+/* Hangs the rows on the session that wanted them, if it is still there. */
+static void keep(const operation *op)
+{
+    if (op->session.n == 0) return;
+    sv_session *session =
+        svi_session_find_number(op->group->server, op->session, op->session_number);
+    if (session == NULL) return;
+    svi_rows *rows = svi_rows_get(op->map, svi_session_jid(session)->node);
+    SV_ASSERT(rows != NULL); /* they are in memory: the caller has them */
+    svi_session_keep_rows(session, rows);
+}
+
+static void rows_came(void *ctx, sv_status status, svi_rows *rows)
+{
+    operation *op = ctx;
+    if (!svi_event_is_open(op->ev)) { /* its deadline passed, or it was cancelled */
+        svi_rows_unref(&rows);
+        end(op);
+        return;
+    }
+    if (status == SV_OK) keep(op);
+    op->status = status;
+    op->rows = rows != NULL ? lend(op->ev, rows) : NULL;
+    svi_event_call(op->ev, call_module, op);
+    end(op);
+}
+
+void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done)
+{
+    SV_ASSERT(done != NULL);
+    operation *op = begin(ev, store);
+    op->rows_done = done;
+    svi_rows_load(store->map, owner, rows_came, op);
+}
+
+void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done)
+{
+    SV_ASSERT(done != NULL && session != NULL);
+    operation *op = begin(ev, store);
+    const sv_jid *jid = svi_session_jid(session);
+    op->rows_done = done;
+    op->session = svi_str_dup(op->group->acct, jid->full);
+    op->session_number = svi_session_number(session);
+    svi_rows_load(store->map, jid->node, rows_came, op);
+}
+
+static void value_came(void *ctx, sv_status status, sv_str value)
+{
+    operation *op = ctx;
+    op->status = status;
+    op->value = value;
+    if (svi_event_is_open(op->ev)) svi_event_call(op->ev, call_module, op);
+    end(op);
+}
+
+void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done)
+{
+    SV_ASSERT(done != NULL);
+    operation *op = begin(ev, store);
+    op->get_done = done;
+    svi_store_get(store->map, owner, key, value_came, op);
+}

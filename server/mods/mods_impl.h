@@ -1,0 +1,134 @@
+/* What the files of the loader share: loaded files, modules on a host, the host's group of them. Nobody outside this
+ * folder includes it. */
+#ifndef SVI_MODS_IMPL_H
+#define SVI_MODS_IMPL_H
+
+#include "mods/mods_loader.h"
+#include "base/base_assert.h"
+#include "base/base_dict.h"
+#include "xmpp/xmpp_event.h"
+
+enum {
+    SVI_MODS_MAGIC = 0x4d4f4453,
+    SVI_MOD_MAGIC = 0x4d4f4421,
+    SVI_STORE_MAGIC = 0x53544f52,
+    SVI_ROWS_MAGIC = 0x524f5753,
+    SVI_MOD_NAME_MAX = 64
+};
+
+/* One shared object, loaded once by a loader however many hosts use it. */
+typedef struct svi_mod_file {
+    struct svi_mod_file *next;
+    svi_acct *acct;
+    uint32_t refs;
+    int fd; /* of the private copy; open as long as the code is mapped */
+    void *handle;
+    sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
+    char name[SVI_MOD_NAME_MAX];
+} svi_mod_file;
+
+typedef struct svi_group svi_group;
+
+/* A timer of every(); linked in its module. */
+struct sv_timer {
+    sv_timer *next;
+    sv_mod *mod;
+    svi_timer *timer;
+    sv_timer_fn fire;
+    int64_t period_us;
+};
+
+/* A named map as a module holds it; linked in its module. */
+struct sv_store {
+    uint32_t magic;
+    sv_store *next;
+    sv_mod *mod;
+    svi_map *map;
+};
+
+/* A module on one host: its handle. */
+struct sv_mod {
+    uint32_t magic;
+    bool is_started;
+    svi_group *group;
+    svi_mod_file *file; /* a reference */
+    void *self;
+    const svi_value *place; /* where modules_enabled names it; NULL once started */
+    svi_acct acct;          /* everything it obtained through its handle */
+    svi_hook_stats stats;
+    sv_timer *timers;
+    sv_store *stores;
+    svi_dict *stanzas; /* those it keeps: address -> how often */
+};
+
+/* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation is in flight: an event that
+ * waits may go on with the handlers it began with. */
+struct svi_group {
+    svi_group *next;
+    svi_acct *acct;
+    uint32_t refs;
+    svi_server *server;
+    svi_host *host;
+    const svi_plat *plat; /* of the server */
+    sv_str host_name;     /* a copy, ends with a NUL: may be needed when the host is gone */
+    const svi_section *section;
+    const svi_value *place; /* its modules_enabled */
+    sv_mod **mods;          /* in order of the config */
+    sv_mod **order;         /* in order of starting */
+    size_t count;
+    svi_hooks *hooks;
+    sv_str *features[2]; /* of the host, of its accounts */
+    size_t feature_count[2];
+};
+
+struct svi_mods {
+    uint32_t magic;
+    bool is_running;
+    svi_acct *acct;
+    svi_mods_config config;
+    svi_mod_file *files;
+    svi_group *groups, **groups_end;
+};
+
+/* Values of a generation, as save() gets them to fill. */
+struct sv_blob {
+    uint32_t magic;
+};
+
+/* --- mods_file.c ----------------------------------------------------------------------------------- */
+
+/* Finds NAME.so in the folders, checks it, loads a private copy and asks it what it is. The caller has a reference. */
+sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
+                            svi_mod_file **file_out, sv_err *err);
+svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
+/* The last reference unloads the code in builds with SVI_DEBUG; in production it stays mapped (house-style C.3). */
+void svi_mod_file_unref(svi_mod_file **file);
+
+/* --- mods_hooks.c ---------------------------------------------------------------------------------- */
+
+/* Reads the hooks of a module: SV_EINVAL with text if one can't be understood. */
+sv_status svi_mod_hooks_check(const svi_mod_file *file, sv_err *err);
+/* Declares the names that the group's filters and features hold. */
+void svi_group_declare(const svi_group *group);
+/* Makes the group's hook table; its names must be declared. The table holds a reference of the group. */
+sv_status svi_group_hooks_build(svi_group *group, sv_err *err);
+/* Collects the features that its modules declare. */
+void svi_group_features_build(svi_group *group);
+
+/* --- mods_mod.c ------------------------------------------------------------------------------------ */
+
+/* An empty group for the host / one more reference. */
+svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host);
+svi_group *svi_group_ref(svi_group *group);
+/* The last reference stops its modules and frees all they own. */
+void svi_group_unref(svi_group **group);
+/* Ends what would call into the modules by itself: timers. */
+void svi_group_retire(svi_group *group);
+/* Adds a module on the file (referenced); its `self` is zeroed. */
+sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place);
+
+/* Puts the module into the execution context and enters its server's platform; returns what was there for svi_mod_leave. */
+svi_exec svi_mod_enter(const sv_mod *mod, const char *hook);
+void svi_mod_leave(const svi_exec *saved);
+
+#endif

@@ -20,6 +20,8 @@ typedef struct svi_mods_config {
     void             *report_ctx;
 } svi_mods_config;
 
+/* A loader that has loaded nothing yet. What `config` points to must outlive it; `acct` also the server, since events that wait may
+ * keep modules longer than the loader. */
 svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config);
 
 /* Loads and starts what `modules_enabled` of each host's section names, fills options, builds the hosts' hook tables. On an error
@@ -29,7 +31,8 @@ sv_status svi_mods_start(svi_mods *mods);
 /* Only loads, checks and fills options, starts nothing: for `stave check`. */
 sv_status svi_mods_check(svi_mods *mods);
 
-/* Calls save and stop of each, takes the hooks away, frees all they own. */
+/* Calls save of each, takes the hooks away, cancels timers, calls stop and frees all they own. An event that still waits keeps the
+ * modules of its host until it is over. Before svi_server_free; best when the server is drained and idle. */
 void svi_mods_free(svi_mods **mods);
 
 /* One enabled module, for `stave modules`: number `i` over all hosts; false past the end. */
@@ -39,6 +42,11 @@ typedef struct svi_mod_info {
     int64_t     cpu_us, live_bytes, live_count;
 } svi_mod_info;
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out);
+
+/* The option table of module number `i` as above (NULL if it has none), for the search for unknown names; false past the end. Valid
+ * until svi_mods_free. */
+bool svi_mods_options(const svi_mods *mods, size_t i, const sv_option **options_out,
+                      size_t *stride_out);
 
 /* The table given to modules. */
 const sv_api *svi_mods_api(void);

@@ -1,0 +1,291 @@
+/* Every function of the module table, used by a real module (tests/mods/probe.c) on a real server. */
+#include "mods/mods_world_test.h"
+
+#define PROBE "VirtualHost \"one.example\"\nmodules_enabled = { \"probe\", \"needs\" }\n"
+
+static void ask(world *w, client *c, const char *kind, const char *what)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "<iq type='%s' id='q' to='one.example'>%s</iq>", kind, what);
+    say(w, c, text);
+}
+
+/* Same, and the answer must hold a part. */
+static void asked(world *w, client *c, const char *kind, const char *what, const char *part_of)
+{
+    ask(w, c, kind, what);
+    assert_has(&c->in, part_of);
+}
+
+static const sv_api *check_filled(const sv_api *api)
+{
+    const size_t first = offsetof(sv_api, now_s);
+    for (size_t at = first; at < sizeof *api; at += sizeof(void *)) {
+        void *member;
+        memcpy(&member, (const char *)api + at, sizeof member);
+        if (member == NULL) fail_msg("the member at offset %zu of sv_api is missing", at);
+    }
+    return api;
+}
+
+static void the_table_is_full(void **state)
+{
+    (void)state;
+    const sv_api *api = check_filled(svi_mods_api());
+    assert_int_equal(api->size, sizeof(sv_api));
+    assert_int_equal(api->abi_major, SV_ABI_MAJOR);
+    assert_int_equal(api->abi_minor, SV_ABI_MINOR);
+}
+
+static void reading(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    ask(w, c, "get", "<read xmlns='urn:stave:probe'><a>x&amp;y</a><b/></read>");
+    assert_has(
+        &c->in,
+        "name='read' ns='urn:stave:probe' type='get' from='romeo@one.example/a' "
+        "to='one.example' host='one.example' children='2' a='x&amp;y' absent='yes' same='yes'");
+    ask(w, c, "get", "<look xmlns='urn:stave:probe' jid='Admin@ONE.example/x'/>");
+    assert_has(&c->in, "bare='admin@one.example' local='yes' admin='yes' online='no' sessions='0'");
+    assert_has(&c->in, "<feature var='urn:stave:probe'/><feature var='urn:stave:second'/>"
+                       "<feature var='urn:stave:needs'/>"); /* each once, in order of the config */
+    assert_has(&c->in, "<account var='urn:stave:probe#account'/>");
+    client *d = join(w, "romeo@one.example/b");
+    ask(w, d, "get", "<look xmlns='urn:stave:probe' jid='romeo@one.example/a'/>");
+    assert_has(&d->in, "admin='no' online='yes' sessions='2'");
+    ask(w, d, "get", "<look xmlns='urn:stave:probe' jid='a@elsewhere.example'/>");
+    assert_has(&d->in, "local='no'");
+    asked(w, d, "get", "<look xmlns='urn:stave:probe' jid='@'/>", "jid-malformed");
+    world_free(w);
+}
+
+static void time_memory_and_log(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    pass_time(w, 5000000);
+    ask(w, c, "get", "<misc xmlns='urn:stave:probe'/>");
+    assert_has(&c->in, "now='1767225605' ms='agrees' stamp='2026-01-01T00:00:00.123Z' "
+                       "whole='2026-01-01T00:00:00Z' hex='16' zeroed='yes' long='1000' rounds='1'");
+    assert_has(&w->log, "probe-misc key=value other=two module=probe host=one.example");
+    world_free(w);
+}
+
+static void building(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    for (int i = 0; i < 3; i++) { /* each time the kept stanza of the time before is let go */
+        ask(w, c, "get", "<build xmlns='urn:stave:probe'><in>t</in></build>");
+        assert_has(&c->in, "id='made'");
+        assert_has(&c->in, "x='y'");
+        assert_has_not(&c->in, "n='42'");
+        assert_has(&c->in, "<body>&lt;&amp;&gt;</body>");
+        assert_has(&c->in, "<in>t</in>");
+        assert_has(&c->in, "last");
+    }
+    world_free(w);
+}
+
+static void storing(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    asked(w, c, "get", "<held xmlns='urn:stave:probe'/>", "count='-1'");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k2'>two</put>", "type='result'");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
+    asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k1'/>", ">one<");
+    asked(w, c, "get", "<get xmlns='urn:stave:probe' key='none'/>", "item-not-found");
+    ask(w, c, "get", "<list xmlns='urn:stave:probe'/>");
+    assert_has(&c->in, "count='2' missing='yes' again='yes'");
+    assert_has(&c->in, "<row key='k1'>one</row><row key='k2'>two</row>");
+    ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
+    assert_has(&c->in, "count='2'");
+    asked(w, c, "get", "<held xmlns='urn:stave:probe'/>", "count='2'");
+    asked(w, c, "set", "<del xmlns='urn:stave:probe' key='k1'/>", "type='result'");
+    asked(w, c, "get", "<held xmlns='urn:stave:probe'/>", "count='1'");
+    asked(w, c, "set", "<del xmlns='urn:stave:probe'/>", "type='result'");
+    asked(w, c, "get", "<held xmlns='urn:stave:probe'/>", "count='0'");
+
+    char key[4000]; /* over the bound of a key: refused, not lost */
+    memset(key, 'k', sizeof key);
+    svi_buf long_put;
+    svi_buf_init(&long_put, &w->acct);
+    svi_buf_printf(&long_put,
+                   "<iq type='set' id='q' to='one.example'><put xmlns='urn:stave:probe' "
+                   "key='%.*s'>v</put></iq>%c",
+                   (int)sizeof key, key, '\0');
+    say(w, c, long_put.data);
+    assert_has(&c->in, "not-acceptable");
+    svi_buf_free(&long_put);
+    world_free(w);
+}
+
+/* The store answers when the deadline of the event that waits for it has passed. */
+static void ask_too_late(world *w, client *c, const char *what)
+{
+    svi_engine_sim_plan(w->engine)->hold = true;
+    ask(w, c, "get", what);
+    pass_time(w, 61000000);
+    assert_has(&c->in, "type='error'");
+    svi_mod_info before, after;
+    assert_true(svi_mods_info(w->mods, 0, &before));
+    svi_buf_clear(&c->in);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    svi_engine_sim_step(w->engine, 10);
+    turn(w);
+    assert_has_not(&c->in, "<iq");
+    assert_true(svi_mods_info(w->mods, 0, &after));
+    assert_int_equal(before.live_count, after.live_count);
+}
+
+/* Reads that fail reach the module; reads that come too late do not. */
+static void failing_and_late_reads(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    asked(w, c, "get", "<list xmlns='urn:stave:probe'/>", "internal-server-error");
+    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k'/>", "internal-server-error");
+
+    ask_too_late(w, c, "<keep xmlns='urn:stave:probe'/>");
+    ask_too_late(w, c, "<get xmlns='urn:stave:probe' key='k'/>");
+    assert_true(svi_ledger_balances(svi_server_ledger(w->server)));
+    world_free(w);
+}
+
+static void rows_are_kept_with_the_session(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    svi_engine_sim_plan(w->engine)->hold = true;
+    ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
+    part(w, c); /* the session goes before its rows come */
+    svi_engine_sim_plan(w->engine)->hold = false;
+    svi_engine_sim_step(w->engine, 10);
+    turn(w);
+    world_free(w); /* no reference is left */
+}
+
+static void sessions_and_occasions(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    ask(w, c, "set", "<session xmlns='urn:stave:probe'/>");
+    assert_has(&c->in, "jid='romeo@one.example/a' times='1' unset='yes' item='set' priority='7' "
+                       "presence='yes' fired='roster/changed' heard='7'");
+    asked(w, c, "set", "<session xmlns='urn:stave:probe'/>", "times='2' unset='no'");
+    /* what the occasion wrote was part of the event's unit */
+    asked(w, c, "get", "<get xmlns='urn:stave:probe' key='fired'/>", ">juliet@example.org<");
+    world_free(w);
+}
+
+static void sending(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    ask(w, c, "set", "<send xmlns='urn:stave:probe'/>");
+    assert_has(&c->in, "id='pushed'");
+    assert_has(&c->in, "id='routed'");
+    assert_has(&c->in, "id='from-row'");
+    assert_has(&c->in, "to='romeo@one.example/a'");
+    const char *pushed = memmem(c->in.data, c->in.len, "pushed", 6);
+    const char *row = memmem(c->in.data, c->in.len, "from-row", 8);
+    assert_true(pushed < row); /* in order */
+    turn(w);
+    client *d =
+        join(w, "rows@one.example/x"); /* whose name is the owner of the row, which is gone */
+    asked(w, d, "get", "<get xmlns='urn:stave:probe' key='k'/>", "item-not-found");
+    assert_true(svi_ledger_balances(svi_server_ledger(w->server)));
+    world_free(w);
+}
+
+static uint64_t disposed(const world *w, svi_disposal how)
+{
+    return svi_ledger_total(svi_server_ledger(w->server))->disposal[how];
+}
+
+static void disposing(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    static const char *const kinds[] = {"normal",
+                                        "chat"}; /* chat waits for rows first and is passed on */
+    for (size_t k = 0; k < 2; k++) {
+        struct {
+            const char *what;
+            svi_disposal how;
+            const char *heard;
+        } const cases[] = {
+            {"drop", SVI_DROPPED, NULL},          {"consume", SVI_CONSUMED, NULL},
+            {"stored", SVI_STORED, NULL},         {"deliver", SVI_HANDED_OVER, "id='deliver'"},
+            {"refuse", SVI_REFUSED, "forbidden"}, {"replace", SVI_HANDED_OVER, "id='deliver'"},
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            const uint64_t before = disposed(w, cases[i].how);
+            char text[256];
+            snprintf(text, sizeof text,
+                     "<message type='%s' id='%s' to='one.example'><body>b</body></message>",
+                     kinds[k], cases[i].what);
+            say(w, c, text);
+            assert_int_equal(disposed(w, cases[i].how), before + 1);
+            if (cases[i].heard != NULL)
+                assert_has(&c->in, cases[i].heard);
+            else
+                assert_has_not(&c->in, "<message");
+        }
+    }
+    svi_ledger *ledger = svi_server_ledger(w->server);
+    assert_true(svi_ledger_balances(ledger));
+    assert_int_equal(svi_ledger_in_flight(ledger), 0);
+    bool has_rule = false;
+    const char *rule;
+    uint64_t count;
+    for (size_t pos = 0; svi_ledger_rules(ledger, &pos, &rule, &count);)
+        has_rule = has_rule || strcmp(rule, "probe-rule") == 0;
+    assert_true(has_rule);
+    (void)join(w, "juliet@one.example/x");
+    say(w, c, "<message id='x' to='juliet@one.example'/>");
+    bool is_known = false;
+    for (size_t pos = 0; svi_ledger_rules(ledger, &pos, &rule, &count);)
+        is_known = is_known || strcmp(rule, "probe-exists") == 0;
+    assert_true(is_known);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_table_is_full),
+        cmocka_unit_test(reading),
+        cmocka_unit_test(time_memory_and_log),
+        cmocka_unit_test(building),
+        cmocka_unit_test(storing),
+        cmocka_unit_test(failing_and_late_reads),
+        cmocka_unit_test(rows_are_kept_with_the_session),
+        cmocka_unit_test(sessions_and_occasions),
+        cmocka_unit_test(sending),
+        cmocka_unit_test(disposing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,288 @@
+/* Module files: found, checked and loaded from a private copy, so that what was checked is what runs, and that replacing or
+ * overwriting the file later touches nobody (house-style C.3). */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base_log.h"
+#include "mods/mods_check.h"
+#include "mods/mods_impl.h"
+
+enum { FILE_MAX = 64 << 20, PATH_BYTES = 1024, NEAR = 3, STRIDE_MAX = 4096, DESC_MAX = 65536 };
+
+/* --- finding ---------------------------------------------------------------------------------------- */
+
+static bool is_name(sv_str name)
+{
+    if (name.n == 0 || name.n >= SVI_MOD_NAME_MAX) return false;
+    for (size_t i = 0; i < name.n; i++) {
+        const char c = name.p[i];
+        const bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        if (!fine) return false;
+    }
+    return true;
+}
+
+/* Looks for a module in a folder whose name is nearer than *distance. */
+static void nearest_in(const char *folder, sv_str name, size_t *distance,
+                       char near[SVI_MOD_NAME_MAX])
+{
+    DIR *dir = opendir(folder);
+    if (dir == NULL) return;
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        sv_str found = sv_str_of(entry->d_name);
+        if (!svi_str_ends(found, SV_STR(".so"))) continue;
+        found.n -= 3;
+        const size_t d = is_name(found) ? svi_str_distance(found, name, *distance) : *distance;
+        if (d >= *distance) continue;
+        *distance = d;
+        memcpy(near, found.p, found.n);
+        near[found.n] = '\0';
+    }
+    closedir(dir);
+}
+
+static sv_status not_found(const svi_mods_config *config, sv_str name, sv_err *err)
+{
+    char near[SVI_MOD_NAME_MAX] = "";
+    size_t distance = NEAR;
+    for (size_t i = 0; i < config->path_count; i++)
+        nearest_in(config->paths[i], name, &distance, near);
+    if (near[0] != '\0')
+        return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\"; did you mean \"%s\"?",
+                       (int)name.n, name.p, near);
+    return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\" (looked for %.*s.so in %s%s)",
+                   (int)name.n, name.p, (int)name.n, name.p,
+                   config->path_count > 0 ? config->paths[0] : "no folder",
+                   config->path_count > 1 ? " and the other module_paths" : "");
+}
+
+/* An open descriptor of the first NAME.so on the way; -1 if there is none. */
+static int find(const svi_mods_config *config, sv_str name, char path[PATH_BYTES])
+{
+    for (size_t i = 0; i < config->path_count; i++) {
+        const int n =
+            snprintf(path, PATH_BYTES, "%s/%.*s.so", config->paths[i], (int)name.n, name.p);
+        if (n < 0 || n >= PATH_BYTES) continue;
+        const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd >= 0) return fd;
+    }
+    return -1;
+}
+
+/* --- copying ---------------------------------------------------------------------------------------- */
+
+/* All bytes of the file; *image_out is freed by the caller. */
+static sv_status read_all(svi_acct *acct, int fd, char **image_out, size_t *size_out)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return SV_EIO;
+    if (st.st_size <= 0 || st.st_size > FILE_MAX) return SV_ELIMIT;
+    const size_t size = (size_t)st.st_size;
+    char *image = svi_alloc_raw(acct, size);
+    size_t done = 0;
+    while (done < size) {
+        const ssize_t got = read(fd, image + done, size - done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        done += (size_t)got;
+    }
+    if (done < size) {
+        svi_free(image);
+        return SV_EIO;
+    }
+    *image_out = image;
+    *size_out = size;
+    return SV_OK;
+}
+
+/* A sealed file in memory with these bytes, or -1: nobody can change it under the running code. */
+static int private_copy(const char *name, const char *image, size_t size)
+{
+    const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return -1;
+    size_t done = 0;
+    while (done < size) {
+        const ssize_t put = write(fd, image + done, size - done);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) break;
+        done += (size_t)put;
+    }
+    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    if (done < size || fcntl(fd, F_ADD_SEALS, seals) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* The dynamic loader gives old code for a path it knows, even if another file stands there now: move the descriptor until its
+ * path is one it does not know. */
+static void path_of(int *fd, char path[PATH_BYTES])
+{
+    for (;;) {
+        snprintf(path, PATH_BYTES, "/proc/self/fd/%d", *fd);
+        void *known = dlopen(path, RTLD_NOLOAD | RTLD_LAZY);
+        if (known == NULL) return;
+        dlclose(known);
+        const int moved = fcntl(*fd, F_DUPFD_CLOEXEC, *fd + 1);
+        if (moved < 0) return;
+        close(*fd);
+        *fd = moved;
+    }
+}
+
+/* --- asking ----------------------------------------------------------------------------------------- */
+
+static sv_status check_version(const sv_module_desc *desc, sv_err *err)
+{
+    if (desc->abi_major != SV_ABI_MAJOR)
+        return svi_err(err, SV_EVERSION,
+                       "it is made for module interface %u.%u, this server has %u.%u: build it "
+                       "again with this server's headers",
+                       desc->abi_major, desc->abi_minor, SV_ABI_MAJOR, SV_ABI_MINOR);
+    if (desc->abi_minor > SV_ABI_MINOR)
+        return svi_err(err, SV_EVERSION,
+                       "it is made for module interface %u.%u, this server has %u.%u: upgrade "
+                       "the server, or take the module's release for %u.%u",
+                       desc->abi_major, desc->abi_minor, SV_ABI_MAJOR, SV_ABI_MINOR, SV_ABI_MAJOR,
+                       SV_ABI_MINOR);
+    return SV_OK;
+}
+
+static bool is_stride(uint32_t stride, size_t least)
+{
+    return stride >= least && stride <= STRIDE_MAX && stride % _Alignof(void *) == 0;
+}
+
+/* Takes the description over; what stands in it is still the module's. */
+static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_err *err)
+{
+    const size_t least = offsetof(sv_module_desc, after) + sizeof desc->after; /* of 0.1 */
+    const sv_status status = check_version(desc, err);
+    if (status != SV_OK) return status;
+    if (desc->size < least || desc->size > DESC_MAX ||
+        !is_stride(desc->hook_stride, sizeof(sv_hook)) ||
+        !is_stride(desc->option_stride, sizeof(sv_option)))
+        return svi_err(err, SV_EINVAL,
+                       "its description has impossible sizes (%u, %u, %u): declare it with "
+                       "SV_MODULE(...)",
+                       desc->size, desc->hook_stride, desc->option_stride);
+    const size_t known = desc->size < sizeof file->desc ? desc->size : sizeof file->desc;
+    memcpy(&file->desc, desc, known);
+    if (desc->name == NULL || strcmp(desc->name, file->name) != 0)
+        return svi_err(err, SV_EINVAL, "it calls itself \"%.60s\": file and name must be the same",
+                       desc->name != NULL ? desc->name : "");
+    if (file->desc.self_size > FILE_MAX)
+        return svi_err(err, SV_EINVAL, "its self_size is %zu bytes", file->desc.self_size);
+    return SV_OK;
+}
+
+static sv_status ask(svi_mod_file *file, sv_err *err)
+{
+    void *const found = dlsym(file->handle, "sv_module_entry");
+    sv_module_entry_fn entry = NULL;
+    memcpy(&entry, &found,
+           sizeof entry); /* POSIX lets dlsym give functions, C has no cast for it */
+    if (entry == NULL) return svi_err(err, SV_EINVAL, "it exports no sv_module_entry");
+    svi_exec *now = svi_exec_now();
+    const svi_exec saved = *now;
+    now->module = file->name;
+    now->hook = "entry";
+    const sv_module_desc *desc = entry(svi_mods_api());
+    *now = saved;
+    if (desc == NULL)
+        return svi_err(err, SV_EVERSION, "it refuses module interface %u.%u of this server",
+                       SV_ABI_MAJOR, SV_ABI_MINOR);
+    return take_desc(file, desc, err);
+}
+
+/* --- loading ---------------------------------------------------------------------------------------- */
+
+static sv_status load_image(svi_mod_file *file, const char *image, size_t size, sv_err *err)
+{
+    char path[PATH_BYTES];
+    file->fd = private_copy(file->name, image, size);
+    if (file->fd < 0) return svi_err(err, SV_EIO, "no private copy of it can be made");
+    path_of(&file->fd, path);
+    file->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (file->handle == NULL) {
+        const char *why = dlerror(); /* begins with our path */
+        const char *text = why != NULL ? strchr(why, ' ') : NULL;
+        return svi_err(err, SV_EINVAL, "it can't be loaded:%.200s", text != NULL ? text : " ?");
+    }
+    return ask(file, err);
+}
+
+static sv_status load_fd(svi_mod_file *file, int fd, const char *path, sv_err *err)
+{
+    char *image;
+    size_t size;
+    sv_err why = {.text = ""};
+    sv_status status = read_all(file->acct, fd, &image, &size);
+    if (status != SV_OK)
+        return svi_err(err, status, "module \"%s\": %s can't be read", file->name, path);
+    status = svi_mods_check_image(image, size, &why);
+    if (status == SV_OK) status = load_image(file, image, size, &why);
+    if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
+    svi_free(image);
+    return status == SV_OK ? SV_OK
+                           : svi_err(err, status, "module \"%s\": %s", file->name, why.text);
+}
+
+sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
+                            svi_mod_file **file_out, sv_err *err)
+{
+    char path[PATH_BYTES];
+    *file_out = NULL;
+    if (!is_name(name))
+        return svi_err(err, SV_EINVAL,
+                       "\"%.*s\" is no name of a module: lower-case letters, digits, - and _",
+                       (int)(name.n < 60 ? name.n : 60), name.p);
+    const int fd = find(config, name, path);
+    if (fd < 0) return not_found(config, name, err);
+    svi_mod_file *file = svi_alloc(acct, sizeof *file);
+    file->acct = acct;
+    file->refs = 1;
+    file->fd = -1;
+    memcpy(file->name, name.p, name.n);
+    const sv_status status = load_fd(file, fd, path, err);
+    close(fd);
+    if (status != SV_OK) svi_mod_file_unref(&file);
+    *file_out = file;
+    return status;
+}
+
+svi_mod_file *svi_mod_file_ref(svi_mod_file *file)
+{
+    SV_ASSERT(file->refs > 0);
+    file->refs++;
+    return file;
+}
+
+/* Code that has run once is never unmapped in production; test builds do, so that what was left behind is seen. */
+static void unload(svi_mod_file *file)
+{
+#ifdef SVI_DEBUG
+    if (file->handle != NULL) dlclose(file->handle);
+    if (file->fd >= 0) close(file->fd);
+#else
+    if (file->handle == NULL && file->fd >= 0) close(file->fd);
+#endif
+}
+
+void svi_mod_file_unref(svi_mod_file **file)
+{
+    svi_mod_file *f = *file;
+    *file = NULL;
+    if (f == NULL) return;
+    SV_ASSERT(f->refs > 0);
+    if (--f->refs > 0) return;
+    unload(f);
+    svi_free(f);
+}

@@ -1,0 +1,375 @@
+/* From `modules_enabled` to running modules: load, order, fill options, start, put the hosts' tables in place; all or
+ * nothing. */
+#include "mods/mods_loader.h"
+
+#include <stdio.h>
+
+#include "base/base_log.h"
+#include "mods/mods_impl.h"
+#include "xmpp/xmpp_jid.h"
+
+enum { TEXT_BYTES = 400 };
+
+svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config)
+{
+    SV_ASSERT(config->server != NULL && config->config != NULL && config->report != NULL);
+    svi_mods *mods = svi_alloc(acct, sizeof *mods);
+    mods->magic = SVI_MODS_MAGIC;
+    mods->acct = acct;
+    mods->config = *config;
+    mods->groups_end = &mods->groups;
+    return mods;
+}
+
+/* --- reporting -------------------------------------------------------------------------------------- */
+
+/* Tells of a problem, at the value if there is one, else at the section. */
+static void __attribute__((format(printf, 4, 5)))
+complain(const svi_mods *mods, const svi_section *section, const svi_value *place,
+         const char *format, ...)
+{
+    char text[TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    mods->config.report(mods->config.report_ctx, place != NULL ? place->file : section->file,
+                        place != NULL ? place->line : section->line, text);
+}
+
+/* --- loading ---------------------------------------------------------------------------------------- */
+
+/* The file of that name, loaded once; a name that failed is tried again where it stands again, so that each place is told. */
+static svi_mod_file *file_of(svi_mods *mods, const svi_group *group, const svi_value *item)
+{
+    for (svi_mod_file *file = mods->files; file != NULL; file = file->next)
+        if (sv_str_eq(sv_str_of(file->name), item->text)) return file;
+    svi_mod_file *file;
+    sv_err err = {.text = ""};
+    if (svi_mod_file_load(mods->acct, &mods->config, item->text, &file, &err) != SV_OK) {
+        complain(mods, group->section, item, "%s", err.text);
+        return NULL;
+    }
+    file->next = mods->files;
+    mods->files = file;
+    return file;
+}
+
+static sv_mod *find_mod(const svi_group *group, sv_str name)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (sv_str_eq(sv_str_of(group->mods[i]->file->name), name)) return group->mods[i];
+    return NULL;
+}
+
+static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
+{
+    if (item->kind != SVI_VALUE_STRING) {
+        complain(mods, group->section, item, "modules_enabled lists names of modules as strings");
+        return false;
+    }
+    if (find_mod(group, item->text) != NULL) {
+        complain(mods, group->section, item, "module \"%.*s\" is listed twice", (int)item->text.n,
+                 item->text.p);
+        return false;
+    }
+    svi_mod_file *file = file_of(mods, group, item);
+    if (file == NULL) return false;
+    sv_mod *mod = svi_group_add(group, file, item);
+    if (file->desc.options == NULL) return true;
+    const svi_exec saved = svi_mod_enter(mod, "options");
+    const sv_status status = svi_options_fill(
+        mods->config.config, group->section, file->desc.options, file->desc.option_stride,
+        mod->self, mods->config.report, mods->config.report_ctx);
+    svi_mod_leave(&saved);
+    return status == SV_OK;
+}
+
+/* --- order of starting ------------------------------------------------------------------------------ */
+
+/* True if everything that the module names in `after` is among the first `placed` of the order. */
+static bool may_start(const svi_group *group, const sv_mod *mod, size_t placed)
+{
+    sv_str rest = sv_str_of(mod->file->desc.after), name;
+    while (svi_str_split(&rest, ' ', &name)) {
+        bool found = name.n == 0;
+        for (size_t i = 0; i < placed && !found; i++)
+            found = sv_str_eq(sv_str_of(group->order[i]->file->name), name);
+        if (!found) return false;
+    }
+    return true;
+}
+
+static bool has_needs(const svi_mods *mods, const svi_group *group, const sv_mod *mod)
+{
+    bool fine = true;
+    sv_str rest = sv_str_of(mod->file->desc.after), name;
+    while (svi_str_split(&rest, ' ', &name)) {
+        if (name.n == 0 || find_mod(group, name) != NULL) continue;
+        complain(mods, group->section, mod->place,
+                 "module \"%s\" needs module \"%.*s\": add it to modules_enabled", mod->file->name,
+                 (int)name.n, name.p);
+        fine = false;
+    }
+    return fine;
+}
+
+static bool is_placed(const svi_group *group, const sv_mod *mod, size_t placed)
+{
+    for (size_t i = 0; i < placed; i++)
+        if (group->order[i] == mod) return true;
+    return false;
+}
+
+static void complain_circle(const svi_mods *mods, const svi_group *group, size_t placed)
+{
+    svi_buf names;
+    svi_buf_init(&names, mods->acct);
+    const sv_mod *first = NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        const sv_mod *mod = group->mods[i];
+        if (is_placed(group, mod, placed)) continue;
+        if (first == NULL)
+            first = mod;
+        else
+            svi_buf_put(&names, SV_STR(", "));
+        svi_buf_printf(&names, "%s after %s", mod->file->name, mod->file->desc.after);
+    }
+    SV_ASSERT(first != NULL);
+    const sv_str text = svi_buf_str(&names);
+    complain(mods, group->section, first->place, "modules wait for each other: %.*s", (int)text.n,
+             text.p);
+    svi_buf_free(&names);
+}
+
+/* `after` first, then the order of the config. */
+static bool order_group(svi_mods *mods, svi_group *group)
+{
+    bool fine = true;
+    for (size_t i = 0; i < group->count; i++)
+        if (!has_needs(mods, group, group->mods[i])) fine = false;
+    if (!fine || group->count == 0) return fine;
+    group->order = svi_alloc(group->acct, group->count * sizeof(sv_mod *));
+    for (size_t placed = 0; placed < group->count; placed++) {
+        sv_mod *next = NULL;
+        for (size_t i = 0; i < group->count && next == NULL; i++) {
+            sv_mod *mod = group->mods[i];
+            if (!is_placed(group, mod, placed) && may_start(group, mod, placed)) next = mod;
+        }
+        if (next == NULL) {
+            complain_circle(mods, group, placed);
+            svi_free(group->order);
+            group->order = NULL;
+            return false;
+        }
+        group->order[placed] = next;
+    }
+    return true;
+}
+
+/* --- a host's modules ------------------------------------------------------------------------------- */
+
+static svi_host *host_of(const svi_mods *mods, const svi_section *section)
+{
+    svi_arena *arena = svi_arena_new(mods->acct, 256);
+    sv_str domain;
+    svi_host *host = NULL;
+    if (svi_jid_prep_domain(arena, section->name, &domain) == SV_OK)
+        host = svi_host_find(mods->config.server, domain);
+    svi_arena_free(&arena);
+    return host;
+}
+
+static bool prepare_host(svi_mods *mods, const svi_section *section)
+{
+    svi_host *host = host_of(mods, section);
+    if (host == NULL) {
+        complain(mods, section, NULL, "host \"%.*s\" is not served", (int)section->name.n,
+                 section->name.p);
+        return false;
+    }
+    svi_group *group = svi_group_new(mods->acct, mods->config.server, host);
+    group->section = section;
+    *mods->groups_end = group;
+    mods->groups_end = &group->next;
+    group->place = svi_config_get(mods->config.config, section, SV_STR("modules_enabled"));
+    if (group->place == NULL) return true;
+    if (group->place->kind != SVI_VALUE_LIST) {
+        complain(mods, section, group->place, "modules_enabled is a list of names of modules");
+        return false;
+    }
+    bool fine = true;
+    for (size_t i = 0; i < group->place->count; i++)
+        if (!load_one(mods, group, &group->place->items[i])) fine = false;
+    if (!fine || !order_group(mods, group)) return false;
+    svi_group_features_build(group);
+    return true;
+}
+
+/* Everything up to start(); every problem is told. */
+static sv_status prepare(svi_mods *mods)
+{
+    bool fine = true;
+    const svi_section *section;
+    for (size_t i = 0; (section = svi_config_section(mods->config.config, i)) != NULL; i++)
+        if (section->kind == SVI_SECTION_HOST && !prepare_host(mods, section)) fine = false;
+    for (svi_group *group = mods->groups; group != NULL && fine; group = group->next)
+        svi_group_declare(group);
+    for (svi_group *group = mods->groups; group != NULL && fine; group = group->next) {
+        sv_err err = {.text = ""};
+        if (svi_group_hooks_build(group, &err) == SV_OK) continue;
+        complain(mods, group->section, group->place, "%s", err.text);
+        fine = false;
+    }
+    return fine ? SV_OK : SV_EINVAL;
+}
+
+/* Lets go of everything that was prepared; what runs is stopped when nobody uses it any more. */
+static void discard(svi_mods *mods)
+{
+    while (mods->groups != NULL) {
+        svi_group *group = mods->groups;
+        mods->groups = group->next;
+        svi_group_retire(group);
+        svi_hooks_unref(&group->hooks);
+        svi_group_unref(&group);
+    }
+    mods->groups_end = &mods->groups;
+    while (mods->files != NULL) {
+        svi_mod_file *file = mods->files;
+        mods->files = file->next;
+        svi_mod_file_unref(&file);
+    }
+}
+
+static sv_status start_group(svi_mods *mods, svi_group *group)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        sv_mod *mod = group->order[i];
+        const sv_module_desc *desc = &mod->file->desc;
+        sv_status status = SV_OK;
+        if (desc->start != NULL) {
+            const svi_exec saved = svi_mod_enter(mod, "start");
+            status = desc->start(mod, mod->self);
+            svi_mod_leave(&saved);
+        }
+        if (status != SV_OK) {
+            complain(mods, group->section, mod->place, "module \"%s\" does not start: %s",
+                     mod->file->name, svi_status_name(status));
+            return status;
+        }
+        mod->is_started = true;
+        SV_LOG(SV_INFO, "module-loaded", LF_TXT("module", mod->file->name),
+               LF_STR("host", group->host_name));
+    }
+    return SV_OK;
+}
+
+static void set_hooks(svi_mods *mods)
+{
+    for (svi_group *group = mods->groups; group != NULL; group = group->next) {
+        svi_host_set_hooks(group->host, group->hooks);
+        svi_hooks_unref(&group->hooks);
+        for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
+    }
+}
+
+sv_status svi_mods_start(svi_mods *mods)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    SV_ASSERT(!mods->is_running && mods->groups == NULL);
+    sv_status status = prepare(mods);
+    for (svi_group *group = mods->groups; group != NULL && status == SV_OK; group = group->next)
+        status = start_group(mods, group);
+    if (status != SV_OK) {
+        discard(mods);
+        return status;
+    }
+    set_hooks(mods);
+    mods->is_running = true;
+    return SV_OK;
+}
+
+sv_status svi_mods_check(svi_mods *mods)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    SV_ASSERT(!mods->is_running && mods->groups == NULL);
+    return prepare(mods);
+}
+
+/* --- the end ---------------------------------------------------------------------------------------- */
+
+static void save(const sv_mod *mod)
+{
+    if (!mod->is_started || mod->file->desc.save == NULL) return;
+    sv_blob blob = {.magic = SVI_MODS_MAGIC};
+    const svi_exec saved = svi_mod_enter(mod, "save");
+    mod->file->desc.save(&blob, mod->self);
+    svi_mod_leave(&saved);
+}
+
+static void take_hooks_away(const svi_group *group)
+{
+    svi_hooks *none = NULL;
+    const sv_status status = svi_hooks_build(group->acct, NULL, 0, &none, NULL);
+    SV_ASSERT(status == SV_OK);
+    svi_host_set_hooks(group->host, none);
+    svi_hooks_unref(&none);
+}
+
+void svi_mods_free(svi_mods **mods)
+{
+    svi_mods *m = *mods;
+    *mods = NULL;
+    if (m == NULL) return;
+    SV_CHECK(m, SVI_MODS_MAGIC);
+    for (const svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
+        for (size_t i = group->count; i > 0; i--) save(group->order[i - 1]);
+        take_hooks_away(group);
+    }
+    discard(m);
+    svi_plat_enter(NULL);
+    m->magic = 0;
+    svi_free(m);
+}
+
+/* --- figures ---------------------------------------------------------------------------------------- */
+
+static const sv_mod *mod_at(const svi_mods *mods, size_t i)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    for (const svi_group *group = mods->groups; group != NULL; group = group->next) {
+        if (i < group->count) return group->mods[i];
+        i -= group->count;
+    }
+    return NULL;
+}
+
+bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    if (mod == NULL) return false;
+    const sv_module_desc *desc = &mod->file->desc;
+    *info_out = (svi_mod_info){.name = mod->file->name,
+                               .host = mod->group->host_name.p,
+                               .summary = desc->summary != NULL ? desc->summary : "",
+                               .state = mod->is_started ? "running" : "checked",
+                               .calls = mod->stats.calls,
+                               .passed = mod->stats.passed,
+                               .done = mod->stats.done,
+                               .later = mod->stats.later,
+                               .cpu_us = mod->stats.cpu_ns / 1000,
+                               .live_bytes = atomic_load(&mod->acct.live_bytes),
+                               .live_count = atomic_load(&mod->acct.live_count)};
+    return true;
+}
+
+bool svi_mods_options(const svi_mods *mods, size_t i, const sv_option **options_out,
+                      size_t *stride_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    if (mod == NULL) return false;
+    *options_out = mod->file->desc.options;
+    *stride_out = mod->file->desc.option_stride;
+    return true;
+}

@@ -35,7 +35,7 @@ SAN_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-
 
 # libunistring ships no pkg-config file, so it is named by hand. Evaluated when first used, so that
 # `make help` and `tools/deps` work on a bare system.
-PKGS := libuv openssl expat lua5.4 lmdb libidn2
+PKGS := libuv openssl expat lua5.4 lmdb libidn2 jansson
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lunistring)$(PKG_LIBS)
 

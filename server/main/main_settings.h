@@ -5,23 +5,50 @@
 #include "mods/mods_config.h"
 #include "xmpp/xmpp_server.h"
 
+/* Relative paths in the config are meant from the folder of the config file; here they are whole. */
 typedef struct svi_settings {
-    sv_str      data_path;        /* state folder, made with mode 0700 */
-    sv_str      control_socket;   /* unix socket; default DATA_PATH/control */
+    sv_str data_path;      /* state folder, made with mode 0700 */
+    sv_str control_socket; /* unix socket; default DATA_PATH/control */
     sv_str_list modules_enabled;
     sv_str_list module_paths;
     sv_str_list admins;
-    sv_str_list c2s_interfaces;   /* default { "127.0.0.1", "::1" } only by `stave run`; else "*", "::" */
-    sv_str_list c2s_ports;        /* default { 5222 } */
-    sv_str      certificate, key; /* PEM files; of a host, else the global ones */
-    bool        c2s_require_encryption;
-    int64_t     io_threads;       /* -1: cores - 1, at least 1 */
-    int64_t     durability;       /* sync write none */
-    int64_t     log_level, log_format;
-    sv_str      user;             /* run the worker as */
+    sv_str_list c2s_interfaces; /* IPv4 and IPv6 addresses, "*" and "::" for all */
+    sv_str_list c2s_ports;      /* default { 5222 } */
+    sv_str certificate, key;    /* PEM files; of a host, else the global ones */
+    bool c2s_require_encryption;
+    int64_t io_threads;            /* -1: cores - 1, at least 1 */
+    int64_t durability;            /* sync write none */
+    int64_t log_level, log_format; /* sv_level; svi_log_format */
+    sv_str user;                   /* run the worker as */
+    sv_str component_module;       /* of a Component section */
 } svi_settings;
 
-/* The table behind it. */
+/* The table behind it; ends with .name NULL, stride sizeof(sv_option). */
 const sv_option *svi_settings_options(void);
+
+/* Fills `settings_out` from a section and checks what the table can't say: addresses, ports, JIDs, whole paths. Texts live as
+ * long as the config. Every problem is reported; SV_EINVAL if there were any. */
+sv_status svi_settings_read(const svi_config *config, const svi_section *section,
+                            svi_settings *settings_out, svi_config_report report, void *ctx);
+
+/* Reads every section with svi_settings_read and checks them together: at least one host, each with a certificate it can use.
+ * SV_EINVAL if anything was reported. */
+sv_status svi_settings_check(const svi_config *config, svi_config_report report, void *ctx);
+
+/* Threads that `io_threads` asks for on this machine. */
+unsigned svi_settings_io_threads(const svi_settings *settings);
+
+/* Problems gathered as lines "FILE:LINE: text\n" (without ":LINE" if it is 0). */
+typedef struct svi_problems {
+    svi_buf text;
+    size_t count;
+} svi_problems;
+
+/* Starts and ends a gathering. */
+void svi_problems_init(svi_problems *problems, svi_acct *acct);
+void svi_problems_free(svi_problems *problems);
+
+/* An svi_config_report whose ctx is an svi_problems. */
+void svi_problems_note(void *problems, const char *file, int line, const char *text);
 
 #endif

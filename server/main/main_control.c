@@ -1,0 +1,229 @@
+/* The control socket: each connection sends one request a line and gets one answer a line, in order. */
+#include "main/main_control.h"
+
+#include <stdlib.h>
+
+#include "base/base_assert.h"
+#include "base/base_log.h"
+
+#define MAGIC 0x4354524cu
+#define LINE_MAX_BYTES 65536u
+#define CLIENTS_MAX 32u
+
+typedef struct client {
+    svi_control *control; /* NULL once the control is closed */
+    struct client *next, **link;
+    uv_pipe_t pipe;
+    svi_acct *acct;
+    svi_buf in;
+    unsigned refs; /* the open handle, an answer under way, each write */
+    bool is_busy;  /* a request is under way: the next one waits */
+    bool is_closed;
+} client;
+
+struct svi_control {
+    uint32_t magic;
+    svi_acct *acct;
+    svi_commands *commands;
+    uv_pipe_t listener;
+    client *clients;
+    size_t count;
+};
+
+/* --- a client's life ---------------------------------------------------------------------------------- */
+
+static void let_go(client *c)
+{
+    if (--c->refs > 0) return;
+    svi_buf_free(&c->in);
+    svi_free(c);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    let_go(handle->data);
+}
+
+static void leave(client *c)
+{
+    if (!c->control) return;
+    *c->link = c->next;
+    if (c->next) c->next->link = c->link;
+    c->control->count--;
+    c->control = NULL;
+}
+
+static void end(client *c)
+{
+    leave(c);
+    if (c->is_closed) return;
+    c->is_closed = true;
+    uv_close((uv_handle_t *)&c->pipe, on_closed);
+}
+
+/* --- answers ------------------------------------------------------------------------------------------ */
+
+typedef struct answer {
+    uv_write_t request;
+    client *client;
+    char *text; /* made by jansson */
+} answer;
+
+static void on_written(uv_write_t *request, int failed)
+{
+    answer *a = (answer *)request;
+    client *c = a->client;
+    free(a->text);
+    svi_free(a);
+    if (failed) end(c);
+    let_go(c);
+}
+
+static void send_answer(client *c, json_t *take)
+{
+    answer *a = svi_alloc(c->acct, sizeof *a);
+    a->client = c;
+    a->text = json_dumps(take, JSON_COMPACT);
+    json_decref(take);
+    SV_ASSERT(a->text != NULL);
+    const size_t n = strlen(a->text); /* the NUL behind it becomes the line's end */
+    a->text[n] = '\n';
+    const uv_buf_t line = uv_buf_init(a->text, (unsigned)n + 1);
+    c->refs++;
+    if (uv_write(&a->request, (uv_stream_t *)&c->pipe, &line, 1, on_written) == 0) return;
+    on_written(&a->request, -1);
+}
+
+static void take_lines(client *c);
+
+static void on_answer(void *ctx, json_t *take_answer)
+{
+    client *c = ctx;
+    c->is_busy = false;
+    if (c->is_closed) {
+        json_decref(take_answer);
+    } else {
+        send_answer(c, take_answer);
+        take_lines(c);
+    }
+    let_go(c);
+}
+
+/* --- requests ----------------------------------------------------------------------------------------- */
+
+static void take_line(client *c, sv_str line)
+{
+    json_error_t error;
+    json_t *request = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &error);
+    json_t *now = NULL;
+    if (!json_is_object(request)) {
+        now = svi_answer_error("a request is a JSON object on one line: %s",
+                               request ? "this is something else" : error.text);
+    } else {
+        c->refs++; /* on_answer's */
+        now = svi_commands_run(c->control->commands, request, on_answer, c);
+        if (now) let_go(c);
+        else c->is_busy = true;
+    }
+    json_decref(request);
+    if (now) send_answer(c, now);
+}
+
+static void take_lines(client *c)
+{
+    while (!c->is_busy && !c->is_closed) {
+        const sv_str all = svi_buf_str(&c->in);
+        const size_t n = svi_str_find(all, '\n');
+        if (n == all.n) break;
+        svi_buf line; /* a copy: an answer that comes at once may read on */
+        svi_buf_init(&line, c->acct);
+        svi_buf_put(&line, svi_str_sub(all, 0, n));
+        svi_buf_consume(&c->in, n + 1);
+        take_line(c, svi_buf_str(&line));
+        svi_buf_free(&line);
+    }
+}
+
+static void on_room(uv_handle_t *handle, size_t wanted, uv_buf_t *room)
+{
+    client *c = handle->data;
+    const size_t n = wanted < 4096 ? wanted : 4096;
+    *room = uv_buf_init(svi_buf_space(&c->in, n), (unsigned)n);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)
+{
+    (void)room;
+    client *c = stream->data;
+    if (n < 0) {
+        end(c);
+        return;
+    }
+    c->in.len += (size_t)n;
+    if (c->in.len > LINE_MAX_BYTES) {
+        end(c);
+        return;
+    }
+    take_lines(c);
+}
+
+static void on_connection(uv_stream_t *listener, int failed)
+{
+    svi_control *control = listener->data;
+    if (failed) {
+        SV_LOG(SV_WARN, "control-failed", LF_TXT("reason", uv_strerror(failed)));
+        return;
+    }
+    client *c = svi_alloc(control->acct, sizeof *c);
+    c->acct = control->acct;
+    c->refs = 1;
+    svi_buf_init(&c->in, control->acct);
+    (void)uv_pipe_init(listener->loop, &c->pipe, 0);
+    c->pipe.data = c;
+    c->control = control;
+    c->next = control->clients;
+    c->link = &control->clients;
+    if (c->next) c->next->link = &c->next;
+    control->clients = c;
+    control->count++;
+    if (uv_accept(listener, (uv_stream_t *)&c->pipe) != 0 || control->count > CLIENTS_MAX ||
+        uv_read_start((uv_stream_t *)&c->pipe, on_room, on_read) != 0)
+        end(c);
+}
+
+/* --- open and close ----------------------------------------------------------------------------------- */
+
+sv_status svi_control_open(svi_shard *shard, svi_commands *commands, int fd,
+                           svi_control **control_out, sv_err *err)
+{
+    svi_control *control = svi_alloc(svi_shard_acct(shard), sizeof *control);
+    *control =
+        (svi_control){.magic = MAGIC, .acct = svi_shard_acct(shard), .commands = commands};
+    (void)uv_pipe_init(svi_shard_loop(shard), &control->listener, 0);
+    control->listener.data = control;
+    int failed = uv_pipe_open(&control->listener, fd);
+    if (!failed) failed = uv_listen((uv_stream_t *)&control->listener, 64, on_connection);
+    if (failed) {
+        svi_control_close(&control);
+        return svi_err(err, SV_EIO, "control socket: %s", uv_strerror(failed));
+    }
+    *control_out = control;
+    return SV_OK;
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    svi_control *control = handle->data;
+    control->magic = 0;
+    svi_free(control);
+}
+
+void svi_control_close(svi_control **control)
+{
+    svi_control *c = *control;
+    *control = NULL;
+    if (!c) return;
+    SV_CHECK(c, MAGIC);
+    while (c->clients) end(c->clients);
+    uv_close((uv_handle_t *)&c->listener, on_listener_closed);
+}

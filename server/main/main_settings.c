@@ -1,0 +1,288 @@
+/* The core's options: the table, and the checks that a table of types and bounds can't express. */
+#include "main/main_settings.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "base/base_assert.h"
+#include "xmpp/xmpp_jid.h"
+
+static const sv_option options[] = {
+    SV_OPT_STRING(svi_settings, data_path, "data_path", "/var/lib/stave",
+                  "Folder of everything the server keeps: store, secrets, crash reports, control "
+                  "socket. Made if missing."),
+    SV_OPT_STRING(svi_settings, control_socket, "control_socket", NULL,
+                  "Unix socket that commands such as `stave status` talk to; \"control\" in "
+                  "data_path if not set."),
+    SV_OPT_LIST(svi_settings, modules_enabled, "modules_enabled",
+                "Modules that run on the host, or on all hosts if set before the first one."),
+    SV_OPT_LIST(svi_settings, module_paths, "module_paths",
+                "Folders where modules (NAME.so) are looked for before the server's own."),
+    SV_OPT_LIST(svi_settings, admins, "admins", "Addresses that may administer the host."),
+    SV_OPT_LIST(svi_settings, c2s_interfaces, "c2s_interfaces",
+                "Addresses to listen on for clients; { \"*\", \"::\" } (all IPv4, all IPv6) if not "
+                "set."),
+    SV_OPT_LIST(svi_settings, c2s_ports, "c2s_ports",
+                "Ports to listen on for clients; { 5222 } if not set."),
+    SV_OPT_STRING(svi_settings, certificate, "certificate", NULL,
+                  "PEM file with the host's certificate and the chain behind it."),
+    SV_OPT_STRING(svi_settings, key, "key", NULL,
+                  "PEM file with the certificate's private key; mode 0600."),
+    SV_OPT_BOOL(svi_settings, c2s_require_encryption, "c2s_require_encryption", "true",
+                "Clients must use TLS before they log in (loopback addresses excepted)."),
+    SV_OPT_INT(svi_settings, io_threads, "io_threads", "-1", "-1", "64",
+               "Threads for sockets, TLS and XML; -1: one less than there are cores, at least one; "
+               "0: none of their own."),
+    SV_OPT_ENUM(svi_settings, durability, "durability", "sync", "sync write none",
+                "When a change counts as stored: synced to the disk, handed to the system, or at "
+                "once."),
+    SV_OPT_ENUM(svi_settings, log_level, "log_level", "info", "error warn info debug",
+                "What is logged."),
+    SV_OPT_ENUM(svi_settings, log_format, "log_format", "text", "text json",
+                "Form of log lines, which go to standard output."),
+    SV_OPT_STRING(svi_settings, user, "user", NULL,
+                  "System user the worker runs as when the server is started by root."),
+    SV_OPT_STRING(svi_settings, component_module, "component_module", NULL,
+                  "The module of a Component, usually written behind its domain."),
+    {.name = NULL}};
+
+const sv_option *svi_settings_options(void)
+{
+    return options;
+}
+
+/* --- problems ----------------------------------------------------------------------------------------- */
+
+void svi_problems_init(svi_problems *problems, svi_acct *acct)
+{
+    *problems = (svi_problems){.count = 0};
+    svi_buf_init(&problems->text, acct);
+}
+
+void svi_problems_free(svi_problems *problems)
+{
+    svi_buf_free(&problems->text);
+    problems->count = 0;
+}
+
+void svi_problems_note(void *problems, const char *file, int line, const char *text)
+{
+    svi_problems *p = problems;
+    p->count++;
+    if (line > 0)
+        svi_buf_printf(&p->text, "%s:%d: %s\n", file, line, text);
+    else
+        svi_buf_printf(&p->text, "%s: %s\n", file, text);
+}
+
+/* --- one section -------------------------------------------------------------------------------------- */
+
+/* What the checks of a section share. */
+typedef struct check {
+    const svi_config *config;
+    const svi_section *section;
+    svi_config_report report;
+    void *ctx;
+    bool failed;
+} check;
+
+/* Tells of a problem at the value of `name`, or at the section if it is not set. */
+static void __attribute__((format(printf, 3, 4)))
+complain(check *c, const char *name, const char *format, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const svi_value *at = name ? svi_config_get(c->config, c->section, sv_str_of(name)) : NULL;
+    c->report(c->ctx, at ? at->file : c->section->file, at ? at->line : c->section->line, text);
+    c->failed = true;
+}
+
+/* Makes a path whole: from the config file's folder. The main file's name is that of section 0. */
+static sv_str whole_path(const check *c, sv_str path)
+{
+    const sv_str main_file = sv_str_of(svi_config_section(c->config, 0)->file);
+    if (path.n == 0 || path.p[0] == '/') return path;
+    size_t n = main_file.n;
+    while (n > 0 && main_file.p[n - 1] != '/') n--;
+    svi_arena *arena = svi_config_arena(c->config);
+    return n == 0 ? svi_arena_str(arena, path)
+                  : svi_arena_printf(arena, "%.*s%.*s", (int)n, main_file.p, (int)path.n, path.p);
+}
+
+static sv_str_list one_list(const check *c, const char *const *words, size_t count)
+{
+    sv_str *items = svi_arena_get(svi_config_arena(c->config), count * sizeof *items);
+    for (size_t i = 0; i < count; i++) items[i] = sv_str_of(words[i]);
+    return (sv_str_list){.items = items, .count = count};
+}
+
+static bool is_address(sv_str text)
+{
+    unsigned char raw[sizeof(struct in6_addr)];
+    char z[64];
+    if (text.n >= sizeof z) return false;
+    memcpy(z, text.p, text.n);
+    z[text.n] = '\0';
+    return inet_pton(AF_INET, z, raw) == 1 || inet_pton(AF_INET6, z, raw) == 1;
+}
+
+static void check_listeners(check *c, svi_settings *s)
+{
+    static const char *const all[] = {"*", "::"}, *const port[] = {"5222"};
+    if (s->c2s_interfaces.count == 0) s->c2s_interfaces = one_list(c, all, 2);
+    if (s->c2s_ports.count == 0) s->c2s_ports = one_list(c, port, 1);
+    for (size_t i = 0; i < s->c2s_interfaces.count; i++) {
+        const sv_str at = s->c2s_interfaces.items[i];
+        if (sv_str_eq(at, SV_STR("*")) || is_address(at)) continue;
+        complain(c, "c2s_interfaces",
+                 "'%.*s' in 'c2s_interfaces' is no IP address (\"*\" is all of IPv4, \"::\" all of "
+                 "IPv6)",
+                 (int)at.n, at.p);
+    }
+    for (size_t i = 0; i < s->c2s_ports.count; i++) {
+        const sv_str at = s->c2s_ports.items[i];
+        int64_t number;
+        if (svi_str_int(at, 1, 65535, &number) == SV_OK) continue;
+        complain(c, "c2s_ports", "'%.*s' in 'c2s_ports' is no port (1 to 65535)", (int)at.n, at.p);
+    }
+}
+
+/* Prepares the addresses in place. */
+static void check_admins(check *c, svi_settings *s)
+{
+    svi_arena *arena = svi_config_arena(c->config);
+    sv_str *prepared = svi_arena_get(arena, (s->admins.count + 1) * sizeof *prepared);
+    for (size_t i = 0; i < s->admins.count; i++) {
+        sv_jid jid;
+        const sv_str text = s->admins.items[i];
+        if (svi_jid_parse(arena, text, &jid) == SV_OK && svi_jid_is_bare(&jid) && jid.node.n > 0)
+            prepared[i] = jid.bare;
+        else
+            complain(c, "admins", "'%.*s' in 'admins' is no address such as name@%s", (int)text.n,
+                     text.p, c->section->name.n ? c->section->name.p : "example.org");
+    }
+    s->admins.items = prepared;
+}
+
+static void make_paths_whole(const check *c, svi_settings *s)
+{
+    s->data_path = whole_path(c, s->data_path);
+    s->certificate = whole_path(c, s->certificate);
+    s->key = whole_path(c, s->key);
+    s->control_socket = s->control_socket.n
+                            ? whole_path(c, s->control_socket)
+                            : svi_arena_printf(svi_config_arena(c->config), "%.*s/control",
+                                               (int)s->data_path.n, s->data_path.p);
+    sv_str *paths = svi_arena_get(svi_config_arena(c->config),
+                                  (s->module_paths.count + 1) * sizeof *paths);
+    for (size_t i = 0; i < s->module_paths.count; i++)
+        paths[i] = whole_path(c, s->module_paths.items[i]);
+    s->module_paths.items = paths;
+}
+
+sv_status svi_settings_read(const svi_config *config, const svi_section *section,
+                            svi_settings *settings_out, svi_config_report report, void *ctx)
+{
+    check c = {.config = config, .section = section, .report = report, .ctx = ctx};
+    *settings_out = (svi_settings){.log_level = SV_INFO};
+    if (svi_options_fill(config, section, options, sizeof *options, settings_out, report, ctx) !=
+        SV_OK)
+        return SV_EINVAL;
+    svi_settings *s = settings_out;
+    if (s->data_path.n == 0) complain(&c, "data_path", "'data_path' must name a folder");
+    make_paths_whole(&c, s);
+    check_listeners(&c, s);
+    check_admins(&c, s);
+    if ((s->certificate.n > 0) != (s->key.n > 0))
+        complain(&c, s->key.n > 0 ? "key" : "certificate",
+                 "'certificate' and 'key' belong together: set both");
+    return c.failed ? SV_EINVAL : SV_OK;
+}
+
+/* --- all sections ------------------------------------------------------------------------------------- */
+
+/* Options that are the process's, not a host's: a host's section may not set them. */
+static void check_global_only(check *c)
+{
+    static const char *const names[] = {"data_path",    "control_socket", "module_paths",
+                                        "c2s_ports",    "c2s_interfaces", "io_threads",
+                                        "durability",   "log_level",      "log_format",
+                                        "user"};
+    size_t pos = 0;
+    sv_str name;
+    const svi_value *value;
+    while (svi_config_names(c->config, c->section, &pos, &name, &value)) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (sv_str_eq(name, sv_str_of(names[i])))
+                complain(c, names[i],
+                         "'%s' is for the whole server: set it before the first VirtualHost",
+                         names[i]);
+    }
+}
+
+static bool check_section(check *c, bool *is_host_out)
+{
+    svi_settings s;
+    *is_host_out = c->section->kind == SVI_SECTION_HOST;
+    if (c->section->kind == SVI_SECTION_COMPONENT)
+        complain(c, NULL, "components are not served by this version: remove the section of '%s'",
+                 c->section->name.p);
+    if (c->section->kind != SVI_SECTION_GLOBAL) check_global_only(c);
+    if (svi_settings_read(c->config, c->section, &s, c->report, c->ctx) != SV_OK) c->failed = true;
+    else if (*is_host_out && s.certificate.n == 0 && s.c2s_require_encryption)
+        complain(c, "certificate",
+                 "'%s' has no certificate: set 'certificate' and 'key' (PEM files)",
+                 c->section->name.p);
+    return !c->failed;
+}
+
+/* A problem of the global section shows again in each host's; it is told once. */
+typedef struct once {
+    svi_config_report report;
+    void *ctx;
+    svi_arena *arena;
+    struct seen {
+        struct seen *next;
+        sv_str text;
+    } *seen;
+} once;
+
+static void report_once(void *ctx, const char *file, int line, const char *text)
+{
+    once *o = ctx;
+    const sv_str all = svi_arena_printf(o->arena, "%s:%d: %s", file, line, text);
+    for (const struct seen *s = o->seen; s; s = s->next)
+        if (sv_str_eq(s->text, all)) return;
+    struct seen *s = svi_arena_get(o->arena, sizeof *s);
+    *s = (struct seen){.next = o->seen, .text = all};
+    o->seen = s;
+    o->report(o->ctx, file, line, text);
+}
+
+sv_status svi_settings_check(const svi_config *config, svi_config_report report, void *ctx)
+{
+    once o = {.report = report, .ctx = ctx, .arena = svi_config_arena(config)};
+    bool fine = true;
+    size_t hosts = 0;
+    const svi_section *section;
+    for (size_t i = 0; (section = svi_config_section(config, i)) != NULL; i++) {
+        check c = {.config = config, .section = section, .report = report_once, .ctx = &o};
+        bool is_host;
+        if (!check_section(&c, &is_host)) fine = false;
+        hosts += is_host;
+    }
+    if (hosts > 0) return fine ? SV_OK : SV_EINVAL;
+    report(ctx, svi_config_section(config, 0)->file, 0,
+           "no host is served: add VirtualHost \"example.org\"");
+    return SV_EINVAL;
+}
+
+unsigned svi_settings_io_threads(const svi_settings *settings)
+{
+    if (settings->io_threads >= 0) return (unsigned)settings->io_threads;
+    const unsigned cores = uv_available_parallelism();
+    return cores > 2 ? cores - 1 : 1;
+}

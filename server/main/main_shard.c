@@ -1,0 +1,382 @@
+/* A shard on a libuv loop: its parts, and when its turns are taken. */
+#include "main/main_shard.h"
+
+#include <poll.h>
+#include <pthread.h>
+
+#include "base/base_assert.h"
+#include "base/base_log.h"
+#include "main/main_state.h"
+#include "store/store_engine.h"
+
+#define MAGIC 0x53485244u
+#define DRAIN_STEP_MS 2
+#define TURNS_AT_ONCE 16 /* then sockets and timers of the loop have their say */
+
+struct svi_shard {
+    uint32_t magic;
+    svi_acct *acct;
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_async_t async; /* other threads ask for a turn */
+    uv_idle_t idle;   /* active while a turn is wanted: the loop does not wait then */
+    uv_timer_t timer; /* until the next turn that time makes due */
+    bool is_running;  /* the server is made and may be turned */
+    svi_server *server;
+    svi_mods *mods;
+    const char **paths; /* where modules are looked for */
+    size_t path_count;
+    svi_arena *arena;
+    void (*fatal)(void *ctx, const sv_err *err);
+    void *fatal_ctx;
+};
+
+/* --- turns -------------------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void on_idle(uv_idle_t *idle)
+{
+    svi_shard *shard = idle->data;
+    bool more = true;
+    for (int i = 0; i < TURNS_AT_ONCE && more; i++) more = svi_server_turn(shard->server);
+    if (more) return;
+    (void)uv_idle_stop(idle);
+    const int64_t due_us = svi_server_due_us(shard->server);
+    if (due_us == INT64_MAX) {
+        (void)uv_timer_stop(&shard->timer);
+        return;
+    }
+    const svi_plat *plat = svi_plat_kernel();
+    const int64_t wait_us = due_us - plat->mono_us(plat->ctx);
+    uv_update_time(&shard->loop);
+    (void)uv_timer_start(&shard->timer, on_timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0,
+                         0);
+}
+
+static void want_turn(svi_shard *shard)
+{
+    if (shard->is_running) (void)uv_idle_start(&shard->idle, on_idle);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    want_turn(timer->data);
+}
+
+static void on_async(uv_async_t *async)
+{
+    want_turn(async->data);
+}
+
+/* Any thread. On the router's own no system call is needed: the idle handle keeps the loop awake. */
+static void on_wake(void *ctx)
+{
+    svi_shard *shard = ctx;
+    if (pthread_equal(pthread_self(), shard->thread))
+        want_turn(shard);
+    else
+        (void)uv_async_send(&shard->async);
+}
+
+void svi_shard_wake(svi_shard *shard)
+{
+    SV_CHECK(shard, MAGIC);
+    on_wake(shard);
+}
+
+static void on_fatal(void *ctx, const sv_err *err)
+{
+    const svi_shard *shard = ctx;
+    if (shard->fatal) shard->fatal(shard->fatal_ctx, err);
+}
+
+/* --- parts -------------------------------------------------------------------------------------------- */
+
+static void open_loop(svi_shard *shard)
+{
+    const int failed = uv_loop_init(&shard->loop);
+    SV_ASSERT(failed == 0);
+    (void)uv_async_init(&shard->loop, &shard->async, on_async);
+    (void)uv_idle_init(&shard->loop, &shard->idle);
+    (void)uv_timer_init(&shard->loop, &shard->timer);
+    shard->async.data = shard->idle.data = shard->timer.data = shard;
+}
+
+/* What the config names, then the build tree's folder and the installed one, from where the binary lies. */
+static void find_paths(svi_shard *shard, const svi_shard_config *config)
+{
+    static const char *const beside[] = {"modules", "../lib/stave/modules"};
+    const sv_str_list *own = &config->settings->module_paths;
+    shard->paths = svi_arena_get(shard->arena, (own->count + 2) * sizeof *shard->paths);
+    for (size_t i = 0; i < own->count; i++)
+        shard->paths[shard->path_count++] = svi_arena_str(shard->arena, own->items[i]).p;
+    const char *slash = strrchr(config->program, '/');
+    const int n = slash ? (int)(slash - config->program) : 0;
+    for (size_t i = 0; i < 2; i++)
+        shard->paths[shard->path_count++] =
+            svi_arena_printf(shard->arena, "%.*s/%s", n, config->program, beside[i]).p;
+}
+
+static sv_status add_hosts(svi_shard *shard, const svi_shard_config *config, sv_err *err)
+{
+    const svi_section *section;
+    for (size_t i = 0; (section = svi_config_section(config->config, i)) != NULL; i++) {
+        if (section->kind != SVI_SECTION_HOST) continue;
+        svi_settings s;
+        svi_host *host;
+        if (svi_settings_read(config->config, section, &s, config->report, config->report_ctx) !=
+            SV_OK)
+            return SV_EINVAL;
+        const svi_host_config host_config = {.domain = section->name,
+                                             .admins = s.admins.items,
+                                             .admin_count = s.admins.count,
+                                             .require_tls = s.c2s_require_encryption};
+        const sv_status status = svi_host_add(shard->server, &host_config, &host, err);
+        if (status != SV_OK) return status;
+    }
+    return SV_OK;
+}
+
+static void make_mods(svi_shard *shard, const svi_shard_config *config)
+{
+    const svi_mods_config mods = {.server = shard->server,
+                                  .config = config->config,
+                                  .paths = shard->paths,
+                                  .path_count = shard->path_count,
+                                  .report = config->report,
+                                  .report_ctx = config->report_ctx};
+    shard->mods = svi_mods_new(shard->acct, &mods);
+}
+
+static svi_shard *shard_new(const svi_shard_config *config)
+{
+    svi_shard *shard = svi_alloc(config->acct, sizeof *shard);
+    shard->magic = MAGIC;
+    shard->acct = config->acct;
+    shard->thread = pthread_self();
+    shard->fatal = config->fatal;
+    shard->fatal_ctx = config->fatal_ctx;
+    shard->arena = svi_arena_new(config->acct, 1024);
+    find_paths(shard, config);
+    return shard;
+}
+
+static sv_status open_server(svi_shard *shard, const svi_shard_config *config, svi_engine *engine,
+                             sv_str salt, sv_err *err)
+{
+    const svi_server_config server = {
+        .acct = config->acct,
+        .plat = svi_plat_kernel(),
+        .loop = &shard->loop,
+        .engine = engine,
+        .durability = (svi_durability)config->settings->durability,
+        .io_threads = config->io_threads,
+        .limits = svi_limits_default(),
+        .salt_secret = salt,
+        .wake = on_wake,
+        .fatal = on_fatal,
+        .ctx = shard,
+    };
+    return svi_server_new(&server, &shard->server, err);
+}
+
+static sv_status open_stored_server(svi_shard *shard, const svi_shard_config *config, sv_err *err)
+{
+    uint8_t salt[SVI_SALT_BYTES];
+    svi_engine *engine = NULL;
+    const char *data = svi_arena_str(shard->arena, config->settings->data_path).p;
+    const svi_lmdb_config lmdb = {.path = svi_arena_printf(shard->arena, "%s/store", data)};
+    sv_status status = svi_state_salt(data, svi_plat_kernel(), salt, err);
+    if (status == SV_OK) status = svi_engine_lmdb(config->acct, &lmdb, &engine, err);
+    if (status == SV_OK)
+        status = open_server(shard, config, engine, (sv_str){(const char *)salt, sizeof salt}, err);
+    return status;
+}
+
+/* Every name in the config that neither the core nor an enabled module knows. */
+static sv_status check_names(const svi_shard *shard, const svi_shard_config *config)
+{
+    enum { TABLES_MAX = 1024 };
+    const sv_option **tables = svi_arena_get(shard->arena, TABLES_MAX * sizeof *tables);
+    size_t *strides = svi_arena_get(shard->arena, TABLES_MAX * sizeof *strides), count = 1;
+    tables[0] = svi_settings_options();
+    strides[0] = sizeof(sv_option);
+    for (size_t i = 0; count < TABLES_MAX &&
+                       svi_mods_options(shard->mods, i, &tables[count], &strides[count]);
+         i++)
+        count++;
+    return svi_options_unknown(config->config, tables, strides, count, config->report,
+                               config->report_ctx);
+}
+
+/* --- open and close ----------------------------------------------------------------------------------- */
+
+sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err)
+{
+    svi_shard *shard = shard_new(config);
+    open_loop(shard);
+    sv_status status = open_stored_server(shard, config, err);
+    if (status == SV_OK) status = add_hosts(shard, config, err);
+    if (status == SV_OK) {
+        make_mods(shard, config);
+        status = svi_mods_start(shard->mods);
+        if (status == SV_OK) status = check_names(shard, config);
+    }
+    if (status != SV_OK) {
+        svi_shard_close(&shard, 0);
+        return status;
+    }
+    shard->is_running = true;
+    want_turn(shard);
+    *shard_out = shard;
+    return SV_OK;
+}
+
+static void log_ledger(svi_shard *shard)
+{
+    const svi_ledger *ledger = svi_server_ledger(shard->server);
+    const svi_ledger_counts *all = svi_ledger_total(ledger);
+    uint64_t made = 0;
+    for (int i = SVI_RECEIVED + 1; i < SVI_ORIGINS; i++) made += all->origin[i];
+    SV_LOG(SV_INFO, "server-stop", LF_INT("received", all->origin[SVI_RECEIVED]),
+           LF_INT("made", made), LF_INT("handed_over", all->disposal[SVI_HANDED_OVER]),
+           LF_INT("stored", all->disposal[SVI_STORED]),
+           LF_INT("dropped", all->disposal[SVI_DROPPED]),
+           LF_INT("in_flight", svi_ledger_in_flight(ledger)),
+           LF_TXT("balanced", svi_ledger_balances(ledger) ? "yes" : "no"));
+}
+
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+    (void)ctx;
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+static void close_loop(svi_shard *shard)
+{
+    (void)uv_run(&shard->loop, UV_RUN_NOWAIT);
+    uv_walk(&shard->loop, close_handle, NULL);
+    (void)uv_run(&shard->loop, UV_RUN_DEFAULT);
+    const int busy = uv_loop_close(&shard->loop);
+    SV_ASSERT(busy == 0);
+}
+
+/* Ends all streams while the modules still hear of it, for a bounded time. */
+static void drain(svi_shard *shard, unsigned within_ms)
+{
+    const svi_plat *plat = svi_plat_kernel();
+    const int64_t until_us = plat->mono_us(plat->ctx) + (int64_t)within_ms * 1000;
+    svi_server_drain(shard->server);
+    shard->is_running = true;
+    want_turn(shard);
+    while (!svi_server_is_idle(shard->server) && plat->mono_us(plat->ctx) < until_us) {
+        (void)uv_run(&shard->loop, UV_RUN_NOWAIT);
+        (void)poll(NULL, 0, DRAIN_STEP_MS);
+    }
+    shard->is_running = false;
+    (void)uv_idle_stop(&shard->idle);
+}
+
+void svi_shard_close(svi_shard **shard, unsigned within_ms)
+{
+    svi_shard *s = *shard;
+    *shard = NULL;
+    if (!s) return;
+    SV_CHECK(s, MAGIC);
+    const bool has_run = s->is_running;
+    s->is_running = false;
+    if (has_run) drain(s, within_ms);
+    if (s->mods) svi_mods_free(&s->mods);
+    if (has_run) log_ledger(s);
+    if (s->server) svi_server_free(&s->server, within_ms);
+    close_loop(s);
+    svi_arena_free(&s->arena);
+    s->magic = 0;
+    svi_free(s);
+}
+
+/* --- check -------------------------------------------------------------------------------------------- */
+
+/* A shard on a store in memory with everything but started modules; `look` sees it if all could be loaded. */
+static sv_status with_checked(const svi_shard_config *config,
+                              sv_status (*look)(const svi_shard *shard,
+                                                const svi_shard_config *config, void *ctx),
+                              void *ctx)
+{
+    svi_shard *shard = shard_new(config);
+    open_loop(shard);
+    sv_err err = {.text = ""};
+    svi_sim_disk *disk = svi_sim_disk_new(config->acct);
+    sv_status status = open_server(shard, config, svi_engine_sim(config->acct, disk),
+                                   SV_STR("no accounts here"), &err);
+    if (status == SV_OK) status = add_hosts(shard, config, &err);
+    if (status == SV_OK) {
+        make_mods(shard, config);
+        status = svi_mods_check(shard->mods);
+        if (status == SV_OK) status = look(shard, config, ctx);
+    } else if (err.text[0]) {
+        config->report(config->report_ctx, svi_config_section(config->config, 0)->file, 0, err.text);
+    }
+    svi_shard_close(&shard, 0);
+    svi_sim_disk_free(&disk);
+    return status;
+}
+
+static sv_status look_at_names(const svi_shard *shard, const svi_shard_config *config, void *ctx)
+{
+    (void)ctx;
+    return check_names(shard, config);
+}
+
+sv_status svi_shard_check(const svi_shard_config *config)
+{
+    return with_checked(config, look_at_names, NULL);
+}
+
+/* A module's options come once, however many hosts it runs on. */
+static sv_status write_manual(const svi_shard *shard, const svi_shard_config *config, void *ctx)
+{
+    (void)config;
+    const sv_option *options;
+    size_t stride;
+    svi_mod_info m, before;
+    for (size_t i = 0; svi_mods_options(shard->mods, i, &options, &stride); i++) {
+        bool is_known = !options || !svi_mods_info(shard->mods, i, &m);
+        for (size_t k = 0; k < i && !is_known; k++)
+            is_known = svi_mods_info(shard->mods, k, &before) && strcmp(before.name, m.name) == 0;
+        if (!is_known) svi_options_manual(ctx, options, stride);
+    }
+    return SV_OK;
+}
+
+void svi_shard_manual(const svi_shard_config *config, svi_buf *out)
+{
+    (void)with_checked(config, write_manual, out);
+}
+
+/* --- parts for others --------------------------------------------------------------------------------- */
+
+svi_server *svi_shard_server(svi_shard *shard)
+{
+    SV_CHECK(shard, MAGIC);
+    return shard->server;
+}
+
+svi_mods *svi_shard_mods(svi_shard *shard)
+{
+    SV_CHECK(shard, MAGIC);
+    return shard->mods;
+}
+
+uv_loop_t *svi_shard_loop(svi_shard *shard)
+{
+    SV_CHECK(shard, MAGIC);
+    return &shard->loop;
+}
+
+svi_acct *svi_shard_acct(svi_shard *shard)
+{
+    SV_CHECK(shard, MAGIC);
+    return shard->acct;
+}

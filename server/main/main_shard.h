@@ -1,0 +1,45 @@
+/* The served whole made from a config: loop, store, shard, hosts, modules. The worker opens listeners on it; `stave user` uses
+ * it alone when no server runs; `stave check` makes one on a store in memory. */
+#ifndef SVI_MAIN_SHARD_H
+#define SVI_MAIN_SHARD_H
+
+#include "main/main_settings.h"
+#include "mods/mods_loader.h"
+
+typedef struct svi_shard svi_shard;
+
+typedef struct svi_shard_config {
+    svi_acct *acct;
+    const svi_config *config;     /* checked; outlives the shard */
+    const svi_settings *settings; /* of its global section */
+    const char *program;          /* path of this binary: modules are looked for beside it */
+    svi_config_report report;     /* problems of modules */
+    void *report_ctx;
+    unsigned io_threads;
+    void (*fatal)(void *ctx, const sv_err *err); /* the store failed: the process must end */
+    void *fatal_ctx;
+} svi_shard_config;
+
+/* Opens store and shard, adds the hosts, starts the modules. What a config causes is reported (then `err` is empty), the rest is in
+ * `err`. The loop is not run yet. */
+sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err);
+
+/* Stops modules, ends streams (at most `within_ms`), commits, frees. The ledger's end is logged. */
+void svi_shard_close(svi_shard **shard, unsigned within_ms);
+
+/* Everything up to starting modules, on a store in memory: problems are reported. Touches no state folder. */
+sv_status svi_shard_check(const svi_shard_config *config);
+
+/* Appends the manual of all enabled modules' options; those that can't be loaded are reported. */
+void svi_shard_manual(const svi_shard_config *config, svi_buf *out);
+
+/* What it consists of; borrowed. */
+svi_server *svi_shard_server(svi_shard *shard);
+svi_mods *svi_shard_mods(svi_shard *shard);
+uv_loop_t *svi_shard_loop(svi_shard *shard);
+svi_acct *svi_shard_acct(svi_shard *shard);
+
+/* Asks for a turn of the shard soon. Router thread: after calls into it from outside its turn. */
+void svi_shard_wake(svi_shard *shard);
+
+#endif

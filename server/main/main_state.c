@@ -1,0 +1,200 @@
+/* The state folder: makes it, locks it, keeps its secrets. */
+#include "main/main_state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base_assert.h"
+
+#define LOCK_STEP_MS 20
+
+static sv_status failed(sv_err *err, const char *path)
+{
+    return svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));
+}
+
+/* `path`/`name` into `to`; false if it does not fit. */
+static bool join(char to[PATH_MAX], const char *path, const char *name)
+{
+    const int n = snprintf(to, PATH_MAX, "%s/%s", path, name);
+    return n > 0 && n < PATH_MAX;
+}
+
+static sv_status make_folder(const char *path, uid_t owner, gid_t group, sv_err *err)
+{
+    const bool made = mkdir(path, 0700) == 0;
+    if (!made && errno != EEXIST) return failed(err, path);
+    struct stat st;
+    if (stat(path, &st) != 0) return failed(err, path);
+    if (!S_ISDIR(st.st_mode)) return svi_err(err, SV_EIO, "%s: is no folder", path);
+    if (geteuid() == 0 && (owner != (uid_t)-1 || group != (gid_t)-1) &&
+        (st.st_uid != owner || st.st_gid != group) && chown(path, owner, group) != 0)
+        return failed(err, path);
+    if (st.st_mode & 077)
+        return svi_err(err, SV_EDENIED,
+                       "%s: other users may enter this folder, which holds secrets; do: chmod 700 %s",
+                       path, path);
+    return SV_OK;
+}
+
+sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err)
+{
+    static const char *const names[] = {"secrets", "crash", "store"};
+    sv_status status = make_folder(path, owner, group, err);
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == SV_OK; i++) {
+        char full[PATH_MAX];
+        if (!join(full, path, names[i])) return svi_err(err, SV_ELIMIT, "%s: too long", path);
+        status = make_folder(full, owner, group, err);
+    }
+    return status;
+}
+
+sv_status svi_state_become(const char *user, sv_err *err)
+{
+    const struct passwd *entry = getpwnam(user);
+    if (!entry) return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'", user);
+    if (initgroups(user, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
+        setuid(entry->pw_uid) == 0)
+        return SV_OK;
+    return svi_err(err, SV_EDENIED, "can't become user '%s': %s", user, strerror(errno));
+}
+
+/* --- lock --------------------------------------------------------------------------------------------- */
+
+static sv_status busy(int fd, const char *path, sv_err *err)
+{
+    char holder[32] = "";
+    const ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+    const sv_str pid = svi_str_trim((sv_str){holder, n > 0 ? (size_t)n : 0});
+    return svi_err(err, SV_EBUSY,
+                   "%s is in use by another stave (process %.*s): stop that one first, or give "
+                   "this one a data_path of its own",
+                   path, pid.n ? (int)pid.n : 7, pid.n ? pid.p : "unknown");
+}
+
+sv_status svi_state_lock(const char *path, unsigned how_long_ms, int *fd_out, sv_err *err)
+{
+    char file[PATH_MAX];
+    if (!join(file, path, "lock")) return svi_err(err, SV_ELIMIT, "%s: too long", path);
+    const int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return failed(err, file);
+    unsigned waited_ms = 0;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EWOULDBLOCK || waited_ms >= how_long_ms) {
+            const sv_status status = errno == EWOULDBLOCK ? busy(fd, path, err) : failed(err, file);
+            (void)close(fd);
+            return status;
+        }
+        (void)poll(NULL, 0, LOCK_STEP_MS);
+        waited_ms += LOCK_STEP_MS;
+    }
+    char pid[32];
+    const int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
+        const sv_status status = failed(err, file);
+        (void)close(fd);
+        return status;
+    }
+    *fd_out = fd;
+    return SV_OK;
+}
+
+/* --- files -------------------------------------------------------------------------------------------- */
+
+static bool write_all(int fd, sv_str bytes)
+{
+    while (bytes.n > 0) {
+        const ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        bytes = svi_str_sub(bytes, (size_t)n, bytes.n);
+    }
+    return true;
+}
+
+/* A new name is durable when its folder is synced, too. */
+static bool sync_folder_of(const char *file)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+    if (!slash) return true;
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - file + 1), file);
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) (void)close(fd);
+    return ok;
+}
+
+sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *err)
+{
+    char temp[PATH_MAX];
+    const int n = snprintf(temp, sizeof temp, "%s.%ld.new", file, (long)getpid());
+    if (n <= 0 || n >= PATH_MAX) return svi_err(err, SV_ELIMIT, "%s: too long", file);
+    (void)unlink(temp);
+    const int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0) return failed(err, file);
+    const bool written = write_all(fd, bytes) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+    sv_status status = written ? SV_OK : failed(err, file);
+    (void)close(fd);
+    if (status == SV_OK && link(temp, file) != 0) /* unlike rename() it replaces nothing */
+        status = errno == EEXIST ? svi_err(err, SV_EEXIST, "%s: is there", file) : failed(err, file);
+    (void)unlink(temp);
+    if (status == SV_OK && !sync_folder_of(file)) status = failed(err, file);
+    return status;
+}
+
+/* --- secrets ------------------------------------------------------------------------------------------ */
+
+static sv_status read_salt(const char *file, uint8_t salt_out[SVI_SALT_BYTES], sv_err *err)
+{
+    const int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return errno == ENOENT ? SV_ENOTFOUND : failed(err, file);
+    const ssize_t n = read(fd, salt_out, SVI_SALT_BYTES);
+    (void)close(fd);
+    if (n == SVI_SALT_BYTES) return SV_OK;
+    return svi_err(err, SV_EIO, "%s: is damaged (%zd of %u bytes): restore it from a backup", file,
+                   n, SVI_SALT_BYTES);
+}
+
+sv_status svi_state_salt(const char *path, const svi_plat *plat, uint8_t salt_out[SVI_SALT_BYTES],
+                         sv_err *err)
+{
+    char file[PATH_MAX];
+    if (!join(file, path, "secrets/salt")) return svi_err(err, SV_ELIMIT, "%s: too long", path);
+    sv_status status = read_salt(file, salt_out, err);
+    if (status != SV_ENOTFOUND) return status;
+    plat->random(plat->ctx, salt_out, SVI_SALT_BYTES);
+    return svi_state_write(file, (sv_str){(const char *)salt_out, SVI_SALT_BYTES}, 0600, err);
+}
+
+/* --- crash reports ------------------------------------------------------------------------------------ */
+
+static int is_report(const struct dirent *entry)
+{
+    return strncmp(entry->d_name, "crash-", 6) == 0;
+}
+
+/* Names begin with the time, so that the order of names is that of age. */
+void svi_state_trim_crashes(const char *path, size_t keep)
+{
+    char folder[PATH_MAX], file[PATH_MAX];
+    struct dirent **found = NULL;
+    if (!join(folder, path, "crash")) return;
+    const int count = scandir(folder, &found, is_report, alphasort);
+    for (int i = 0; i < count; i++) {
+        if ((size_t)(count - i) > keep && join(file, folder, found[i]->d_name)) (void)unlink(file);
+        free(found[i]);
+    }
+    free(found);
+}

@@ -1,0 +1,382 @@
+/* The supervisor: a small loop over signals, the worker's end and one timer. It loads no module and reads nothing from the
+ * network, so there is little that could end it. */
+#include "main/main_supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/base_assert.h"
+#include "base/base_log.h"
+#include "base/base_plat.h"
+#include "main/main_backoff.h"
+#include "main/main_crash.h"
+#include "main/main_listen.h"
+#include "main/main_log.h"
+#include "main/main_state.h"
+
+#define END_MS 10000
+#define REPORTS_KEPT 20u
+#define ARGS_MAX (16u + 2 * SVI_SOCKETS_MAX)
+
+typedef struct supervisor {
+    const svi_supervisor_config *config;
+    svi_acct acct;
+    svi_arena *arena;
+    svi_settings settings;
+    const char *data; /* state folder */
+    svi_sockets sockets;
+    pid_t pid; /* our own */
+    int lock, signals;
+    sigset_t heard;
+    pid_t worker; /* 0: none runs */
+    int ready;    /* reading end, -1 when it has been said */
+    int64_t started_ms;
+    const char *crash_file;
+    svi_backoff backoff;
+    bool was_ready; /* some worker was */
+    bool stopping;
+    int64_t kill_ms;  /* when a worker that is ending is killed */
+    int64_t start_ms; /* when the next worker is due */
+    int status;       /* -1 while it goes on */
+} supervisor;
+
+static int64_t now_ms(void)
+{
+    const svi_plat *plat = svi_plat_kernel();
+    return plat->mono_us(plat->ctx) / 1000;
+}
+
+/* --- the worker's start ------------------------------------------------------------------------------- */
+
+/* The arguments of the next worker; descriptors go by number. */
+static const char *const *worker_args(supervisor *s, svi_arena *arena, int ready)
+{
+    const svi_cli *cli = s->config->cli;
+    const char **args = svi_arena_get(arena, ARGS_MAX * sizeof *args);
+    size_t n = 0;
+    args[n++] = cli->program;
+    args[n++] = "worker";
+    args[n++] = "--config";
+    args[n++] = s->config->config;
+    args[n++] = "--crash";
+    args[n++] = s->crash_file;
+    args[n++] = "--control";
+    args[n++] = svi_arena_printf(arena, "%d", s->sockets.control).p;
+    args[n++] = "--ready";
+    args[n++] = svi_arena_printf(arena, "%d", ready).p;
+    for (size_t i = 0; i < s->sockets.c2s_count; i++) {
+        args[n++] = "--listen";
+        args[n++] = svi_arena_printf(arena, "%d", s->sockets.c2s[i]).p;
+    }
+    SV_ASSERT(n < ARGS_MAX);
+    return args;
+}
+
+static void keep_open(int fd)
+{
+    (void)fcntl(fd, F_SETFD, 0);
+}
+
+/* In the child: a group of its own, so that a terminal's signals reach the supervisor only; ends when the supervisor does. */
+static _Noreturn void become_worker(const supervisor *s, const char *const *args, int ready)
+{
+    (void)setpgid(0, 0);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != s->pid) _exit(SVI_EXIT_FAILED); /* it ended before it could be watched */
+    (void)sigprocmask(SIG_UNBLOCK, &s->heard, NULL);
+    for (size_t i = 0; i < s->sockets.c2s_count; i++) keep_open(s->sockets.c2s[i]);
+    keep_open(s->sockets.control);
+    keep_open(ready);
+    /* the binary that runs, even if another lies at its path by now */
+    execv("/proc/self/exe", (char *const *)(uintptr_t)args);
+    _exit(SVI_EXIT_FAILED);
+}
+
+static const char *next_crash_file(supervisor *s)
+{
+    char stamp[32];
+    const svi_plat *plat = svi_plat_kernel();
+    const int64_t wall_us = plat->wall_us(plat->ctx);
+    const sv_str text = svi_plat_stamp(wall_us, stamp);
+    return svi_arena_printf(s->arena, "%s/crash/crash-%.*s-%06d.txt", s->data, (int)text.n, text.p,
+                            (int)(wall_us % 1000000))
+        .p;
+}
+
+static void start_worker(supervisor *s)
+{
+    int ends[2];
+    svi_arena_clear(s->arena);
+    svi_state_trim_crashes(s->data, REPORTS_KEPT);
+    s->crash_file = next_crash_file(s);
+    s->start_ms = 0;
+    s->started_ms = now_ms();
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        SV_LOG(SV_ERROR, "worker-exit", LF_TXT("reason", strerror(errno)));
+        s->start_ms = now_ms() + 1000;
+        return;
+    }
+    const char *const *args = worker_args(s, s->arena, ends[1]);
+    const pid_t child = fork();
+    if (child == 0) become_worker(s, args, ends[1]);
+    (void)close(ends[1]);
+    if (child < 0) {
+        SV_LOG(SV_ERROR, "worker-exit", LF_TXT("reason", strerror(errno)));
+        (void)close(ends[0]);
+        s->start_ms = now_ms() + 1000;
+        return;
+    }
+    s->worker = child;
+    s->ready = ends[0];
+    SV_LOG(SV_INFO, "worker-start", LF_INT("pid", child));
+}
+
+/* --- the worker's end --------------------------------------------------------------------------------- */
+
+static void forget_ready(supervisor *s)
+{
+    if (s->ready >= 0) (void)close(s->ready);
+    s->ready = -1;
+}
+
+static void on_ready(supervisor *s)
+{
+    char said;
+    const bool is_ready = read(s->ready, &said, 1) == 1;
+    forget_ready(s);
+    if (!is_ready || s->was_ready) return;
+    s->was_ready = true;
+    if (s->config->ready) s->config->ready(s->config->ctx);
+}
+
+static void log_crash(const supervisor *s, int status)
+{
+    svi_crash_info info;
+    const bool has_report = svi_crash_read(s->crash_file, &info);
+    const bool by_signal = WIFSIGNALED(status);
+    SV_LOG(SV_ERROR, "worker-crash", LF_INT("pid", s->worker),
+           LF_TXT("how", by_signal ? svi_crash_signal_name(WTERMSIG(status)) : "exit"),
+           LF_INT("number", by_signal ? WTERMSIG(status) : WEXITSTATUS(status)),
+           LF_TXT("module", info.module[0] ? info.module : "core"),
+           LF_TXT("hook", info.hook[0] ? info.hook : "none"),
+           LF_TXT("host", info.host[0] ? info.host : "none"),
+           LF_TXT("assertion", info.assertion[0] ? info.assertion : "none"),
+           LF_TXT("report", has_report ? s->crash_file : "none"));
+}
+
+static void start_later(supervisor *s, bool of_store)
+{
+    const int64_t wait_ms = svi_backoff_died(&s->backoff, now_ms() - s->started_ms, of_store);
+    if (wait_ms < 0) {
+        SV_LOG(SV_ERROR, "server-stop",
+               LF_TXT("reason", "the store failed twice: look at disk and file system first"));
+        s->status = SVI_EXIT_FAILED;
+        return;
+    }
+    if (wait_ms > 0)
+        SV_LOG(SV_WARN, "worker-backoff", LF_INT("wait_ms", wait_ms),
+               LF_INT("crashes", s->backoff.crashes));
+    s->start_ms = now_ms() + wait_ms;
+}
+
+static void on_end(supervisor *s, int status)
+{
+    const bool exited = WIFEXITED(status);
+    const int code = exited ? WEXITSTATUS(status) : -1;
+    forget_ready(s);
+    if (exited && code == SVI_EXIT_OK) {
+        SV_LOG(SV_INFO, "worker-exit", LF_INT("pid", s->worker));
+        s->status = SVI_EXIT_OK;
+    } else if (s->stopping) {
+        log_crash(s, status);
+        s->status = SVI_EXIT_FAILED;
+    } else if (code == SVI_EXIT_REFUSED && !s->was_ready) {
+        s->status = SVI_EXIT_FAILED; /* it has told why */
+    } else {
+        log_crash(s, status);
+        start_later(s, code == SVI_EXIT_STORE);
+    }
+    s->worker = 0;
+}
+
+static void on_child(supervisor *s)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        if (pid == s->worker) on_end(s, status);
+}
+
+/* --- signals ------------------------------------------------------------------------------------------ */
+
+static void stop(supervisor *s)
+{
+    if (!s->worker) {
+        s->status = SVI_EXIT_OK;
+        return;
+    }
+    if (s->stopping) {
+        (void)kill(s->worker, SIGKILL);
+        return;
+    }
+    s->stopping = true;
+    s->kill_ms = now_ms() + END_MS;
+    SV_LOG(SV_INFO, "server-stop", LF_TXT("what", "the worker ends"));
+    (void)kill(s->worker, SIGTERM);
+}
+
+static void on_signal(supervisor *s)
+{
+    struct signalfd_siginfo info;
+    if (read(s->signals, &info, sizeof info) != sizeof info) return;
+    switch ((int)info.ssi_signo) {
+    case SIGCHLD: on_child(s); break;
+    case SIGHUP:
+        if (s->config->hangup_stops) stop(s);
+        else if (s->worker) (void)kill(s->worker, SIGHUP);
+        break;
+    default: stop(s); break;
+    }
+}
+
+static void hear_signals(supervisor *s)
+{
+    (void)sigemptyset(&s->heard);
+    (void)sigaddset(&s->heard, SIGCHLD);
+    (void)sigaddset(&s->heard, SIGTERM);
+    (void)sigaddset(&s->heard, SIGINT);
+    (void)sigaddset(&s->heard, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &s->heard, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    s->signals = signalfd(-1, &s->heard, SFD_CLOEXEC | SFD_NONBLOCK);
+    SV_ASSERT(s->signals >= 0);
+}
+
+/* --- start -------------------------------------------------------------------------------------------- */
+
+static sv_status read_settings(supervisor *s, svi_config **config_out)
+{
+    svi_problems problems;
+    svi_problems_init(&problems, &s->acct);
+    sv_status status = svi_config_load(&s->acct, s->config->config, svi_problems_note, &problems,
+                                       config_out);
+    if (status == SV_OK) status = svi_settings_check(*config_out, svi_problems_note, &problems);
+    if (status == SV_OK)
+        status = svi_settings_read(*config_out, svi_config_section(*config_out, 0), &s->settings,
+                                   svi_problems_note, &problems);
+    const sv_str text = svi_buf_str(&problems.text);
+    if (status != SV_OK) (void)fprintf(stderr, "%.*s", (int)text.n, text.p);
+    svi_problems_free(&problems);
+    return status;
+}
+
+/* Who is to own the state folder; nobody else if the option is not set. */
+static sv_status find_owner(const supervisor *s, uid_t *owner_out, gid_t *group_out, sv_err *err)
+{
+    *owner_out = (uid_t)-1;
+    *group_out = (gid_t)-1;
+    if (geteuid() != 0) return SV_OK;
+    if (s->settings.user.n == 0) {
+        SV_LOG(SV_WARN, "config-warning",
+               LF_TXT("problem", "the worker runs as root: set the option user"));
+        return SV_OK;
+    }
+    const struct passwd *entry = getpwnam(s->settings.user.p);
+    if (!entry)
+        return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'",
+                       s->settings.user.p);
+    *owner_out = entry->pw_uid;
+    *group_out = entry->pw_gid;
+    return SV_OK;
+}
+
+static sv_status open_all(supervisor *s, sv_err *err)
+{
+    uid_t owner;
+    gid_t group;
+    const char *control = s->settings.control_socket.p;
+    sv_status status = find_owner(s, &owner, &group, err);
+    if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
+    if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
+    if (status == SV_OK) status = svi_sockets_open(&s->settings, &s->sockets, err);
+    if (status == SV_OK) status = svi_sockets_open_control(control, &s->sockets, err);
+    if (status == SV_OK && geteuid() == 0 && owner != (uid_t)-1 &&
+        chown(control, owner, group) != 0)
+        status = svi_err(err, SV_EIO, "%s: %s", control, strerror(errno));
+    return status;
+}
+
+/* --- its loop ----------------------------------------------------------------------------------------- */
+
+static int wait_time(const supervisor *s)
+{
+    const int64_t until = s->worker ? (s->stopping ? s->kill_ms : 0) : s->start_ms;
+    if (until == 0) return -1;
+    const int64_t wait_ms = until - now_ms();
+    return wait_ms > 0 ? (int)wait_ms : 0;
+}
+
+static void on_time(supervisor *s)
+{
+    if (!s->worker && s->status < 0 && now_ms() >= s->start_ms) start_worker(s);
+    if (s->worker && s->stopping && now_ms() >= s->kill_ms) {
+        SV_LOG(SV_WARN, "server-stop", LF_TXT("what", "the worker does not end and is killed"));
+        s->kill_ms = now_ms() + END_MS;
+        (void)kill(s->worker, SIGKILL);
+    }
+}
+
+static void loop(supervisor *s)
+{
+    start_worker(s);
+    while (s->status < 0) {
+        struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
+                               {.fd = s->ready, .events = POLLIN}};
+        (void)poll(fds, 2, wait_time(s));
+        if (fds[1].revents != 0) on_ready(s);
+        if (fds[0].revents != 0) on_signal(s);
+        on_time(s);
+    }
+}
+
+int svi_supervise(const svi_supervisor_config *config)
+{
+    supervisor s = {.config = config,
+                    .acct = {.name = "supervisor"},
+                    .pid = getpid(),
+                    .sockets = {.control = -1},
+                    .lock = -1,
+                    .signals = -1,
+                    .ready = -1,
+                    .status = -1};
+    sv_err err = {.text = ""};
+    svi_config *read = NULL;
+    if (read_settings(&s, &read) != SV_OK) return SVI_EXIT_FAILED;
+    svi_log_to_stdout(&s.settings);
+    s.data = s.settings.data_path.p;
+    s.arena = svi_arena_new(&s.acct, 0);
+    SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION), LF_TXT("config", config->config),
+           LF_TXT("data", s.data));
+    if (open_all(&s, &err) == SV_OK) {
+        hear_signals(&s);
+        loop(&s);
+        (void)unlink(s.settings.control_socket.p);
+        (void)close(s.signals);
+    } else {
+        (void)fprintf(stderr, "stave: %s (configuration: %s)\n", err.text, config->config);
+        s.status = SVI_EXIT_FAILED;
+    }
+    svi_sockets_close(&s.sockets);
+    if (s.lock >= 0) (void)close(s.lock);
+    svi_arena_free(&s.arena);
+    svi_config_free(&read);
+    return s.status;
+}

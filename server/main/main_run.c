@@ -2,7 +2,6 @@
 #include "main/main_run.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -25,8 +24,8 @@ static const char *const demo_names[] = {"romeo", "juliet"};
 
 typedef struct folder {
     svi_acct acct;
-    char path[PATH_MAX]; /* whole */
-    char config[PATH_MAX], cert[PATH_MAX], key[PATH_MAX], accounts[PATH_MAX];
+    svi_arena *arena;
+    const char *config, *cert, *key, *accounts; /* whole paths */
 } folder;
 
 /* --- configuration ------------------------------------------------------------------------------------ */
@@ -162,12 +161,14 @@ static sv_status make_folder(folder *f, const char *dir, sv_err *err)
 {
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
         return svi_err(err, SV_EIO, "%s: %s", dir, strerror(errno));
-    if (!realpath(dir, f->path)) return svi_err(err, SV_EIO, "%s: %s", dir, strerror(errno));
-    const int n = snprintf(f->config, PATH_MAX, "%s/stave.cfg.lua", f->path);
-    (void)snprintf(f->cert, PATH_MAX, "%s/cert.pem", f->path);
-    (void)snprintf(f->key, PATH_MAX, "%s/key.pem", f->path);
-    (void)snprintf(f->accounts, PATH_MAX, "%s/accounts.txt", f->path);
-    return n < PATH_MAX - 16 ? SV_OK : svi_err(err, SV_ELIMIT, "%s: too long", dir);
+    char *path = realpath(dir, NULL);
+    if (!path) return svi_err(err, SV_EIO, "%s: %s", dir, strerror(errno));
+    f->config = svi_arena_printf(f->arena, "%s/stave.cfg.lua", path).p;
+    f->cert = svi_arena_printf(f->arena, "%s/cert.pem", path).p;
+    f->key = svi_arena_printf(f->arena, "%s/key.pem", path).p;
+    f->accounts = svi_arena_printf(f->arena, "%s/accounts.txt", path).p;
+    free(path);
+    return SV_OK;
 }
 
 static void on_ready(void *ctx)
@@ -186,20 +187,28 @@ static void on_ready(void *ctx)
     (void)fflush(stdout);
 }
 
-int svi_run_main(const svi_cli *cli)
+static int serve(folder *f, const svi_cli *cli)
 {
-    folder f = {.acct = {.name = "run"}};
     sv_err err = {.text = ""};
-    svi_log_setup(SV_WARN, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
-    sv_status status = make_folder(&f, cli->dir, &err);
-    if (status == SV_OK) status = make_config(&f, &err);
-    if (status == SV_OK) status = make_certificate(&f, &err);
-    if (status == SV_OK) status = make_state(&f, cli, &err);
+    sv_status status = make_folder(f, cli->dir, &err);
+    if (status == SV_OK) status = make_config(f, &err);
+    if (status == SV_OK) status = make_certificate(f, &err);
+    if (status == SV_OK) status = make_state(f, cli, &err);
     if (status != SV_OK) {
         (void)fprintf(stderr, "stave: %s\n", err.text);
         return SVI_EXIT_FAILED;
     }
-    const svi_supervisor_config serve = {
-        .cli = cli, .config = f.config, .ready = on_ready, .ctx = &f, .hangup_stops = true};
-    return svi_supervise(&serve);
+    const svi_supervisor_config config = {
+        .cli = cli, .config = f->config, .ready = on_ready, .ctx = f, .hangup_stops = true};
+    return svi_supervise(&config);
+}
+
+int svi_run_main(const svi_cli *cli)
+{
+    folder f = {.acct = {.name = "run"}};
+    f.arena = svi_arena_new(&f.acct, 1024);
+    svi_log_setup(SV_WARN, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
+    const int status = serve(&f, cli);
+    svi_arena_free(&f.arena);
+    return status;
 }

@@ -26,7 +26,8 @@ typedef enum svi_durability {                       /* durability.md: option `du
                               SVI_DURABLE_SYNC = 0, /* committed = synced to the device */
                               SVI_DURABLE_WRITE =
                                   1, /* committed = written; survives kill -9, not a power cut */
-                              SVI_DURABLE_NONE = 2
+                              SVI_DURABLE_NONE =
+                                  2 /* an engine may commit before it writes; LMDB does as with WRITE */
 } svi_durability;
 
 typedef struct svi_store_config {
@@ -40,8 +41,9 @@ typedef struct svi_store_config {
     size_t fold_bytes;   /* or this many bytes (16 MiB) */
     int64_t fold_age_us; /* or this age of the oldest (30 s) */
     size_t tail_bytes; /* bound of what is not folded: beyond it svi_store_admit refuses (64 MiB) */
-    size_t cache_bytes;      /* rows that nobody references, kept for the next reader (32 MiB) */
-    void (*wake)(void *ctx); /* any thread: asks the router to call svi_store_poll soon */
+    size_t cache_bytes; /* rows that nobody references, kept for the next reader (32 MiB) */
+    /* any thread: asks the router to call svi_store_poll soon; must not call the store itself */
+    void (*wake)(void *ctx);
     void (*committed)(void *ctx,
                       uint64_t commit); /* router thread: all units up to here are durable */
     void (*failed)(void *ctx, const sv_err *err); /* a batch or sync failed: the worker must end */

@@ -267,7 +267,12 @@ static sv_status index_open(lmdb *e, uint64_t *folded_out, sv_err *err)
                                      .readers = e->config.readers,
                                      .hash = e->config.hash,
                                      .txn_us = e->config.txn_us};
-    return svi_index_open(&config, &e->index, folded_out, err);
+    const sv_status st = svi_index_open(&config, &e->index, folded_out, err);
+    if (st != SV_OK) return st;
+    const int fd = openat(e->dir_fd, "index", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool synced = fd >= 0 && fsync(fd) == 0; /* LMDB doesn't sync the names of its files */
+    if (fd >= 0) close(fd);
+    return synced ? SV_OK : svi_err(err, SV_EIO, "can't sync %s: %s", path, strerror(errno));
 }
 
 static sv_status threads_start(lmdb *e, sv_err *err)

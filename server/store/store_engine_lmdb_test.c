@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 /* Everything long clashes with everything long. */
@@ -142,7 +143,7 @@ static void test_kill(void **state)
     const svi_lmdb_config config = config_for(&dir);
     model m;
     model_init(&m, 41);
-    for (int round = 0; round < 14; round++) {
+    for (int round = 0; round < 10; round++) {
         m.rng += (uint64_t)round * 7919;
         m.next_version += 10000;
         fflush(NULL);
@@ -308,6 +309,38 @@ static void test_failed_sync(void **state)
     }
 }
 
+/* The index can't be written (a file size limit stands for a dying disk): told once; the journal has everything. */
+static void test_failed_fold(void **state)
+{
+    (void)state;
+    const folder dir = folder_make();
+    model m;
+    model_init(&m, 66);
+    svi_lmdb_config config = config_for(&dir);
+    config.single_thread = true;
+    model_open(&m, engine_make(&m, &config), 0);
+    struct rlimit was, low;
+    getrlimit(RLIMIT_FSIZE, &was);
+    low = was;
+    low.rlim_cur = 80 << 10; /* more than a segment */
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &low);
+    for (int i = 0; i < 5000 && m.failures == 0; i++) random_turn(&m);
+    for (int i = 0; i < 100; i++) random_turn(&m);
+    setrlimit(RLIMIT_FSIZE, &was);
+    assert_int_equal(m.failures, 1);
+    const uint64_t committed = svi_store_committed(m.store);
+    svi_store_close(&m.store);
+    drop_all_held(&m);
+    model_open(&m, engine_make(&m, &config), 0);
+    assert_true(svi_store_submitted(m.store) >= committed);
+    check_all(&m, turn);
+    svi_store_close(&m.store);
+    drop_all_held(&m);
+    model_free(&m);
+    folder_remove(&dir);
+}
+
 /* --- shortage -------------------------------------------------------------------------------------- */
 
 static void test_shortage_of_map(void **state)
@@ -391,13 +424,12 @@ static int tmpfs_child(const folder *dir)
     config.single_thread = true;
     config.reserve_bytes = 3 << 20;
     model_open(&m, engine_make(&m, &config), 0);
-    for (int i = 0; i < 200; i++) random_turn(&m);
     settle(&m);
     assert_int_equal(svi_store_admit(m.store), SV_OK);
-    fill(dir->path);
+    fill(dir->path); /* the index is still as small as can be: folds need pages */
     svi_store_poll(m.store);
     assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
-    for (int i = 0; i < 60; i++) random_turn(&m); /* the last batches and their folds */
+    for (int i = 0; i < 250; i++) random_turn(&m); /* the last batches and their folds */
     settle(&m);
     check_all(&m, turn);
     assert_int_equal(m.failures, 0);
@@ -490,9 +522,9 @@ int main(void)
         cmocka_unit_test(test_random_single),       cmocka_unit_test(test_random_threads),
         cmocka_unit_test(test_hash_clash),          cmocka_unit_test(test_kill),
         cmocka_unit_test(test_kill_inside_batches), cmocka_unit_test(test_failed_sync),
-        cmocka_unit_test(test_shortage_of_map),     cmocka_unit_test(test_shortage_of_disk),
-        cmocka_unit_test(test_full_tmpfs),          cmocka_unit_test(test_second_opener),
-        cmocka_unit_test(test_modes_and_folder),
+        cmocka_unit_test(test_failed_fold),         cmocka_unit_test(test_shortage_of_map),
+        cmocka_unit_test(test_shortage_of_disk),    cmocka_unit_test(test_full_tmpfs),
+        cmocka_unit_test(test_second_opener),       cmocka_unit_test(test_modes_and_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

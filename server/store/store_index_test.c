@@ -134,7 +134,7 @@ static void test_scan_beside_folds(void **state)
     churn c = {.index = index};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, churn_run, &c), 0);
-    for (int scans = 0; scans < 20 || c.rounds < 20; scans++) {
+    for (int scans = 0; scans < 20 || c.rounds < 100; scans++) {
         svi_job job = {.kind = SVI_JOB_SCAN,
                        .key = {.map = 1, .owner = SV_STR("owner")},
                        .arena = svi_arena_new(&acct, 0)};

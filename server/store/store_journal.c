@@ -21,6 +21,7 @@
 #define FORMAT 1u
 #define HEADER 64u
 #define HEAD 24u /* of a batch */
+#define LOOSE 1u /* flag of a segment: its batches were not synced */
 #define NAME_MAX_BYTES 40
 #define BUFFER_KEPT (1u << 20)
 
@@ -133,7 +134,7 @@ static bool later_batch(const svi_journal *j, uint32_t seed, sv_str file, size_t
 }
 
 static sv_status header_read(const svi_journal *j, const char *name, sv_str file,
-                             uint64_t *first_out, uint32_t *seed_out, sv_err *err)
+                             uint64_t *first_out, bool *loose_out, uint32_t *seed_out, sv_err *err)
 {
     if (file.n < HEADER || memcmp(file.p, MAGIC, 8) != 0)
         return svi_err(err, SV_EIO, "%s: no journal header", name);
@@ -144,6 +145,7 @@ static sv_status header_read(const svi_journal *j, const char *name, sv_str file
     *seed_out = svi_crc32c(&j->crc, 0, file.p, HEADER - 4);
     if (*seed_out != (uint32_t)get_le(file.p + HEADER - 4, 4))
         return svi_err(err, SV_EIO, "%s: damaged journal header", name);
+    *loose_out = get_le(file.p + 12, 4) & LOOSE;
     *first_out = get_le(file.p + 16, 8);
     return SV_OK;
 }
@@ -153,6 +155,7 @@ static void header_make(const svi_journal *j, uint64_t first, char to[HEADER], u
     memset(to, 0, HEADER);
     memcpy(to, MAGIC, 8);
     put_le(to + 8, FORMAT, 4);
+    put_le(to + 12, j->config.sync ? 0 : LOOSE, 4);
     put_le(to + 16, first, 8);
     *seed_out = svi_crc32c(&j->crc, 0, to, HEADER - 4);
     put_le(to + HEADER - 4, *seed_out, 4);
@@ -167,6 +170,7 @@ typedef struct reader {
     void *ctx;
     sv_err *err;
     char name[NAME_MAX_BYTES];
+    bool loose; /* the segment at hand: after a power cut any of it may be missing */
 } reader;
 
 static sv_status batch_units(reader *r, const batch *b, size_t at)
@@ -225,12 +229,14 @@ static sv_status segment_units(reader *r, sv_str file, uint32_t seed, bool newes
     const size_t left = file.n - at;
     const bool clean = memcmp(file.p + at, zeros, left < HEAD ? left : HEAD) == 0;
     size_t where = 0;
-    if (!clean && !newest) return svi_err(r->err, SV_EIO, "%s: damaged at offset %zu", r->name, at);
-    if (newest && later_batch(j, seed, file, at, j->last, &where))
+    if (!clean && !newest && !r->loose)
+        return svi_err(r->err, SV_EIO, "%s: damaged at offset %zu", r->name, at);
+    const bool later = (newest || r->loose) && later_batch(j, seed, file, at, j->last, &where);
+    if (later && !r->loose)
         return svi_err(r->err, SV_EIO, "%s: damaged at offset %zu (whole batches follow at %zu)",
                        r->name, at, where);
     *at_out = at;
-    *torn_out = !clean;
+    *torn_out = !clean || later;
     return SV_OK;
 }
 
@@ -264,8 +270,11 @@ static sv_status segment_open(reader *r, uint64_t first, bool newest)
     segment_name(first, r->name);
     const int fd = openat(j->config.dir_fd, r->name, O_RDWR | O_CLOEXEC);
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0)
-        return svi_err(r->err, SV_EIO, "%s: %s", r->name, strerror(errno));
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        const int why = errno;
+        if (fd >= 0) close(fd);
+        return svi_err(r->err, SV_EIO, "%s: %s", r->name, strerror(why));
+    }
     const size_t size = (size_t)st.st_size;
     char *data = svi_alloc_raw(j->config.acct, size + 1);
     const sv_str file = {data, size};
@@ -273,7 +282,7 @@ static sv_status segment_open(reader *r, uint64_t first, bool newest)
     size_t at = 0;
     bool torn = false;
     sv_status status = file_read(r, fd, size, data);
-    if (status == SV_OK) status = header_read(j, r->name, file, &said, &j->seed, r->err);
+    if (status == SV_OK) status = header_read(j, r->name, file, &said, &r->loose, &j->seed, r->err);
     if (status == SV_OK && said != first)
         status = svi_err(r->err, SV_EIO, "%s: its header says it begins with %llu", r->name,
                          (unsigned long long)said);
@@ -286,7 +295,8 @@ static sv_status segment_open(reader *r, uint64_t first, bool newest)
         return status;
     }
     j->fd = fd;
-    j->at = at;
+    j->at = r->loose == !j->config.sync ? at
+                                        : size; /* a segment is of one kind: else the next begins */
     j->end = size;
     return SV_OK;
 }
@@ -324,43 +334,63 @@ static sv_status list(svi_journal *j, uint64_t **numbers_out, size_t *count_out,
     return SV_OK;
 }
 
-static sv_status replay(reader *r)
+static void segment_remove(reader *r, uint64_t first)
+{
+    segment_name(first, r->name);
+    unlinkat(r->j->config.dir_fd, r->name, 0);
+}
+
+/* Reads the segments in order; gaps are damage, except behind a loose one: there the journal ends. */
+static sv_status replay_all(reader *r, const uint64_t *numbers, size_t count)
 {
     svi_journal *j = r->j;
-    uint64_t *numbers = NULL;
-    size_t count = 0;
-    sv_status st = list(j, &numbers, &count, r->err);
-    size_t from = 0; /* what is wholly folded is not read; its removal may have got lost */
-    while (from + 1 < count && numbers[from + 1] <= r->folded + 1) {
-        segment_name(numbers[from++], r->name);
-        unlinkat(j->config.dir_fd, r->name, 0);
+    if (numbers[0] > r->folded + 1)
+        return svi_err(r->err, SV_EIO,
+                       "the journal begins with unit %llu, but the index ends at %llu",
+                       (unsigned long long)numbers[0], (unsigned long long)r->folded);
+    j->last = numbers[0] - 1;
+    for (size_t i = 0; i < count; i++) {
+        if (numbers[i] != j->last + 1 && r->loose) {
+            while (i < count) segment_remove(r, numbers[i++]);
+            break;
+        }
+        if (numbers[i] != j->last + 1)
+            return svi_err(r->err, SV_EIO, "units %llu to %llu are missing in the journal",
+                           (unsigned long long)j->last + 1, (unsigned long long)numbers[i] - 1);
+        const sv_status st = segment_open(r, numbers[i], i + 1 == count);
+        if (st != SV_OK) return st;
     }
-    for (size_t i = from; i < count && st == SV_OK; i++) {
-        if (i == from && numbers[i] > r->folded + 1)
-            st = svi_err(r->err, SV_EIO,
-                         "the journal begins with unit %llu, but the index ends at %llu",
-                         (unsigned long long)numbers[i], (unsigned long long)r->folded);
-        if (i == from) j->last = numbers[i] - 1;
-        if (st == SV_OK && numbers[i] != j->last + 1)
-            st = svi_err(r->err, SV_EIO, "units %llu to %llu are missing in the journal",
-                         (unsigned long long)j->last + 1, (unsigned long long)numbers[i] - 1);
-        if (st == SV_OK) st = segment_open(r, numbers[i], i + 1 == count);
-    }
-    svi_free(numbers);
-    if (st != SV_OK || j->last >= r->folded) return st;
-    /* the index is ahead (unsynced journal lost in a power cut): go on behind it in a new segment */
+    return SV_OK;
+}
+
+/* The index is ahead (a loose journal lost its end in a power cut): go on behind it in a new segment. */
+static sv_status start_behind_index(reader *r)
+{
+    svi_journal *j = r->j;
     j->last = r->folded;
     if (j->fd >= 0) close(j->fd);
     j->fd = -1;
-    for (size_t i = 0; i < j->segment_count; i++) {
-        segment_name(j->segments[i].first, r->name);
-        unlinkat(j->config.dir_fd, r->name, 0);
-    }
+    for (size_t i = 0; i < j->segment_count; i++) segment_remove(r, j->segments[i].first);
     j->segment_count = 0;
     j->bytes = 0;
     if (fsync(j->config.dir_fd) != 0)
         return svi_err(r->err, SV_EIO, "can't sync the store's folder: %s", strerror(errno));
     return SV_OK;
+}
+
+static sv_status replay(reader *r)
+{
+    svi_journal *j = r->j;
+    uint64_t *numbers = NULL;
+    size_t count = 0, from = 0;
+    sv_status st = list(j, &numbers, &count, r->err);
+    if (st != SV_OK) return st;
+    /* what is wholly folded is not read; its removal may have got lost */
+    while (from + 1 < count && numbers[from + 1] <= r->folded + 1)
+        segment_remove(r, numbers[from++]);
+    if (count > 0) st = replay_all(r, numbers + from, count - from);
+    svi_free(numbers);
+    return st == SV_OK && j->last < r->folded ? start_behind_index(r) : st;
 }
 
 /* --- segments in reserve --------------------------------------------------------------------------- */
@@ -506,14 +536,16 @@ static sv_status rotate(svi_journal *j, uint64_t first, uint64_t need, char name
     return SV_OK;
 }
 
-/* Gives the new segment its name and makes that durable. */
+/* Gives the new segment its name and makes that durable, in loose mode as well: a segment always has its header. */
 static sv_status rotated(svi_journal *j, uint64_t first, const char *spare, sv_err *err)
 {
     char name[NAME_MAX_BYTES];
     segment_name(first, name);
+    if (!j->config.sync && j->files.fdatasync(j->files.ctx, j->fd) != 0)
+        return broke(j, err, "sync");
     if (renameat(j->config.dir_fd, spare, j->config.dir_fd, name) != 0)
         return broke(j, err, "rename");
-    if (j->config.sync && fsync(j->config.dir_fd) != 0) return broke(j, err, "folder sync");
+    if (fsync(j->config.dir_fd) != 0) return broke(j, err, "folder sync");
     pthread_mutex_lock(&j->lock);
     segment_add(j, (segment){.first = first, .last = first - 1, .bytes = j->end});
     pthread_mutex_unlock(&j->lock);

@@ -1,6 +1,6 @@
 /* The journal: numbered units in preallocated segment files, written by the batch, synced once a batch.
  *
- * Segment: header of 64 bytes (magic, version, first number, checksum), then batches: length, CRC-32C, first and
+ * Segment: header of 64 bytes (magic, version, flags, first number, checksum), then batches: length, CRC-32C, first and
  * last number, then each unit as length and bytes; a zero head ends it. The checksum of a batch is seeded with its segment's,
  * so what an earlier use of the file left behind never counts. */
 #ifndef SVI_STORE_JOURNAL_H
@@ -14,7 +14,8 @@ typedef struct svi_journal_config {
     svi_acct *acct;
     int dir_fd; /* stays the caller's */
     uint64_t segment_bytes;
-    bool sync; /* fdatasync after each batch */
+    bool
+        sync; /* fdatasync after each batch; else segments are marked so and forgive gaps at the end */
     const svi_file_ops *files;
 } svi_journal_config;
 

@@ -74,7 +74,7 @@ static int setup(void **state)
     f->dir = folder_make();
     f->dir_fd = open(f->dir.path, O_RDONLY | O_DIRECTORY);
     f->config = (svi_journal_config){
-        .acct = &f->acct, .dir_fd = f->dir_fd, .segment_bytes = 4096, .sync = false};
+        .acct = &f->acct, .dir_fd = f->dir_fd, .segment_bytes = 4096, .sync = true};
     assert_int_equal(reopen(f, 0), SV_OK);
     assert_int_equal(svi_journal_folded(f->journal, 0), SV_OK);
     *state = f;
@@ -348,6 +348,39 @@ static int fault_space(void *ctx, int fd, off_t bytes)
     return fallocate(fd, 0, 0, bytes);
 }
 
+/* Without syncs a power cut may keep later pages and lose earlier ones: the journal ends at the first gap, and nothing
+ * behind it ever comes back. */
+static void test_loose(void **state)
+{
+    fixture *f = *state;
+    f->config.sync = false;
+    assert_int_equal(reopen(f, 0), SV_OK);
+    while (svi_journal_bytes(f->journal) < 3 * 4096) assert_int_equal(write_batch(f, 1), SV_OK);
+    svi_journal_close(&f->journal);
+    size_t n;
+    char *data = segment_read(f, FIRST_SEGMENT, &n);
+    char text[4096];
+    const size_t third_n = unit_text(3, text);
+    char *third = memmem(data, n, text, 8);
+    memset(third - 28, 0, third_n + 28); /* the whole batch, as a page that was never written */
+    segment_write(f, FIRST_SEGMENT, data, n);
+    free(data);
+    assert_int_equal(reopen(f, 0), SV_OK);
+    assert_int_equal(f->next, 3);
+    assert_int_equal(write_batch(f, 1), SV_OK); /* as long as the one that was lost */
+    assert_int_equal(reopen(f, 0), SV_OK);
+    assert_int_equal(f->next, 4); /* number 4, which lay behind it, is gone for good */
+    f->config.sync = true;        /* from now on synced: in a segment of its own */
+    assert_int_equal(reopen(f, 0), SV_OK);
+    int before = 0, after = 0;
+    folder_each(f->dir.path, count_segments, &before);
+    assert_int_equal(write_batch(f, 1), SV_OK);
+    folder_each(f->dir.path, count_segments, &after);
+    assert_int_equal(after, before + 1);
+    assert_int_equal(reopen(f, 0), SV_OK);
+    assert_int_equal(f->next, 5);
+}
+
 static void test_failures_are_final(void **state)
 {
     fixture *f = *state;
@@ -441,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bit_flips, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_in_older_segment, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_loose, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_are_final, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spare_makes_last_batches_sure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_later_format, setup, teardown),

@@ -11,6 +11,8 @@
 #define DEFAULT_FOLD_AGE_US (30 * INT64_C(1000000))
 #define DEFAULT_TAIL_BYTES (64u << 20)
 #define DEFAULT_CACHE_BYTES (32u << 20)
+#define SHORTAGE_FOLD 8u /* folds are that much smaller in a shortage */
+#define SLOW_US 1000000  /* a job that took longer is worth a warning */
 
 static int64_t now_us(const svi_store *store)
 {
@@ -120,6 +122,8 @@ static bool fold_wanted(const svi_store *store, int64_t now)
 {
     const svi_tail *t = store->newest;
     if (t->ops == 0) return false;
+    /* on a full disk a fold is what gives journal segments back */
+    if (store->stats.shortage && t->bytes >= store->config.fold_bytes / SHORTAGE_FOLD) return true;
     return t->ops >= store->config.fold_ops || t->bytes >= store->config.fold_bytes ||
            now - t->born_us >= store->config.fold_age_us;
 }
@@ -326,8 +330,18 @@ void svi_store_stats_get(const svi_store *store, svi_store_stats *stats_out)
 
 /* --- poll ------------------------------------------------------------------------------------------ */
 
+static void tell_slow(const svi_job *job)
+{
+    static const char *const kinds[] = {[SVI_JOB_COMMIT] = "commit",
+                                        [SVI_JOB_GET] = "get",
+                                        [SVI_JOB_SCAN] = "scan",
+                                        [SVI_JOB_OWNERS] = "owners"};
+    SV_LOG(SV_WARN, "store-slow", LF_TXT("job", kinds[job->kind]), LF_INT("us", job->took_us));
+}
+
 static void finish(svi_store *store, svi_job *job)
 {
+    if (job->took_us > SLOW_US && job->kind != SVI_JOB_FOLD) tell_slow(job);
     if (job == &store->batch)
         batch_done(store);
     else if (job == &store->fold)

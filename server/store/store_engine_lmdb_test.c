@@ -109,9 +109,9 @@ static void test_random_threads(void **state)
     (void)state;
     const folder none = {""};
     svi_lmdb_config config = config_for(&none);
-    for (uint64_t seed = 21; seed <= 22; seed++) random_run(seed, &config, 3, 1500);
+    for (uint64_t seed = 21; seed <= 22; seed++) random_run(seed, &config, 3, 900);
     config.txn_us = -1;
-    random_run(25, &config, 2, 800);
+    random_run(25, &config, 2, 500);
 }
 
 static void test_hash_clash(void **state)
@@ -121,7 +121,7 @@ static void test_hash_clash(void **state)
     svi_lmdb_config config = config_for(&none);
     config.single_thread = true;
     config.hash = clashing_hash;
-    for (uint64_t seed = 31; seed <= 33; seed++) random_run(seed, &config, 3, 500);
+    for (uint64_t seed = 31; seed <= 32; seed++) random_run(seed, &config, 3, 500);
 }
 
 /* --- kills ----------------------------------------------------------------------------------------- */

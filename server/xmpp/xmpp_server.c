@@ -84,7 +84,7 @@ static sv_status open_store(svi_server *server, const svi_server_config *config,
         .acct = config->acct,
         .plat = config->plat,
         .durability = config->durability,
-        .gather_us = 2000,
+        .gather_us = 0, /* a batch starts when none runs; what comes meanwhile is the next one */
         .fold_ops = 10000,
         .fold_bytes = 16u << 20,
         .fold_age_us = 30 * SECOND_US,

@@ -62,8 +62,12 @@ sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond)
 void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
 {
     const svi_point point = svi_point_find(sv_str_of(on));
-    SV_ASSERT(point != SVI_POINT_NONE);
     const svi_xevent *x = svi_xevent_of(ev);
+    if (point == SVI_POINT_NONE) { /* nobody can have hooked it: no reason to end a worker */
+        SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", "occasions are fired by their names"),
+               LF_TXT("point", on), LF_TXT("in", svi_exec_now()->hook));
+        return;
+    }
     svi_occasion(x->host, point, account, x->session, NULL, subject, ev);
 }
 

@@ -50,8 +50,9 @@ static void reading(void **state)
         "to='one.example' host='one.example' children='2' a='x&amp;y' absent='yes' same='yes'");
     ask(w, c, "get", "<look xmlns='urn:stave:probe' jid='Admin@ONE.example/x'/>");
     assert_has(&c->in, "bare='admin@one.example' local='yes' admin='yes' online='no' sessions='0'");
-    assert_has(&c->in, "<feature var='urn:stave:probe'/><feature var='urn:stave:second'/>"
-                       "<feature var='urn:stave:needs'/>"); /* each once, in order of the config */
+    assert_has(&c->in,
+               "sessions='0'><feature var='urn:stave:probe'/><feature var='urn:stave:second'/>"
+               "<feature var='urn:stave:needs'/>"); /* each once, in order of the config */
     assert_has(&c->in, "<account var='urn:stave:probe#account'/>");
     client *d = join(w, "romeo@one.example/b");
     ask(w, d, "get", "<look xmlns='urn:stave:probe' jid='romeo@one.example/a'/>");
@@ -137,6 +138,7 @@ static void ask_too_late(world *w, client *c, const char *what)
     ask(w, c, "get", what);
     pass_time(w, 61000000);
     assert_has(&c->in, "type='error'");
+    assert_has_not(&c->in, "item-not-found");
     svi_mod_info before, after;
     assert_true(svi_mods_info(w->mods, 0, &before));
     svi_buf_clear(&c->in);
@@ -161,7 +163,8 @@ static void failing_and_late_reads(void **state)
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k'/>", "internal-server-error");
 
     ask_too_late(w, c, "<keep xmlns='urn:stave:probe'/>");
-    ask_too_late(w, c, "<get xmlns='urn:stave:probe' key='k'/>");
+    client *d = join(w, "juliet@one.example/b"); /* whose rows are not in memory yet */
+    ask_too_late(w, d, "<get xmlns='urn:stave:probe' key='k'/>");
     assert_true(svi_ledger_balances(svi_server_ledger(w->server)));
     world_free(w);
 }
@@ -191,6 +194,8 @@ static void sessions_and_occasions(void **state)
     assert_has(&c->in, "jid='romeo@one.example/a' times='1' unset='yes' item='set' priority='7' "
                        "presence='yes' fired='roster/changed' heard='7'");
     asked(w, c, "set", "<session xmlns='urn:stave:probe'/>", "times='2' unset='no'");
+    assert_has(&w->log,
+               "point=roster/chnaged in=\"iq-set/host {urn:stave:probe}session\" module=probe");
     /* what the occasion wrote was part of the event's unit */
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='fired'/>", ">juliet@example.org<");
     world_free(w);

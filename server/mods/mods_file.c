@@ -13,7 +13,14 @@
 #include "mods/mods_check.h"
 #include "mods/mods_impl.h"
 
-enum { FILE_MAX = 64 << 20, PATH_BYTES = 1024, NEAR = 3, STRIDE_MAX = 4096, DESC_MAX = 65536 };
+enum {
+    FILE_MAX = 64 << 20,
+    PATH_BYTES = 1024,
+    NEAR = 3, /* edits between a wrong name and a suggested one */
+    STRIDE_MAX = 4096,
+    DESC_MAX = 65536,
+    NOEXEC_SEAL = 8 /* MFD_NOEXEC_SEAL of Linux 6.3, not yet in every header */
+};
 
 /* --- finding ---------------------------------------------------------------------------------------- */
 
@@ -62,7 +69,7 @@ static sv_status not_found(const svi_mods_config *config, sv_str name, sv_err *e
                    config->path_count > 1 ? " and the other module_paths" : "");
 }
 
-/* An open descriptor of the first NAME.so on the way; -1 if there is none. */
+/* An open descriptor of the first NAME.so on the way; -1 if there is none, or if it can't be opened (*path is it then). */
 static int find(const svi_mods_config *config, sv_str name, char path[PATH_BYTES])
 {
     for (size_t i = 0; i < config->path_count; i++) {
@@ -71,7 +78,9 @@ static int find(const svi_mods_config *config, sv_str name, char path[PATH_BYTES
         if (n < 0 || n >= PATH_BYTES) continue;
         const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (fd >= 0) return fd;
+        if (errno != ENOENT && errno != ENOTDIR) return -1;
     }
+    path[0] = '\0';
     return -1;
 }
 
@@ -104,7 +113,8 @@ static sv_status read_all(svi_acct *acct, int fd, char **image_out, size_t *size
 /* A sealed file in memory with these bytes, or -1: nobody can change it under the running code. */
 static int private_copy(const char *name, const char *image, size_t size)
 {
-    const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return -1;
     size_t done = 0;
     while (done < size) {
@@ -245,6 +255,9 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
                        "\"%.*s\" is no name of a module: lower-case letters, digits, - and _",
                        (int)(name.n < 60 ? name.n : 60), name.p);
     const int fd = find(config, name, path);
+    if (fd < 0 && path[0] != '\0')
+        return svi_err(err, SV_EIO, "module \"%.*s\": %s can't be opened", (int)name.n, name.p,
+                       path);
     if (fd < 0) return not_found(config, name, err);
     svi_mod_file *file = svi_alloc(acct, sizeof *file);
     file->acct = acct;

@@ -1,4 +1,5 @@
 /* The loader on a real server: from modules_enabled to running modules and back to nothing. */
+#include <dlfcn.h>
 #include <sys/wait.h>
 
 #include "mods/mods_world_test.h"
@@ -109,6 +110,18 @@ static void the_shipped_modules_load(void **state)
     world_free(w);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    const int in = open(from, O_RDONLY | O_CLOEXEC);
+    const int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(in >= 0 && out >= 0);
+    char bytes[65536];
+    for (ssize_t n; (n = read(in, bytes, sizeof bytes)) > 0;)
+        assert_int_equal(write(out, bytes, (size_t)n), n);
+    close(in);
+    close(out);
+}
+
 /* --- refusals --------------------------------------------------------------------------------------------- */
 
 static void what_is_wrong_with_a_module_is_said(void **state)
@@ -173,6 +186,87 @@ static void every_fault_is_reported(void **state)
     make_mods(w, "VirtualHost \"elsewhere.example\"\nmodules_enabled = { \"probe\" }\n");
     assert_int_not_equal(svi_mods_start(w->mods), SV_OK);
     assert_has(&w->reports, "host \"elsewhere.example\" is not served");
+    world_free(w);
+}
+
+/* All hosts or none: what started on the first is stopped when the second can't. */
+static void all_hosts_or_none(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    add_host(w, "two.example");
+    make_mods(w, ONE "\"probe\" }\nVirtualHost \"two.example\"\nmodules_enabled = { \"probe\", "
+                     "\"bad_start\" }\n");
+    assert_int_equal(svi_mods_start(w->mods), SV_EDENIED);
+    assert_has(&w->reports, "test.cfg.lua:4: module \"bad_start\"");
+    client *c = join(w, "romeo@one.example/a");
+    say(w, c, ASK_MISC);
+    assert_has(&c->in, "service-unavailable");
+    const char *first = memmem(w->log.data, w->log.len, "probe-stop", 10);
+    assert_non_null(first);
+    const size_t rest = w->log.len - (size_t)(first + 1 - w->log.data);
+    assert_non_null(memmem(first + 1, rest, "probe-stop", 10));
+    world_free(w);
+}
+
+static void unreadable_files_are_named(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    char path[TESTING_PATH + 16];
+    snprintf(path, sizeof path, "%s/ping.so", w->folder);
+    w->paths[0] = w->folder;
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_start_fails(w, "\"ping\"", "ping.so can't be read");
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(symlink("ping.so", path), 0); /* to itself */
+    assert_start_fails(w, "\"ping\"", "ping.so can't be opened");
+    assert_int_equal(remove(path), 0);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs("no module at all", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_start_fails(w, "\"ping\"", "module \"ping\": it is no shared object");
+    assert_int_equal(remove(path), 0);
+    world_free(w);
+}
+
+/* Opens the private copy of the module once more, so that the dynamic loader keeps its code and path. */
+static void *open_again(const char *name)
+{
+    for (int fd = 0; fd < 256; fd++) {
+        char path[64], target[256];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        const ssize_t n = readlink(path, target, sizeof target - 1);
+        if (n <= 0) continue;
+        target[n] = '\0';
+        if (strstr(target, name) != NULL) return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    return NULL;
+}
+
+/* Replacing or overwriting the file while the code runs touches nobody; the next loader sees the new one. */
+static void files_may_change_underneath(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    char from[TESTING_PATH + 16], to[TESTING_PATH + 16];
+    snprintf(from, sizeof from, "%s/probe.so", w->mods_path);
+    snprintf(to, sizeof to, "%s/probe.so", w->folder);
+    copy_file(from, to);
+    w->paths[0] = w->folder;
+    start(w, ONE "\"probe\" }\n");
+    snprintf(from, sizeof from, "%s/bad_name.so", w->mods_path);
+    copy_file(from, to); /* in place */
+    client *c = join(w, "romeo@one.example/a");
+    say(w, c, ASK_MISC);
+    assert_has(&c->in, "limit='5'");
+    void *again = open_again("memfd:probe");
+    assert_non_null(again);
+    svi_mods_free(&w->mods); /* the code stays, its descriptor's number may be used again */
+    assert_start_fails(w, "\"probe\"", "it calls itself \"other\"");
+    assert_int_equal(dlclose(again), 0);
+    assert_int_equal(remove(to), 0);
     world_free(w);
 }
 
@@ -333,6 +427,26 @@ static void ends_while_events_wait(void **state)
     world_free(w);
 }
 
+/* A handler that waits for nothing: its event ends by its deadline, long after the loader; whom to blame is still known. */
+static void ends_while_a_handler_hangs(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, ONE "\"probe\" }\n");
+    client *c = join(w, "romeo@one.example/a");
+    say(w, c, "<message id='hang' to='one.example'/>");
+    say(w, c, "<message id='next' to='one.example'/>"); /* waits in the same lane */
+    svi_mods_free(&w->mods);
+    assert_has_not(&w->log, "probe-stop");
+    pass_time(w, 61000000);
+    assert_has(&w->log, "event-timeout");
+    assert_has(&w->log, "by=probe in=message/host");
+    assert_has(&c->in, "id='hang'");
+    assert_has(&c->in, "id='next'"); /* asked nobody any more */
+    assert_has(&w->log, "probe-stop");
+    world_free(w);
+}
+
 static void server_ends_while_events_wait(void **state)
 {
     (void)state;
@@ -355,12 +469,16 @@ int main(void)
         cmocka_unit_test(the_shipped_modules_load),
         cmocka_unit_test(what_is_wrong_with_a_module_is_said),
         cmocka_unit_test(every_fault_is_reported),
+        cmocka_unit_test(all_hosts_or_none),
+        cmocka_unit_test(unreadable_files_are_named),
+        cmocka_unit_test(files_may_change_underneath),
         cmocka_unit_test(order_of_starting),
         cmocka_unit_test(checking_starts_nothing),
         cmocka_unit_test(a_leak_is_blamed),
         cmocka_unit_test(two_disposals_end_a_strict_worker),
         cmocka_unit_test(generations_leave_nothing),
         cmocka_unit_test(ends_while_events_wait),
+        cmocka_unit_test(ends_while_a_handler_hangs),
         cmocka_unit_test(server_ends_while_events_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,7 @@ static sv_verdict on_session(sv_event *ev, void *self)
     const sv_stanza *stanza;
     if (sv->stanza_parse(ev, presence, &stanza) == SV_OK)
         sv->session_set_presence(ev, session, stanza, 7);
+    sv->fire(ev, "roster/chnaged", sv->from(ev), SV_STR_NONE); /* logged, no more */
     sv->fire(ev, "roster/changed", sv->from(ev), SV_STR("juliet@example.org"));
     sv_draft *out = sv->reply(ev, SV_STR("session"), SV_STR(NS));
     sv->set(out, SV_STR("jid"), sv->session_jid(session)->full);
@@ -287,6 +288,7 @@ static sv_verdict on_message(sv_event *ev, void *self)
     if (sv_str_eq(what, SV_STR("stored"))) return sv->stored(ev);
     if (sv_str_eq(what, SV_STR("deliver"))) return sv->deliver(ev, sv->session(ev));
     if (sv_str_eq(what, SV_STR("refuse"))) return sv->refuse(ev, SV_FORBIDDEN);
+    if (sv_str_eq(what, SV_STR("hang"))) return SV_LATER; /* and nothing ever comes of it */
     if (sv_str_eq(what, SV_STR("replace"))) {
         const sv_str pairs[] = {SV_STR("id"), SV_STR("deliver")};
         sv->replace(ev, sv->with_attrs(ev, sv->stanza(ev), pairs, 2));

@@ -194,6 +194,18 @@ static void sessions_and_occasions(void **state)
     assert_has(&c->in, "jid='romeo@one.example/a' times='1' unset='yes' item='set' priority='7' "
                        "presence='yes' fired='roster/changed' heard='7'");
     asked(w, c, "set", "<session xmlns='urn:stave:probe'/>", "times='2' unset='no'");
+    svi_mod_info before, after; /* its memory on a session is counted to it */
+    assert_true(svi_mods_info(w->mods, 0, &before));
+    client *d = join(w, "romeo@one.example/d");
+    asked(w, d, "set", "<session xmlns='urn:stave:probe'/>", "times='1'");
+    assert_true(svi_mods_info(w->mods, 0, &after));
+    assert_int_equal(after.live_count, before.live_count + 1);
+    part(w, d);
+    assert_true(svi_mods_info(w->mods, 0, &after));
+    assert_int_equal(after.live_count, before.live_count);
+    svi_mods_free(&w->mods);
+    start(w, PROBE); /* and goes with it, while the session stays */
+    asked(w, c, "set", "<session xmlns='urn:stave:probe'/>", "times='1' unset='no'");
     assert_has(&w->log,
                "point=roster/chnaged in=\"iq-set/host {urn:stave:probe}session\" module=probe");
     /* what the occasion wrote was part of the event's unit */

@@ -58,7 +58,8 @@ struct sv_mod {
     svi_hook_stats stats;
     sv_timer *timers;
     sv_store *stores;
-    svi_dict *stanzas; /* those it keeps: address -> how often */
+    svi_session_blocks blocks; /* its memory on sessions */
+    svi_dict *stanzas;         /* those it keeps: address -> how often */
 };
 
 /* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation is in flight: an event that

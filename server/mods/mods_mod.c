@@ -46,6 +46,7 @@ sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *pla
     mod->file = svi_mod_file_ref(file);
     mod->place = place;
     mod->acct.name = mod->file->name;
+    mod->blocks.acct = &mod->acct;
     mod->self = svi_alloc(&mod->acct, file->desc.self_size);
     mod->stanzas = svi_dict_new(&mod->acct);
     group->mods = svi_realloc(group->acct, group->mods, (group->count + 1) * sizeof(sv_mod *));
@@ -96,6 +97,7 @@ static void mod_free(sv_mod *mod)
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(mod->timers == NULL && !mod->is_started);
     drop_stanzas(mod);
+    svi_session_data_drop(&mod->blocks);
     while (mod->stores != NULL) {
         sv_store *store = mod->stores;
         mod->stores = store->next;

@@ -80,14 +80,21 @@ struct svi_host {
     svi_ledger_counts counts;
 };
 
-/* A module's block, or a named item. */
+/* A named item. */
 typedef struct svi_session_slot {
     struct svi_session_slot *next;
     sv_str name;
-    void  *block;
-    size_t bytes;
     sv_str value;
 } svi_session_slot;
+
+/* A module's memory on a session, in the lists of both: it goes with whichever goes first. */
+struct svi_session_block {
+    struct svi_session_block *next, **link;             /* of the session's */
+    struct svi_session_block *owner_next, **owner_link; /* of the module's */
+    svi_session_blocks *owner;
+    size_t bytes;
+    max_align_t data[];
+};
 
 /* A stanza on its way whose row is deleted when it was written. */
 typedef struct svi_kept {
@@ -120,7 +127,8 @@ struct sv_session {
     bool        is_due;
     const sv_stanza *presence;
     int         priority;
-    svi_session_slot *data, *items;
+    struct svi_session_block *blocks;
+    svi_session_slot *items;
     svi_session_rows *rows;
     svi_kept   *kept, **kept_end;
     svi_xevent *xevents;  /* open events whose `session` it is */

@@ -220,6 +220,15 @@ void svi_session_kick(sv_session *session, const char *stream_error)
     else write_stream_error(session->conn, stream_error);
 }
 
+static void free_block(struct svi_session_block *block)
+{
+    *block->link = block->next;
+    if (block->next != NULL) block->next->link = block->link;
+    *block->owner_link = block->owner_next;
+    if (block->owner_next != NULL) block->owner_next->owner_link = block->owner_link;
+    svi_free(block);
+}
+
 static void free_slots(svi_session_slot **slots)
 {
     while (*slots != NULL) {
@@ -227,7 +236,6 @@ static void free_slots(svi_session_slot **slots)
         *slots = slot->next;
         svi_str_free(&slot->name);
         svi_str_free(&slot->value);
-        svi_free(slot->block);
         svi_free(slot);
     }
 }
@@ -235,7 +243,7 @@ static void free_slots(svi_session_slot **slots)
 static void free_session(sv_session *session)
 {
     svi_xevent_forget_session(session);
-    free_slots(&session->data);
+    while (session->blocks != NULL) free_block(session->blocks);
     free_slots(&session->items);
     while (session->rows != NULL) {
         svi_session_rows *rows = session->rows;
@@ -329,18 +337,35 @@ static svi_session_slot *add_slot(sv_session *session, svi_session_slot **slots,
     return slot;
 }
 
-void *svi_session_data(sv_session *session, const char *module, size_t bytes)
+static struct svi_session_block *add_block(sv_session *session, svi_session_blocks *owner, size_t bytes)
+{
+    struct svi_session_block *block = svi_alloc(owner->acct, sizeof *block + bytes);
+    block->owner = owner;
+    block->bytes = bytes;
+    block->next = session->blocks;
+    block->link = &session->blocks;
+    if (block->next != NULL) block->next->link = &block->next;
+    session->blocks = block;
+    block->owner_next = owner->first;
+    block->owner_link = &owner->first;
+    if (block->owner_next != NULL) block->owner_next->owner_link = &block->owner_next;
+    owner->first = block;
+    return block;
+}
+
+void *svi_session_data(sv_session *session, svi_session_blocks *owner, size_t bytes)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
-    const sv_str name = sv_str_of(module);
-    svi_session_slot *slot = find_slot(session->data, name);
-    if (slot == NULL) {
-        slot = add_slot(session, &session->data, name);
-        slot->block = svi_alloc(session->server->acct, bytes);
-        slot->bytes = bytes;
-    }
-    SV_ASSERT(slot->bytes >= bytes); /* one size a module */
-    return slot->block;
+    struct svi_session_block *block = session->blocks;
+    while (block != NULL && block->owner != owner) block = block->next;
+    if (block == NULL) block = add_block(session, owner, bytes);
+    SV_ASSERT(block->bytes >= bytes); /* one size an owner */
+    return block->data;
+}
+
+void svi_session_data_drop(svi_session_blocks *owner)
+{
+    while (owner->first != NULL) free_block(owner->first);
 }
 
 void svi_session_set_item(sv_session *session, const char *name, sv_str value)

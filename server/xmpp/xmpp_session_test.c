@@ -175,12 +175,21 @@ static void belongings(void **state)
     world *w = world_new(NULL);
     client *romeo = join(w, "romeo", "a");
     sv_session *s = romeo->session;
-    int *mine = svi_session_data(s, "mine", sizeof *mine);
+    svi_acct acct = {.name = "modules"};
+    svi_session_blocks me = {.acct = &acct}, you = {.acct = &acct};
+    int *mine = svi_session_data(s, &me, sizeof *mine);
     assert_int_equal(*mine, 0);
     *mine = 5;
-    assert_ptr_equal(svi_session_data(s, "mine", sizeof *mine), mine);
-    int *yours = svi_session_data(s, "yours", sizeof *yours);
+    assert_ptr_equal(svi_session_data(s, &me, sizeof *mine), mine);
+    int *yours = svi_session_data(s, &you, sizeof *yours);
     assert_int_equal(*yours, 0);
+    client *other = join(w, "romeo", "b");
+    (void)svi_session_data(other->session, &me, sizeof *mine);
+    assert_int_equal(atomic_load(&acct.live_count), 3);
+    svi_session_data_drop(&me); /* the module goes: on every session */
+    assert_int_equal(atomic_load(&acct.live_count), 1);
+    mine = svi_session_data(s, &me, sizeof *mine);
+    assert_int_equal(*mine, 0);
     assert_null(svi_session_item(s, "interested").p);
     svi_session_set_item(s, "interested", SV_STR("yes"));
     svi_session_set_item(s, "interested", SV_STR("very"));
@@ -198,6 +207,8 @@ static void belongings(void **state)
     svi_session_set_presence(s, NULL, 9); /* unavailable has no priority */
     assert_int_equal(svi_session_priority(s), 0);
     world_free(&w); /* gives all of it back */
+    assert_int_equal(atomic_load(&acct.live_count), 0);
+    assert_null(me.first);
 }
 
 /* --- what was never written ------------------------------------------------------------------------------ */

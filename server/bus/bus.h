@@ -21,12 +21,11 @@
  * (LATER) or is on the stack, later ones queue. One that is finished and only waits for its
  * commit does not hold the lane up.
  *
- * Faults of handlers (two disposals, disposal without DONE, a MONITOR that acts, an act on a
- * finished event, an unknown verdict, LATER where it cannot be) are logged (`handler-fault`, with
- * module and hook) and made good; they end the worker when the ledger is strict
- * (svi_ledger_set_strict). DONE without disposal is only logged: ops->undisposed makes it good; if
- * that does not dispose either, it is a leak (`ledger-leak`), closed as dropped by the rule "leaked",
- * or the end of the worker when strict.
+ * Faults of handlers (two disposals, DONE without disposal, disposal without DONE, a MONITOR that
+ * acts, an act on a finished event, an unknown verdict, LATER where it cannot be) are logged
+ * (`handler-fault`, with module and hook) and made good; they end the worker when the ledger is
+ * strict (svi_ledger_set_strict). A stanza that ops->undisposed does not dispose of either is a leak
+ * (`ledger-leak`), closed as dropped by the rule "leaked", or the end of the worker when strict.
  *
  * Arena. What is taken from svi_event_arena lives until the event ends (its last hold, if held).
  * What a handler takes from svi_event_temp lives until the handler returns: it is given back if

@@ -231,7 +231,7 @@ static void settle(sv_event *ev)
     if (ev->verdict == SV_PASS) {
         if (ev->ops->unclaimed != NULL && !svi_event_is_disposed(ev)) ev->ops->unclaimed(ev);
     } else if (ev->entry_state == SVI_ENTRY_OPEN) {
-        svi_event_tell(ev, SV_ERROR, "handler-fault", "who says DONE disposes of the stanza");
+        svi_event_fault(ev, "who says DONE disposes of the stanza");
         ev->ops->undisposed(ev, ev->blame_module != NULL ? ev->blame_module : "core");
     }
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);

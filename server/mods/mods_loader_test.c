@@ -329,27 +329,28 @@ static void a_leak_is_blamed(void **state)
 }
 
 /* With a strict ledger the worker ends and says who it was. */
-static void die_of_two_disposals(int to)
+static void die_of(const char *module, int to)
 {
+    char config[256];
+    snprintf(config, sizeof config, ONE "\"%s\" }\n", module);
     dup2(to, 2);
     world *w = world_new();
-    start(w, ONE "\"twice\" }\n");
+    start(w, config);
     svi_ledger_set_strict(svi_server_ledger(w->server), true);
     client *c = join(w, "romeo@one.example/a");
     say(w, c, "<message id='m' to='one.example'/>");
     _exit(0);
 }
 
-static void two_disposals_end_a_strict_worker(void **state)
+static void assert_ends_worker(const char *module)
 {
-    (void)state;
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     const pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) die_of_two_disposals(ends[1]);
+    if (child == 0) die_of(module, ends[1]);
     close(ends[1]);
-    char text[4096];
+    char text[4096], blamed[128];
     size_t n = 0;
     for (ssize_t got;
          n < sizeof text - 1 && (got = read(ends[0], text + n, sizeof text - 1 - n)) > 0;)
@@ -359,8 +360,15 @@ static void two_disposals_end_a_strict_worker(void **state)
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
-    assert_non_null(strstr(text, "twice"));
-    assert_non_null(strstr(text, "message/host"));
+    snprintf(blamed, sizeof blamed, "module %s hook message/host host one.example", module);
+    if (strstr(text, blamed) == NULL) fail_msg("\"%s\" does not say \"%s\"", text, blamed);
+}
+
+static void leaks_and_double_disposals_end_a_strict_worker(void **state)
+{
+    (void)state;
+    assert_ends_worker("leak");
+    assert_ends_worker("twice");
 }
 
 /* --- again and again ----------------------------------------------------------------------------------------- */
@@ -475,7 +483,7 @@ int main(void)
         cmocka_unit_test(order_of_starting),
         cmocka_unit_test(checking_starts_nothing),
         cmocka_unit_test(a_leak_is_blamed),
-        cmocka_unit_test(two_disposals_end_a_strict_worker),
+        cmocka_unit_test(leaks_and_double_disposals_end_a_strict_worker),
         cmocka_unit_test(generations_leave_nothing),
         cmocka_unit_test(ends_while_events_wait),
         cmocka_unit_test(ends_while_a_handler_hangs),

@@ -172,6 +172,7 @@ static void undisposed(void **state)
 {
     (void)state;
     world *w = world_new(NULL);
+    svi_ledger_set_strict(svi_server_ledger(w->server), false);
     on(w, "iq-get/self", done_only, NULL);
     on(w, "message/self", done_only, NULL);
     on(w, "presence/self", done_only, NULL);

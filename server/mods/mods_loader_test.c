@@ -414,6 +414,27 @@ static void generations_leave_nothing(void **state)
     world_free(w);
 }
 
+/* Several servers in one process, as the stage has them: each its own code, state and clock. */
+static void servers_do_not_share(void **state)
+{
+    (void)state;
+    world *v = world_new(), *w = world_new();
+    start(v, ONE "\"probe\" }\nprobe_limit = 1\n");
+    start(w, ONE "\"probe\" }\nprobe_limit = 2\n");
+    client *c = join(v, "romeo@one.example/a"), *d = join(w, "romeo@one.example/a");
+    pass_time(w, 3000000);
+    say(v, c, ASK_MISC);
+    assert_has(&c->in, "now='1767225600'");
+    assert_has(&c->in, "rounds='0' limit='1'");
+    say(w, d, ASK_MISC);
+    assert_has(&d->in, "now='1767225603'");
+    assert_has(&d->in, "limit='2'");
+    world_free(v);
+    say(w, d, ASK_MISC);
+    assert_has(&d->in, "now='1767225603'");
+    world_free(w);
+}
+
 /* A store that does not answer keeps an event waiting: the modules go, the event ends when the server does. */
 static void ends_while_events_wait(void **state)
 {
@@ -485,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_leak_is_blamed),
         cmocka_unit_test(leaks_and_double_disposals_end_a_strict_worker),
         cmocka_unit_test(generations_leave_nothing),
+        cmocka_unit_test(servers_do_not_share),
         cmocka_unit_test(ends_while_events_wait),
         cmocka_unit_test(ends_while_a_handler_hangs),
         cmocka_unit_test(server_ends_while_events_wait),

@@ -225,7 +225,8 @@ typedef struct sv_api {
     void (*graft)(sv_draft *draft, const sv_stanza *owner, const sv_node *node);
     /* Makes a stanza of a draft; lives as long as the event, keep with stanza_ref. */
     const sv_stanza *(*freeze)(sv_event *ev, const sv_draft *draft);
-    /* The stanza with attributes changed: `pairs` are name, value, name, value ...; a value with .p NULL removes. */
+    /* The stanza with attributes changed: `pairs` are `count` strings: name, value, name, value ...; a value with .p NULL
+     * removes. */
     const sv_stanza *(*with_attrs)(sv_event *ev, const sv_stanza *stanza, const sv_str *pairs,
                                    size_t count);
     /* The stanza with a child appended. */

@@ -14,7 +14,7 @@ static svi_acct memory = {.name = "flow"}; /* lint: allow global (the program's 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: flow [--modules DIR] [--live HOST:PORT [--register COMMAND] "
-                          "[--suffix TEXT]] [--verbose] SCRIPT...\n");
+                          "[--suffix TEXT] [--patience MS]] [--trace] [--verbose] SCRIPT...\n");
     return 2;
 }
 
@@ -49,7 +49,8 @@ static const char *default_modules(void)
 
 typedef struct options {
     const char *modules, *host, *port, *command, *suffix;
-    bool verbose;
+    int64_t patience_ms;
+    bool verbose, trace;
 } options;
 
 static void run_one(const options *o, const char *path, flow_result *result)
@@ -63,6 +64,8 @@ static void run_one(const options *o, const char *path, flow_result *result)
     } else {
         flow_world *world = o->host ? flow_live_new(&memory, o->host, o->port, o->command)
                                     : flow_stage_new(&memory, o->modules);
+        if (o->patience_ms) world->patience_ms = (int)o->patience_ms;
+        world->trace = o->trace;
         flow_run(world, path, text, o->suffix, result);
         char why[300];
         if (!world->close(&world, why, sizeof why) && !result->failed && !result->skipped) {
@@ -77,9 +80,10 @@ static bool read_options(int argc, char **argv, options *o)
 {
     static const struct option known[] = {{"modules", 1, NULL, 'm'},  {"live", 1, NULL, 'l'},
                                           {"register", 1, NULL, 'r'}, {"suffix", 1, NULL, 's'},
-                                          {"verbose", 0, NULL, 'v'},  {NULL, 0, NULL, 0}};
+                                          {"verbose", 0, NULL, 'v'},  {"patience", 1, NULL, 'p'},
+                                          {"trace", 0, NULL, 't'},    {NULL, 0, NULL, 0}};
     int c;
-    while ((c = getopt_long(argc, argv, "m:l:r:s:v", known, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "m:l:r:s:p:tv", known, NULL)) != -1) {
         char *colon;
         switch (c) {
         case 'm': o->modules = optarg; break;
@@ -92,6 +96,10 @@ static bool read_options(int argc, char **argv, options *o)
             break;
         case 'r': o->command = optarg; break;
         case 's': o->suffix = optarg; break;
+        case 'p':
+            if (svi_str_int(sv_str_of(optarg), 1, 100000, &o->patience_ms) != SV_OK) return false;
+            break;
+        case 't': o->trace = true; break;
         case 'v': o->verbose = true; break;
         default: return false;
         }

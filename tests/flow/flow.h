@@ -30,6 +30,8 @@ struct flow_pipe {
 struct flow_world {
     svi_acct *acct;
     const char *name;
+    int patience_ms; /* how long a client waits for what is due, in a live world */
+    bool trace;      /* what passes is shown on standard error */
     /* Config text that a script adds, before the first connection; false: this world can't. */
     bool (*configure)(flow_world *world, sv_str lines);
     bool (*add_account)(flow_world *world, sv_str user, sv_str domain, sv_str password);
@@ -60,11 +62,20 @@ typedef struct flow_item {
     bool is_header, is_end; /* of a raw client: the stream's header, its end */
 } flow_item;
 
+/* How much of the negotiation a client leaves to its script. */
+typedef enum flow_raw {
+    FLOW_BOUND = 0, /* nothing: it logs in and binds */
+    FLOW_RAW_BYTES, /* all */
+    FLOW_RAW_TLS,   /* all after TLS, where the server offers it */
+    FLOW_RAW_LOGIN  /* the stream after SASL: its header, binding */
+} flow_raw;
+
 typedef struct flow_client {
     flow_world *world;
     char name[64];
     char user[128], domain[128], resource[128], password[64];
-    bool raw;        /* speaks bytes; nothing is negotiated for it */
+    flow_raw raw;    /* how much is left to the script */
+    bool unsynced;   /* has sent something since it last synchronised */
     flow_pipe *pipe; /* NULL while not connected */
     svi_parser *parser;
     svi_buf out; /* not yet written */
@@ -86,8 +97,8 @@ void flow_client_free(flow_client *client);
 bool flow_client_send(flow_client *client, sv_str bytes);
 /* Reads what is there now. True if anything came. */
 bool flow_client_pump(flow_client *client);
-/* The first item of the inbox, waiting for it: NULL with client->why after `ms` (live) or when nothing can happen. */
-flow_item *flow_client_next(flow_client *client, int ms);
+/* The first item of the inbox, waiting for it: NULL with client->why after the world's patience (live) or when nothing can happen. */
+flow_item *flow_client_next(flow_client *client);
 /* Takes the first item off the inbox and frees it. */
 void flow_client_drop_first(flow_client *client);
 void flow_item_free(flow_item **item);
@@ -109,7 +120,7 @@ typedef struct flow_vars {
 bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
                 size_t why_bytes);
 
-/* Replaces {NAME} of captured values in text that is sent. */
+/* Replaces {NAME} of captured values and {repeat N TEXT} in text that is sent or expected. */
 sv_str flow_vars_expand(flow_vars *vars, sv_str text);
 
 /* --- scripts --------------------------------------------------------------------------------------- */

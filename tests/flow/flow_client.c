@@ -12,7 +12,6 @@
 #define NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
 #define NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
 #define NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
-#define ANSWER_MS 10000
 
 static bool failed(flow_client *c, const char *why)
 {
@@ -79,6 +78,13 @@ void flow_client_drop_first(flow_client *c)
 
 /* --- bytes ------------------------------------------------------------------------------------------- */
 
+static void show(const flow_client *c, const char *what, sv_str bytes)
+{
+    if (!c->world->trace) return;
+    (void)fprintf(stderr, "%s %s %.*s%s\n", c->name, what, (int)(bytes.n < 3000 ? bytes.n : 3000),
+                  bytes.n ? bytes.p : "", bytes.n < 3000 ? "" : " ...");
+}
+
 static void flush(flow_client *c)
 {
     while (c->pipe && c->out.len) {
@@ -91,6 +97,8 @@ static void flush(flow_client *c)
 bool flow_client_send(flow_client *c, sv_str bytes)
 {
     if (!c->pipe) return failed(c, "is not connected");
+    show(c, "->", bytes);
+    c->unsynced = true;
     svi_buf_put(&c->out, bytes);
     flush(c);
     (void)c->world->settle(c->world);
@@ -106,6 +114,7 @@ bool flow_client_pump(flow_client *c)
         const ssize_t n = c->pipe->read(c->pipe, buf, sizeof buf);
         if (n < 0) break;
         any = true;
+        show(c, "<-", n ? (sv_str){buf, (size_t)n} : SV_STR("(end)"));
         if (n == 0) {
             c->pipe->close(c->pipe);
             c->pipe = NULL;
@@ -116,7 +125,7 @@ bool flow_client_pump(flow_client *c)
     return any;
 }
 
-flow_item *flow_client_next(flow_client *c, int ms)
+flow_item *flow_client_next(flow_client *c)
 {
     for (;;) {
         (void)c->world->settle(c->world);
@@ -128,7 +137,8 @@ flow_item *flow_client_next(flow_client *c, int ms)
             return NULL;
         }
         if (c->world->settle(c->world) || flow_client_pump(c)) continue;
-        if (!c->world->wait_input || !c->world->wait_input(c->world, &c->pipe, 1, ms)) {
+        if (!c->world->wait_input ||
+            !c->world->wait_input(c->world, &c->pipe, 1, c->world->patience_ms)) {
             (void)failed(c, "nothing came");
             return NULL;
         }
@@ -148,7 +158,7 @@ static void new_parser(flow_client *c)
 /* Waits for an element and takes it: a reference for the caller. */
 static sv_stanza *take(flow_client *c, bool header)
 {
-    flow_item *item = flow_client_next(c, ANSWER_MS);
+    flow_item *item = flow_client_next(c);
     if (!item) return NULL;
     if (item->is_end || item->is_header != header) {
         (void)failed(c, item->is_end ? "the server ended the stream"
@@ -279,7 +289,7 @@ static sv_str prove(flow_client *c, sv_str first_bare, sv_str server_first, uint
     return final;
 }
 
-static bool log_in(flow_client *c)
+static bool authenticate(flow_client *c)
 {
     uint8_t random[12], signature[32];
     (void)RAND_bytes(random, sizeof random);
@@ -328,6 +338,41 @@ static bool bind(flow_client *c)
     return ok || failed(c, "binding was refused");
 }
 
+/* TLS where the server offers it; false if what is due does not come. */
+static bool secure(flow_client *c, bool *done_out)
+{
+    *done_out = false;
+    sv_stanza *features = open_stream(c);
+    if (!features) return false;
+    const bool offered = c->pipe->starttls && has(features, "starttls", NS_TLS);
+    svi_stanza_unref(&features);
+    if (!offered) return true;
+    if (!flow_client_send(c, SV_STR("<starttls xmlns='" NS_TLS "'/>")) ||
+        !expect(c, "proceed", NS_TLS, NULL))
+        return false;
+    *done_out = true;
+    return c->pipe->starttls(c->pipe, c->domain) || failed(c, "the TLS handshake failed");
+}
+
+static bool next_features(flow_client *c)
+{
+    sv_stanza *features = open_stream(c);
+    if (!features) return false;
+    svi_stanza_unref(&features);
+    return true;
+}
+
+/* Without TLS (the stage) a raw client's bytes begin with the connection. */
+static bool connect_raw(flow_client *c)
+{
+    if (c->raw == FLOW_RAW_BYTES || !c->pipe->starttls) return true;
+    bool secured;
+    if (!secure(c, &secured)) return false;
+    if (!secured) return failed(c, "TLS is not offered");
+    new_parser(c);
+    return true;
+}
+
 bool flow_client_connect(flow_client *c)
 {
     if (c->pipe) return failed(c, "is connected already");
@@ -337,23 +382,11 @@ bool flow_client_connect(flow_client *c)
     c->pipe = c->world->open(c->world);
     if (!c->pipe) return failed(c, "can't connect");
     new_parser(c);
-    if (c->raw) return true;
-    sv_stanza *features = open_stream(c);
-    if (features && c->pipe->starttls && has(features, "starttls", NS_TLS)) {
-        svi_stanza_unref(&features);
-        if (!flow_client_send(c, SV_STR("<starttls xmlns='" NS_TLS "'/>")) ||
-            !expect(c, "proceed", NS_TLS, NULL))
-            return false;
-        if (!c->pipe->starttls(c->pipe, c->domain)) return failed(c, "the TLS handshake failed");
-        features = open_stream(c);
-    }
-    if (!features) return false;
-    svi_stanza_unref(&features);
-    if (!log_in(c)) return false;
-    features = open_stream(c);
-    if (!features) return false;
-    svi_stanza_unref(&features);
-    return bind(c);
+    if (c->raw == FLOW_RAW_BYTES || c->raw == FLOW_RAW_TLS) return connect_raw(c);
+    bool secured;
+    if (!secure(c, &secured) || (secured && !next_features(c)) || !authenticate(c)) return false;
+    if (c->raw == FLOW_RAW_LOGIN) return new_parser(c), true;
+    return next_features(c) && bind(c);
 }
 
 /* --- end ----------------------------------------------------------------------------------------------- */
@@ -374,7 +407,7 @@ void flow_client_leave(flow_client *c)
     for (int tries = 0; c->pipe && !c->got_end && !c->broken && tries < 100; tries++) {
         flow_item *had = c->inbox;
         if (had && !had->is_end) flow_client_drop_first(c);
-        if (!flow_client_next(c, ANSWER_MS)) break;
+        if (!flow_client_next(c)) break;
     }
     flow_client_vanish(c);
 }
@@ -399,6 +432,7 @@ bool flow_client_sync(flow_client *c)
                    "<iq type='get' id='%s' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>", id,
                    c->domain);
     if (!flow_client_send(c, sv_str_of(text))) return false;
+    c->unsynced = false;
     flow_item **at = &c->inbox;
     for (;;) {
         for (; *at; at = &(*at)->next) {
@@ -415,7 +449,8 @@ bool flow_client_sync(flow_client *c)
         (void)c->world->settle(c->world);
         if (flow_client_pump(c) || c->world->settle(c->world)) continue;
         if (!c->pipe) return failed(c, "the connection is closed");
-        if (!c->world->wait_input || !c->world->wait_input(c->world, &c->pipe, 1, ANSWER_MS))
+        if (!c->world->wait_input ||
+            !c->world->wait_input(c->world, &c->pipe, 1, c->world->patience_ms))
             return failed(c, "the server does not answer a ping");
     }
 }

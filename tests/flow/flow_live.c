@@ -159,6 +159,7 @@ flow_world *flow_live_new(svi_acct *acct, const char *host, const char *port,
     live *l = svi_alloc(acct, sizeof *l);
     l->world = (flow_world){.acct = acct,
                             .name = "live",
+                            .patience_ms = 10000,
                             .add_account = add_account,
                             .open = open_pipe,
                             .settle = settle,

@@ -30,22 +30,33 @@ static void set_var(flow_vars *vars, sv_str name, sv_str value)
     vars->items[vars->count++].value = svi_arena_str(vars->arena, value);
 }
 
+/* {repeat N TEXT}: TEXT N times, for what is large. */
+static bool put_repeated(svi_buf *buf, sv_str inside)
+{
+    sv_str word, count;
+    int64_t times;
+    if (!svi_str_split(&inside, ' ', &word) || !sv_str_eq(word, SV_STR("repeat")) ||
+        !svi_str_split(&inside, ' ', &count) || svi_str_int(count, 0, 10000000, &times) != SV_OK)
+        return false;
+    for (int64_t i = 0; i < times; i++) svi_buf_put(buf, inside);
+    return true;
+}
+
 sv_str flow_vars_expand(flow_vars *vars, sv_str text)
 {
-    svi_buf buf;
-    svi_buf_init(&buf, NULL);
     svi_acct acct = {.name = "flow-expand"};
-    buf.acct = &acct;
+    svi_buf buf;
+    svi_buf_init(&buf, &acct);
     while (text.n) {
         const size_t open = svi_str_find(text, '{');
         svi_buf_put(&buf, svi_str_sub(text, 0, open));
         text = svi_str_sub(text, open, text.n);
         if (!text.n) break;
         const size_t close = svi_str_find(text, '}');
-        const sv_str *value =
-            close < text.n ? find_var(vars, svi_str_sub(text, 1, close - 1)) : NULL;
-        if (value) {
-            svi_buf_put(&buf, *value);
+        const sv_str inside = close < text.n ? svi_str_sub(text, 1, close - 1) : SV_STR_NONE;
+        const sv_str *value = inside.n ? find_var(vars, inside) : NULL;
+        if (value) svi_buf_put(&buf, *value);
+        if (value || put_repeated(&buf, inside)) {
             text = svi_str_sub(text, close + 1, text.n);
         } else {
             svi_buf_putc(&buf, '{');
@@ -118,11 +129,9 @@ static bool children_match(const sv_node *want, const sv_node *got, flow_vars *v
         char inner[400] = "";
         for (const sv_node *g = svi_node_first(got); g && !found && i < MAX;
              g = svi_node_next(got, g), i++) {
-            if (taken[i] || !same_name(w, g)) continue;
-            const size_t keep = vars->count;
-            found = absent || flow_match(w, g, vars, inner, sizeof inner);
+            if ((taken[i] && !absent) || !same_name(w, g)) continue;
+            found = flow_match(w, g, vars, inner, sizeof inner);
             if (found && !absent) taken[i] = true;
-            if (!found) vars->count = keep;
         }
         if (found == absent) {
             (void)snprintf(why, n, "%s child <%.*s xmlns='%.*s'/>%s%s",
@@ -138,8 +147,8 @@ static bool children_match(const sv_node *want, const sv_node *got, flow_vars *v
     return true;
 }
 
-bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
-                size_t why_bytes)
+static bool node_matches(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
+                         size_t why_bytes)
 {
     bool exact;
     if (!same_name(want, got))
@@ -151,4 +160,13 @@ bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *
     if ((text.n || exact) && !value_matches(text, has, vars))
         return fail(why, why_bytes, "text of", svi_node_name(want), text, has);
     return children_match(want, got, vars, exact, why, why_bytes);
+}
+
+bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
+                size_t why_bytes)
+{
+    const flow_vars before = *vars;
+    const bool ok = node_matches(want, got, vars, why, why_bytes);
+    if (!ok) *vars = before;
+    return ok;
 }

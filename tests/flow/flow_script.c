@@ -84,7 +84,7 @@ static bool is_ignored(script *s, const flow_client *c, const flow_item *item)
 static flow_item *next_item(script *s, flow_client *c)
 {
     for (;;) {
-        flow_item *item = flow_client_next(c, 10000);
+        flow_item *item = flow_client_next(c);
         if (!item || !is_ignored(s, c, item)) return item;
         flow_client_drop_first(c);
     }
@@ -97,10 +97,8 @@ static bool receive_in_order(script *s, flow_client *c, const sv_node *block)
         char why[600];
         if (!item)
             return fail(s, "%s waits for %s\n  but %s", c->name, bytes_of(s, want).p, c->why);
-        const size_t keep = s->vars.count;
         if (item->is_end ||
             !flow_match(want, svi_stanza_root(item->stanza), &s->vars, why, sizeof why)) {
-            s->vars.count = keep;
             if (item->is_end) (void)snprintf(why, sizeof why, "the stream ended");
             return fail(s, "%s waits for %s\n  but got  %s\n  (%s)", c->name, bytes_of(s, want).p,
                         item_text(s, item).p, why);
@@ -126,11 +124,9 @@ static bool receive_any_order(script *s, flow_client *c, const sv_node *block)
         size_t i = 0;
         char why[600] = "the stream ended";
         for (; i < left; i++) {
-            const size_t keep = s->vars.count;
             if (!item->is_end &&
                 flow_match(wanted[i], svi_stanza_root(item->stanza), &s->vars, why, sizeof why))
                 break;
-            s->vars.count = keep;
         }
         if (i == left)
             return fail(s, "%s got, unexpected: %s\n  still waits for %s\n  (%s)", c->name,
@@ -190,7 +186,7 @@ static void copy(char *to, size_t n, sv_str text)
     (void)snprintf(to, n, "%.*s", (int)text.n, text.n ? text.p : "");
 }
 
-/* client NAME USER@DOMAIN[/RESOURCE] [PASSWORD]   |   client NAME raw [DOMAIN] */
+/* client NAME USER@DOMAIN[/RESOURCE] [PASSWORD]   |   client NAME raw [DOMAIN | USER@DOMAIN [PASSWORD]] */
 static bool define_client(script *s, sv_str rest)
 {
     sv_str name, jid, password = SV_STR_NONE;
@@ -209,8 +205,15 @@ static bool define_client(script *s, sv_str rest)
     copy(c->name, sizeof c->name, name);
     s->clients[s->client_count++] = c;
     if (sv_str_eq(jid, SV_STR("raw"))) {
-        c->raw = true;
-        return true;
+        jid = password;
+        rest = svi_str_trim(rest);
+        password = SV_STR_NONE;
+        (void)svi_str_split(&rest, ' ', &password);
+        c->raw = jid.n == 0                        ? FLOW_RAW_BYTES
+                 : svi_str_find(jid, '@') == jid.n ? FLOW_RAW_TLS
+                                                   : FLOW_RAW_LOGIN;
+        if (c->raw == FLOW_RAW_TLS) copy(c->domain, sizeof c->domain, jid);
+        if (c->raw != FLOW_RAW_LOGIN) return true;
     }
     const size_t at = svi_str_find(jid, '@');
     if (at == jid.n) return fail(s, "'%.*s' is no account", (int)jid.n, jid.p);
@@ -233,8 +236,8 @@ static bool define_client(script *s, sv_str rest)
 static bool is_closed(script *s, flow_client *c)
 {
     while (c->pipe) {
-        flow_item *item = flow_client_next(c, 10000);
-        if (!item && c->pipe) return fail(s, "%s should be closed but is connected", c->name);
+        flow_item *item = flow_client_next(c);
+        if (!item && c->pipe) return fail(s, "%s should be closed, but %s", c->name, c->why);
         while (c->inbox) {
             if (!c->inbox->is_end && !is_ignored(s, c, c->inbox))
                 return fail(s, "%s should be closed but got %s", c->name, item_text(s, c->inbox).p);
@@ -267,16 +270,31 @@ static bool ignore(script *s, flow_client *c, sv_str text)
     return true;
 }
 
-/* Everything handled before the step, so that a script's lines happen one after the other on a live server, too. */
-static bool settled(script *s, flow_client *c, bool ok)
+static bool done(script *s, flow_client *c, bool ok)
 {
     if (!ok) return fail(s, "%s: %s", c->name, c->why);
     return true;
 }
 
+/* What the others sent is handled before this client acts, so that a script's lines happen one after the other on a live server,
+ * too. */
+static bool others_settled(script *s, const flow_client *c)
+{
+    for (size_t i = 0; s->world->wait_input && i < s->client_count; i++) {
+        flow_client *other = s->clients[i];
+        if (other == c || !other->pipe || !other->unsynced) continue;
+        if (!flow_client_sync(other) && other->pipe)
+            return fail(s, "%s: %s", other->name, other->why);
+    }
+    return true;
+}
+
 static bool client_step(script *s, flow_client *c, sv_str rest)
 {
-    if (sv_str_eq(rest, SV_STR("connects"))) return settled(s, c, flow_client_connect(c));
+    const bool acts = sv_str_eq(rest, SV_STR("connects")) || sv_str_eq(rest, SV_STR("leaves")) ||
+                      sv_str_eq(rest, SV_STR("vanishes")) || svi_str_starts(rest, SV_STR("sends "));
+    if (acts && !others_settled(s, c)) return false;
+    if (sv_str_eq(rest, SV_STR("connects"))) return done(s, c, flow_client_connect(c));
     if (sv_str_eq(rest, SV_STR("can't connect"))) {
         const bool connected = flow_client_connect(c);
         if (!connected) flow_client_vanish(c);
@@ -288,7 +306,7 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (sv_str_eq(rest, SV_STR("receives nothing"))) return receive_nothing(s, c);
     if (svi_str_starts(rest, SV_STR("sends "))) {
         const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, 6, rest.n)));
-        return settled(s, c, flow_client_send(c, text));
+        return done(s, c, flow_client_send(c, text));
     }
     if (svi_str_starts(rest, SV_STR("must not receive ")))
         return with_block(s, c, svi_str_sub(rest, 17, rest.n), must_not_receive);

@@ -120,7 +120,10 @@ typedef struct flow_vars {
 bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *why,
                 size_t why_bytes);
 
-/* Replaces {NAME} of captured values and {repeat N TEXT} in text that is sent or expected. */
+/* Keeps a value as if it had been captured. */
+void flow_vars_set(flow_vars *vars, sv_str name, sv_str value);
+
+/* Replaces {NAME} of captured values, {repeat N TEXT} and {base64 TEXT} in text that is sent or expected. */
 sv_str flow_vars_expand(flow_vars *vars, sv_str text);
 
 /* --- scripts --------------------------------------------------------------------------------------- */

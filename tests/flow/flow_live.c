@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <spawn.h>
@@ -36,6 +37,7 @@ static ssize_t pipe_read(flow_pipe *pipe, void *to, size_t n)
         const ssize_t got = recv(pipe->fd, to, n, MSG_DONTWAIT);
         return got < 0 && errno != EAGAIN && errno != EINTR ? 0 : got;
     }
+    ERR_clear_error(); /* what another connection left there counts as this one's failure */
     const int got = SSL_read(p->ssl, to, (int)n);
     if (got > 0) return got;
     return SSL_get_error(p->ssl, got) == SSL_ERROR_WANT_READ ? -1 : 0;
@@ -45,6 +47,7 @@ static ssize_t pipe_write(flow_pipe *pipe, const void *from, size_t n)
 {
     live_pipe *p = (live_pipe *)(void *)pipe;
     if (!p->ssl) return send(pipe->fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ERR_clear_error();
     const int put = SSL_write(p->ssl, from, (int)n);
     return put > 0 ? put : -1;
 }
@@ -63,6 +66,7 @@ static bool pipe_starttls(flow_pipe *pipe, const char *domain)
     (void)SSL_set_fd(p->ssl, pipe->fd);
     (void)SSL_set_tlsext_host_name(p->ssl, domain);
     for (;;) {
+        ERR_clear_error();
         const int done = SSL_connect(p->ssl);
         if (done == 1) return true;
         const int why = SSL_get_error(p->ssl, done);

@@ -30,6 +30,11 @@ static void set_var(flow_vars *vars, sv_str name, sv_str value)
     vars->items[vars->count++].value = svi_arena_str(vars->arena, value);
 }
 
+void flow_vars_set(flow_vars *vars, sv_str name, sv_str value)
+{
+    set_var(vars, name, value);
+}
+
 /* {repeat N TEXT}: TEXT N times, for what is large. */
 static bool put_repeated(svi_buf *buf, sv_str inside)
 {
@@ -42,27 +47,59 @@ static bool put_repeated(svi_buf *buf, sv_str inside)
     return true;
 }
 
+/* How long a braced part at the start of `text` is, braces inside it counted; 0 if it has no end. */
+static size_t braced(sv_str text)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        depth += text.p[i] == '{';
+        if (text.p[i] == '}' && --depth == 0) return i + 1;
+    }
+    return 0;
+}
+
+static void put_expanded(svi_buf *buf, flow_vars *vars, sv_str text);
+
+static bool put_braced(svi_buf *buf, flow_vars *vars, sv_str inside)
+{
+    const sv_str *value = find_var(vars, inside);
+    if (value) {
+        svi_buf_put(buf, *value);
+        return true;
+    }
+    if (!svi_str_starts(inside, SV_STR("base64 "))) return put_repeated(buf, inside);
+    svi_buf plain;
+    svi_buf_init(&plain, buf->acct);
+    put_expanded(&plain, vars, svi_str_sub(inside, 7, inside.n));
+    svi_base64_put(buf, svi_buf_str(&plain));
+    svi_buf_free(&plain);
+    return true;
+}
+
+/* Recursion is as deep as braces are nested in a line of a script. */
+static void put_expanded(svi_buf *buf, flow_vars *vars, sv_str text)
+{
+    while (text.n) {
+        const size_t open = svi_str_find(text, '{');
+        svi_buf_put(buf, svi_str_sub(text, 0, open));
+        text = svi_str_sub(text, open, text.n);
+        if (!text.n) break;
+        const size_t n = braced(text);
+        if (n && put_braced(buf, vars, svi_str_sub(text, 1, n - 2))) {
+            text = svi_str_sub(text, n, text.n);
+        } else {
+            svi_buf_putc(buf, '{');
+            text = svi_str_sub(text, 1, text.n);
+        }
+    }
+}
+
 sv_str flow_vars_expand(flow_vars *vars, sv_str text)
 {
     svi_acct acct = {.name = "flow-expand"};
     svi_buf buf;
     svi_buf_init(&buf, &acct);
-    while (text.n) {
-        const size_t open = svi_str_find(text, '{');
-        svi_buf_put(&buf, svi_str_sub(text, 0, open));
-        text = svi_str_sub(text, open, text.n);
-        if (!text.n) break;
-        const size_t close = svi_str_find(text, '}');
-        const sv_str inside = close < text.n ? svi_str_sub(text, 1, close - 1) : SV_STR_NONE;
-        const sv_str *value = inside.n ? find_var(vars, inside) : NULL;
-        if (value) svi_buf_put(&buf, *value);
-        if (value || put_repeated(&buf, inside)) {
-            text = svi_str_sub(text, close + 1, text.n);
-        } else {
-            svi_buf_putc(&buf, '{');
-            text = svi_str_sub(text, 1, text.n);
-        }
-    }
+    put_expanded(&buf, vars, text);
     const sv_str result = svi_arena_str(vars->arena, svi_buf_str(&buf));
     svi_buf_free(&buf);
     return result;

@@ -63,7 +63,12 @@ static sv_str bytes_of(script *s, const sv_node *node)
 
 static sv_str item_text(script *s, const flow_item *item)
 {
-    return item->is_end ? SV_STR("</stream:stream>") : bytes_of(s, svi_stanza_root(item->stanza));
+    enum { SHOWN_BYTES = 1200 };
+    if (item->is_end) return SV_STR("</stream:stream>");
+    const sv_str text = bytes_of(s, svi_stanza_root(item->stanza));
+    return text.n <= SHOWN_BYTES ? text
+                                 : svi_arena_printf(s->arena, "%.*s ... (%zu bytes)",
+                                                    (int)SHOWN_BYTES, text.p, text.n);
 }
 
 /* --- receiving ------------------------------------------------------------------------------------------- */
@@ -160,6 +165,14 @@ static bool receive_nothing(script *s, flow_client *c)
     return true;
 }
 
+/* After a set-up: what came so far is none of the script's business. */
+static bool forget(script *s, flow_client *c)
+{
+    if (!sync_all(s)) return false;
+    while (c->inbox) flow_client_drop_first(c);
+    return true;
+}
+
 static bool must_not_receive(script *s, flow_client *c, const sv_node *block)
 {
     if (!sync_all(s)) return false;
@@ -223,6 +236,7 @@ static bool define_client(script *s, sv_str rest)
     copy(c->domain, sizeof c->domain, svi_str_sub(after, 0, slash));
     copy(c->resource, sizeof c->resource, svi_str_sub(after, slash + 1, after.n));
     copy(c->password, sizeof c->password, password.n ? password : SV_STR("secret"));
+    flow_vars_set(&s->vars, svi_arena_printf(s->arena, "%s.user", c->name), sv_str_of(c->user));
     for (size_t i = 0; i + 1 < s->client_count; i++)
         if (strcmp(s->clients[i]->user, c->user) == 0 &&
             strcmp(s->clients[i]->domain, c->domain) == 0)
@@ -304,6 +318,7 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (sv_str_eq(rest, SV_STR("vanishes"))) return flow_client_vanish(c), true;
     if (sv_str_eq(rest, SV_STR("is closed"))) return is_closed(s, c);
     if (sv_str_eq(rest, SV_STR("receives nothing"))) return receive_nothing(s, c);
+    if (sv_str_eq(rest, SV_STR("forgets"))) return forget(s, c);
     if (svi_str_starts(rest, SV_STR("sends "))) {
         const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, 6, rest.n)));
         return done(s, c, flow_client_send(c, text));
@@ -361,6 +376,8 @@ static sv_str with_suffix(script *s, sv_str text)
         (void)svi_str_split(&line, ' ', &word);
         line = svi_str_trim(line);
         (void)svi_str_split(&line, ' ', &word);
+        line = svi_str_trim(line);
+        if (sv_str_eq(word, SV_STR("raw"))) (void)svi_str_split(&line, ' ', &word);
         const size_t at = svi_str_find(word, '@');
         if (at == word.n) continue;
         const sv_str user = svi_str_sub(word, 0, at + 1);

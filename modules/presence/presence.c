@@ -197,8 +197,7 @@ static sv_verdict on_out(sv_event *ev, void *self)
 {
     const sv_str type = sv->type(ev);
     if (sv_str_eq(type, SV_STR("error"))) return SV_PASS;
-    if (sv_str_eq(type, SV_STR("probe")))
-        return sv->drop(ev, "probe-from-client"); /* 4.3: servers probe */
+    if (sv_str_eq(type, SV_STR("probe"))) return SV_PASS; /* 4.3 lets clients probe, too */
     if (presence_is_subscription(type)) return presence_subs_out(ev, self);
     if (type.n && !sv_str_eq(type, SV_STR("unavailable"))) return sv->refuse(ev, SV_BAD_REQUEST);
 

@@ -68,7 +68,7 @@ void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str su
                LF_TXT("point", on), LF_TXT("in", svi_exec_now()->hook));
         return;
     }
-    svi_occasion(x->host, point, account, x->session, NULL, subject, ev);
+    svi_occasion(x->host, point, account, NULL, NULL, subject, ev); /* about the account, not the sender */
 }
 
 /* --- memory ----------------------------------------------------------------------------------------- */

@@ -117,6 +117,9 @@ static void report_header(svi_parser *p, const full_name *name)
         fail(p, SVI_XML_TOO_BIG, "stream header too long");
     if (p->stopped) return;
     make_replay(p, name);
+    const sv_str content = svi_parser_content_ns(p);
+    if (content.n)
+        svi_build_put_attr(&p->build, SV_STR("xmlns"), SV_STR(SVI_NS_XMLNS), content, false);
     svi_build_close(&p->build);
     p->stage = IN_STREAM;
     sv_stanza *header = svi_build_finish(&p->build);

@@ -36,7 +36,9 @@ svi_xml_limits svi_xml_limits_user(void);
 /* What the parser reports, from inside svi_parser_feed, on its thread. `take` is handed over (one reference).
  * After fault or end nothing more is reported. A callback may call svi_parser_pause. */
 typedef struct svi_parser_calls {
-    void (*header)(void *ctx, sv_stanza *take); /* the stream element: attributes, no children */
+    /* The stream element: attributes, no children. Declarations are no attributes, but for the default namespace:
+     * it is there as `xmlns` in SVI_NS_XMLNS (the content namespace, RFC 6120 4.8.2) if the header declares one. */
+    void (*header)(void *ctx, sv_stanza *take);
     void (*stanza)(void *ctx, sv_stanza *take); /* a complete child of the stream element */
     void (*end)(void *ctx);                     /* </stream:stream> */
     void (*fault)(void *ctx, svi_xml_fault fault, const char *text);

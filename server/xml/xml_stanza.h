@@ -14,6 +14,7 @@
 #define SVI_NS_SERVER "jabber:server"
 #define SVI_NS_STREAM "http://etherx.jabber.org/streams"
 #define SVI_NS_XML "http://www.w3.org/XML/1998/namespace"
+#define SVI_NS_XMLNS "http://www.w3.org/2000/xmlns/"
 
 typedef struct sv_stanza sv_stanza; /* a block (or an edit's small block) with a root element */
 typedef struct sv_node sv_node;     /* an immutable element inside a stanza */

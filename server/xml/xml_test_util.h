@@ -103,6 +103,9 @@ static void test_on_header(void *ctx, sv_stanza *take)
 {
     test_log *log = ctx;
     svi_buf_putc(&log->text, 'H');
+    const sv_str content =
+        svi_node_attr_ns(svi_stanza_root(take), SV_STR("xmlns"), SV_STR(SVI_NS_XMLNS));
+    assert_true(sv_str_eq(content, svi_parser_content_ns(log->parser)));
     svi_stanza_unref(&take);
     test_pause(log, SV_STR("header"));
 }

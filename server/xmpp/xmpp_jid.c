@@ -84,7 +84,8 @@ static bool is_label(sv_str label)
     return true;
 }
 
-/* Letters, digits, hyphens in labels (RFC 5890 2.3.1); `has_alabel_out` tells if one begins with "xn--". */
+/* Letters, digits, hyphens in labels (RFC 5890 2.3.1); `has_alabel_out` tells if one begins with
+ * "xn--". */
 static bool is_ldh(sv_str domain, bool *has_alabel_out)
 {
     sv_str rest = domain, label;
@@ -98,9 +99,11 @@ static bool is_ldh(sv_str domain, bool *has_alabel_out)
     return true;
 }
 
-/* Names with U-labels or A-labels: mapped (UTS 46, not transitional), then checked strictly by IDNA2008 both ways, so that one
- * domain has one spelling (RFC 7622 3.2.1: A-labels become U-labels). Without the library's flag for STD3 rules: with it libidn2
- * leaves out what they forbid instead of refusing it, so that a full-width "b@c" would become "bc"; is_ldh refuses it. */
+/* Names with U-labels or A-labels: mapped (UTS 46, not transitional), then checked strictly by
+ * IDNA2008 both ways, so that one domain has one spelling (RFC 7622 3.2.1: A-labels become
+ * U-labels). Without the library's flag for STD3 rules: with it libidn2 leaves out what they
+ * forbid instead of refusing it, so that a full-width "b@c" would become "bc"; is_ldh refuses
+ * it. */
 static sv_status prep_idn(svi_arena *arena, sv_str text, sv_str *domain_out)
 {
     char *alabels = NULL, *ulabels = NULL;
@@ -120,7 +123,8 @@ static sv_status prep_idn(svi_arena *arena, sv_str text, sv_str *domain_out)
     return fits ? SV_OK : SV_EINVAL;
 }
 
-/* RFC 3986 3.2.2 IP-literal; equal addresses become equal text. Zones (RFC 6874) name our own interfaces: refused. */
+/* RFC 3986 3.2.2 IP-literal; equal addresses become equal text. Zones (RFC 6874) name our own
+ * interfaces: refused. */
 static sv_status prep_ipv6(svi_arena *arena, sv_str text, sv_str *domain_out)
 {
     char inner[INET6_ADDRSTRLEN], out[INET6_ADDRSTRLEN];
@@ -189,8 +193,8 @@ sv_jid svi_jid_make(svi_arena *arena, sv_str node, sv_str domain, sv_str resourc
     return parts_of((sv_str){full, n}, node.n, domain.n, resource.n);
 }
 
-/* RFC 7622 3.2: first what is behind the first '/', then what is before the first '@'; separators are matched before anything is
- * mapped (3.1). */
+/* RFC 7622 3.2: first what is behind the first '/', then what is before the first '@';
+ * separators are matched before anything is mapped (3.1). */
 sv_status svi_jid_parse(svi_arena *arena, sv_str text, sv_jid *jid_out)
 {
     sv_str node = SV_STR_NONE, resource = SV_STR_NONE, domain;

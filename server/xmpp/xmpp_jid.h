@@ -1,8 +1,9 @@
 /* Addresses (RFC 7622): parsing, preparation, comparison.
  *
- * A prepared JID is one string with three parts in it, so that equal addresses are equal bytes: localparts by the PRECIS profile
- * UsernameCaseMapped, resources by OpaqueString (xmpp_precis.h), domains in lower case with U-labels (IDNA2008 by libidn2).
- * ASCII, the common case, goes by tables of bytes. */
+ * A prepared JID is one string with three parts in it, so that equal addresses are equal bytes:
+ * localparts by the PRECIS profile UsernameCaseMapped, resources by OpaqueString
+ * (xmpp_precis.h), domains in lower case with U-labels (IDNA2008 by libidn2). ASCII, the common
+ * case, goes by tables of bytes. */
 #ifndef SVI_XMPP_JID_H
 #define SVI_XMPP_JID_H
 
@@ -12,17 +13,21 @@
 
 #define SVI_JID_PART_MAX 1023u
 
-/* Prepares `text` into `arena`: SV_EINVAL if it is malformed (empty parts, forbidden characters RFC 7622 3.3.1, a leading space in
- * the resource as in its example 18, too long, not UTF-8). Any thread. */
+/* Prepares `text` into `arena`: SV_EINVAL if it is malformed (empty parts, forbidden characters
+ * RFC 7622 3.3.1, a leading space in the resource as in its example 18, too long, not UTF-8).
+ * Any thread. */
 sv_status svi_jid_parse(svi_arena *arena, sv_str text, sv_jid *jid_out);
 
-/* Makes a JID of prepared parts in `arena`, one copy of all; an empty node or resource is left out. `domain` is not empty. */
+/* Makes a JID of prepared parts in `arena`, one copy of all; an empty node or resource is left
+ * out. `domain` is not empty. */
 sv_jid svi_jid_make(svi_arena *arena, sv_str node, sv_str domain, sv_str resource);
 
-/* Prepares a localpart alone (RFC 7622 3.3): SV_EINVAL if it is malformed; the result is in `arena`. */
+/* Prepares a localpart alone (RFC 7622 3.3): SV_EINVAL if it is malformed; the result is in
+ * `arena`. */
 sv_status svi_jid_prep_node(svi_arena *arena, sv_str text, sv_str *node_out);
 
-/* Prepares a domain alone (RFC 7622 3.2): a name, an IPv4 address or an IPv6 address in brackets; a final dot is stripped. */
+/* Prepares a domain alone (RFC 7622 3.2): a name, an IPv4 address or an IPv6 address in
+ * brackets; a final dot is stripped. */
 sv_status svi_jid_prep_domain(svi_arena *arena, sv_str text, sv_str *domain_out);
 
 /* Prepares a resource alone (RFC 7622 3.4). */

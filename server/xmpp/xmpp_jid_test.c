@@ -42,7 +42,8 @@ static const good valid[] = {
     {"a@127.0.0.1", "a@127.0.0.1", "a", "127.0.0.1", ""},
     {"a@[0::0:1]/r", "a@[::1]/r", "a", "[::1]", "r"},
     {"#$%*+,-.;=?[]^_`{|}~!@b", "#$%*+,-.;=?[]^_`{|}~!@b", "#$%*+,-.;=?[]^_`{|}~!", "b", ""},
-    /* UsernameCaseMapped: NIKOS keeps a plain sigma at the end (RFC 7622 3.5), full width is mapped, NFC composes */
+    /* UsernameCaseMapped: NIKOS keeps a plain sigma at the end (RFC 7622 3.5), full width is
+     * mapped, NFC composes */
     {"\u039d\u0399\u039a\u039f\u03a3@x", "\u03bd\u03b9\u03ba\u03bf\u03c3@x",
      "\u03bd\u03b9\u03ba\u03bf\u03c3", "x", ""},
     {"\uff26\uff4f\uff4f@x", "foo@x", "foo", "x", ""},
@@ -124,7 +125,8 @@ static const char *const invalid[] = {
     "a@\u0301b",
     "a@\u265a",
     "a@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    /* IdentifierClass: invisible, private, unassigned, old jamo, context without company, separators by mapping */
+    /* IdentifierClass: invisible, private, unassigned, old jamo, context without company,
+     * separators by mapping */
     "a\u00adb@c",
     "a\u200bb@c",
     "a\u200db@c",
@@ -189,7 +191,8 @@ static sv_str repeat(const char *unit, size_t times)
     return (sv_str){text, n * times};
 }
 
-/* RFC 7622 3.3, 3.4: 1023 bytes behind the mapping; full-width letters shrink to a third, so 1023 of them fit. */
+/* RFC 7622 3.3, 3.4: 1023 bytes behind the mapping; full-width letters shrink to a third, so
+ * 1023 of them fit. */
 static void holds_to_the_lengths(void **state)
 {
     (void)state;

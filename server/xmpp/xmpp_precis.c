@@ -1,4 +1,5 @@
-/* PRECIS: derived properties of code points, context rules, mapping and the two profiles that XMPP uses. */
+/* PRECIS: derived properties of code points, context rules, mapping and the two profiles that
+ * XMPP uses. */
 #include "xmpp/xmpp_precis.h"
 #include "base/base_assert.h"
 
@@ -203,8 +204,9 @@ static void map_width(codes *s)
     }
 }
 
-/* Lower case a code point at a time: final sigma has no special place in PRECIS (RFC 7622 3.5). The one code point whose lower
- * case is two, U+0130, becomes them, so that it equals no other name. */
+/* Lower case a code point at a time: final sigma has no special place in PRECIS (RFC 7622 3.5).
+ * The one code point whose lower case is two, U+0130, becomes them, so that it equals no other
+ * name. */
 static codes lower(svi_arena *arena, const codes *s)
 {
     codes out = {svi_arena_get(arena, s->n * 2 * sizeof(ucs4_t)), 0};

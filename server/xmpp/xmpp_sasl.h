@@ -1,5 +1,6 @@
-/* SASL mechanisms as state machines, apart from how their messages are framed in XML (RFC 4422; the framing is
- * RFC 6120 6.4 today, SASL 2 later). The identity of a session comes only from here. */
+/* SASL mechanisms as state machines, apart from how their messages are framed in XML (RFC 4422;
+ * the framing is RFC 6120 6.4 today, SASL 2 later). The identity of a session comes only from
+ * here. */
 #ifndef SVI_XMPP_SASL_H
 #define SVI_XMPP_SASL_H
 
@@ -12,21 +13,22 @@
 
 /* What is stored for one SCRAM hash (RFC 5802 3): never the password. */
 typedef struct svi_scram_keys {
-    char     mechanism[24];  /* "SCRAM-SHA-256" */
-    uint8_t  salt[32];
-    size_t   salt_bytes;
+    char mechanism[24]; /* "SCRAM-SHA-256" */
+    uint8_t salt[32];
+    size_t salt_bytes;
     uint32_t iterations;
-    uint8_t  stored_key[64], server_key[64];
-    size_t   key_bytes;
+    uint8_t stored_key[64], server_key[64];
+    size_t key_bytes;
 } svi_scram_keys;
 
-/* Derives keys (PBKDF2: milliseconds; not on the router while serving). The password is prepared with OpaqueString
- * (RFC 8265 4.2); SV_EINVAL if it can't be, SV_ENOTFOUND if there is no such mechanism. `salt` is 1 to 32 bytes, for new
- * accounts SVI_SCRAM_SALT_BYTES. Any thread. */
+/* Derives keys (PBKDF2: milliseconds; not on the router while serving). The password is prepared
+ * with OpaqueString (RFC 8265 4.2); SV_EINVAL if it can't be, SV_ENOTFOUND if there is no such
+ * mechanism. `salt` is 1 to 32 bytes, for new accounts SVI_SCRAM_SALT_BYTES. Any thread. */
 sv_status svi_scram_derive(const char *mechanism, sv_str password, sv_str salt, uint32_t iterations,
                            svi_scram_keys *keys_out);
 
-/* Appends the record form for the accounts' map: "1 SCRAM-SHA-256 ITERATIONS SALT STORED SERVER", the last three in base64. */
+/* Appends the record form for the accounts' map: "1 SCRAM-SHA-256 ITERATIONS SALT STORED
+ * SERVER", the last three in base64. */
 void svi_scram_keys_write(svi_buf *buf, const svi_scram_keys *keys);
 
 /* Reads a record back: SV_EVERSION if it is of a newer form, SV_EINVAL if it is damaged. */
@@ -35,45 +37,55 @@ sv_status svi_scram_keys_read(sv_str record, svi_scram_keys *keys_out);
 /* Wipes keys from memory. */
 void svi_scram_keys_wipe(svi_scram_keys *keys);
 
-/* Keys that look like an existing account's for one that does not exist: salt = HMAC of the secret and the name; no
- * proof fits them (threats A4). */
-void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str name, svi_scram_keys *keys_out);
+/* Keys that look like an existing account's for one that does not exist: salt = HMAC of the
+ * secret and the name; no proof fits them (threats A4). */
+void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str name,
+                         svi_scram_keys *keys_out);
 
 /* Failures as condition elements of RFC 6120 6.5. */
 typedef enum svi_sasl_fault {
-    SVI_SASL_OK = 0, SVI_SASL_ABORTED, SVI_SASL_ACCOUNT_DISABLED,
-    SVI_SASL_ENCRYPTION_REQUIRED, SVI_SASL_INCORRECT_ENCODING, SVI_SASL_INVALID_AUTHZID, SVI_SASL_INVALID_MECHANISM, SVI_SASL_MALFORMED_REQUEST,
-    SVI_SASL_MECHANISM_TOO_WEAK, SVI_SASL_NOT_AUTHORIZED, SVI_SASL_TEMPORARY_AUTH_FAILURE
+    SVI_SASL_OK = 0,
+    SVI_SASL_ABORTED,
+    SVI_SASL_ACCOUNT_DISABLED,
+    SVI_SASL_ENCRYPTION_REQUIRED,
+    SVI_SASL_INCORRECT_ENCODING,
+    SVI_SASL_INVALID_AUTHZID,
+    SVI_SASL_INVALID_MECHANISM,
+    SVI_SASL_MALFORMED_REQUEST,
+    SVI_SASL_MECHANISM_TOO_WEAK,
+    SVI_SASL_NOT_AUTHORIZED,
+    SVI_SASL_TEMPORARY_AUTH_FAILURE
 } svi_sasl_fault;
 
 /* The element's name: "not-authorized". */
 const char *svi_sasl_fault_name(svi_sasl_fault fault);
 
 typedef enum svi_sasl_next {
-    SVI_SASL_CHALLENGE,  /* send `out` as a challenge */
-    SVI_SASL_NEED_KEYS,  /* look up the keys of `name`, then call svi_sasl_keys */
-    SVI_SASL_SUCCESS,    /* `name` is who it is; send `out` as additional data */
-    SVI_SASL_FAILURE     /* `fault` */
+    SVI_SASL_CHALLENGE, /* send `out` as a challenge */
+    SVI_SASL_NEED_KEYS, /* look up the keys of `name`, then call svi_sasl_keys */
+    SVI_SASL_SUCCESS,   /* `name` is who it is; send `out` as additional data */
+    SVI_SASL_FAILURE    /* `fault` */
 } svi_sasl_next;
 
 typedef struct svi_sasl svi_sasl;
 
 typedef struct svi_sasl_result {
-    svi_sasl_next  next;
-    sv_str         out;    /* raw, not base64; borrowed until the next call */
-    sv_str         name;   /* prepared localpart; borrowed */
-    const char    *keys;   /* NEED_KEYS: the mechanism that they are stored under; static */
+    svi_sasl_next next;
+    sv_str out;       /* raw, not base64; borrowed until the next call */
+    sv_str name;      /* prepared localpart; borrowed */
+    const char *keys; /* NEED_KEYS: the mechanism that they are stored under; static */
     svi_sasl_fault fault;
 } svi_sasl_result;
 
 /* What channel and server can do; bound into the exchange. */
 typedef struct svi_sasl_env {
     const svi_plat *plat;
-    sv_str          host;        /* domain of the stream */
-    bool            plus_offered;/* a -PLUS mechanism was offered (RFC 5802 6: then gs2 'y' is a downgrade) */
+    sv_str host;       /* domain of the stream */
+    bool plus_offered; /* a -PLUS mechanism was offered (RFC 5802 6: then gs2 'y' is a downgrade) */
 } svi_sasl_env;
 
-/* Starts an exchange: NULL if there is no such mechanism. `env` is copied; its host must outlive the exchange. */
+/* Starts an exchange: NULL if there is no such mechanism. `env` is copied; its host must outlive
+ * the exchange. */
 svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env);
 
 /* Ends an exchange at any point; secrets in it are wiped. */
@@ -82,11 +94,12 @@ void svi_sasl_free(svi_sasl **sasl);
 /* Mechanism names, strongest first, separated by blanks. */
 const char *svi_sasl_mechanisms(void);
 
-/* The client's next message, raw. All mechanisms here are client-first (RFC 4422 5 2a): when <auth/> brought no initial response
- * the caller sends an empty challenge and hands over what answers it. After SUCCESS or FAILURE, and while keys are asked for, it must
- * not be called. */
+/* The client's next message, raw. All mechanisms here are client-first (RFC 4422 5 2a): when
+ * <auth/> brought no initial response the caller sends an empty challenge and hands over what
+ * answers it. After SUCCESS or FAILURE, and while keys are asked for, it must not be called. */
 svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message);
-/* The keys asked for by NEED_KEYS, copied (`real` false: made-up ones, which make the end a failure after the same work). */
+/* The keys asked for by NEED_KEYS, copied (`real` false: made-up ones, which make the end a
+ * failure after the same work). */
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real);
 
 #endif

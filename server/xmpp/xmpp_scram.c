@@ -1,4 +1,5 @@
-/* The SCRAM exchange on the server's side: parses both client messages by the grammar of RFC 5802 7, answers, verifies. */
+/* The SCRAM exchange on the server's side: parses both client messages by the grammar of RFC
+ * 5802 7, answers, verifies. */
 #include "xmpp/xmpp_scram.h"
 #include "base/base_assert.h"
 #include "xmpp/xmpp_jid.h"
@@ -73,8 +74,8 @@ static bool is_printable(sv_str s)
     return s.n > 0;
 }
 
-/* Takes "X=value" off the front, up to the next comma or the end; false if it is another attribute or empty. `*more_out`: a comma
- * follows. The rest stands behind it. */
+/* Takes "X=value" off the front, up to the next comma or the end; false if it is another
+ * attribute or empty. `*more_out`: a comma follows. The rest stands behind it. */
 static bool take(sv_str *rest, char name, sv_str *value_out, bool *more_out)
 {
     size_t end = svi_str_find(*rest, ',');
@@ -120,8 +121,9 @@ static bool unescape(svi_arena *arena, sv_str text, sv_str *out)
     return n > 0;
 }
 
-/* The flag of the gs2 header up to and with its comma. Channel binding that the mechanism does not have is refused, and so is 'y'
- * when a -PLUS mechanism was offered: somebody has taken it out of the list (RFC 5802 6). */
+/* The flag of the gs2 header up to and with its comma. Channel binding that the mechanism does
+ * not have is refused, and so is 'y' when a -PLUS mechanism was offered: somebody has taken it
+ * out of the list (RFC 5802 6). */
 static svi_sasl_fault take_flag(const svi_scram *scram, sv_str *rest)
 {
     sv_str binding;
@@ -150,8 +152,8 @@ static svi_sasl_fault take_authzid(svi_scram *scram, sv_str *rest, sv_str *authz
     return unescape(scram->arena, text, authzid_out) ? SVI_SASL_OK : SVI_SASL_INVALID_AUTHZID;
 }
 
-/* The authorization identity is compared, never used (threats A1): a bare JID (RFC 6120 6.3.8) that must be the one that the
- * authenticated name has on this host. */
+/* The authorization identity is compared, never used (threats A1): a bare JID (RFC 6120 6.3.8)
+ * that must be the one that the authenticated name has on this host. */
 static bool authzid_fits(const svi_scram *scram, sv_str authzid)
 {
     sv_jid jid;
@@ -160,7 +162,8 @@ static bool authzid_fits(const svi_scram *scram, sv_str authzid)
            sv_str_eq(jid.node, scram->name) && sv_str_eq(jid.domain, scram->env.host);
 }
 
-/* client-first-message-bare = username "," nonce ["," extensions]; a reserved-mext in front is no username, so it fails. */
+/* client-first-message-bare = username "," nonce ["," extensions]; a reserved-mext in front is
+ * no username, so it fails. */
 static svi_sasl_fault take_bare(svi_scram *scram, sv_str rest)
 {
     sv_str escaped, name, nonce;
@@ -216,7 +219,8 @@ svi_sasl_result svi_scram_keys_given(svi_scram *scram, const svi_scram_keys *key
         .next = SVI_SASL_CHALLENGE, .out = scram->server_first, .name = scram->name};
 }
 
-/* The whole value that c= must have: without channel binding the gs2 header and nothing behind it (RFC 5802 5.1, threats A3). */
+/* The whole value that c= must have: without channel binding the gs2 header and nothing behind
+ * it (RFC 5802 5.1, threats A3). */
 static bool binding_fits(svi_scram *scram, sv_str value)
 {
     svi_buf_clear(&scram->out);
@@ -224,7 +228,8 @@ static bool binding_fits(svi_scram *scram, sv_str value)
     return svi_str_eq_secret(value, svi_buf_str(&scram->out));
 }
 
-/* client-final-message = c "," r ["," extensions] "," p; finds the proof and what stands before it. */
+/* client-final-message = c "," r ["," extensions] "," p; finds the proof and what stands before
+ * it. */
 static bool split_final(sv_str message, sv_str *binding_out, sv_str *nonce_out, sv_str *proof_out,
                         sv_str *without_proof_out)
 {
@@ -241,7 +246,8 @@ static bool split_final(sv_str message, sv_str *binding_out, sv_str *nonce_out, 
     return take(&rest, 'p', proof_out, &more) && !more;
 }
 
-/* Always does the whole work, then says if the proof is right; `server_out` gets the server's signature. */
+/* Always does the whole work, then says if the proof is right; `server_out` gets the server's
+ * signature. */
 static bool proof_fits(svi_scram *scram, sv_str auth, sv_str proof, uint8_t *server_out)
 {
     const svi_scram_hash *hash = scram->hash;

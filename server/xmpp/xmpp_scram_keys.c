@@ -1,4 +1,5 @@
-/* What is stored of a password for SCRAM: derivation, the record, and made-up keys for names without an account. */
+/* What is stored of a password for SCRAM: derivation, the record, and made-up keys for names
+ * without an account. */
 #include "xmpp/xmpp_scram_keys.h"
 #include "base/base_assert.h"
 #include "xmpp/xmpp_precis.h"
@@ -90,7 +91,8 @@ void svi_scram_keys_write(svi_buf *buf, const svi_scram_keys *keys)
     put_base64(buf, keys->server_key, keys->key_bytes);
 }
 
-/* The next word as base64 into `to`: its length, 0 if it is missing, broken or longer than `room`. */
+/* The next word as base64 into `to`: its length, 0 if it is missing, broken or longer than
+ * `room`. */
 static size_t get_base64(sv_str *rest, uint8_t *to, size_t room)
 {
     svi_acct acct = {.name = "scram"};

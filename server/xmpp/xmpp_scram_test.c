@@ -1,4 +1,5 @@
-/* Tests of SCRAM: the vector of RFC 7677 3, full exchanges by a client of our own, every refusal, stored and made-up keys. */
+/* Tests of SCRAM: the vector of RFC 7677 3, full exchanges by a client of our own, every
+ * refusal, stored and made-up keys. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,8 +88,9 @@ static sv_str proof_of(const svi_scram_keys *keys, const char *password, sv_str 
     return base64((sv_str){(const char *)client, 32});
 }
 
-/* RFC 7677 3: proof and signature of the example, by the functions that the engine uses. The engine's own nonces are base64, the
- * example's is not, so the flow of messages is tested below with ours. */
+/* RFC 7677 3: proof and signature of the example, by the functions that the engine uses. The
+ * engine's own nonces are base64, the example's is not, so the flow of messages is tested below
+ * with ours. */
 static void vector_of_rfc7677(void **state)
 {
     (void)state;
@@ -198,7 +200,8 @@ static sv_str with_nonce(const char *text, sv_str nonce)
     return text_of("%.*s%.*s%s", (int)(at - text), text, (int)nonce.n, nonce.p, at + 2);
 }
 
-/* What follows a right first message; the proof is computed for exactly what is sent, so only the named flaw can be the reason. */
+/* What follows a right first message; the proof is computed for exactly what is sent, so only
+ * the named flaw can be the reason. */
 static const final_case finals[] = {
     {"n,,n=user,r=x", "pencil", "c=biws,r=%N", SVI_SASL_OK},
     {"y,,n=user,r=x", "pencil", "c=eSws,r=%N", SVI_SASL_OK},
@@ -206,7 +209,8 @@ static const final_case finals[] = {
     {"n,,n=user,r=x,a=b,b=c=d", "pencil", "c=biws,r=%N", SVI_SASL_OK},
     {"n,a=user@localhost,n=user,r=x", "pencil", "c=bixhPXVzZXJAbG9jYWxob3N0LA==,r=%N", SVI_SASL_OK},
     {"n,,n=user,r=x", "pencil2", "c=biws,r=%N", SVI_SASL_NOT_AUTHORIZED},
-    /* the whole c= value: other flag, more behind it, authzid left out, none, not base64 (threats A3) */
+    /* the whole c= value: other flag, more behind it, authzid left out, none, not base64
+     * (threats A3) */
     {"n,,n=user,r=x", "pencil", "c=eSws,r=%N", SVI_SASL_NOT_AUTHORIZED},
     {"y,,n=user,r=x", "pencil", "c=biws,r=%N", SVI_SASL_NOT_AUTHORIZED},
     {"n,,n=user,r=x", "pencil", "c=biwsAAAA,r=%N", SVI_SASL_NOT_AUTHORIZED},
@@ -362,8 +366,8 @@ static void refuses_y_when_plus_was_offered(void **state)
     svi_sasl_free(&sasl);
 }
 
-/* Threats A4: a name without an account gets a challenge of the same shape, the same each time, and fails only at the end, even
- * with a proof that would fit. */
+/* Threats A4: a name without an account gets a challenge of the same shape, the same each time,
+ * and fails only at the end, even with a proof that would fit. */
 static void unknown_names_look_known(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Fuzzes addresses: what is accepted must be prepared (a second time changes nothing), whole and within its lengths, and its parts
- * must be prepared alone as well. */
+/* Fuzzes addresses: what is accepted must be prepared (a second time changes nothing), whole and
+ * within its lengths, and its parts must be prepared alone as well. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
-/* Fuzzes SASL: lines of input are a client's messages to one exchange. A final message may be left to the harness ("!" and what is
- * to stand before the proof), which knows the password; only then may the exchange succeed. */
+/* Fuzzes SASL: lines of input are a client's messages to one exchange. A final message may be
+ * left to the harness ("!" and what is to stand before the proof), which knows the password;
+ * only then may the exchange succeed. */
 #include <stdio.h>
 #include <stdlib.h>
 

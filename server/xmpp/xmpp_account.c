@@ -1,7 +1,8 @@
-/* Accounts over the rows of one map: making, changing, deleting in one unit with what modules write then; looking up. */
+/* Accounts over the rows of one map: making, changing, deleting in one unit with what modules
+ * write then; looking up. */
 #include "xmpp/xmpp_account.h"
 #include "base/base_assert.h"
-#include "xmpp/xmpp_event.h"
+#include "xmpp/xmpp_stream.h"
 
 #include <openssl/crypto.h>
 
@@ -11,7 +12,7 @@
 #define STATE_KEY SV_STR("state")
 #define STATE_ACTIVE SV_STR("active")
 
-/* --- changes ------------------------------------------------------------------------------------------ */
+/* --- changes --------------------------------------------------------------------------------- */
 
 typedef struct change {
     uint32_t magic;
@@ -52,7 +53,8 @@ static void change_end(change *c, sv_status status)
     done(ctx, status);
 }
 
-/* What the rows become. A change of password deletes all rows first, so that no key of the old one stays. */
+/* What the rows become. A change of password deletes all rows first, so that no key of the old
+ * one stays. */
 static void write_rows(const change *c, svi_unit *unit)
 {
     svi_map *map = svi_host_accounts(c->host);
@@ -72,12 +74,13 @@ static void write_rows(const change *c, svi_unit *unit)
     SV_ASSERT(status == SV_OK); /* names and records are far below the limits of a row */
 }
 
-static void kick_sessions(const change *c)
+static void end_streams(const change *c)
 {
     svi_server *server = svi_host_server(c->host);
     sv_session *session = NULL;
-    while ((session = svi_session_next(server, c->jid.bare, session)) != NULL)
+    while (c->remove && (session = svi_session_next(server, c->jid.bare, session)) != NULL)
         svi_session_kick(session, "not-authorized");
+    svi_streams_forget(c->host, c->name, c->remove);
 }
 
 /* The event's body: no handler of its own stands before it; the occasion inside shares its unit. */
@@ -85,7 +88,7 @@ static void on_run(sv_event *ev)
 {
     change *c = svi_event_x(ev);
     SV_CHECK(c, CHANGE_MAGIC);
-    if (c->remove) kick_sessions(c);
+    end_streams(c);
     write_rows(c, svi_event_unit(ev));
     if (c->replace) return;
     svi_occasion(c->host, c->remove ? SVI_POINT_ACCOUNT_REMOVED : SVI_POINT_ACCOUNT_ADDED, &c->jid,
@@ -144,7 +147,7 @@ void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void
     svi_rows_load(svi_host_accounts(host), c->name, on_rows, c);
 }
 
-/* --- looking up ----------------------------------------------------------------------------------------- */
+/* --- looking up ------------------------------------------------------------------------------ */
 
 typedef struct check {
     svi_account_done done;

@@ -1,7 +1,6 @@
-/* Tests of accounts: making, changing, deleting, what shares the unit, looking up, failures of the store. */
+/* Tests of accounts: making, changing, deleting, what shares the unit, looking up, failures of
+ * the store. */
 #include "xmpp/xmpp_stream_testing.h"
-
-static const setting plain = {.mode = SVI_TLS_NONE};
 
 static int remove_account(world *w, const char *user)
 {
@@ -32,17 +31,10 @@ static int check_account(world *w, const char *user)
     return status;
 }
 
-static client *opened(world *w)
-{
-    client *c = client_new(w);
-    say(w, c, STREAM);
-    return c;
-}
-
 static void makes_changes_deletes(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     assert_int_equal(set_account(w, "juliet", "capulet", false), SV_OK);
     assert_int_equal(set_account(w, "juliet", "other", false), SV_EEXIST);
     assert_int_equal(set_account(w, "nurse", "x", true), SV_ENOTFOUND);
@@ -71,7 +63,7 @@ static void makes_changes_deletes(void **state)
 static void one_of_two_makes_it(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     svi_scram_keys keys;
     int one = 1, two = 1;
     assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys),
@@ -84,7 +76,27 @@ static void one_of_two_makes_it(void **state)
     world_free(w);
 }
 
-/* --- what modules do with it ------------------------------------------------------------------------------- */
+/* A login that is under way when the account goes, or gets another password, does not end well. */
+static void changes_end_what_is_under_way(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *begun = opened(w), *logged_in = opened(w), *other = opened(w);
+    (void)heard(w, begun);
+    say_auth(w, begun, "romeo");
+    sv_str first = sasl_data(w, heard(w, begun), "challenge");
+    assert_int_equal(set_account(w, "romeo", "juliet", true), SV_OK);
+    say(w, begun, sasl_text(w, "response", "", scram_final(w, "romeo", "rosaline", first, NULL)));
+    assert_failed(w, begun, "reset");
+    log_in(w, logged_in, "romeo", "juliet"); /* no resource bound yet */
+    say_auth(w, other, "nobody");
+    assert_int_equal(remove_account(w, "romeo"), SV_OK);
+    assert_failed(w, logged_in, "not-authorized");
+    assert_false(other->at_end);
+    world_free(w);
+}
+
+/* --- what modules do with it ----------------------------------------------------------------- */
 
 typedef struct seen {
     world *w;
@@ -120,11 +132,12 @@ static uint64_t units_of(world *w)
     return stats.units;
 }
 
-/* The account's rows and what modules write for it are one unit, and `done` comes after its commit. */
+/* The account's rows and what modules write for it are one unit, and `done` comes after its
+ * commit. */
 static void modules_share_the_unit(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     sv_err err;
     seen s = {.w = w};
     assert_int_equal(
@@ -163,7 +176,7 @@ static void modules_share_the_unit(void **state)
 static void done_comes_after_the_commit(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     svi_scram_keys keys;
     int status = 1;
     assert_int_equal(check_account(w, "juliet"), SV_ENOTFOUND); /* its rows are in memory now */
@@ -180,12 +193,12 @@ static void done_comes_after_the_commit(void **state)
     world_free(w);
 }
 
-/* --- looking up ----------------------------------------------------------------------------------------------- */
+/* --- looking up ------------------------------------------------------------------------------ */
 
 static void checks_from_memory_if_it_can(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     assert_int_equal(check_now(w, ""), 0);
     assert_int_equal(check_account(w, "nobody"), SV_ENOTFOUND);
     assert_int_equal(check_now(w, "nobody"), 0);
@@ -212,7 +225,7 @@ static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
 static void finds_keys_or_makes_them_up(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     got real = {0}, fake = {0}, again = {0}, broken = {0};
     svi_account_keys(w->host, SV_STR("romeo"), "SCRAM-SHA-256", on_keys, &real);
     svi_account_keys(w->host, SV_STR("nobody"), "SCRAM-SHA-256", on_keys, &fake);
@@ -238,12 +251,12 @@ static void finds_keys_or_makes_them_up(void **state)
     world_free(w);
 }
 
-/* --- failures -------------------------------------------------------------------------------------------------- */
+/* --- failures -------------------------------------------------------------------------------- */
 
 static void tells_when_the_store_fails(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     svi_engine_sim_plan(w->engine)->fail_read = 1;
     assert_int_equal(set_account(w, "juliet", "x", false), SV_EIO);
     svi_engine_sim_plan(w->engine)->fail_read = 1;
@@ -262,7 +275,7 @@ static void tells_when_the_store_fails(void **state)
 static void the_end_cancels(void **state)
 {
     (void)state;
-    world *w = world_new(&plain);
+    world *w = world_new(PLAIN);
     svi_scram_keys keys;
     int set = 1, check = 1;
     bool exists;
@@ -286,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(makes_changes_deletes),
         cmocka_unit_test(one_of_two_makes_it),
+        cmocka_unit_test(changes_end_what_is_under_way),
         cmocka_unit_test(modules_share_the_unit),
         cmocka_unit_test(done_comes_after_the_commit),
         cmocka_unit_test(checks_from_memory_if_it_can),

@@ -1,5 +1,5 @@
-/* SASL as elements of a client stream (RFC 6120 6.4): framing, retries, the look-up of keys, what is logged. The mechanisms are in
- * xmpp_sasl.c. */
+/* SASL as elements of a client stream (RFC 6120 6.4): framing, retries, the look-up of keys,
+ * what is logged. The mechanisms are in xmpp_sasl.c. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_stream.h"
@@ -16,6 +16,7 @@ void svi_auth_drop(svi_stream *stream)
     if (stream->lookup) stream->lookup->stream = NULL;
     stream->lookup = NULL;
     svi_sasl_free(&stream->sasl);
+    svi_str_free(&stream->claimed);
 }
 
 /* Base64, or "=" for nothing (RFC 6120 6.4.2, 6.4.6). */
@@ -100,7 +101,7 @@ static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
         svi_sasl_result result = svi_sasl_keys(stream->sasl, keys, status == SV_OK);
         next = next_of(stream, &result);
     } else {
-        next = refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, SV_STR_NONE);
+        next = refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, stream->claimed);
     }
     if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
     svi_arena_reset(stream->streams->scratch, mark);
@@ -110,6 +111,7 @@ static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
 {
     stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
     stream->lookup->stream = stream;
+    stream->claimed = svi_str_dup(svi_server_acct(stream->server), result->name);
     svi_account_keys(stream->host, result->name, result->keys, on_keys, stream->lookup);
     return SVI_STEP_KEYS;
 }
@@ -126,7 +128,8 @@ static svi_step next_of(svi_stream *stream, const svi_sasl_result *result)
     return refuse(stream, result->fault, svi_arena_str(stream->streams->scratch, result->name));
 }
 
-/* The data of an element: strict base64 without anything beside it (RFC 6120 6.3.5); "=" is nothing. */
+/* The data of an element: strict base64 without anything beside it (RFC 6120 6.3.5); "=" is
+ * nothing. */
 static svi_sasl_fault data_of(const svi_stream *stream, const sv_node *element, sv_str *data_out)
 {
     svi_arena *scratch = stream->streams->scratch;
@@ -163,7 +166,8 @@ static svi_step on_auth(svi_stream *stream, const sv_node *element)
                                 svi_node_attr(element, SV_STR("mechanism")), &env);
     if (!stream->sasl) return refuse(stream, SVI_SASL_INVALID_MECHANISM, SV_STR_NONE);
     if (svi_node_child_count(element) > 0) return on_data(stream, element);
-    /* no initial response: the mechanism is client-first, so an empty challenge asks for it (RFC 4422 5.1) */
+    /* no initial response: the mechanism is client-first, so an empty challenge asks for it (RFC
+     * 4422 5.1) */
     send_sasl(stream, "challenge", SV_STR_NONE);
     return SVI_STEP_SASL;
 }

@@ -26,10 +26,16 @@ static void tcp_close(svi_buf *buf)
     svi_buf_put(buf, SV_STR("</stream:stream>"));
 }
 
+/* RFC 6120 4.8.2: jabber:client as default namespace, or none (prefix-free style, where the
+ * stream's own is the default). */
 static const char *tcp_check(const sv_node *header)
 {
+    const sv_str content = svi_node_attr_ns(header, SV_STR("xmlns"), SV_STR(SVI_NS_XMLNS));
     if (!sv_str_eq(svi_node_ns(header), SV_STR(SVI_NS_STREAM))) return "invalid-namespace";
-    return sv_str_eq(svi_node_name(header), SV_STR("stream")) ? NULL : "bad-format";
+    if (!sv_str_eq(svi_node_name(header), SV_STR("stream"))) return "bad-format";
+    const bool is_ours = content.n == 0 || sv_str_eq(content, SV_STR(SVI_NS_CLIENT)) ||
+                         sv_str_eq(content, SV_STR(SVI_NS_STREAM));
+    return is_ours ? NULL : "invalid-namespace";
 }
 
 const svi_framing *svi_framing_tcp(void)

@@ -1,5 +1,6 @@
-/* How a stream is framed on its transport: the bytes that open and close it. TCP has one document a stream (RFC 6120 4.2);
- * WebSocket, with <open/> and <close/> (RFC 7395 3.3), is another table of the same functions. */
+/* How a stream is framed on its transport: the bytes that open and close it. TCP has one
+ * document a stream (RFC 6120 4.2); WebSocket, with <open/> and <close/> (RFC 7395 3.3), is
+ * another table of the same functions. */
 #ifndef SVI_XMPP_FRAMING_H
 #define SVI_XMPP_FRAMING_H
 
@@ -16,9 +17,11 @@ typedef struct svi_framing {
     void (*open)(svi_buf *buf, const svi_stream_head *head);
     /* Appends our end of the stream. */
     void (*close)(svi_buf *buf);
-    /* NULL if the peer's header is of this framing, else the stream error for it (RFC 6120 4.8.1, 4.8.2). */
+    /* NULL if the peer's header is of this framing, else the stream error for it (RFC 6120
+     * 4.8.1, 4.8.2). */
     const char *(*check)(const sv_node *header);
-    /* Declaration of the prefix `stream` that <stream:features/> and <stream:error/> need; empty if the header has it. */
+    /* Declaration of the prefix `stream` that <stream:features/> and <stream:error/> need; empty
+     * if the header has it. */
     const char *declaration;
 } svi_framing;
 

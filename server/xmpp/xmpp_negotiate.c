@@ -1,4 +1,5 @@
-/* Negotiation of client streams: header, features, STARTTLS, resource binding (RFC 6120 4, 5, 7). */
+/* Negotiation of client streams: header, features, STARTTLS, resource binding (RFC 6120 4, 5,
+ * 7). */
 #include "base/base_log.h"
 #include "xmpp/xmpp_stream.h"
 
@@ -16,9 +17,10 @@ static svi_buf buf_of(const svi_stream *stream)
     return buf;
 }
 
-/* --- header --------------------------------------------------------------------------------------------- */
+/* --- header ---------------------------------------------------------------------------------- */
 
-/* Major number of "major.minor", leading zeros ignored (RFC 6120 4.7.5); 0 if absent or malformed, which counts as 0.9. */
+/* Major number of "major.minor", leading zeros ignored (RFC 6120 4.7.5); 0 if absent or
+ * malformed, which counts as 0.9. */
 static int64_t major_version(sv_str version)
 {
     sv_str major;
@@ -28,7 +30,8 @@ static int64_t major_version(sv_str version)
     return svi_str_int(version, 0, INT32_MAX, &minor) ? 0 : number;
 }
 
-/* The host asked for: NULL and a stream error if there is none. A missing `to` is no host we could guess. */
+/* The host asked for: NULL and a stream error if there is none. A missing `to` is no host we
+ * could guess. */
 static const char *find_host(svi_stream *stream, sv_str to)
 {
     sv_jid jid;
@@ -62,7 +65,7 @@ static const char *check_header(svi_stream *stream, const sv_node *header)
     return error;
 }
 
-/* --- features -------------------------------------------------------------------------------------------- */
+/* --- features -------------------------------------------------------------------------------- */
 
 static bool may_starttls(const svi_stream *stream)
 {
@@ -92,7 +95,8 @@ static void put_bind(const svi_stream *stream, svi_buf *buf)
     if (stream->name.n) svi_buf_put(buf, SV_STR("<bind xmlns='" SVI_NS_BIND "'/>"));
 }
 
-/* RFC 6121 1.4: session establishment is no more needed; announced as optional for clients that look for it. */
+/* RFC 6121 1.4: session establishment is no more needed; announced as optional for clients that
+ * look for it. */
 static void put_session(const svi_stream *stream, svi_buf *buf)
 {
     if (stream->name.n)
@@ -136,7 +140,7 @@ svi_step svi_on_header(svi_stream *stream, const sv_node *header)
     return stream->name.n ? SVI_STEP_BIND : SVI_STEP_FEATURES;
 }
 
-/* --- elements ----------------------------------------------------------------------------------------------- */
+/* --- elements -------------------------------------------------------------------------------- */
 
 static bool is_stanza_name(sv_str name)
 {
@@ -167,7 +171,8 @@ svi_step svi_on_stray(svi_stream *stream, const sv_node *element)
     return svi_stream_fail(stream, "unsupported-stanza-type", NULL);
 }
 
-/* RFC 6120 5.4.2. What the peer sent behind <starttls/> in plain text is dropped by the connection (threats T1). */
+/* RFC 6120 5.4.2. What the peer sent behind <starttls/> in plain text is dropped by the
+ * connection (threats T1). */
 static svi_step on_starttls(svi_stream *stream)
 {
     if (!may_starttls(stream))
@@ -185,7 +190,7 @@ svi_step svi_on_features(svi_stream *stream, const sv_node *element)
     return svi_on_sasl(stream, element);
 }
 
-/* --- binding --------------------------------------------------------------------------------------------------- */
+/* --- binding --------------------------------------------------------------------------------- */
 
 /* An answer to an IQ of the stream itself; such a peer has no address yet, so there is no `to`. */
 static void put_iq(svi_buf *buf, const sv_node *iq, const char *type)

@@ -1,4 +1,5 @@
-/* Life of client streams: the table of steps with their deadlines, what connections report, errors, ends, strangers. */
+/* Life of client streams: the table of steps with their deadlines, what connections report,
+ * errors, ends, strangers. */
 #include "xmpp/xmpp_stream.h"
 #include "base/base_log.h"
 
@@ -27,7 +28,7 @@ static const step steps[SVI_STEPS] = {
     [SVI_STEP_CLOSING] = {"closing", NULL, 0, false},
 };
 
-/* --- lists ------------------------------------------------------------------------------------------------ */
+/* --- lists ----------------------------------------------------------------------------------- */
 
 static void list_all(svi_stream *stream)
 {
@@ -86,7 +87,7 @@ void svi_stream_known(svi_stream *stream)
     streams->stranger_count--;
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------- */
+/* --- steps ----------------------------------------------------------------------------------- */
 
 static void on_deadline(svi_stream *stream)
 {
@@ -135,7 +136,7 @@ bool svi_stream_may_login(const svi_stream *stream)
     return stream->is_secure || stream->is_loopback || !svi_host_requires_tls(stream->host);
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 void svi_stream_send(svi_stream *stream, svi_buf *take)
 {
@@ -149,7 +150,8 @@ static sv_str default_domain(const svi_stream *stream)
     return first ? svi_host_domain(first) : SV_STR_NONE;
 }
 
-/* RFC 6120 4.7: `to` only if the peer said who it is; ids are made of random bytes, a new one for each header. */
+/* RFC 6120 4.7: `to` only if the peer said who it is; ids are made of random bytes, a new one
+ * for each header. */
 void svi_stream_open(svi_stream *stream, svi_buf *buf, bool with_version)
 {
     const svi_plat *plat = svi_server_plat(stream->server);
@@ -233,7 +235,7 @@ svi_step svi_stream_end(svi_stream *stream, sv_str last)
     return close_with(stream, &buf, SVI_CLOSE_MS);
 }
 
-/* --- how the server reaches the streams ---------------------------------------------------------------------- */
+/* --- how the server reaches the streams ------------------------------------------------------ */
 
 static void streams_drain(void *ctx)
 {
@@ -275,7 +277,19 @@ static svi_streams *streams_of(svi_server *server)
     return streams;
 }
 
-/* --- what connections report ------------------------------------------------------------------------------------ */
+void svi_streams_forget(svi_host *host, sv_str name, bool is_gone)
+{
+    const svi_streams *streams = svi_server_streams(svi_host_server(host));
+    if (!streams) return;
+    for (svi_stream *stream = streams->first; stream; stream = stream->all.next) {
+        if (is_gone && stream->login_host == host && sv_str_eq(stream->name, name))
+            (void)svi_stream_fail(stream, "not-authorized", NULL);
+        else if (stream->host == host && stream->sasl && sv_str_eq(stream->claimed, name))
+            (void)svi_stream_fail(stream, "reset", NULL);
+    }
+}
+
+/* --- what connections report ----------------------------------------------------------------- */
 
 /* The pool of strangers is bounded; the oldest makes room (architecture 11, threats R1). */
 static void bound_strangers(svi_streams *streams)

@@ -1,8 +1,9 @@
-/* Client streams (RFC 6120 4 to 7) as steps of a conversation; shared by the files that hold the steps. What others call is
- * svi_stream_calls in xmpp_server.h. Router thread.
+/* Client streams (RFC 6120 4 to 7) as steps of a conversation; shared by the files that hold the
+ * steps. What others call is svi_stream_calls in xmpp_server.h. Router thread.
  *
- * A stream is made when its connection opens and freed when it is closed. The connection is in lock-step until a resource is bound,
- * so each step sees one header or element and nothing behind it is parsed before the step has ended. */
+ * A stream is made when its connection opens and freed when it is closed. The connection is in
+ * lock-step until a resource is bound, so each step sees one header or element and nothing
+ * behind it is parsed before the step has ended. */
 #ifndef SVI_XMPP_STREAM_H
 #define SVI_XMPP_STREAM_H
 
@@ -44,42 +45,44 @@ typedef struct svi_stream_link {
 } svi_stream_link;
 
 struct svi_stream {
-    uint32_t           magic;
-    svi_step           step;
-    svi_streams       *streams;
-    svi_server        *server;
-    svi_conn          *conn;
+    uint32_t magic;
+    svi_step step;
+    svi_streams *streams;
+    svi_server *server;
+    svi_conn *conn;
     const svi_framing *framing;
-    svi_host          *host;     /* of the header; NULL before it */
-    svi_host          *login_host; /* whose account has logged in */
-    sv_str             from;     /* bare JID of the header, prepared; empty if it had none */
-    sv_str             name;     /* localpart that has logged in; empty before */
-    sv_session        *session;
-    svi_sasl          *sasl;
-    svi_key_lookup    *lookup;
-    svi_timer         *step_timer, *login_timer;
-    svi_stream_link    all, strangers;
-    svi_tls_mode       tls_mode;
-    bool               is_secure, is_loopback, is_stranger;
-    bool               is_open;  /* our header is sent and our end is not */
-    unsigned           auth_tries, bind_tries;
-    char               peer[64];
+    svi_host *host;       /* of the header; NULL before it */
+    svi_host *login_host; /* whose account has logged in */
+    sv_str from;          /* bare JID of the header, prepared; empty if it had none */
+    sv_str claimed; /* localpart that the exchange is about; empty before its keys are asked for */
+    sv_str name;    /* localpart that has logged in; empty before */
+    sv_session *session;
+    svi_sasl *sasl;
+    svi_key_lookup *lookup;
+    svi_timer *step_timer, *login_timer;
+    svi_stream_link all, strangers;
+    svi_tls_mode tls_mode;
+    bool is_secure, is_loopback, is_stranger;
+    bool is_open; /* our header is sent and our end is not */
+    unsigned auth_tries, bind_tries;
+    char peer[64];
 };
 
 /* All streams of a server. */
 struct svi_streams {
     svi_server *server;
-    svi_arena  *scratch; /* marked and reset around each report of a connection */
+    svi_arena *scratch; /* marked and reset around each report of a connection */
     svi_stream *first, *last;
     svi_stream *oldest_stranger, *newest_stranger;
-    size_t      count, stranger_count;
+    size_t count, stranger_count;
 };
 
 /* Goes to a step: its deadline begins, and parsing goes on if the step waits for the peer. */
 void svi_stream_enter(svi_stream *stream, svi_step step);
 
-/* Ends the stream with a stream error (RFC 6120 4.9), our header first if it has not been sent (4.9.1.2). `text` is for people and may be
- * NULL. Idempotent. Returns SVI_STEP_CLOSING, so that a step can return it. */
+/* Ends the stream with a stream error (RFC 6120 4.9), our header first if it has not been sent
+ * (4.9.1.2). `text` is for people and may be NULL. Idempotent. Returns SVI_STEP_CLOSING, so that
+ * a step can return it. */
 svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text);
 
 /* Ends the stream without an error (RFC 6120 4.4). `last` is written before our end. */
@@ -94,26 +97,34 @@ void svi_stream_send(svi_stream *stream, svi_buf *take);
 /* The stream is no stranger any more. */
 void svi_stream_known(svi_stream *stream);
 
-/* True if an account may log in on this connection as it is now: TLS, or a listener on loopback, or a host that asks for neither. */
+/* True if an account may log in on this connection as it is now: TLS, or a listener on loopback,
+ * or a host that asks for neither. */
 bool svi_stream_may_login(const svi_stream *stream);
 
-/* --- xmpp_negotiate.c ---------------------------------------------------------------------------------- */
+/* The keys of an account have changed, or it is gone: exchanges that still hold the old ones end with
+ * <reset/> (RFC 6120 4.9.3.16). If it `is_gone`, so do streams that have logged in with it, by
+ * <not-authorized/>. */
+void svi_streams_forget(svi_host *host, sv_str name, bool is_gone);
+
+/* --- xmpp_negotiate.c ------------------------------------------------------------------------ */
 
 /* The steps: each gets the peer's header or element and returns the next. */
 svi_step svi_on_header(svi_stream *stream, const sv_node *header);
 svi_step svi_on_features(svi_stream *stream, const sv_node *element);
 svi_step svi_on_bind(svi_stream *stream, const sv_node *element);
 
-/* For an element that no step knows: the stream error that ends it (RFC 6120 4.3.5, 4.8.3, 4.9.3.12, 4.9.3.24). */
+/* For an element that no step knows: the stream error that ends it (RFC 6120 4.3.5, 4.8.3,
+ * 4.9.3.12, 4.9.3.24). */
 svi_step svi_on_stray(svi_stream *stream, const sv_node *element);
 
 /* True for message, presence and iq in the content namespace. */
 bool svi_is_stanza(const sv_node *element);
 
-/* Answers an IQ that belongs to the stream itself after binding (a second bind; RFC 3921 3 session): true if it was one. */
+/* Answers an IQ that belongs to the stream itself after binding (a second bind; RFC 3921 3
+ * session): true if it was one. */
 bool svi_stream_answers(svi_stream *stream, const sv_node *element);
 
-/* --- xmpp_auth.c ----------------------------------------------------------------------------------------- */
+/* --- xmpp_auth.c ----------------------------------------------------------------------------- */
 
 /* An element while SASL may go on: auth, response, abort (RFC 6120 6.4). */
 svi_step svi_on_sasl(svi_stream *stream, const sv_node *element);

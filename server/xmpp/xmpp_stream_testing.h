@@ -1,5 +1,5 @@
-/* A world for tests of streams and accounts: a whole server on a virtual clock with the simulated engine and inline I/O, and
- * clients on memory links that speak XML, TLS and SCRAM. */
+/* A world for tests of streams and accounts: a whole server on a virtual clock with the
+ * simulated engine and inline I/O, and clients on memory links that speak XML, TLS and SCRAM. */
 #ifndef SVI_XMPP_STREAM_TESTING_H
 #define SVI_XMPP_STREAM_TESTING_H
 
@@ -59,11 +59,25 @@ typedef struct setting {
     svi_limits limits; /* all zero: the defaults */
 } setting;
 
-/* --- time ------------------------------------------------------------------------------------------------ */
+/* A listener on loopback without TLS, and one where a login needs STARTTLS. */
+#define PLAIN ((setting){.mode = SVI_TLS_NONE})
+#define STARTTLS_ONLY ((setting){.mode = SVI_TLS_STARTTLS, .is_public = true, .require_tls = true})
+
+#define HEADER(attrs)                                                                              \
+    "<stream:stream " attrs " xmlns='jabber:client' "                                              \
+    "xmlns:stream='http://etherx.jabber.org/streams'>"
+
+/* What is said, and the stream error that must end the stream; NULL: none. */
+typedef struct bad {
+    const char *said;
+    const char *error;
+} bad;
+
+/* --- time ------------------------------------------------------------------------------------ */
 
 static bool client_io(client *c)
 {
-    static char bytes[16384];
+    char bytes[16384];
     bool moved = false;
     if (!c->link || c->broken || c->at_end) return false;
     if (c->ssl && !c->shaken) {
@@ -126,7 +140,7 @@ static inline void pass_time(world *w, int64_t us)
     run(w);
 }
 
-/* --- clients ----------------------------------------------------------------------------------------------- */
+/* --- clients --------------------------------------------------------------------------------- */
 
 static client *client_new(world *w)
 {
@@ -148,14 +162,14 @@ static void client_close(client *c)
     c->link = NULL;
 }
 
-static void say(world *w, client *c, const char *text)
+static inline void say(world *w, client *c, const char *text)
 {
     svi_buf_put(&c->out, sv_str_of(text));
     run(w);
 }
 
 /* Everything that came since the last call, with a NUL. */
-static const char *heard(world *w, client *c)
+static inline const char *heard(world *w, client *c)
 {
     sv_str fresh = {c->in.data + c->seen, c->in.len - c->seen};
     if (c->in.len == c->seen) return "";
@@ -181,7 +195,8 @@ static inline void start_tls_layer(world *w, client *c)
         if (strstr(text_, (part))) fail_msg("%s in: %s", (part), text_);                           \
     } while (0)
 
-/* The server has ended the connection; the client closes its side, which the server waits for (RFC 6120 4.4). */
+/* The server has ended the connection; the client closes its side, which the server waits for
+ * (RFC 6120 4.4). */
 static inline void assert_ended(world *w, client *c)
 {
     run(w);
@@ -190,7 +205,7 @@ static inline void assert_ended(world *w, client *c)
     run(w);
 }
 
-/* --- SCRAM from the client's side ----------------------------------------------------------------------------- */
+/* --- SCRAM from the client's side ------------------------------------------------------------ */
 
 static sv_str to_base64(world *w, sv_str raw)
 {
@@ -212,7 +227,7 @@ static sv_str from_base64(world *w, sv_str text)
     return out;
 }
 
-static const char *sasl_text(world *w, const char *element, const char *attrs, sv_str raw)
+static inline const char *sasl_text(world *w, const char *element, const char *attrs, sv_str raw)
 {
     return svi_arena_printf(w->arena, "<%s xmlns='" SASL_NS "'%s>%s</%s>", element, attrs,
                             to_base64(w, raw).p, element)
@@ -220,7 +235,7 @@ static const char *sasl_text(world *w, const char *element, const char *attrs, s
 }
 
 /* The raw text of a challenge or success among what came. */
-static sv_str sasl_data(world *w, const char *answer, const char *element)
+static inline sv_str sasl_data(world *w, const char *answer, const char *element)
 {
     const char *open = svi_arena_printf(w->arena, "<%s xmlns='" SASL_NS "'>", element).p;
     const char *at = strstr(answer, open);
@@ -229,15 +244,16 @@ static sv_str sasl_data(world *w, const char *answer, const char *element)
     return from_base64(w, (sv_str){at, strcspn(at, "<")});
 }
 
-static void say_auth(world *w, client *c, const char *user)
+static inline void say_auth(world *w, client *c, const char *user)
 {
     sv_str first = svi_arena_printf(w->arena, "n,,n=%s,r=cnonce", user);
     say(w, c, sasl_text(w, "auth", " mechanism='SCRAM-SHA-256'", first));
 }
 
-/* The final message for a server-first message; `server_out` (may be NULL) gets the signature that must come back. */
-static sv_str scram_final(world *w, const char *user, const char *password, sv_str server_first,
-                          sv_str *server_out)
+/* The final message for a server-first message; `server_out` (may be NULL) gets the signature
+ * that must come back. */
+static inline sv_str scram_final(world *w, const char *user, const char *password,
+                                 sv_str server_first, sv_str *server_out)
 {
     const svi_scram_hash *hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256"));
     uint8_t salted[32], client_key[32], stored[32], signature[32], server_key[32];
@@ -266,7 +282,7 @@ static sv_str scram_final(world *w, const char *user, const char *password, sv_s
 }
 
 /* The whole exchange on a stream that offers it; what came last is the answer. */
-static const char *authenticate(world *w, client *c, const char *user, const char *password)
+static inline const char *authenticate(world *w, client *c, const char *user, const char *password)
 {
     sv_str server;
     (void)heard(w, c);
@@ -295,14 +311,14 @@ static inline const char *bind_resource(world *w, client *c, const char *resourc
     return heard(w, c);
 }
 
-/* --- accounts ---------------------------------------------------------------------------------------------------- */
+/* --- accounts -------------------------------------------------------------------------------- */
 
 static void on_status(void *ctx, sv_status status)
 {
     *(int *)ctx = status;
 }
 
-static int set_account(world *w, const char *user, const char *password, bool replace)
+static inline int set_account(world *w, const char *user, const char *password, bool replace)
 {
     svi_scram_keys keys;
     int status = 1;
@@ -315,7 +331,7 @@ static int set_account(world *w, const char *user, const char *password, bool re
     return status;
 }
 
-/* --- worlds -------------------------------------------------------------------------------------------------------- */
+/* --- worlds ---------------------------------------------------------------------------------- */
 
 static char cert_file[64], key_file[64];
 
@@ -355,7 +371,7 @@ static svi_host *add_host(world *w, const char *domain, bool require_tls)
     return host;
 }
 
-static world *world_new(const setting *s)
+static world *world_new(setting s)
 {
     sv_err err = {.code = SV_OK};
     world *w = calloc(1, sizeof *w);
@@ -372,21 +388,21 @@ static world *world_new(const setting *s)
         .acct = &w->acct,
         .plat = &w->clock.plat,
         .engine = w->engine,
-        .limits = s->limits.strangers ? s->limits : svi_limits_default(),
+        .limits = s.limits.strangers ? s.limits : svi_limits_default(),
         .salt_secret = SV_STR("secret of the test"),
     };
     assert_int_equal(svi_server_new(&config, &w->server, &err), SV_OK);
-    w->host = add_host(w, "localhost", s->require_tls);
-    w->other = add_host(w, "other.test", s->require_tls);
+    w->host = add_host(w, "localhost", s.require_tls);
+    w->other = add_host(w, "other.test", s.require_tls);
     const svi_tls_config tls = {
         .acct = &w->acct, .cert_file = sv_str_of(cert_file), .key_file = sv_str_of(key_file)};
     assert_int_equal(svi_tls_new(&tls, &w->server_tls, &err), SV_OK);
     assert_int_equal(svi_tls_client_new(&w->acct, NULL, &w->client_tls, &err), SV_OK);
     const svi_listen_config listen = {.fd = -1,
-                                      .mode = s->mode,
-                                      .tls = s->mode == SVI_TLS_NONE ? NULL : w->server_tls,
+                                      .mode = s.mode,
+                                      .tls = s.mode == SVI_TLS_NONE ? NULL : w->server_tls,
                                       .limits = svi_xml_limits_stranger(),
-                                      .is_public = s->is_public,
+                                      .is_public = s.is_public,
                                       .ctx = w};
     assert_int_equal(svi_net_listen(svi_server_net(w->server), &listen, &w->listener, &err), SV_OK);
     assert_int_equal(set_account(w, "romeo", "rosaline", false), SV_OK);
@@ -415,6 +431,46 @@ static void world_free(world *w)
     svi_buf_free(&w->log);
     assert_int_equal(atomic_load(&w->acct.live_bytes), 0);
     free(w);
+}
+
+/* --- what most tests begin and end with ------------------------------------------------------ */
+
+static inline client *opened(world *w)
+{
+    client *c = client_new(w);
+    say(w, c, STREAM);
+    return c;
+}
+
+static inline client *bound(world *w, const char *resource)
+{
+    client *c = opened(w);
+    log_in(w, c, "romeo", "rosaline");
+    assert_has(bind_resource(w, c, resource), "type='result'");
+    return c;
+}
+
+static inline size_t count_of(const char *text, const char *part)
+{
+    size_t n = 0;
+    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part)) n++;
+    return n;
+}
+
+/* Our header once, the error, our end, and then the connection closes (RFC 6120 4.9.1.1,
+ * 4.9.1.2). */
+static inline void assert_failed(world *w, client *c, const char *condition)
+{
+    const char *all = svi_arena_str(w->arena, svi_buf_str(&c->in)).p;
+    const char *error =
+        svi_arena_printf(
+            w->arena, "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>", condition)
+            .p;
+    assert_has(all, error);
+    assert_int_equal(count_of(all, "<stream:error>"), 1);
+    if (!svi_str_ends(sv_str_of(all), SV_STR("</stream:error></stream:stream>")))
+        fail_msg("after the error: %s", all);
+    assert_ended(w, c);
 }
 
 #endif

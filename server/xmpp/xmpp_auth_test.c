@@ -1,0 +1,185 @@
+/* Tests of SASL on streams: elements and their encoding, retries, look-ups that fail, who has
+ * logged in. */
+#include "xmpp/xmpp_stream_testing.h"
+
+static void wrong_passwords_end_the_stream(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(authenticate(w, c, "romeo", "juliet"),
+                            "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
+    assert_has(authenticate(w, c, "romeo", "juliet"),
+               "<not-authorized/></failure><stream:error><policy-violation");
+    assert_failed(w, c, "policy-violation");
+    assert_int_equal(count_of(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, " login-failed "),
+                     5);
+    assert_lacks(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, "juliet");
+    client *d = opened(w);
+    for (int i = 0; i < 4; i++) (void)authenticate(w, d, "romeo", "juliet");
+    log_in(w, d, "romeo", "rosaline");
+    world_free(w);
+}
+
+/* Threats A4: a name without an account is told the same at every step. */
+static void unknown_names_are_told_the_same(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w), *d = opened(w);
+    (void)heard(w, c);
+    (void)heard(w, d);
+    say_auth(w, c, "nobody");
+    say_auth(w, d, "nobody");
+    sv_str one = sasl_data(w, heard(w, c), "challenge"),
+           two = sasl_data(w, heard(w, d), "challenge");
+    /* the nonces differ, salt and count are the same each time */
+    assert_int_equal(one.n, two.n);
+    assert_string_equal(strchr(one.p, ','), strchr(two.p, ','));
+    assert_string_equal(authenticate(w, c, "nobody", "x"),
+                        "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
+    world_free(w);
+}
+
+static void judges_sasl_elements(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said, *answer;
+    } cases[] = {
+        {"<auth xmlns='" SASL_NS "' mechanism='PLAIN'>AHJvbWVvAHJvc2FsaW5l</auth>",
+         "<invalid-mechanism/>"},
+        {"<auth xmlns='" SASL_NS "'>biws</auth>", "<invalid-mechanism/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>bi ws</auth>",
+         "<incorrect-encoding/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>biw</auth>", "<incorrect-encoding/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>biwt\n</auth>",
+         "<incorrect-encoding/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>=</auth>", "<malformed-request/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>====</auth>",
+         "<incorrect-encoding/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>bi<x/>ws</auth>",
+         "<malformed-request/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>biwsbj1yb21lbw==</auth>",
+         "<malformed-request/>"},
+        {"<auth xmlns='" SASL_NS
+         "' mechanism='SCRAM-SHA-256'>bixhPWV2ZUBsb2NhbGhvc3Qsbj1yb21lbyxyPXg=</auth>",
+         "<invalid-authzid/>"},
+        {"<response xmlns='" SASL_NS "'>biws</response>", "<malformed-request/>"},
+        {"<abort xmlns='" SASL_NS "'/>", "<aborted/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'/><abort xmlns='" SASL_NS "'/>",
+         "</challenge><failure xmlns='" SASL_NS "'><aborted/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'/><response xmlns='" SASL_NS "'/>",
+         "<malformed-request/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'/>",
+         "<challenge xmlns='" SASL_NS "'></challenge>"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world *w = world_new(PLAIN);
+        client *c = opened(w);
+        (void)heard(w, c);
+        say(w, c, cases[i].said);
+        const char *answer = heard(w, c);
+        if (!strstr(answer, cases[i].answer)) fail_msg("%s: %s", cases[i].said, answer);
+        /* whatever it was, the stream lives and the right password opens it */
+        log_in(w, c, "romeo", "rosaline");
+        world_free(w);
+    }
+}
+
+/* RFC 6120 6.4.2: a second <auth/> throws the first exchange away. Client-first without an
+ * initial response: 6.3.10. */
+static void a_new_auth_begins_again(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w);
+    say_auth(w, c, "nobody");
+    log_in(w, c, "romeo", "rosaline");
+    client *d = opened(w);
+    (void)heard(w, d);
+    say(w, d, "<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'/>");
+    assert_has(heard(w, d), "<challenge");
+    say(w, d, sasl_text(w, "response", "", SV_STR("n,,n=romeo,r=cnonce")));
+    sv_str first = sasl_data(w, heard(w, d), "challenge");
+    say(w, d, sasl_text(w, "response", "", scram_final(w, "romeo", "rosaline", first, NULL)));
+    assert_has(heard(w, d), "<success");
+    world_free(w);
+}
+
+static void a_failing_store_is_temporary(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    /* a fresh server on the same disk has nothing in memory */
+    client *c = opened(w);
+    (void)heard(w, c);
+    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    say_auth(w, c, "nobody");
+    assert_has(heard(w, c), "<temporary-auth-failure/>");
+    log_in(w, c, "romeo", "rosaline");
+    world_free(w);
+}
+
+/* The connection goes while an account is looked up: the answer finds nobody. */
+static void an_end_during_the_look_up(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w), *d = opened(w);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    say_auth(w, c, "nobody");
+    say_auth(w, d, "nobody2");
+    assert_lacks(svi_arena_str(w->arena, svi_buf_str(&c->in)).p, "<challenge");
+    client_close(c);
+    pass_time(w, 61 * 1000000); /* and a look-up that outlives the deadline */
+    assert_failed(w, d, "connection-timeout");
+    svi_engine_sim_plan(w->engine)->hold = false;
+    run(w);
+    world_free(w);
+}
+
+/* RFC 6120 6.4.6: who says under TLS that it is somebody, and logs in as somebody else. */
+static void from_must_fit_the_login(void **state)
+{
+    (void)state;
+    world *w = world_new(STARTTLS_ONLY);
+    client *c = opened(w);
+    say(w, c, STARTTLS);
+    start_tls_layer(w, c);
+    say(w, c, HEADER("to='localhost' from='juliet@localhost' version='1.0'"));
+    assert_lacks(authenticate(w, c, "romeo", "rosaline"), "<success");
+    assert_failed(w, c, "invalid-from");
+    world_free(w);
+}
+
+/* Threats A8. */
+static void a_login_stays_at_its_host(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w);
+    assert_has(authenticate(w, c, "romeo", "rosaline"), "<success");
+    say(w, c, STREAM_TO("other.test"));
+    assert_failed(w, c, "not-authorized");
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_passwords_end_the_stream),
+        cmocka_unit_test(unknown_names_are_told_the_same),
+        cmocka_unit_test(judges_sasl_elements),
+        cmocka_unit_test(a_new_auth_begins_again),
+        cmocka_unit_test(a_failing_store_is_temporary),
+        cmocka_unit_test(an_end_during_the_look_up),
+        cmocka_unit_test(from_must_fit_the_login),
+        cmocka_unit_test(a_login_stays_at_its_host),
+    };
+    make_certificate();
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    remove_certificate();
+    return failed;
+}

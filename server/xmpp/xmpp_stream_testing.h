@@ -257,7 +257,7 @@ static inline sv_str scram_final(world *w, const char *user, const char *passwor
 {
     const svi_scram_hash *hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256"));
     uint8_t salted[32], client_key[32], stored[32], signature[32], server_key[32];
-    sv_str rest = server_first, nonce, salt, count;
+    sv_str rest = server_first, nonce, salt = SV_STR_NONE, count = SV_STR_NONE;
     assert_true(svi_str_split(&rest, ',', &nonce) && svi_str_split(&rest, ',', &salt) &&
                 svi_str_split(&rest, ',', &count));
     sv_str raw_salt = from_base64(w, svi_str_sub(salt, 2, salt.n));

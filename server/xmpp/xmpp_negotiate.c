@@ -232,9 +232,10 @@ static void send_bound(svi_stream *stream, const sv_node *iq)
     svi_stream_send(stream, &buf);
 }
 
+/* `element` is a stanza. */
 static bool is_iq_set(const sv_node *element, const char *child, const char *ns)
 {
-    return svi_is_stanza(element) && sv_str_eq(svi_node_name(element), SV_STR("iq")) &&
+    return sv_str_eq(svi_node_name(element), SV_STR("iq")) &&
            sv_str_eq(svi_node_attr(element, SV_STR("type")), SV_STR("set")) &&
            svi_node_find(element, sv_str_of(child), sv_str_of(ns)) != NULL;
 }
@@ -242,7 +243,8 @@ static bool is_iq_set(const sv_node *element, const char *child, const char *ns)
 /* An empty <resource/> is as good as none (RFC 6120 7.7.2.1: process it so that it conforms). */
 svi_step svi_on_bind(svi_stream *stream, const sv_node *element)
 {
-    if (!is_iq_set(element, "bind", SVI_NS_BIND)) return svi_on_stray(stream, element);
+    if (!svi_is_stanza(element) || !is_iq_set(element, "bind", SVI_NS_BIND))
+        return svi_on_stray(stream, element);
     const sv_node *bind = svi_node_find(element, SV_STR("bind"), SV_STR(SVI_NS_BIND));
     const sv_node *wish = svi_node_find(bind, SV_STR("resource"), SV_STR(SVI_NS_BIND));
     sv_str text = wish ? svi_node_text(wish, scratch_of(stream)) : SV_STR_NONE,

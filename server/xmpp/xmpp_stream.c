@@ -144,6 +144,7 @@ void svi_stream_send(svi_stream *stream, svi_buf *take)
     svi_buf_free(take);
 }
 
+/* Who we are where the peer named nobody we know (RFC 6120 4.9.1.3). */
 static sv_str default_domain(const svi_stream *stream)
 {
     svi_host *first = svi_host_next(stream->server, NULL);

@@ -111,16 +111,16 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
                   const sv_stanza *stanza, sv_str subject, sv_event *parent)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
-    const sv_jid *about = session != NULL ? svi_session_jid(session) : account;
+    if (account == NULL && session != NULL) account = svi_session_jid(session);
     svi_passage passage = {
         .server = host->server,
         .from_host = host,
         .session = session,
         .stanza = stanza,
         .subject = subject,
-        .account_exists = about != NULL,
+        .account_exists = account != NULL,
     };
-    if (about != NULL) passage.from = passage.to = *about;
+    if (account != NULL) passage.from = passage.to = *account;
     passage.to.resource = SV_STR_NONE;
     if (parent == NULL) {
         svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
@@ -280,6 +280,12 @@ static void emit_answer(sv_event *ev, sv_stanza *take)
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
+/* A module asks for what can't be: told, and nothing done. The bus then finds the stanza undisposed. */
+static void fault(const char *rule)
+{
+    SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", rule));
+}
+
 /* Ends the wait of an event that said LATER; in a handler of its own the verdict does that. */
 static void finish(sv_event *ev)
 {
@@ -314,23 +320,26 @@ sv_verdict svi_x_refuse(sv_event *ev, sv_cond cond, sv_str text)
 sv_draft *svi_x_reply(sv_event *ev, sv_str name, sv_str ns)
 {
     svi_xevent *x = svi_xevent_of(ev);
-    const sv_node *root = svi_stanza_root(svi_event_stanza(ev));
     sv_draft *draft = svi_draft_new(svi_event_arena(ev), SV_STR("iq"), SV_STR(SVI_NS_CLIENT));
     svi_draft_attr(draft, SV_STR("type"), SV_STR("result"));
-    svi_draft_attr(draft, SV_STR("id"), svi_node_attr(root, SV_STR("id")));
-    const sv_str asked = svi_node_attr(root, SV_STR("to"));
-    if (asked.n > 0) svi_draft_attr(draft, SV_STR("from"), asked);
-    svi_draft_attr(draft, SV_STR("to"), svi_node_attr(root, SV_STR("from")));
-    x->answer = draft;
+    if (svi_event_is_request(ev)) {
+        const sv_node *root = svi_stanza_root(svi_event_stanza(ev));
+        svi_draft_attr(draft, SV_STR("id"), svi_node_attr(root, SV_STR("id")));
+        const sv_str asked = svi_node_attr(root, SV_STR("to"));
+        if (asked.n > 0) svi_draft_attr(draft, SV_STR("from"), asked);
+        const sv_str asker = svi_node_attr(root, SV_STR("from"));
+        if (asker.n > 0) svi_draft_attr(draft, SV_STR("to"), asker);
+        x->answer = draft;
+    }
     return name.n > 0 ? svi_draft_child(draft, name, ns) : NULL;
 }
 
 sv_verdict svi_x_send(sv_event *ev)
 {
     svi_xevent *x = svi_xevent_of(ev);
-    SV_ASSERT(svi_event_is_request(ev)); /* RFC 6120 8.2.3: results answer requests only */
     if (x->answer == NULL) (void)svi_x_reply(ev, SV_STR_NONE, SV_STR_NONE);
-    if (svi_event_dispose(ev, SVI_ANSWERED, NULL))
+    if (x->answer == NULL) fault("a result answers a get or set"); /* RFC 6120 8.2.3 */
+    else if (svi_event_dispose(ev, SVI_ANSWERED, NULL))
         emit_answer(ev, svi_draft_freeze(x->server->acct, svi_server_atoms(x->server), x->answer));
     finish(ev);
     return SV_DONE;
@@ -368,6 +377,10 @@ void svi_x_replace(sv_event *ev, const sv_stanza *stanza)
 
 void svi_x_pass(sv_event *ev)
 {
+    if (!svi_event_is_waiting(ev)) {
+        if (svi_event_is_open(ev)) fault("only a waiting event is passed on; a handler says PASS");
+        return; /* else its deadline was earlier */
+    }
     svi_event_hold(ev);
     svi_event_resume(ev, SV_PASS);
     svi_event_let_go(&ev);
@@ -385,6 +398,10 @@ void svi_x_hand(sv_event *ev, sv_session *session)
 {
     svi_xevent *x = svi_xevent_of(ev);
     SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (svi_event_stanza(ev) == NULL || !svi_event_is_open(ev)) {
+        fault("there is nothing to deliver");
+        return;
+    }
     const bool is_copy = x->delivered > 0 || svi_event_entry(ev) == 0;
     const uint64_t entry = is_copy ? open_made(x, SVI_MADE_COPY) : svi_event_take_entry(ev);
     if (entry == 0) return; /* disposed of before: reported by the bus */

@@ -181,6 +181,45 @@ static void undisposed(void **state)
     tell(romeo, ASK "<message/><message type='error'><error/></message><presence/>");
     HAS_N(romeo, ERROR_OF("internal-server-error"), 2);
     assert_int_equal(dropped_by(w, "undisposed"), 2);
+    LOGGED("module=tester");
+    BALANCED(w);
+    world_free(&w);
+}
+
+static sv_verdict ask_for_the_impossible(sv_event *ev, void *self)
+{
+    ++*(int *)self;
+    svi_x_pass(ev); /* it does not wait */
+    const svi_point point = svi_event_point_now(ev);
+    sv_draft *draft = svi_x_reply(ev, SV_STR("q"), SV_STR("x:y"));
+    svi_draft_attr(draft, SV_STR("a"), SV_STR("b"));
+    if (point == SVI_POINT_SESSION_BOUND) {
+        (void)svi_x_send(ev);
+        (void)svi_x_refuse(ev, SV_FORBIDDEN, SV_STR_NONE);
+        (void)svi_x_drop(ev, "none");
+        (void)svi_x_deliver(ev, svi_xevent_of(ev)->session);
+        return SV_PASS;
+    }
+    return svi_x_send(ev); /* a message has no result */
+}
+
+/* A module's faults are told and made good; they never take the house down (promise 3). */
+static void impossible(void **state)
+{
+    (void)state;
+    int asked = 0;
+    world *w = world_new(NULL);
+    on(w, "session/bound", ask_for_the_impossible, &asked);
+    on(w, "message/self", ask_for_the_impossible, &asked);
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    tell(romeo, "<message/>");
+    assert_int_equal(asked, 2);
+    HAS(romeo, ERROR_OF("internal-server-error"));
+    HAS_NOT(romeo, "type='result'");
+    LOGGED("only a waiting event is passed on");
+    LOGGED("a result answers a get or set");
+    LOGGED("there is nothing to deliver");
     BALANCED(w);
     world_free(&w);
 }
@@ -720,6 +759,7 @@ int main(void)
         cmocka_unit_test(answers),
         cmocka_unit_test(disposals),
         cmocka_unit_test(undisposed),
+        cmocka_unit_test(impossible),
         cmocka_unit_test(lanes),
         cmocka_unit_test(late_verdicts),
         cmocka_unit_test(deadlines),

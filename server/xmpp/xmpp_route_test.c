@@ -424,6 +424,7 @@ static void account_look_up_fails(void **state)
     svi_engine_sim_plan(w->engine)->fail_read = 1;
     tell(romeo, "<message id='m1' to='tybalt@example.org'/>");
     HAS(romeo, ERROR_OF("internal-server-error"));
+    LOGGED("store-read-failed");
     BALANCED(w);
     world_free(&w);
 }

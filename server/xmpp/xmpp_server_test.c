@@ -204,6 +204,7 @@ static void store_fails(void **state)
     add_account(w, w->host, "romeo");
     pass_time(w, 1000000);
     assert_true(w->failed);
+    LOGGED("store-failed");
     world_free(&w);
 }
 

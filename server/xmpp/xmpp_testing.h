@@ -3,6 +3,7 @@
 #ifndef SVI_XMPP_TESTING_H
 #define SVI_XMPP_TESTING_H
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,6 +48,20 @@ struct world {
     size_t           handler_count;
     bool             failed;
 };
+
+/* What was logged; the newest lines. */
+static char t_log[4096];
+
+static inline void t_log_line(void *ctx, sv_level level, sv_str line)
+{
+    (void)ctx;
+    (void)level;
+    size_t n = strlen(t_log);
+    if (n + line.n >= sizeof t_log) n = 0;
+    if (line.n < sizeof t_log) snprintf(t_log + n, sizeof t_log - n, "%.*s", (int)line.n, line.p);
+}
+
+#define LOGGED(text) assert_non_null(strstr(t_log, (text)))
 
 /* --- the stream, as short as can be ------------------------------------------------------------------- */
 
@@ -148,6 +163,7 @@ static inline void t_ready(void *ctx, bool readable, bool writable)
     }
     while (writable && c->out.len > 0) {
         n = c->link->ops->write(c->link, c->out.data, c->out.len);
+        if (n == -EPIPE) svi_buf_clear(&c->out);
         if (n <= 0) break;
         svi_buf_consume(&c->out, (size_t)n);
     }
@@ -295,7 +311,8 @@ static inline world *world_new(const svi_limits *limits)
     w->acct.name = "test";
     w->link_bytes = 1u << 20;
     svi_plat_virtual_init(&w->clock, 7);
-    svi_log_set_level(SV_ERROR);
+    svi_log_setup(SV_ERROR, SVI_LOG_TEXT, t_log_line, NULL, w->clock.plat.wall_us, w->clock.plat.ctx);
+    t_log[0] = '\0';
     w->disk = svi_sim_disk_new(&w->acct);
     w->engine = svi_engine_sim(&w->acct, w->disk);
     w->pairs = svi_link_pairs_new(&w->acct);

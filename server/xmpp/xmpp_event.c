@@ -57,6 +57,7 @@ static void fill(svi_xevent *x, const svi_passage *passage, svi_arena *arena)
         .is_own = passage->is_own,
         .cost_bytes = passage->cost_bytes,
         .kind = passage->kind,
+        .place = passage->place,
     };
     if (passage->stanza != NULL) {
         const sv_str type = svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type"));
@@ -201,6 +202,7 @@ typedef struct outgoing {
     svi_xevent *x;          /* of a delivery, to tell a single copy from several; else NULL */
     sv_str      full;       /* the session's address; .p NULL: routed by `to` */
     uint64_t    session_number;
+    sv_session *session;    /* itself while it is known to be there */
     sv_str      to;         /* replaces the stanza's own `to` if set */
     const sv_stanza *stanza;
     uint64_t    entry;      /* open; 0: a push is opened at release */
@@ -251,8 +253,9 @@ static void outgoing_run(void *ctx)
             out->entry = svi_ledger_open(out->server->ledger, SVI_MADE_PUSH, &out->host->counts);
         svi_route(out->server, out->host, out->stanza, out->entry);
     } else {
-        sv_session *session =
-            svi_session_find_number(out->server, out->full, out->session_number);
+        sv_session *session = out->session;
+        if (session == NULL)
+            session = svi_session_find_number(out->server, out->full, out->session_number);
         if (session != NULL && out->map != NULL)
             svi_session_keep(session, out->entry, out->map, out->owner, out->key);
         if (session != NULL) svi_session_send(session, out->stanza, out->to, out->entry);
@@ -411,8 +414,11 @@ void svi_x_hand(sv_event *ev, sv_session *session)
     out->session_number = session->number;
     out->x = is_copy ? NULL : x;
     x->delivered++;
-    if (goes_at_once(x)) svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
-    else svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+    if (goes_at_once(x)) {
+        out->session = session->is_listed ? session : NULL;
+        svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
+        out->session = NULL; /* if it waits after all, it may go */
+    } else svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
 static void finish_now(void *ctx)

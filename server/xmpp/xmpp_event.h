@@ -5,6 +5,13 @@
 
 #include "xmpp/xmpp_session.h"
 
+/* Where a recipient was found; private to xmpp_route.c. Holds while the tables of sessions are as they were then. */
+typedef struct svi_place {
+    svi_host   *host;    /* NULL: not local */
+    sv_session *session; /* NULL: none with this full JID */
+    uint64_t    tables;  /* their state at the look-up; 0: never looked */
+} svi_place;
+
 /* The XMPP side of an event; in the event's arena. */
 typedef struct svi_xevent {
     uint32_t    magic;
@@ -24,6 +31,7 @@ typedef struct svi_xevent {
     int         stage;          /* where on its way; xmpp_route.c */
     int         kind;           /* what stanza; xmpp_route.c */
     uint64_t    session_number; /* the asking session's, for its answer; 0 if there is none */
+    svi_place   place;          /* of `to` */
     svi_host   *from_host;      /* the sender's, or whose hooks the occasion is for */
     bool        is_borrowed;    /* lives in a parent's arena */
     bool        is_ending;      /* its end comes behind what runs now */

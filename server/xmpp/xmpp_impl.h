@@ -53,6 +53,7 @@ struct svi_server {
     svi_dict    *by_full; /* full JID -> sv_session */
     svi_dict    *by_bare; /* bare JID -> svi_online */
     size_t       session_count;
+    uint64_t     tables;  /* grows with each change of the two above */
     uint64_t     last_session;
     sv_session  *due, **due_end; /* sessions whose session/bound or session/gone is still to be fired */
 
@@ -165,6 +166,7 @@ typedef struct svi_passage {
     uint64_t    entry;      /* 0: nothing to account for */
     size_t      cost_bytes;
     int         kind;       /* svi_kind */
+    svi_place   place;      /* of `to` */
     bool        is_own;
     bool        account_exists;
     sv_str      error_from; /* of an error instead of the stanza's own `to`; .p NULL */
@@ -209,11 +211,11 @@ svi_kind svi_kind_of(const sv_stanza *stanza);
 bool svi_kind_is_iq(svi_kind kind);
 
 /* Admission (architecture 8): false if space is short and a handler on the way may store. */
-bool svi_passage_is_admitted(const svi_passage *passage);
+bool svi_passage_is_admitted(svi_passage *passage);
 /* Disposes of it before any handler: an error to the sender, and its credit back. */
 void svi_passage_refuse(const svi_passage *passage, sv_cond cond);
 /* Finds out whether the recipient's account exists, if that matters, then runs it: in the order of calls for one recipient. */
-void svi_passage_start(const svi_passage *passage);
+void svi_passage_start(svi_passage *passage);
 
 /* --- xmpp_check.c --- */
 

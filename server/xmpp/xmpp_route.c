@@ -66,17 +66,37 @@ static bool is_subscription(sv_str type)
 
 /* --- where it goes ----------------------------------------------------------------------------------- */
 
+/* Looks the recipient up, unless nothing has changed since the last look. */
+static void look(svi_server *server, const sv_jid *to, svi_place *place)
+{
+    if (place->tables == server->tables) return;
+    if (place->tables == 0) place->host = svi_host_find(server, to->domain); /* hosts stay */
+    const bool is_full = place->host != NULL && to->node.n > 0 && to->resource.n > 0;
+    place->session = is_full ? svi_session_find(server, to->full) : NULL;
+    place->tables = server->tables;
+}
+
 /* The scope by the recipient's address (bus_points.h). A full JID that is not on line is taken as the bare one (RFC 6120
  * 10.5.4), but not for IQ, which then is refused (RFC 6121 8.5.3.2.3). */
-static stage scope_of(svi_server *server, const sv_jid *from, const sv_jid *to, int kind)
+static stage scope_of(const svi_place *place, const sv_jid *from, const sv_jid *to, int kind)
 {
-    if (svi_host_find(server, to->domain) == NULL) return AT_REMOTE;
+    if (place->host == NULL) return AT_REMOTE;
     if (to->node.n == 0) return AT_HOST;
-    if (to->resource.n > 0) {
-        if (svi_session_find(server, to->full) != NULL) return AT_RESOURCE;
-        if (svi_kind_is_iq((svi_kind)kind)) return AT_NO_SESSION;
-    }
+    if (place->session != NULL) return AT_RESOURCE;
+    if (to->resource.n > 0 && svi_kind_is_iq((svi_kind)kind)) return AT_NO_SESSION;
     return sv_str_eq(from->bare, to->bare) ? AT_SELF : AT_ACCOUNT;
+}
+
+static stage scope_of_event(svi_xevent *x)
+{
+    look(x->server, &x->to, &x->place);
+    return scope_of(&x->place, &x->from, &x->to, x->kind);
+}
+
+static stage scope_of_passage(svi_passage *passage)
+{
+    look(passage->server, &passage->to, &passage->place);
+    return scope_of(&passage->place, &passage->from, &passage->to, passage->kind);
 }
 
 /* The sender's side is asked about what a local session sends to somebody else. */
@@ -87,12 +107,11 @@ static bool goes_out(bool is_own, const sv_jid *from, const sv_jid *to)
 
 static bool enter_scope(sv_event *ev, svi_xevent *x)
 {
-    stage at = scope_of(x->server, &x->from, &x->to, x->kind);
+    stage at = scope_of_event(x);
     if ((at == AT_ACCOUNT || at == AT_SELF) && !x->account_exists) at = AT_NO_ACCOUNT;
     x->stage = (int)at;
     if (at == AT_NO_ACCOUNT || at == AT_NO_SESSION) return false;
-    svi_host *there = svi_host_find(x->server, x->to.domain);
-    if (there != NULL) x->host = there; /* else the sender's host answers for what is remote */
+    if (x->place.host != NULL) x->host = x->place.host; /* else the sender's host answers for what is remote */
     svi_event_point(ev, point_at(x->kind, at), x->host->hooks, svi_host_name(x->host));
     return true;
 }
@@ -109,7 +128,7 @@ static bool route_next(sv_event *ev)
         return true;
     case AT_OUT: return enter_scope(ev, x);
     case AT_RESOURCE: /* the session may have gone while a handler said LATER */
-        return svi_session_find(x->server, x->to.full) == NULL && enter_scope(ev, x);
+        return scope_of_event(x) != AT_RESOURCE && enter_scope(ev, x);
     default: return false;
     }
 }
@@ -162,9 +181,8 @@ static void route_unclaimed(sv_event *ev)
 {
     svi_xevent *x = svi_xevent_of(ev);
     if (x->stage == AT_RESOURCE && is_for_resource(x)) {
-        sv_session *session = svi_session_find(x->server, x->to.full);
-        SV_ASSERT(session != NULL); /* route_next looked */
-        svi_x_hand(ev, session);
+        SV_ASSERT(x->place.tables == x->server->tables && x->place.session != NULL); /* route_next looked */
+        svi_x_hand(ev, x->place.session);
         return;
     }
     if (x->kind == SVI_KIND_MESSAGE) message_unclaimed(ev, x);
@@ -230,7 +248,7 @@ static bool may_be_refused(const svi_passage *passage)
     return is_subscription(svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type")));
 }
 
-static bool may_store_on_its_way(const svi_passage *passage)
+static bool may_store_on_its_way(svi_passage *passage)
 {
     const sv_stanza *stanza = passage->stanza;
     const svi_hooks *hooks = passage->from_host->hooks;
@@ -238,14 +256,13 @@ static bool may_store_on_its_way(const svi_passage *passage)
     if (goes_out(passage->is_own, &passage->from, &passage->to) &&
         svi_hooks_may_store(hooks, point_at(passage->kind, AT_OUT), stanza))
         return true;
-    const stage at = scope_of(passage->server, &passage->from, &passage->to, passage->kind);
+    const stage at = scope_of_passage(passage);
     if (at > AT_REMOTE) return false;
-    const svi_host *there = svi_host_find(passage->server, passage->to.domain);
-    if (there != NULL) hooks = there->hooks;
+    if (passage->place.host != NULL) hooks = passage->place.host->hooks;
     return svi_hooks_may_store(hooks, point_at(passage->kind, at), stanza);
 }
 
-bool svi_passage_is_admitted(const svi_passage *passage)
+bool svi_passage_is_admitted(svi_passage *passage)
 {
     return svi_store_admit(passage->server->store) == SV_OK || !may_be_refused(passage) ||
            !may_store_on_its_way(passage);
@@ -269,11 +286,10 @@ static svi_point first_point(svi_passage *passage, stage *stage_out)
 {
     *stage_out = AT_INBOUND;
     if (passage->is_own) return SVI_POINT_STANZA_INBOUND;
-    stage at = scope_of(passage->server, &passage->from, &passage->to, passage->kind);
+    stage at = scope_of_passage(passage);
     if ((at == AT_ACCOUNT || at == AT_SELF) && !passage->account_exists) at = AT_NO_ACCOUNT;
     *stage_out = at;
-    svi_host *there = svi_host_find(passage->server, passage->to.domain);
-    if (there != NULL) passage->from_host = there;
+    if (passage->place.host != NULL) passage->from_host = passage->place.host;
     return at <= AT_REMOTE ? point_at(passage->kind, at) : SVI_POINT_NONE;
 }
 
@@ -304,17 +320,15 @@ static bool waits_for_others(const svi_passage *passage, stage at)
     return svi_check_is_running(passage->server, passage->to.bare);
 }
 
-void svi_passage_start(const svi_passage *passage)
+void svi_passage_start(svi_passage *passage)
 {
-    svi_server *server = passage->server;
-    const stage at = scope_of(server, &passage->from, &passage->to, passage->kind);
+    const stage at = scope_of_passage(passage);
     if (needs_check(passage, at) || waits_for_others(passage, at)) {
-        svi_check_account(svi_host_find(server, passage->to.domain), passage);
+        svi_check_account(passage->place.host, passage);
         return;
     }
-    svi_passage known = *passage;
-    known.account_exists = at == AT_ACCOUNT || at == AT_SELF || at == AT_RESOURCE;
-    svi_passage_run(&known);
+    passage->account_exists = at == AT_ACCOUNT || at == AT_SELF || at == AT_RESOURCE;
+    svi_passage_run(passage);
 }
 
 void svi_passage_refuse(const svi_passage *passage, sv_cond cond)

@@ -182,6 +182,7 @@ sv_status svi_server_new(const svi_server_config *config, svi_server **server_ou
         .wake = config->wake,
         .fatal = config->fatal,
         .ctx = config->ctx,
+        .tables = 1,
         .by_domain = svi_dict_new(config->acct),
         .by_full = svi_dict_new(config->acct),
         .by_bare = svi_dict_new(config->acct),

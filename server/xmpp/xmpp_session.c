@@ -25,6 +25,7 @@ static void list_session(sv_session *session)
     void *before = svi_dict_put(server->by_full, session->jid.full, session);
     SV_ASSERT(before == NULL);
     session->is_listed = true;
+    server->tables++;
 }
 
 void svi_session_unlist(sv_session *session)
@@ -33,6 +34,7 @@ void svi_session_unlist(sv_session *session)
     if (!session->is_listed) return;
     session->is_listed = false;
     svi_server *server = session->server;
+    server->tables++;
     svi_online *online = session->online;
     if (session->account_prev != NULL) session->account_prev->account_next = session->account_next;
     else online->first = session->account_next;

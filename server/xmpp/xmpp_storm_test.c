@@ -2,7 +2,7 @@
  * each round of it everything must be accounted for. The seed is printed; STAVE_SEED repeats a run. */
 #include "xmpp/xmpp_testing.h"
 
-#define ROUNDS 6
+#define ROUNDS 12
 #define STEPS 1500
 #define WAITERS 64
 
@@ -204,7 +204,12 @@ static void run_round(uint64_t seed)
         if (svi_ledger_in_flight(svi_server_ledger(s.w->server)) == 0) break;
     }
     BALANCED(s.w);
-    assert_true(made(s.w, SVI_RECEIVED) > 500);
+    print_message("  received %u, answers %u, copies %u, recovered %u; unsent %u, session-gone %u, coalesced %u, timeout %u\n",
+                  (unsigned)made(s.w, SVI_RECEIVED), (unsigned)made(s.w, SVI_MADE_ANSWER),
+                  (unsigned)made(s.w, SVI_MADE_COPY), (unsigned)made(s.w, SVI_MADE_RECOVERED),
+                  (unsigned)dropped_by(s.w, "unsent"), (unsigned)dropped_by(s.w, "session-gone"),
+                  (unsigned)dropped_by(s.w, "presence-coalesced"), (unsigned)dropped_by(s.w, "timeout"));
+    assert_true(made(s.w, SVI_RECEIVED) > 100);
     assert_true(made(s.w, SVI_MADE_COPY) > 0 && made(s.w, SVI_MADE_RECOVERED) > 0);
     assert_int_equal(s.bound - s.gone, svi_session_count(s.w->server));
     world_free(&s.w);

@@ -1,4 +1,5 @@
-/* Stanza errors: conditions with their recommended types, and the error made for a stanza (RFC 6120 8.3). */
+/* Stanza errors: conditions with their recommended types, and the error made for a stanza (RFC
+ * 6120 8.3). */
 #include "xmpp/xmpp_impl.h"
 
 typedef struct condition {
@@ -56,7 +57,8 @@ bool svi_is_unanswerable(const sv_stanza *stanza)
     return sv_str_eq(type, SV_STR("result")) && sv_str_eq(svi_node_name(root), SV_STR("iq"));
 }
 
-sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from, sv_cond cond, sv_str text)
+sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from, sv_cond cond,
+                         sv_str text)
 {
     SV_ASSERT(!svi_is_unanswerable(stanza));
     const svi_mark mark = svi_arena_mark(server->scratch);
@@ -70,7 +72,8 @@ sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str fro
     if (id.p == NULL && sv_str_eq(name, SV_STR("iq"))) id = SV_STR("");
     if (id.p != NULL) svi_draft_attr(draft, SV_STR("id"), id);
 
-    /* without a `to` it was for the sender's own account, whose answers need no `from` (8.1.2.1 rule 3) */
+    /* without a `to` it was for the sender's own account, whose answers need no `from` (8.1.2.1
+     * rule 3) */
     if (from.p == NULL) from = svi_node_attr(root, SV_STR("to"));
     if (from.n > 0) svi_draft_attr(draft, SV_STR("from"), from);
     const sv_str to = svi_node_attr(root, SV_STR("from"));

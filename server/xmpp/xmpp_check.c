@@ -1,5 +1,5 @@
-/* Stanzas that wait until it is known whether their recipient's account exists. One look-up an account; who comes later waits behind,
- * so that the order of arrival is kept. */
+/* Stanzas that wait until it is known whether their recipient's account exists. One look-up an
+ * account; who comes later waits behind, so that the order of arrival is kept. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_impl.h"
@@ -7,14 +7,14 @@
 /* A passage with copies of all that it borrowed. */
 typedef struct held {
     struct held *next;
-    svi_passage  passage;
-    uint64_t     session_number; /* the sender may have gone when it goes on */
+    svi_passage passage;
+    uint64_t session_number; /* the sender may have gone when it goes on */
 } held;
 
 typedef struct svi_check {
     svi_server *server;
-    sv_str      bare;
-    held       *first, **end;
+    sv_str bare;
+    held *first, **end;
 } svi_check;
 
 static void hold(svi_check *check, const svi_passage *passage)
@@ -53,11 +53,13 @@ static void go_on(svi_check *check, sv_status status)
     for (held *h; (h = take_held(check)) != NULL;) {
         svi_passage *passage = &h->passage;
         if (h->session_number != 0)
-            passage->session = svi_session_find_number(check->server, passage->from.full,
-                                                       h->session_number);
+            passage->session =
+                svi_session_find_number(check->server, passage->from.full, h->session_number);
         passage->account_exists = status == SV_OK;
-        if (status == SV_OK || status == SV_ENOTFOUND) svi_passage_run(passage);
-        else svi_passage_refuse(passage, SV_INTERNAL_SERVER_ERROR);
+        if (status == SV_OK || status == SV_ENOTFOUND)
+            svi_passage_run(passage);
+        else
+            svi_passage_refuse(passage, SV_INTERNAL_SERVER_ERROR);
         held_free(h);
     }
 }

@@ -1,4 +1,5 @@
-/* The XMPP side of events: opening and closing them, occasions, and how a handler disposes of a stanza. */
+/* The XMPP side of events: opening and closing them, occasions, and how a handler disposes of a
+ * stanza. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
 
@@ -9,7 +10,7 @@ svi_xevent *svi_xevent_of(const sv_event *ev)
     return x;
 }
 
-/* --- opening and closing ----------------------------------------------------------------------------- */
+/* --- opening and closing ---------------------------------------------------------------------- */
 
 static sv_jid copy_jid(svi_arena *arena, const sv_jid *jid)
 {
@@ -67,8 +68,8 @@ static void fill(svi_xevent *x, const svi_passage *passage, svi_arena *arena)
     link_session(x, passage->session);
 }
 
-static svi_event_config config_of(const svi_passage *passage, const svi_event_ops *ops, svi_point point,
-                                  svi_xevent *x)
+static svi_event_config config_of(const svi_passage *passage, const svi_event_ops *ops,
+                                  svi_point point, svi_xevent *x)
 {
     return (svi_event_config){
         .ops = ops,
@@ -99,7 +100,7 @@ void svi_xevent_close(svi_xevent *x)
     if (!x->is_borrowed) svi_pool_put(x->server->xevents, x);
 }
 
-/* --- occasions --------------------------------------------------------------------------------------- */
+/* --- occasions -------------------------------------------------------------------------------- */
 
 static void occasion_over(sv_event *ev)
 {
@@ -135,18 +136,21 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
     svi_event_fire(parent, &config);
 }
 
-/* --- a copy that was never written -------------------------------------------------------------------- */
+/* --- a copy that was never written ------------------------------------------------------------ */
 
-/* Architecture 3.7: what nobody keeps is dropped by a named rule. But a request is always answered (RFC 6120 8.2.3 rule 3),
- * as if its resource had been gone when it came (RFC 6121 8.5.3.2.3). */
+/* Architecture 3.7: what nobody keeps is dropped by a named rule. But a request is always
+ * answered (RFC 6120 8.2.3 rule 3), as if its resource had been gone when it came (RFC 6121
+ * 8.5.3.2.3). */
 static void unsent_unclaimed(sv_event *ev)
 {
     const svi_xevent *x = svi_xevent_of(ev);
     const sv_node *root = svi_stanza_root(svi_event_stanza(ev));
     const bool was_asked = svi_event_is_request(ev) && svi_node_attr(root, SV_STR("from")).n > 0 &&
                            svi_node_attr(root, SV_STR("to")).n > 0;
-    if (was_asked) svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
-    else svi_event_dispose(ev, SVI_DROPPED, x->kind == SVI_KIND_NONE ? "unsent-unknown" : "unsent");
+    if (was_asked)
+        svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
+    else
+        svi_event_dispose(ev, SVI_DROPPED, x->kind == SVI_KIND_NONE ? "unsent-unknown" : "unsent");
 }
 
 static void unsent_timeout(sv_event *ev)
@@ -193,21 +197,21 @@ void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry)
     svi_bus_fire(ev);
 }
 
-/* --- what an event sends ------------------------------------------------------------------------------ */
+/* --- what an event sends ---------------------------------------------------------------------- */
 
 /* Something to send when the event is released; in its arena. */
 typedef struct outgoing {
     svi_server *server;
-    svi_host   *host;
-    svi_xevent *x;          /* of a delivery, to tell a single copy from several; else NULL */
-    sv_str      full;       /* the session's address; .p NULL: routed by `to` */
-    uint64_t    session_number;
-    sv_session *session;    /* itself while it is known to be there */
-    sv_str      to;         /* replaces the stanza's own `to` if set */
+    svi_host *host;
+    svi_xevent *x; /* of a delivery, to tell a single copy from several; else NULL */
+    sv_str full;   /* the session's address; .p NULL: routed by `to` */
+    uint64_t session_number;
+    sv_session *session; /* itself while it is known to be there */
+    sv_str to;           /* replaces the stanza's own `to` if set */
     const sv_stanza *stanza;
-    uint64_t    entry;      /* open; 0: a push is opened at release */
-    svi_map    *map;        /* the row that goes when it was written */
-    sv_str      owner, key;
+    uint64_t entry; /* open; 0: a push is opened at release */
+    svi_map *map;   /* the row that goes when it was written */
+    sv_str owner, key;
 } outgoing;
 
 static outgoing *outgoing_new(sv_event *ev, const sv_stanza *stanza)
@@ -227,13 +231,14 @@ static void outgoing_drop(void *ctx)
 {
     outgoing *out = ctx;
     if (out->entry != 0)
-        svi_ledger_close(out->server->ledger, out->entry, out->map != NULL ? SVI_STORED : SVI_DROPPED,
+        svi_ledger_close(out->server->ledger, out->entry,
+                         out->map != NULL ? SVI_STORED : SVI_DROPPED,
                          out->map != NULL ? NULL : "stopped");
     outgoing_over(out);
 }
 
-/* The session went before the release. A stanza that was for it alone is passed again, now at its account (RFC 6120 10.5.4); what was
- * made for it ends here. */
+/* The session went before the release. A stanza that was for it alone is passed again, now at
+ * its account (RFC 6120 10.5.4); what was made for it ends here. */
 static void lost_session(outgoing *out)
 {
     if (out->x != NULL && out->x->delivered == 1) {
@@ -258,8 +263,10 @@ static void outgoing_run(void *ctx)
             session = svi_session_find_number(out->server, out->full, out->session_number);
         if (session != NULL && out->map != NULL)
             svi_session_keep(session, out->entry, out->map, out->owner, out->key);
-        if (session != NULL) svi_session_send(session, out->stanza, out->to, out->entry);
-        else lost_session(out);
+        if (session != NULL)
+            svi_session_send(session, out->stanza, out->to, out->entry);
+        else
+            lost_session(out);
     }
     outgoing_over(out);
 }
@@ -269,7 +276,8 @@ static uint64_t open_made(const svi_xevent *x, svi_origin origin)
     return svi_ledger_open(x->server->ledger, origin, &x->host->counts);
 }
 
-/* An answer goes to the session that asked, not to a later one of the same address; else to wherever the sender is. */
+/* An answer goes to the session that asked, not to a later one of the same address; else to
+ * wherever the sender is. */
 static void emit_answer(sv_event *ev, sv_stanza *take)
 {
     const svi_xevent *x = svi_xevent_of(ev);
@@ -283,7 +291,8 @@ static void emit_answer(sv_event *ev, sv_stanza *take)
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
-/* A module asks for what can't be: told, and nothing done. The bus then finds the stanza undisposed. */
+/* A module asks for what can't be: told, and nothing done. The bus then finds the stanza
+ * undisposed. */
 static void fault(const char *rule)
 {
     SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", rule));
@@ -298,7 +307,7 @@ static void finish(sv_event *ev)
     svi_event_let_go(&ev);
 }
 
-/* --- disposing --------------------------------------------------------------------------------------- */
+/* --- disposing -------------------------------------------------------------------------------- */
 
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal)
 {
@@ -341,7 +350,8 @@ sv_verdict svi_x_send(sv_event *ev)
 {
     svi_xevent *x = svi_xevent_of(ev);
     if (x->answer == NULL) (void)svi_x_reply(ev, SV_STR_NONE, SV_STR_NONE);
-    if (x->answer == NULL) fault("a result answers a get or set"); /* RFC 6120 8.2.3 */
+    if (x->answer == NULL)
+        fault("a result answers a get or set"); /* RFC 6120 8.2.3 */
     else if (svi_event_dispose(ev, SVI_ANSWERED, NULL))
         emit_answer(ev, svi_draft_freeze(x->server->acct, svi_server_atoms(x->server), x->answer));
     finish(ev);
@@ -351,7 +361,8 @@ sv_verdict svi_x_send(sv_event *ev)
 sv_verdict svi_x_drop(sv_event *ev, const char *rule)
 {
     const svi_xevent *x = svi_xevent_of(ev);
-    /* a request is answered even then (RFC 6120 8.2.3 rule 3); the sender learns no more than from nobody's answer */
+    /* a request is answered even then (RFC 6120 8.2.3 rule 3); the sender learns no more than
+     * from nobody's answer */
     if (svi_event_dispose(ev, SVI_DROPPED, rule) && svi_event_is_request(ev))
         emit_answer(ev, svi_error_for(x->server, svi_event_stanza(ev), SV_STR_NONE,
                                       SV_SERVICE_UNAVAILABLE, SV_STR_NONE));
@@ -389,9 +400,10 @@ void svi_x_pass(sv_event *ev)
     svi_event_let_go(&ev);
 }
 
-/* --- delivering -------------------------------------------------------------------------------------- */
+/* --- delivering ------------------------------------------------------------------------------- */
 
-/* Architecture 3.5: a message from one to one goes to local sessions at once, since its sender's ack still waits. */
+/* Architecture 3.5: a message from one to one goes to local sessions at once, since its sender's
+ * ack still waits. */
 static bool goes_at_once(const svi_xevent *x)
 {
     return x->kind == SVI_KIND_MESSAGE && !sv_str_eq(x->type, SV_STR("groupchat"));
@@ -418,7 +430,8 @@ void svi_x_hand(sv_event *ev, sv_session *session)
         out->session = session->is_listed ? session : NULL;
         svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
         out->session = NULL; /* if it waits after all, it may go */
-    } else svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+    } else
+        svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
 static void finish_now(void *ctx)
@@ -446,9 +459,10 @@ sv_verdict svi_x_deliver(sv_event *ev, sv_session *session)
     return SV_DONE;
 }
 
-/* --- sending more ------------------------------------------------------------------------------------ */
+/* --- sending more ----------------------------------------------------------------------------- */
 
-static outgoing *push_new(sv_event *ev, const sv_session *session, const sv_stanza *stanza, svi_origin origin)
+static outgoing *push_new(sv_event *ev, const sv_session *session, const sv_stanza *stanza,
+                          svi_origin origin)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
     outgoing *out = outgoing_new(ev, stanza);
@@ -464,8 +478,8 @@ void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_
     svi_event_emit(ev, outgoing_run, outgoing_drop, push_new(ev, session, stanza, origin));
 }
 
-void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map, sv_str owner,
-                       sv_str key)
+void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map,
+                       sv_str owner, sv_str key)
 {
     outgoing *out = push_new(ev, session, stanza, SVI_MADE_RECOVERED);
     out->map = map;

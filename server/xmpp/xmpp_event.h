@@ -1,56 +1,60 @@
-/* Events of XMPP stanzas: who sent what to whom, the scope it is passed in, and the ways to dispose of it. The functions behind the
- * module table's verdicts. Router thread. */
+/* Events of XMPP stanzas: who sent what to whom, the scope it is passed in, and the ways to
+ * dispose of it. The functions behind the module table's verdicts. Router thread. */
 #ifndef SVI_XMPP_EVENT_H
 #define SVI_XMPP_EVENT_H
 
 #include "xmpp/xmpp_session.h"
 
-/* Where a recipient was found; private to xmpp_route.c. Holds while the tables of sessions are as they were then. */
+/* Where a recipient was found; private to xmpp_route.c. Holds while the tables of sessions are
+ * as they were then. */
 typedef struct svi_place {
-    svi_host   *host;    /* NULL: not local */
+    svi_host *host;      /* NULL: not local */
     sv_session *session; /* NULL: none with this full JID */
-    uint64_t    tables;  /* their state at the look-up; 0: never looked */
+    uint64_t tables;     /* their state at the look-up; 0: never looked */
 } svi_place;
 
 /* The XMPP side of an event; in the event's arena. */
 typedef struct svi_xevent {
-    uint32_t    magic;
+    uint32_t magic;
     svi_server *server;
-    svi_host   *host;          /* whose hooks run now */
-    sv_session *session;       /* sender or subject; NULL if it is gone or there is none */
-    sv_jid      from, to;      /* prepared; `to` is the sender's bare JID when the stanza had none */
-    sv_str      type;          /* type attribute, "" if absent */
-    sv_str      subject;       /* of an occasion */
-    bool        account_exists;
-    bool        is_own;        /* sent by a local session (credit is due to it) */
-    size_t      cost_bytes;
-    sv_draft   *answer;        /* result being built */
-    unsigned    delivered;     /* copies handed to sessions */
+    svi_host *host;      /* whose hooks run now */
+    sv_session *session; /* sender or subject; NULL if it is gone or there is none */
+    sv_jid from, to;     /* prepared; `to` is the sender's bare JID when the stanza had none */
+    sv_str type;         /* type attribute, "" if absent */
+    sv_str subject;      /* of an occasion */
+    bool account_exists;
+    bool is_own; /* sent by a local session (credit is due to it) */
+    size_t cost_bytes;
+    sv_draft *answer;   /* result being built */
+    unsigned delivered; /* copies handed to sessions */
     /* private to xmpp_event.c and xmpp_route.c below */
-    sv_str      sender_full;
-    int         stage;          /* where on its way; xmpp_route.c */
-    int         kind;           /* what stanza; xmpp_route.c */
-    uint64_t    session_number; /* the asking session's, for its answer; 0 if there is none */
-    svi_place   place;          /* of `to` */
-    svi_host   *from_host;      /* the sender's, or whose hooks the occasion is for */
-    bool        is_borrowed;    /* lives in a parent's arena */
-    bool        is_ending;      /* its end comes behind what runs now */
+    sv_str sender_full;
+    int stage;                       /* where on its way; xmpp_route.c */
+    int kind;                        /* what stanza; xmpp_route.c */
+    uint64_t session_number;         /* the asking session's, for its answer; 0 if there is none */
+    svi_place place;                 /* of `to` */
+    svi_host *from_host;             /* the sender's, or whose hooks the occasion is for */
+    bool is_borrowed;                /* lives in a parent's arena */
+    bool is_ending;                  /* its end comes behind what runs now */
     struct svi_xevent *next, **link; /* of the session's events */
 } svi_xevent;
 svi_xevent *svi_xevent_of(const sv_event *ev);
 
-/* A stanza from a bound session: checks and stamps `from` (RFC 6120 8.1.2.1), prepares `to` (jid-malformed), checks the IQ rules
- * (8.2.3), opens the ledger entry and runs the event. Takes the reference. */
+/* A stanza from a bound session: checks and stamps `from` (RFC 6120 8.1.2.1), prepares `to`
+ * (jid-malformed), checks the IQ rules (8.2.3), opens the ledger entry and runs the event. Takes
+ * the reference. */
 void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes);
 
 /* A stanza made here, passed at the recipient's side by its `to`. `entry` is open. */
 void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza, uint64_t entry);
 
-/* An occasion on a host; `account` and `session` may be NULL. With `parent` it is part of that event. */
-void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session, const sv_stanza *stanza,
-                  sv_str subject, sv_event *parent);
+/* An occasion on a host; `account` and `session` may be NULL. With `parent` it is part of that
+ * event. */
+void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session,
+                  const sv_stanza *stanza, sv_str subject, sv_event *parent);
 
-/* The ways to dispose of an event's stanza; see the module table for their meaning. Each also ends a waiting event. */
+/* The ways to dispose of an event's stanza; see the module table for their meaning. Each also
+ * ends a waiting event. */
 sv_draft *svi_x_reply(sv_event *ev, sv_str name, sv_str ns);
 sv_verdict svi_x_send(sv_event *ev);
 sv_verdict svi_x_refuse(sv_event *ev, sv_cond cond, sv_str text);
@@ -65,10 +69,11 @@ void svi_x_pass(sv_event *ev);
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
 void svi_x_route(sv_event *ev, const sv_stanza *stanza);
 
-/* As svi_x_push (origin SVI_MADE_RECOVERED), for a stanza kept in a row: the row is deleted when the stanza was written, and stays if
- * it never was (then it counts as stored and session/unsent is not fired). */
-void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map, sv_str owner,
-                       sv_str key);
+/* As svi_x_push (origin SVI_MADE_RECOVERED), for a stanza kept in a row: the row is deleted when
+ * the stanza was written, and stays if it never was (then it counts as stored and session/unsent
+ * is not fired). */
+void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map,
+                       sv_str owner, sv_str key);
 
 /* Condition element and recommended error type (RFC 6120 8.3.3). */
 const char *svi_cond_name(sv_cond cond);

@@ -32,7 +32,8 @@ static void copy_admins(svi_host *host, const svi_host_config *config)
         host->admins[i] = svi_str_dup(host->server->acct, config->admins[i]);
 }
 
-sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out, sv_err *err)
+sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out,
+                       sv_err *err)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
     const sv_str domain = config->domain;
@@ -47,8 +48,7 @@ sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_ho
         .requires_tls = config->require_tls,
     };
     const svi_mark mark = svi_arena_mark(server->scratch);
-    const sv_str name =
-        svi_arena_printf(server->scratch, "%.*s/accounts", (int)domain.n, domain.p);
+    const sv_str name = svi_arena_printf(server->scratch, "%.*s/accounts", (int)domain.n, domain.p);
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
     svi_arena_reset(server->scratch, mark);
     if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);

@@ -1,4 +1,5 @@
-/* What the files of the shard share: the structs behind server, host and session. Nobody outside server/xmpp includes it. */
+/* What the files of the shard share: the structs behind server, host and session. Nobody outside
+ * server/xmpp includes it. */
 #ifndef SVI_XMPP_IMPL_H
 #define SVI_XMPP_IMPL_H
 
@@ -25,59 +26,60 @@ typedef struct svi_deferred {
 /* Sessions of one account, in order of binding. */
 typedef struct svi_online {
     sv_session *first, *last;
-    size_t      count;
+    size_t count;
 } svi_online;
 
 struct svi_server {
-    uint32_t        magic;
-    svi_acct       *acct;
+    uint32_t magic;
+    svi_acct *acct;
     const svi_plat *plat;
-    uv_loop_t      *loop;
-    svi_limits      limits;
-    sv_str          salt_secret;
-    void          (*wake)(void *ctx);
-    void          (*fatal)(void *ctx, const sv_err *err);
-    void           *ctx;
+    uv_loop_t *loop;
+    svi_limits limits;
+    sv_str salt_secret;
+    void (*wake)(void *ctx);
+    void (*fatal)(void *ctx, const sv_err *err);
+    void *ctx;
 
     svi_timers *timers;
     svi_ledger *ledger;
-    svi_bus    *bus;
-    svi_store  *store;
-    svi_net    *net;
+    svi_bus *bus;
+    svi_store *store;
+    svi_net *net;
 
-    svi_atoms                *newest_atoms; /* owned: the chain of tables */
-    const svi_atoms *_Atomic  atoms;        /* what I/O threads read */
+    svi_atoms *newest_atoms;        /* owned: the chain of tables */
+    const svi_atoms *_Atomic atoms; /* what I/O threads read */
 
-    svi_host    *hosts;   /* in order of adding */
-    svi_dict    *by_domain;
-    svi_dict    *by_full; /* full JID -> sv_session */
-    svi_dict    *by_bare; /* bare JID -> svi_online */
-    size_t       session_count;
-    uint64_t     tables;  /* grows with each change of the two above */
-    uint64_t     last_session;
-    sv_session  *due, **due_end; /* sessions whose session/bound or session/gone is still to be fired */
+    svi_host *hosts; /* in order of adding */
+    svi_dict *by_domain;
+    svi_dict *by_full; /* full JID -> sv_session */
+    svi_dict *by_bare; /* bare JID -> svi_online */
+    size_t session_count;
+    uint64_t tables; /* grows with each change of the two above */
+    uint64_t last_session;
+    sv_session *due,
+        **due_end; /* sessions whose session/bound or session/gone is still to be fired */
 
-    svi_arena   *scratch;  /* marked and reset by whoever uses it */
-    svi_pool    *xevents;
-    svi_dict    *checking; /* bare JID -> svi_check: accounts being looked up */
+    svi_arena *scratch; /* marked and reset by whoever uses it */
+    svi_pool *xevents;
+    svi_dict *checking; /* bare JID -> svi_check: accounts being looked up */
 
     svi_deferred *deferred, **deferred_end;
 
-    void                  *streams;
+    void *streams;
     const svi_streams_ops *streams_ops;
-    bool                   draining;
+    bool draining;
 };
 
 struct svi_host {
-    uint32_t    magic;
-    svi_host   *next;
+    uint32_t magic;
+    svi_host *next;
     svi_server *server;
-    sv_str      domain; /* NUL behind it */
-    svi_hooks  *hooks;
-    svi_map    *accounts;
-    sv_str     *admins;
-    size_t      admin_count;
-    bool        requires_tls;
+    sv_str domain; /* NUL behind it */
+    svi_hooks *hooks;
+    svi_map *accounts;
+    sv_str *admins;
+    size_t admin_count;
+    bool requires_tls;
     svi_ledger_counts counts;
 };
 
@@ -102,7 +104,7 @@ typedef struct svi_kept {
     struct svi_kept *next;
     uint64_t token;
     svi_map *map;
-    sv_str   owner, key;
+    sv_str owner, key;
 } svi_kept;
 
 typedef struct svi_session_rows {
@@ -111,68 +113,71 @@ typedef struct svi_session_rows {
 } svi_session_rows;
 
 struct sv_session {
-    uint32_t    magic;
+    uint32_t magic;
     svi_server *server;
-    svi_host   *host;
-    uint64_t    number;
-    sv_jid      jid;
-    svi_conn   *conn;     /* until svi_session_end */
-    bool        is_listed;    /* found by address */
-    bool        is_announced; /* session/bound was fired */
-    bool        is_gone;      /* session/gone was fired */
-    bool        is_kicked;    /* its stream was ended from here */
-    size_t      in_flight;    /* copies sent and not reported */
-    svi_online *online;   /* of its account, while listed */
+    svi_host *host;
+    uint64_t number;
+    sv_jid jid;
+    svi_conn *conn;     /* until svi_session_end */
+    bool is_listed;     /* found by address */
+    bool is_announced;  /* session/bound was fired */
+    bool is_gone;       /* session/gone was fired */
+    bool is_kicked;     /* its stream was ended from here */
+    size_t in_flight;   /* copies sent and not reported */
+    svi_online *online; /* of its account, while listed */
     sv_session *account_next, *account_prev;
     sv_session *due_next; /* in the server's list */
-    bool        is_due;
+    bool is_due;
     const sv_stanza *presence;
     int         priority;
     struct svi_session_block *blocks;
     svi_session_slot *items;
     svi_session_rows *rows;
-    svi_kept   *kept, **kept_end;
-    svi_xevent *xevents;  /* open events whose `session` it is */
+    svi_kept *kept, **kept_end;
+    svi_xevent *xevents; /* open events whose `session` it is */
 };
 
-/* --- xmpp_host.c --- */
+/* --- xmpp_host.c ------------------------------------------------------------------------------ */
 
+/* Frees all hosts; before the ledger goes. */
 void svi_hosts_free(svi_server *server);
 
-/* --- xmpp_session.c --- */
+/* --- xmpp_session.c --------------------------------------------------------------------------- */
 
 /* Takes the session out of the tables; nothing is found or delivered any more. Idempotent. */
 void svi_session_unlist(sv_session *session);
 /* Fires session/bound if that is still to come: before the first stanza is looked at. */
 void svi_session_announce(sv_session *session);
 
-/* --- xmpp_queue.c --- */
+/* --- xmpp_queue.c ----------------------------------------------------------------------------- */
 
-/* Notes the row that is deleted when the stanza of that token was written; before svi_session_send. */
+/* Notes the row that is deleted when the stanza of that token was written; before
+ * svi_session_send. */
 void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str owner, sv_str key);
 /* Queues a copy; `to` (may be .p NULL) replaces the stanza's own. */
 void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
 
-/* --- xmpp_event.c --- */
+/* --- xmpp_event.c ----------------------------------------------------------------------------- */
 
 /* What becomes an event: a stanza or an occasion with its addresses. All borrowed but `entry`. */
 typedef struct svi_passage {
     svi_server *server;
-    svi_host   *from_host;  /* where it begins; never NULL */
-    sv_session *session;    /* sender or subject; NULL if there is none */
+    svi_host *from_host; /* where it begins; never NULL */
+    sv_session *session; /* sender or subject; NULL if there is none */
     const sv_stanza *stanza;
-    sv_jid      from, to;
-    sv_str      subject;
-    uint64_t    entry;      /* 0: nothing to account for */
-    size_t      cost_bytes;
-    int         kind;       /* svi_kind */
-    svi_place   place;      /* of `to` */
-    bool        is_own;
-    bool        account_exists;
-    sv_str      error_from; /* of an error instead of the stanza's own `to`; .p NULL */
+    sv_jid from, to;
+    sv_str subject;
+    uint64_t entry; /* 0: nothing to account for */
+    size_t cost_bytes;
+    int kind;        /* svi_kind */
+    svi_place place; /* of `to` */
+    bool is_own;
+    bool account_exists;
+    sv_str error_from; /* of an error instead of the stanza's own `to`; .p NULL */
 } svi_passage;
 
-/* Makes the event at that point of the passage's host; addresses and texts are copied into its arena. */
+/* Makes the event at that point of the passage's host; addresses and texts are copied into its
+ * arena. */
 sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point);
 /* Takes it off the session's list and frees it. */
 void svi_xevent_close(svi_xevent *x);
@@ -182,19 +187,22 @@ void svi_xevent_forget_session(sv_session *session);
 /* Fires session/unsent for a copy that was never written; the event's entry is the copy's. */
 void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry);
 
-/* Disposes with an error to the sender, or drops what must not be answered; does not end a waiting event. */
+/* Disposes with an error to the sender, or drops what must not be answered; does not end a
+ * waiting event. */
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal);
 /* Hands the event's stanza to a session; does not end a waiting event. */
 void svi_x_hand(sv_event *ev, sv_session *session);
 
-/* --- xmpp_answer.c --- */
+/* --- xmpp_answer.c ---------------------------------------------------------------------------- */
 
-/* The error for a stanza (RFC 6120 8.3): same kind and id, addresses swapped. `from.p` NULL: the stanza's own `to`. */
-sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from, sv_cond cond, sv_str text);
+/* The error for a stanza (RFC 6120 8.3): same kind and id, addresses swapped. `from.p` NULL: the
+ * stanza's own `to`. */
+sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from, sv_cond cond,
+                         sv_str text);
 /* True for an error and for an IQ result: never answered (RFC 6120 8.2.3, 8.3.1). */
 bool svi_is_unanswerable(const sv_stanza *stanza);
 
-/* --- xmpp_route.c --- */
+/* --- xmpp_route.c ----------------------------------------------------------------------------- */
 
 typedef enum svi_kind {
     SVI_KIND_NONE = 0,
@@ -206,7 +214,8 @@ typedef enum svi_kind {
     SVI_KIND_ERROR
 } svi_kind;
 
-/* What a stanza is, by name, namespace and, of an IQ, type (message and presence errors are messages and presence). */
+/* What a stanza is, by name, namespace and, of an IQ, type (message and presence errors are
+ * messages and presence). */
 svi_kind svi_kind_of(const sv_stanza *stanza);
 bool svi_kind_is_iq(svi_kind kind);
 
@@ -214,12 +223,14 @@ bool svi_kind_is_iq(svi_kind kind);
 bool svi_passage_is_admitted(svi_passage *passage);
 /* Disposes of it before any handler: an error to the sender, and its credit back. */
 void svi_passage_refuse(const svi_passage *passage, sv_cond cond);
-/* Finds out whether the recipient's account exists, if that matters, then runs it: in the order of calls for one recipient. */
+/* Finds out whether the recipient's account exists, if that matters, then runs it: in the order
+ * of calls for one recipient. */
 void svi_passage_start(svi_passage *passage);
 
-/* --- xmpp_check.c --- */
+/* --- xmpp_check.c ----------------------------------------------------------------------------- */
 
-/* Holds the passage until the account is known, or while others wait for the same; then svi_passage_run. */
+/* Holds the passage until the account is known, or while others wait for the same; then
+ * svi_passage_run. */
 void svi_check_account(svi_host *host, const svi_passage *passage);
 /* True if somebody waits for that account: who comes later waits behind. */
 bool svi_check_is_running(const svi_server *server, sv_str bare_jid);

@@ -1,10 +1,11 @@
-/* What comes from a bound session: its sender stamped, its addresses and form checked, admitted or refused, and sent on its way
- * (RFC 6120 8.1, 8.2). */
+/* What comes from a bound session: its sender stamped, its addresses and form checked, admitted
+ * or refused, and sent on its way (RFC 6120 8.1, 8.2). */
 #include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
 
-/* RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the two answers to a forged one (8.1.2.1 here, invalid-from in
- * 4.9.3.9) we take the first: it is what rule 1 demands, and nobody is cut off for a client's mistake. */
+/* RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the two answers to a forged
+ * one (8.1.2.1 here, invalid-from in 4.9.3.9) we take the first: it is what rule 1 demands, and
+ * nobody is cut off for a client's mistake. */
 static sv_stanza *stamp(const sv_session *session, const sv_stanza *stanza, bool is_subscription)
 {
     const sv_jid *jid = &session->jid;
@@ -39,13 +40,14 @@ static bool is_stanza(const sv_stanza *stanza)
 
 typedef enum form { FORM_OK, FORM_BAD, FORM_DROP } form;
 
-/* RFC 6120 8.2.3: id and type are required, a request has exactly one child, a result at most one, an error its <error/>. What is
- * wrong in an answer can't be answered. */
+/* RFC 6120 8.2.3: id and type are required, a request has exactly one child, a result at most
+ * one, an error its <error/>. What is wrong in an answer can't be answered. */
 static form check_iq(const sv_stanza *stanza, svi_kind kind)
 {
     const sv_node *root = svi_stanza_root(stanza);
     size_t children = 0;
-    for (const sv_node *child = svi_node_first(root); child != NULL; child = svi_node_next(root, child))
+    for (const sv_node *child = svi_node_first(root); child != NULL;
+         child = svi_node_next(root, child))
         children++;
     const bool has_id = svi_node_attr(root, SV_STR("id")).n > 0;
     switch (kind) {

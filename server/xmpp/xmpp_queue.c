@@ -1,8 +1,9 @@
-/* What goes out to a session: queued under the bounds of architecture 3.7, and what becomes of it. */
+/* What goes out to a session: queued under the bounds of architecture 3.7, and what becomes of
+ * it. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
 
-/* --- rows that go with their stanza ------------------------------------------------------------------- */
+/* --- rows that go with their stanza ----------------------------------------------------------- */
 
 void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str owner, sv_str key)
 {
@@ -16,7 +17,8 @@ void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str 
     session->kept_end = &kept->next;
 }
 
-/* Takes the note for that token off the list; NULL if there is none. Reports come in order, so it is near the front. */
+/* Takes the note for that token off the list; NULL if there is none. Reports come in order, so
+ * it is near the front. */
 static svi_kept *take_kept(sv_session *session, uint64_t token)
 {
     for (svi_kept **at = &session->kept; *at != NULL; at = &(*at)->next) {
@@ -41,9 +43,10 @@ static void settle_kept(svi_server *server, svi_kept *kept, bool written)
     svi_free(kept);
 }
 
-/* --- bounds ------------------------------------------------------------------------------------------ */
+/* --- bounds ----------------------------------------------------------------------------------- */
 
-/* The sender of availability (RFC 6121 4.2, 4.5), of which only the newest matters; .p NULL for everything else. */
+/* The sender of availability (RFC 6121 4.2, 4.5), of which only the newest matters; .p NULL for
+ * everything else. */
 static sv_str sender_of_availability(const sv_stanza *stanza)
 {
     const sv_node *root = svi_stanza_root(stanza);
@@ -80,7 +83,7 @@ static void keep_bounds(sv_session *session, const sv_stanza *stanza)
     svi_session_kick(session, "resource-constraint"); /* RFC 6120 4.9.3.17 */
 }
 
-/* --- sending ----------------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry)
 {
@@ -94,7 +97,8 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
         return;
     }
     keep_bounds(session, stanza);
-    /* A session kicked just now gets it all the same: it comes back as unsent, with what is queued. */
+    /* A session kicked just now gets it all the same: it comes back as unsent, with what is
+     * queued. */
     session->in_flight++;
     svi_conn_send(session->conn, stanza, &(svi_head){.to = to}, entry);
 }
@@ -121,7 +125,8 @@ void svi_session_sent(sv_session *session, uint64_t token, bool written, const s
         svi_ledger_close(ledger, token, SVI_HANDED_OVER, NULL);
         return;
     }
-    /* Nothing more will be written: nobody may find it, or what came back would be sent to it again. */
+    /* Nothing more will be written: nobody may find it, or what came back would be sent to it
+     * again. */
     svi_session_unlist(session);
     svi_unsent(session, stanza, token);
 }

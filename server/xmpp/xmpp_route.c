@@ -1,5 +1,5 @@
-/* The way of a stanza: what it is, where it goes, who is asked, and what happens to it if nobody claims it
- * (RFC 6120 8 and 10, RFC 6121 8). */
+/* The way of a stanza: what it is, where it goes, who is asked, and what happens to it if nobody
+ * claims it (RFC 6120 8 and 10, RFC 6121 8). */
 #include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
 
@@ -11,12 +11,12 @@ typedef enum stage {
     AT_RESOURCE,
     AT_HOST,
     AT_REMOTE,
-    AT_INBOUND,   /* before its scope */
-    AT_NO_ACCOUNT,/* local, no such user: no handler is asked */
-    AT_NO_SESSION /* an IQ for a resource that is not on line: no handler is asked */
+    AT_INBOUND,    /* before its scope */
+    AT_NO_ACCOUNT, /* local, no such user: no handler is asked */
+    AT_NO_SESSION  /* an IQ for a resource that is not on line: no handler is asked */
 } stage;
 
-/* --- what it is -------------------------------------------------------------------------------------- */
+/* --- what it is ------------------------------------------------------------------------------- */
 
 svi_kind svi_kind_of(const sv_stanza *stanza)
 {
@@ -46,9 +46,9 @@ static bool is_request(int kind)
 static svi_point point_at(int kind, stage at)
 {
     static const svi_point first[] = {
-        [SVI_KIND_MESSAGE] = SVI_POINT_MESSAGE_OUT,     [SVI_KIND_PRESENCE] = SVI_POINT_PRESENCE_OUT,
-        [SVI_KIND_GET] = SVI_POINT_IQ_GET_OUT,          [SVI_KIND_SET] = SVI_POINT_IQ_SET_OUT,
-        [SVI_KIND_RESULT] = SVI_POINT_IQ_RESULT_OUT,    [SVI_KIND_ERROR] = SVI_POINT_IQ_ERROR_OUT,
+        [SVI_KIND_MESSAGE] = SVI_POINT_MESSAGE_OUT,  [SVI_KIND_PRESENCE] = SVI_POINT_PRESENCE_OUT,
+        [SVI_KIND_GET] = SVI_POINT_IQ_GET_OUT,       [SVI_KIND_SET] = SVI_POINT_IQ_SET_OUT,
+        [SVI_KIND_RESULT] = SVI_POINT_IQ_RESULT_OUT, [SVI_KIND_ERROR] = SVI_POINT_IQ_ERROR_OUT,
     };
     SV_ASSERT(kind > SVI_KIND_NONE && kind <= SVI_KIND_ERROR && at <= AT_REMOTE);
     return (svi_point)(first[kind] + at);
@@ -64,7 +64,7 @@ static bool is_subscription(sv_str type)
            sv_str_eq(type, SV_STR("unsubscribe")) || sv_str_eq(type, SV_STR("unsubscribed"));
 }
 
-/* --- where it goes ----------------------------------------------------------------------------------- */
+/* --- where it goes ---------------------------------------------------------------------------- */
 
 /* Looks the recipient up, unless nothing has changed since the last look. */
 static void look(svi_server *server, const sv_jid *to, svi_place *place)
@@ -76,8 +76,8 @@ static void look(svi_server *server, const sv_jid *to, svi_place *place)
     place->tables = server->tables;
 }
 
-/* The scope by the recipient's address (bus_points.h). A full JID that is not on line is taken as the bare one (RFC 6120
- * 10.5.4), but not for IQ, which then is refused (RFC 6121 8.5.3.2.3). */
+/* The scope by the recipient's address (bus_points.h). A full JID that is not on line is taken
+ * as the bare one (RFC 6120 10.5.4), but not for IQ, which then is refused (RFC 6121 8.5.3.2.3). */
 static stage scope_of(const svi_place *place, const sv_jid *from, const sv_jid *to, int kind)
 {
     if (place->host == NULL) return AT_REMOTE;
@@ -111,7 +111,8 @@ static bool enter_scope(sv_event *ev, svi_xevent *x)
     if ((at == AT_ACCOUNT || at == AT_SELF) && !x->account_exists) at = AT_NO_ACCOUNT;
     x->stage = (int)at;
     if (at == AT_NO_ACCOUNT || at == AT_NO_SESSION) return false;
-    if (x->place.host != NULL) x->host = x->place.host; /* else the sender's host answers for what is remote */
+    if (x->place.host != NULL)
+        x->host = x->place.host; /* else the sender's host answers for what is remote */
     svi_event_point(ev, point_at(x->kind, at), x->host->hooks, svi_host_name(x->host));
     return true;
 }
@@ -133,7 +134,7 @@ static bool route_next(sv_event *ev)
     }
 }
 
-/* --- if nobody claims it ----------------------------------------------------------------------------- */
+/* --- if nobody claims it ---------------------------------------------------------------------- */
 
 static void drop(sv_event *ev, const char *rule)
 {
@@ -152,22 +153,28 @@ static void iq_unclaimed(sv_event *ev, const svi_xevent *x)
     }
 }
 
-/* RFC 6121 8.5.4, the rows without a session that takes it: errors and headlines are ignored, the rest is returned. */
+/* RFC 6121 8.5.4, the rows without a session that takes it: errors and headlines are ignored,
+ * the rest is returned. */
 static void message_unclaimed(sv_event *ev, const svi_xevent *x)
 {
-    if (sv_str_eq(x->type, SV_STR("error"))) drop(ev, "error-unclaimed");
+    if (sv_str_eq(x->type, SV_STR("error")))
+        drop(ev, "error-unclaimed");
     else if (x->stage == AT_REMOTE)
         svi_x_return(ev, SV_REMOTE_SERVER_NOT_FOUND, SV_STR_NONE, SVI_BOUNCED);
-    else if (sv_str_eq(x->type, SV_STR("headline"))) drop(ev, "headline-unclaimed");
-    else svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
+    else if (sv_str_eq(x->type, SV_STR("headline")))
+        drop(ev, "headline-unclaimed");
+    else
+        svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
 }
 
-/* RFC 6121 8.5.1, 8.5.2.2.2, 8.5.3.2.2: ignored; RFC 6120 10.4.3: but an unreachable domain is told. */
+/* RFC 6121 8.5.1, 8.5.2.2.2, 8.5.3.2.2: ignored; RFC 6120 10.4.3: but an unreachable domain is
+ * told. */
 static void presence_unclaimed(sv_event *ev, const svi_xevent *x)
 {
     if (x->stage == AT_REMOTE && !sv_str_eq(x->type, SV_STR("error")))
         svi_x_return(ev, SV_REMOTE_SERVER_NOT_FOUND, SV_STR_NONE, SVI_BOUNCED);
-    else drop(ev, x->stage == AT_NO_ACCOUNT ? "presence-to-nobody" : "presence-unclaimed");
+    else
+        drop(ev, x->stage == AT_NO_ACCOUNT ? "presence-to-nobody" : "presence-unclaimed");
 }
 
 /* RFC 6121 8.5.3.1: everything goes to the resource but what is about subscriptions and probes. */
@@ -181,22 +188,28 @@ static void route_unclaimed(sv_event *ev)
 {
     svi_xevent *x = svi_xevent_of(ev);
     if (x->stage == AT_RESOURCE && is_for_resource(x)) {
-        SV_ASSERT(x->place.tables == x->server->tables && x->place.session != NULL); /* route_next looked */
+        SV_ASSERT(x->place.tables == x->server->tables &&
+                  x->place.session != NULL); /* route_next looked */
         svi_x_hand(ev, x->place.session);
         return;
     }
-    if (x->kind == SVI_KIND_MESSAGE) message_unclaimed(ev, x);
-    else if (x->kind == SVI_KIND_PRESENCE) presence_unclaimed(ev, x);
-    else iq_unclaimed(ev, x);
+    if (x->kind == SVI_KIND_MESSAGE)
+        message_unclaimed(ev, x);
+    else if (x->kind == SVI_KIND_PRESENCE)
+        presence_unclaimed(ev, x);
+    else
+        iq_unclaimed(ev, x);
 }
 
-/* --- if something goes wrong ------------------------------------------------------------------------- */
+/* --- if something goes wrong ------------------------------------------------------------------ */
 
 static void fail(sv_event *ev, sv_cond cond, const char *rule)
 {
     const svi_xevent *x = svi_xevent_of(ev);
-    if (x->kind == SVI_KIND_PRESENCE || svi_is_unanswerable(svi_event_stanza(ev))) drop(ev, rule);
-    else svi_x_return(ev, cond, SV_STR_NONE, is_request(x->kind) ? SVI_ANSWERED : SVI_BOUNCED);
+    if (x->kind == SVI_KIND_PRESENCE || svi_is_unanswerable(svi_event_stanza(ev)))
+        drop(ev, rule);
+    else
+        svi_x_return(ev, cond, SV_STR_NONE, is_request(x->kind) ? SVI_ANSWERED : SVI_BOUNCED);
 }
 
 static void route_timeout(sv_event *ev)
@@ -238,7 +251,7 @@ static const svi_event_ops route_ops = {
     .canceled = route_canceled,
 };
 
-/* --- admission --------------------------------------------------------------------------------------- */
+/* --- admission -------------------------------------------------------------------------------- */
 
 /* Availability is volatile (architecture 8, classes of traffic), answers can't be refused. */
 static bool may_be_refused(const svi_passage *passage)
@@ -268,9 +281,10 @@ bool svi_passage_is_admitted(svi_passage *passage)
            !may_store_on_its_way(passage);
 }
 
-/* --- running ----------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
-/* Sender's full JID, NUL, recipient's bare JID (architecture 3.3); empty for IQ results and errors, which never wait. */
+/* Sender's full JID, NUL, recipient's bare JID (architecture 3.3); empty for IQ results and
+ * errors, which never wait. */
 static sv_str lane_key(svi_arena *arena, const svi_xevent *x)
 {
     if (svi_kind_is_iq((svi_kind)x->kind) && !is_request(x->kind)) return SV_STR_NONE;
@@ -305,14 +319,16 @@ void svi_passage_run(const svi_passage *passage)
     svi_event_run(ev, lane_key(svi_event_arena(ev), x));
 }
 
-/* Must it be looked up whether the recipient exists? Whoever has a session does, and a sender knows its own account. */
+/* Must it be looked up whether the recipient exists? Whoever has a session does, and a sender
+ * knows its own account. */
 static bool needs_check(const svi_passage *passage, stage at)
 {
     if (at != AT_ACCOUNT && (at != AT_SELF || passage->is_own)) return false;
     return svi_session_next(passage->server, passage->to.bare, NULL) == NULL;
 }
 
-/* Behind a look-up wait also those that need none, to keep their order; but never an answer (architecture 3.3). */
+/* Behind a look-up wait also those that need none, to keep their order; but never an answer
+ * (architecture 3.3). */
 static bool waits_for_others(const svi_passage *passage, stage at)
 {
     if (at == AT_SELF && passage->is_own) return false;
@@ -340,19 +356,21 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
         svi_ledger_close(server->ledger, passage->entry, SVI_REFUSED, NULL);
         svi_host *host = passage->from_host;
         const uint64_t entry = svi_ledger_open(server->ledger, SVI_MADE_ANSWER, &host->counts);
-        sv_stanza *error = svi_error_for(server, passage->stanza, passage->error_from, cond, SV_STR_NONE);
+        sv_stanza *error =
+            svi_error_for(server, passage->stanza, passage->error_from, cond, SV_STR_NONE);
         if (passage->session != NULL)
             svi_session_send(passage->session, error, SV_STR_NONE, entry);
         else if (passage->is_own)
             svi_ledger_close(server->ledger, entry, SVI_DROPPED, "session-gone");
-        else svi_route(server, host, error, entry);
+        else
+            svi_route(server, host, error, entry);
         svi_stanza_unref(&error);
     }
     if (passage->is_own && passage->session != NULL)
         svi_conn_credit(passage->session->conn, passage->cost_bytes);
 }
 
-/* --- made here --------------------------------------------------------------------------------------- */
+/* --- made here -------------------------------------------------------------------------------- */
 
 void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza, uint64_t entry)
 {
@@ -371,8 +389,11 @@ void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza,
     sv_status status = svi_jid_parse(server->scratch, to, &passage.to);
     if (from.n > 0 && status == SV_OK)
         status = svi_jid_parse(server->scratch, from, &passage.from);
-    else passage.from = svi_jid_make(server->scratch, SV_STR_NONE, from_host->domain, SV_STR_NONE);
-    if (status == SV_OK && passage.kind != SVI_KIND_NONE) svi_passage_start(&passage);
-    else svi_ledger_close(server->ledger, entry, SVI_DROPPED, "route-malformed");
+    else
+        passage.from = svi_jid_make(server->scratch, SV_STR_NONE, from_host->domain, SV_STR_NONE);
+    if (status == SV_OK && passage.kind != SVI_KIND_NONE)
+        svi_passage_start(&passage);
+    else
+        svi_ledger_close(server->ledger, entry, SVI_DROPPED, "route-malformed");
     svi_arena_reset(server->scratch, mark);
 }

@@ -1,10 +1,11 @@
-/* The way of stanzas: addressing, defaults, the rules of IQ, senders, accounts, admission, order. */
+/* The way of stanzas: addressing, defaults, the rules of IQ, senders, accounts, admission,
+ * order. */
 #include "xmpp/xmpp_testing.h"
 
 #define ERROR_OF(name) "<" name " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
 #define UNAVAILABLE ERROR_OF("service-unavailable")
 
-/* --- handlers that only note where they were asked ------------------------------------------------------- */
+/* --- handlers that only note where they were asked -------------------------------------------- */
 
 typedef struct trace {
     char text[512];
@@ -42,7 +43,8 @@ typedef struct stage_set {
     trace t;
 } stage_set;
 
-/* romeo/orchard on example.org; juliet/balcony on example.org; nurse/room on example.net; account "tybalt" is not on line. */
+/* romeo/orchard on example.org; juliet/balcony on example.org; nurse/room on example.net;
+ * account "tybalt" is not on line. */
 static stage_set *set_up(const char *kind)
 {
     stage_set *s = calloc(1, sizeof *s);
@@ -73,19 +75,21 @@ static void tear_down(stage_set **s_)
     free(s);
 }
 
-/* --- scopes ------------------------------------------------------------------------------------------ */
+/* --- scopes ----------------------------------------------------------------------------------- */
 
 static void message_scopes(void **state)
 {
     (void)state;
     stage_set *s = set_up("message");
-    tell(s->romeo, "<message><body>a</body></message>"); /* RFC 6120 10.3.1: as if to the own bare JID */
+    tell(s->romeo,
+         "<message><body>a</body></message>"); /* RFC 6120 10.3.1: as if to the own bare JID */
     WENT(&s->t, "stanza/inbound@example.org message/self@example.org ");
     tell(s->romeo, "<message to='romeo@example.org'/>");
     WENT(&s->t, "stanza/inbound@example.org message/self@example.org ");
     tell(s->romeo, "<message to='romeo@example.org/elsewhere'/>"); /* 10.5.4 */
     WENT(&s->t, "stanza/inbound@example.org message/self@example.org ");
-    tell(s->romeo, "<message to='ROMEO@Example.org/orchard'/>"); /* prepared before it is compared */
+    tell(s->romeo,
+         "<message to='ROMEO@Example.org/orchard'/>"); /* prepared before it is compared */
     WENT(&s->t, "stanza/inbound@example.org message/resource@example.org ");
     tell(s->romeo, "<message to='juliet@example.org'/>");
     WENT(&s->t, "stanza/inbound@example.org message/out@example.org message/account@example.org ");
@@ -106,7 +110,8 @@ static void message_scopes(void **state)
     tear_down(&s);
 }
 
-/* RFC 6121 8.5.3.2.3: an IQ for a resource that is not there is not for the account, so no handler of the account may answer. */
+/* RFC 6121 8.5.3.2.3: an IQ for a resource that is not there is not for the account, so no
+ * handler of the account may answer. */
 static void iq_scopes(void **state)
 {
     (void)state;
@@ -122,14 +127,15 @@ static void iq_scopes(void **state)
     tear_down(&s);
 }
 
-/* --- who sent it --------------------------------------------------------------------------------------- */
+/* --- who sent it ------------------------------------------------------------------------------ */
 
 /* Threats U1; RFC 6120 8.1.2.1 rule 1. */
 static void forged_sender(void **state)
 {
     (void)state;
     stage_set *s = set_up(NULL);
-    tell(s->romeo, "<message from='nurse@example.net/room' to='juliet@example.org/balcony'><body>x</body></message>");
+    tell(s->romeo, "<message from='nurse@example.net/room' "
+                   "to='juliet@example.org/balcony'><body>x</body></message>");
     HAS(s->juliet, "from='romeo@example.org/orchard'");
     HAS_NOT(s->juliet, "nurse");
     QUIET(s->romeo);
@@ -164,14 +170,15 @@ static void subscription_sender_is_bare(void **state)
     world_free(&w);
 }
 
-/* --- what it must look like ------------------------------------------------------------------------------ */
+/* --- what it must look like ------------------------------------------------------------------- */
 
 /* Threats U2; RFC 6120 8.3.3.8, and 8.3.1 rule 2: the malformed address is not mirrored. */
 static void malformed_recipient(void **state)
 {
     (void)state;
     stage_set *s = set_up("message");
-    static const char *const bad[] = {"", "@example.org", "a@@example.org", "example.org/", "a b@example.org"};
+    static const char *const bad[] = {"", "@example.org", "a@@example.org", "example.org/",
+                                      "a b@example.org"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[128];
         snprintf(text, sizeof text, "<message id='m%zu' to='%s'/>", i, bad[i]);
@@ -183,7 +190,7 @@ static void malformed_recipient(void **state)
         HAS(s->romeo, text);
         forget(s->romeo);
     }
-    WENT(&s->t, ""); /* before any hook */
+    WENT(&s->t, "");                                                    /* before any hook */
     tell(s->romeo, "<message type='error' to='@x'><error/></message>"); /* never answered */
     QUIET(s->romeo);
     assert_int_equal(dropped_by(s->w, "refused-not-answered"), 1);
@@ -214,10 +221,12 @@ static void iq_rules(void **state)
     WENT(&s->t, "");
     static const char *const bad_answers[] = {
         "<iq type='result' to='juliet@example.org/balcony'/>",
-        "<iq type='result' id='a' to='juliet@example.org/balcony'><q xmlns='x:y'/><q xmlns='x:y'/></iq>",
+        "<iq type='result' id='a' to='juliet@example.org/balcony'><q xmlns='x:y'/><q "
+        "xmlns='x:y'/></iq>",
         "<iq type='error' id='a' to='juliet@example.org/balcony'><q xmlns='x:y'/></iq>",
         "<iq type='error' to='juliet@example.org/balcony'><error/></iq>"};
-    for (size_t i = 0; i < sizeof bad_answers / sizeof *bad_answers; i++) tell(s->romeo, bad_answers[i]);
+    for (size_t i = 0; i < sizeof bad_answers / sizeof *bad_answers; i++)
+        tell(s->romeo, bad_answers[i]);
     assert_int_equal(dropped_by(s->w, "iq-malformed"), 4);
     tell(s->romeo, "<iq type='error' id='a' to='juliet@example.org/balcony'><error/></iq>");
     HAS(s->juliet, "type='error'");
@@ -230,7 +239,8 @@ static void no_stanza_at_all(void **state)
 {
     (void)state;
     stage_set *s = set_up(NULL);
-    tell(s->romeo, "<message to='juliet@example.org/balcony'/><unknown xmlns='x:y'/><message to='juliet@example.org/balcony'/>");
+    tell(s->romeo, "<message to='juliet@example.org/balcony'/><unknown xmlns='x:y'/><message "
+                   "to='juliet@example.org/balcony'/>");
     HAS(s->romeo, "<unsupported-stanza-type xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
     HAS(s->romeo, "</stream:stream>");
     HAS(s->juliet, "<message"); /* nothing behind it is looked at */
@@ -240,7 +250,7 @@ static void no_stanza_at_all(void **state)
     tear_down(&s);
 }
 
-/* --- what nobody claims ---------------------------------------------------------------------------------- */
+/* --- what nobody claims ----------------------------------------------------------------------- */
 
 static void to_resources(void **state)
 {
@@ -281,7 +291,8 @@ static void check_fates(const fate *fates, size_t count)
         if (fates[i].error != NULL) {
             HAS(s->romeo, fates[i].error);
             HAS(s->romeo, "type='error'");
-            assert_int_equal(disposed(s->w, SVI_ANSWERED) + disposed(s->w, SVI_BOUNCED), answered + 1);
+            assert_int_equal(disposed(s->w, SVI_ANSWERED) + disposed(s->w, SVI_BOUNCED),
+                             answered + 1);
         } else {
             if (s->romeo->in.len > 0) print_error("%s\n", fates[i].stanza);
             QUIET(s->romeo);
@@ -302,13 +313,16 @@ static void unclaimed_iq(void **state)
     static const fate fates[] = {
         {"<iq type='set' id='1'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
         {"<iq type='get' id='1' to='romeo@example.org'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
-        {"<iq type='get' id='1' to='romeo@example.org/gone'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
+        {"<iq type='get' id='1' to='romeo@example.org/gone'><q xmlns='x:y'/></iq>", UNAVAILABLE,
+         NULL},
         {"<iq type='get' id='1' to='juliet@example.org'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
         {"<iq type='get' id='1' to='tybalt@example.org'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
         {"<iq type='get' id='1' to='nobody@example.org'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
-        {"<iq type='get' id='1' to='nobody@example.org/x'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
+        {"<iq type='get' id='1' to='nobody@example.org/x'><q xmlns='x:y'/></iq>", UNAVAILABLE,
+         NULL},
         {"<iq type='get' id='1' to='example.org'><q xmlns='x:y'/></iq>", UNAVAILABLE, NULL},
-        {"<iq type='set' id='1' to='far.example'><q xmlns='x:y'/></iq>", ERROR_OF("remote-server-not-found"), NULL},
+        {"<iq type='set' id='1' to='far.example'><q xmlns='x:y'/></iq>",
+         ERROR_OF("remote-server-not-found"), NULL},
         {"<iq type='result' id='1'/>", NULL, "answer-unclaimed"},
         {"<iq type='result' id='1' to='juliet@example.org'/>", NULL, "answer-unclaimed"},
         {"<iq type='result' id='1' to='juliet@example.org/gone'/>", NULL, "answer-unclaimed"},
@@ -329,15 +343,18 @@ static void unclaimed_message(void **state)
         {"<message to='tybalt@example.org' type='groupchat'/>", UNAVAILABLE, NULL},
         {"<message to='tybalt@example.org' type='odd'/>", UNAVAILABLE, NULL},
         {"<message to='tybalt@example.org' type='headline'/>", NULL, "headline-unclaimed"},
-        {"<message to='tybalt@example.org' type='error'><error/></message>", NULL, "error-unclaimed"},
+        {"<message to='tybalt@example.org' type='error'><error/></message>", NULL,
+         "error-unclaimed"},
         {"<message to='nobody@example.org'/>", UNAVAILABLE, NULL},
         {"<message to='nobody@example.org' type='headline'/>", NULL, "headline-unclaimed"},
-        {"<message to='nobody@example.org' type='error'><error/></message>", NULL, "error-unclaimed"},
+        {"<message to='nobody@example.org' type='error'><error/></message>", NULL,
+         "error-unclaimed"},
         {"<message/>", UNAVAILABLE, NULL},
         {"<message to='example.org'/>", UNAVAILABLE, NULL},
         {"<message to='example.org' type='error'><error/></message>", NULL, "error-unclaimed"},
         {"<message to='a@far.example'/>", ERROR_OF("remote-server-not-found"), NULL},
-        {"<message to='a@far.example' type='headline'/>", ERROR_OF("remote-server-not-found"), NULL},
+        {"<message to='a@far.example' type='headline'/>", ERROR_OF("remote-server-not-found"),
+         NULL},
         {"<message to='a@far.example' type='error'><error/></message>", NULL, "error-unclaimed"},
     };
     check_fates(fates, sizeof fates / sizeof *fates);
@@ -354,8 +371,10 @@ static void unclaimed_presence(void **state)
         {"<presence to='nobody@example.org' type='subscribe'/>", NULL, "presence-to-nobody"},
         {"<presence to='nobody@example.org' type='probe'/>", NULL, "presence-to-nobody"},
         {"<presence to='example.org'/>", NULL, "presence-unclaimed"},
-        {"<presence to='a@far.example' type='subscribe'/>", ERROR_OF("remote-server-not-found"), NULL},
-        {"<presence to='a@far.example' type='error'><error/></presence>", NULL, "presence-unclaimed"},
+        {"<presence to='a@far.example' type='subscribe'/>", ERROR_OF("remote-server-not-found"),
+         NULL},
+        {"<presence to='a@far.example' type='error'><error/></presence>", NULL,
+         "presence-unclaimed"},
     };
     check_fates(fates, sizeof fates / sizeof *fates);
 }
@@ -365,19 +384,23 @@ static void shape_of_errors(void **state)
 {
     (void)state;
     stage_set *s = set_up(NULL);
-    tell(s->romeo, "<message id='m&amp;1' to='tybalt@example.org/hall' type='chat'><body>secret</body></message>");
-    HAS(s->romeo, "<message to='romeo@example.org/orchard' type='error' id='m&amp;1' "
-                  "from='tybalt@example.org/hall'><error type='cancel'>" UNAVAILABLE "</error></message>");
+    tell(s->romeo, "<message id='m&amp;1' to='tybalt@example.org/hall' "
+                   "type='chat'><body>secret</body></message>");
+    HAS(s->romeo,
+        "<message to='romeo@example.org/orchard' type='error' id='m&amp;1' "
+        "from='tybalt@example.org/hall'><error type='cancel'>" UNAVAILABLE "</error></message>");
     forget(s->romeo);
     tell(s->romeo, "<message to='tybalt@example.org'/>"); /* no id, none made up */
     HAS_NOT(s->romeo, "id=");
     forget(s->romeo);
-    tell(s->romeo, "<iq type='get' id='q'><q xmlns='x:y'/></iq>"); /* for the own account: no from (8.1.2.1) */
+    tell(
+        s->romeo,
+        "<iq type='get' id='q'><q xmlns='x:y'/></iq>"); /* for the own account: no from (8.1.2.1) */
     HAS(s->romeo, "<iq to='romeo@example.org/orchard' type='error' id='q'>");
     tear_down(&s);
 }
 
-/* --- accounts that must be looked up ---------------------------------------------------------------------- */
+/* --- accounts that must be looked up ---------------------------------------------------------- */
 
 static void accounts_are_looked_up_in_order(void **state)
 {
@@ -454,11 +477,12 @@ static void stopped_during_look_up(void **state)
     world *w = world_new(NULL);
     client *romeo = join(w, "romeo", "orchard");
     svi_engine_sim_plan(w->engine)->hold = true;
-    tell(romeo, "<message id='m1' to='tybalt@example.org'/><message id='m2' to='tybalt@example.org'/>");
+    tell(romeo,
+         "<message id='m1' to='tybalt@example.org'/><message id='m2' to='tybalt@example.org'/>");
     world_free(&w); /* asserts that the ledger balances and nothing leaks */
 }
 
-/* --- admission ------------------------------------------------------------------------------------------- */
+/* --- admission -------------------------------------------------------------------------------- */
 
 static sv_verdict store_it(sv_event *ev, void *self)
 {
@@ -488,7 +512,8 @@ static void shortage(void **state)
     assert_string_equal(t.text, "");
     tell(romeo, "<presence type='subscribe' to='juliet@example.org'/>");
     HAS_N(romeo, ERROR_OF("resource-constraint"), 2);
-    tell(romeo, "<message to='juliet@example.org/balcony'><body>1</body></message>"); /* stores nothing */
+    tell(romeo,
+         "<message to='juliet@example.org/balcony'><body>1</body></message>"); /* stores nothing */
     HAS(juliet, "<body>1</body>");
     tell(romeo, "<presence to='juliet@example.org'/>"); /* availability is volatile */
     assert_int_equal(stored, 1);
@@ -500,7 +525,7 @@ static void shortage(void **state)
     world_free(&w);
 }
 
-/* --- made here ------------------------------------------------------------------------------------------- */
+/* --- made here -------------------------------------------------------------------------------- */
 
 static void route_text(world *w, const char *text)
 {
@@ -521,7 +546,9 @@ static void routed_stanzas(void **state)
 {
     (void)state;
     stage_set *s = set_up("message");
-    route_text(s->w, "<message from='example.org' to='juliet@example.org/balcony'><body>news</body></message>");
+    route_text(
+        s->w,
+        "<message from='example.org' to='juliet@example.org/balcony'><body>news</body></message>");
     WENT(&s->t, "message/resource@example.org "); /* only the recipient's side */
     HAS(s->juliet, "<body>news</body>");
     route_text(s->w, "<message from='example.org' to='nurse@example.net'/>");
@@ -529,10 +556,12 @@ static void routed_stanzas(void **state)
     WENT(&s->t, "message/account@example.net message/host@example.org ");
     assert_int_equal(dropped_by(s->w, "error-unclaimed"), 1);
     /* an answer to a bare JID finds the account, not a session */
-    route_text(s->w, "<iq type='get' id='p' from='romeo@example.org' to='juliet@example.org/gone'><q xmlns='x:y'/></iq>");
+    route_text(s->w, "<iq type='get' id='p' from='romeo@example.org' "
+                     "to='juliet@example.org/gone'><q xmlns='x:y'/></iq>");
     assert_int_equal(dropped_by(s->w, "answer-unclaimed"), 1);
     /* a request of a session's, made here: the answer goes to it */
-    route_text(s->w, "<iq type='get' id='p' from='romeo@example.org/orchard' to='juliet@example.org'><q xmlns='x:y'/></iq>");
+    route_text(s->w, "<iq type='get' id='p' from='romeo@example.org/orchard' "
+                     "to='juliet@example.org'><q xmlns='x:y'/></iq>");
     HAS(s->romeo, UNAVAILABLE);
     route_text(s->w, "<message to='@@'/>");
     route_text(s->w, "<message/>");

@@ -25,7 +25,7 @@ svi_limits svi_limits_default(void)
     };
 }
 
-/* --- bus and store do not know each other ------------------------------------------------------------ */
+/* --- bus and store do not know each other ----------------------------------------------------- */
 
 static void *unit_new(void *ctx)
 {
@@ -75,7 +75,7 @@ static void on_wake(void *ctx) /* any thread */
     if (server->wake != NULL) server->wake(server->ctx);
 }
 
-/* --- making ------------------------------------------------------------------------------------------ */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static sv_status open_store(svi_server *server, const svi_server_config *config, sv_err *err)
 {
@@ -206,9 +206,10 @@ sv_status svi_server_new(const svi_server_config *config, svi_server **server_ou
     return SV_OK;
 }
 
-/* --- the turn ---------------------------------------------------------------------------------------- */
+/* --- the turn --------------------------------------------------------------------------------- */
 
-void svi_server_defer(svi_server *server, void (*run)(void *ctx), void (*drop)(void *ctx), void *ctx)
+void svi_server_defer(svi_server *server, void (*run)(void *ctx), void (*drop)(void *ctx),
+                      void *ctx)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
     svi_deferred *deferred = svi_alloc(server->acct, sizeof *deferred);
@@ -268,7 +269,7 @@ int64_t svi_server_due_us(const svi_server *server)
     return timers_us < store_us ? timers_us : store_us;
 }
 
-/* --- the end ----------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 void svi_server_drain(svi_server *server)
 {
@@ -301,8 +302,8 @@ static bool is_settled(const svi_server *server)
            svi_store_committed(server->store) == svi_store_submitted(server->store);
 }
 
-/* Turns until all is settled, or the time is over. On the stage no time passes here: it ends when nothing moves, and in any case
- * after many turns. */
+/* Turns until all is settled, or the time is over. On the stage no time passes here: it ends
+ * when nothing moves, and in any case after many turns. */
 static void turn_out(svi_server *server, unsigned within_ms)
 {
     const svi_plat *plat = server->plat;
@@ -337,7 +338,7 @@ void svi_server_free(svi_server **server, unsigned within_ms)
     *server = NULL; /* not before: what ends here may still reach it */
 }
 
-/* --- what it holds ----------------------------------------------------------------------------------- */
+/* --- what it holds ---------------------------------------------------------------------------- */
 
 svi_net *svi_server_net(svi_server *server)
 {

@@ -1,6 +1,8 @@
-/* The shard: hosts, sessions, streams, bus, store and net of one router, and its turn (architecture 4).
+/* The shard: hosts, sessions, streams, bus, store and net of one router, and its turn
+ * (architecture 4).
  *
- * Nothing here is global: the stage makes as many as it likes. All functions belong to the router thread. */
+ * Nothing here is global: the stage makes as many as it likes. All functions belong to the
+ * router thread. */
 #ifndef SVI_XMPP_SERVER_H
 #define SVI_XMPP_SERVER_H
 
@@ -14,76 +16,95 @@ typedef struct svi_host svi_host;
 
 typedef struct svi_limits {
     svi_xml_limits stranger, user;
-    size_t   credit_bytes;        /* per connection (64 KiB) */
-    size_t   queue_soft_bytes;    /* per session: presence is coalesced above it (256 KiB) */
-    size_t   queue_hard_bytes;    /* closed above it (1 MiB) */
-    unsigned sessions_per_account;/* 20 */
-    unsigned strangers;           /* connections before login (1000); the oldest is closed first */
-    unsigned auth_tries;          /* per stream (5), RFC 6120 6.4.5 */
-    int64_t  header_us, features_us, login_us, bind_us; /* deadlines of negotiation: 30 s, 30 s, 60 s in all, 30 s */
+    size_t credit_bytes;           /* per connection (64 KiB) */
+    size_t queue_soft_bytes;       /* per session: presence is coalesced above it (256 KiB) */
+    size_t queue_hard_bytes;       /* closed above it (1 MiB) */
+    unsigned sessions_per_account; /* 20 */
+    unsigned strangers;            /* connections before login (1000); the oldest is closed first */
+    unsigned auth_tries;           /* per stream (5), RFC 6120 6.4.5 */
+    int64_t header_us, features_us, login_us,
+        bind_us; /* deadlines of negotiation: 30 s, 30 s, 60 s in all, 30 s */
 } svi_limits;
+/* The presets named above. */
 svi_limits svi_limits_default(void);
 
 typedef struct svi_server_config {
-    svi_acct        *acct;
-    const svi_plat  *plat;
-    uv_loop_t       *loop;       /* NULL on the stage */
-    svi_engine      *engine;     /* owned from now on */
-    svi_durability   durability;
-    unsigned         io_threads;
-    svi_limits       limits;
-    sv_str           salt_secret;/* secret for made-up salts; copied */
-    void           (*wake)(void *ctx); /* any thread: asks for a turn */
-    void           (*fatal)(void *ctx, const sv_err *err); /* the store failed: end the worker */
-    void            *ctx;
-    const svi_net_calls *calls;  /* who is told of connections; NULL: the streams (svi_stream_calls) */
-    int64_t          later_us;   /* deadline of a handler's LATER; 0: 60 s */
+    svi_acct *acct;
+    const svi_plat *plat;
+    uv_loop_t *loop;    /* NULL on the stage */
+    svi_engine *engine; /* owned from now on */
+    svi_durability durability;
+    unsigned io_threads;
+    svi_limits limits;
+    sv_str salt_secret;                          /* secret for made-up salts; copied */
+    void (*wake)(void *ctx);                     /* any thread: asks for a turn */
+    void (*fatal)(void *ctx, const sv_err *err); /* the store failed: end the worker */
+    void *ctx;
+    const svi_net_calls
+        *calls;       /* who is told of connections; NULL: the streams (svi_stream_calls) */
+    int64_t later_us; /* deadline of a handler's LATER; 0: 60 s */
 } svi_server_config;
 
+/* Opens the store (replays its journal, may block), makes bus and net. SV_EIO, SV_EVERSION,
+ * SV_EBUSY with text; the engine is closed then too. */
 sv_status svi_server_new(const svi_server_config *config, svi_server **server_out, sv_err *err);
 
-/* Ends all streams with <system-shutdown/>, waits at most `within_ms` for them by turning, commits, frees. */
+/* Ends all streams with <system-shutdown/>, waits at most `within_ms` for them by turning,
+ * commits, frees. */
 void svi_server_free(svi_server **server, unsigned within_ms);
 
-/* One turn: what the network and the store reported, due timers, what events caused, then the flush. Returns true if there
- * is more to do at once. */
+/* One turn: what the network and the store reported, due timers, what events caused, then the
+ * flush. Returns true if there is more to do at once. */
 bool svi_server_turn(svi_server *server);
 
 /* Monotonic us when a turn is due even without a wake; INT64_MAX if never. */
 int64_t svi_server_due_us(const svi_server *server);
 
-/* Starts closing all streams (system-shutdown) and refuses new ones; svi_server_is_idle tells when all are gone. */
+/* Starts closing all streams (system-shutdown) and refuses new ones; svi_server_is_idle tells
+ * when all are gone. */
 void svi_server_drain(svi_server *server);
 bool svi_server_is_idle(const svi_server *server);
 
+/* The parts it is made of; they live as long as the server. */
 svi_net *svi_server_net(svi_server *server);
+/* The store. */
 svi_store *svi_server_store(svi_server *server);
+/* The bus. */
 svi_bus *svi_server_bus(svi_server *server);
+/* The ledger of all hosts. */
 svi_ledger *svi_server_ledger(svi_server *server);
+/* The router's timers. */
 svi_timers *svi_server_timers(svi_server *server);
+/* Whom the core's memory is charged to. */
 svi_acct *svi_server_acct(svi_server *server);
+/* Clock and randomness. */
 const svi_plat *svi_server_plat(svi_server *server);
+/* The limits it was made with. */
 const svi_limits *svi_server_limits(const svi_server *server);
+/* The secret for made-up salts (threats A4). */
 sv_str svi_server_salt_secret(const svi_server *server);
 
 /* The atom table; declaring names swaps it. */
 const svi_atoms *svi_server_atoms(const svi_server *server);
 void svi_server_declare(svi_server *server, const sv_str *names, size_t count);
 
-/* Runs `run(ctx)` soon, in this or the next turn, in order; `drop(ctx)` (may be NULL) if the server ends first. */
-void svi_server_defer(svi_server *server, void (*run)(void *ctx), void (*drop)(void *ctx), void *ctx);
+/* Runs `run(ctx)` soon, in this or the next turn, in order; `drop(ctx)` (may be NULL) if the
+ * server ends first. */
+void svi_server_defer(svi_server *server, void (*run)(void *ctx), void (*drop)(void *ctx),
+                      void *ctx);
 
-/* --- hosts -------------------------------------------------------------------------------------------- */
+/* --- hosts ------------------------------------------------------------------------------------ */
 
 typedef struct svi_host_config {
-    sv_str         domain;   /* prepared */
-    const sv_str  *admins;   /* bare JIDs, prepared */
-    size_t         admin_count;
-    bool           require_tls; /* c2s without TLS gets no SASL mechanisms, except on loopback listeners (SCRAM) */
+    sv_str domain;        /* prepared */
+    const sv_str *admins; /* bare JIDs, prepared */
+    size_t admin_count;
+    bool require_tls; /* no SASL mechanisms without TLS, but on loopback listeners (SCRAM) */
 } svi_host_config;
 
 /* Adds a host with an empty hook table and its accounts' map. SV_EEXIST. */
-sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out, sv_err *err);
+sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out,
+                       sv_err *err);
 svi_host *svi_host_find(svi_server *server, sv_str domain);
 svi_host *svi_host_next(svi_server *server, svi_host *after);
 
@@ -98,22 +119,22 @@ bool svi_host_requires_tls(const svi_host *host);
 bool svi_host_is_admin(const svi_host *host, sv_str bare_jid);
 svi_map *svi_host_accounts(svi_host *host);
 
-/* --- streams ------------------------------------------------------------------------------------------ */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 /* The calls to give to svi_net_new; ctx is the server. */
 const svi_net_calls *svi_stream_calls(void);
 
 /* What the streams keep on a server, and how the server reaches them. */
 typedef struct svi_streams_ops {
-    void (*drain)(void *streams);         /* ends every stream with <system-shutdown/>, refuses new ones */
+    void (*drain)(void *streams); /* ends every stream with <system-shutdown/>, refuses new ones */
     size_t (*count)(const void *streams); /* streams that are open */
     /* Ends one connection's stream with a stream error (RFC 6120 4.9.3); idempotent. */
     void (*end)(void *streams, svi_conn *conn, const char *stream_error);
-    void (*free)(void *streams);          /* after the network is gone */
+    void (*free)(void *streams); /* after the network is gone */
 } svi_streams_ops;
 
-/* Hangs the streams' part on the server; called once, when the first connection opens. Without it sessions end their connections
- * themselves, framed for TCP. */
+/* Hangs the streams' part on the server; called once, when the first connection opens. Without
+ * it sessions end their connections themselves, framed for TCP. */
 void svi_server_set_streams(svi_server *server, void *streams, const svi_streams_ops *ops);
 /* What was set, NULL before. */
 void *svi_server_streams(const svi_server *server);

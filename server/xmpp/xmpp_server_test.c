@@ -1,7 +1,7 @@
 /* The shard: hosts, atoms, what is deferred, its turn, its end. */
 #include "xmpp/xmpp_testing.h"
 
-/* --- deferred work ------------------------------------------------------------------------------------- */
+/* --- deferred work ---------------------------------------------------------------------------- */
 
 typedef struct task {
     world *w;
@@ -66,7 +66,53 @@ static void deferred_at_the_end(void **state)
     assert_string_equal(diary, "dropped ");
 }
 
-/* --- hosts and names ------------------------------------------------------------------------------------ */
+/* --- a store that can't be opened ------------------------------------------------------------- */
+
+typedef struct broken_engine {
+    svi_engine engine;
+    bool closed;
+} broken_engine;
+
+static sv_status recover_not(svi_engine *e,
+                             sv_status (*unit)(void *ctx, uint64_t number, sv_str record),
+                             void *ctx, uint64_t *folded_out, sv_err *err)
+{
+    (void)e;
+    (void)unit;
+    (void)ctx;
+    (void)folded_out;
+    return svi_err(err, SV_EBUSY, "another process has it");
+}
+
+static void close_broken(svi_engine *e)
+{
+    ((broken_engine *)e)->closed = true;
+}
+
+static void store_is_taken(void **state)
+{
+    (void)state;
+    static const svi_engine_ops ops = {
+        .name = "broken", .recover = recover_not, .close = close_broken};
+    broken_engine broken = {.engine = {.ops = &ops}};
+    svi_acct acct = {.name = "test"};
+    svi_plat_virtual clock;
+    svi_plat_virtual_init(&clock, 1);
+    const svi_server_config config = {.acct = &acct,
+                                      .plat = &clock.plat,
+                                      .engine = &broken.engine,
+                                      .limits = svi_limits_default(),
+                                      .salt_secret = SV_STR("s")};
+    svi_server *server = NULL;
+    sv_err err;
+    assert_int_equal(svi_server_new(&config, &server, &err), SV_EBUSY);
+    assert_string_equal(err.text, "another process has it");
+    assert_null(server);
+    assert_true(broken.closed);
+    assert_int_equal(atomic_load(&acct.live_bytes), 0);
+}
+
+/* --- hosts and names -------------------------------------------------------------------------- */
 
 static void hosts(void **state)
 {
@@ -114,12 +160,6 @@ static void atoms(void **state)
 }
 
 /* A host's hooks are replaced while one of them waits: it goes on with those it began with. */
-static sv_verdict wait_for_test(sv_event *ev, void *self)
-{
-    *(sv_event **)self = svi_event_hold(ev);
-    return SV_LATER;
-}
-
 static sv_verdict take(sv_event *ev, void *self)
 {
     ++*(int *)self;
@@ -129,25 +169,25 @@ static sv_verdict take(sv_event *ev, void *self)
 static void hooks_are_swapped(void **state)
 {
     (void)state;
-    sv_event *waiting = NULL;
+    waiters all = {.count = 0};
     int old_took = 0, new_took = 0;
     world *w = world_new(NULL);
-    on(w, "message/self", wait_for_test, &waiting);
+    on(w, "message/self", wait_for_test, &all);
     on(w, "message/self", take, &old_took);
     use_handlers(w, w->host);
     client *romeo = join(w, "romeo", "a");
     tell(romeo, "<message/>");
     on(w, "message/self", take, &new_took);
     use_handlers(w, w->host);
-    svi_x_pass(waiting);
-    svi_event_let_go(&waiting);
+    svi_x_pass(all.ev[0]);
+    let_all_go(&all);
     tell(romeo, "<message/>");
     assert_int_equal(old_took, 1);
     assert_int_equal(new_took, 1);
     world_free(&w);
 }
 
-/* --- the end --------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void drained(void **state)
 {
@@ -170,13 +210,14 @@ static void drained(void **state)
     world_free(&w);
 }
 
-/* Every client still there, deaf, with much on its way: nothing leaks, all is accounted for (asserted inside). */
+/* Every client still there, deaf, with much on its way: nothing leaks, all is accounted for
+ * (asserted inside). */
 static void ended_in_the_middle(void **state)
 {
     (void)state;
-    sv_event *waiting = NULL;
+    waiters all = {.count = 0};
     world *w = world_new(NULL);
-    on(w, "iq-get/self", wait_for_test, &waiting);
+    on(w, "iq-get/self", wait_for_test, &all);
     use_handlers(w, w->host);
     w->link_bytes = 256;
     client *romeo = join(w, "romeo", "a");
@@ -188,9 +229,9 @@ static void ended_in_the_middle(void **state)
         say(juliet, "<message to='romeo@example.org/a'/><message to='nobody@example.org'/>");
     }
     tell(romeo, "<iq type='get' id='1'><q xmlns='x:y'/></iq>");
-    assert_non_null(waiting);
+    assert_int_equal(all.count, 1);
     assert_true(svi_ledger_in_flight(svi_server_ledger(w->server)) > 0);
-    svi_event_let_go(&waiting);
+    let_all_go(&all);
     world_free(&w);
 }
 
@@ -221,15 +262,11 @@ static void limits_are_sane(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(deferred),
-        cmocka_unit_test(deferred_at_the_end),
-        cmocka_unit_test(hosts),
-        cmocka_unit_test(atoms),
-        cmocka_unit_test(hooks_are_swapped),
-        cmocka_unit_test(drained),
-        cmocka_unit_test(ended_in_the_middle),
-        cmocka_unit_test(store_fails),
-        cmocka_unit_test(limits_are_sane),
+        cmocka_unit_test(deferred),       cmocka_unit_test(deferred_at_the_end),
+        cmocka_unit_test(store_is_taken), cmocka_unit_test(hosts),
+        cmocka_unit_test(atoms),          cmocka_unit_test(hooks_are_swapped),
+        cmocka_unit_test(drained),        cmocka_unit_test(ended_in_the_middle),
+        cmocka_unit_test(store_fails),    cmocka_unit_test(limits_are_sane),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Sessions: binding, tables by address, what hangs on one, its end. What goes out to one is in xmpp_queue.c. */
+/* Sessions: binding, tables by address, what hangs on one, its end. What goes out to one is in
+ * xmpp_queue.c. */
 #include <stdio.h>
 
 #include "base/base_log.h"
@@ -6,7 +7,7 @@
 
 #define RANDOM_BYTES 12 /* of a made-up resource: 96 bits */
 
-/* --- tables ------------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static void list_session(sv_session *session)
 {
@@ -18,8 +19,10 @@ static void list_session(sv_session *session)
     }
     session->online = online;
     session->account_prev = online->last;
-    if (online->last != NULL) online->last->account_next = session;
-    else online->first = session;
+    if (online->last != NULL)
+        online->last->account_next = session;
+    else
+        online->first = session;
     online->last = session;
     online->count++;
     void *before = svi_dict_put(server->by_full, session->jid.full, session);
@@ -36,10 +39,14 @@ void svi_session_unlist(sv_session *session)
     svi_server *server = session->server;
     server->tables++;
     svi_online *online = session->online;
-    if (session->account_prev != NULL) session->account_prev->account_next = session->account_next;
-    else online->first = session->account_next;
-    if (session->account_next != NULL) session->account_next->account_prev = session->account_prev;
-    else online->last = session->account_prev;
+    if (session->account_prev != NULL)
+        session->account_prev->account_next = session->account_next;
+    else
+        online->first = session->account_next;
+    if (session->account_next != NULL)
+        session->account_next->account_prev = session->account_prev;
+    else
+        online->last = session->account_prev;
     session->account_next = session->account_prev = NULL;
     session->online = NULL;
     if (--online->count == 0) {
@@ -76,7 +83,7 @@ size_t svi_session_count(const svi_server *server)
     return server->session_count;
 }
 
-/* --- occasions --------------------------------------------------------------------------------------- */
+/* --- occasions -------------------------------------------------------------------------------- */
 
 void svi_session_announce(sv_session *session)
 {
@@ -104,8 +111,10 @@ static void fire_due(void *ctx)
         session->due_next = NULL;
         session->is_due = false;
         if (session->is_kicked) svi_session_unlist(session);
-        if (session->is_listed) svi_session_announce(session);
-        else fire_gone(session);
+        if (session->is_listed)
+            svi_session_announce(session);
+        else
+            fire_gone(session);
     }
 }
 
@@ -131,7 +140,7 @@ static void leave_due(sv_session *session)
     session->is_due = false;
 }
 
-/* --- binding ----------------------------------------------------------------------------------------- */
+/* --- binding ---------------------------------------------------------------------------------- */
 
 /* RFC 6120 7.6: made by the server, unguessable (10.2: a guessed resource leaks presence). */
 static sv_str make_resource(svi_server *server, svi_arena *arena)
@@ -164,7 +173,8 @@ static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *con
     return session;
 }
 
-sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn, sv_session **session_out)
+sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn,
+                           sv_session **session_out)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     SV_ASSERT(name.n > 0 && conn != NULL);
@@ -173,8 +183,8 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
     if (resource.n == 0) resource = make_resource(server, server->scratch);
     const sv_jid jid = svi_jid_make(server->scratch, name, host->domain, resource);
 
-    /* RFC 6120 7.7.2.2, third way: the newer one is the client that lives; the older is told by <conflict/> (4.9.3.3). Its
-     * session/gone comes before the new session's first occasion. */
+    /* RFC 6120 7.7.2.2, third way: the newer one is the client that lives; the older is told by
+     * <conflict/> (4.9.3.3). Its session/gone comes before the new session's first occasion. */
     sv_session *older = svi_session_find(server, jid.full);
     if (older != NULL) {
         svi_session_kick(older, "conflict");
@@ -197,7 +207,7 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
     return SV_OK;
 }
 
-/* --- the end ----------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void write_stream_error(svi_conn *conn, const char *stream_error)
 {
@@ -219,7 +229,8 @@ void svi_session_kick(sv_session *session, const char *stream_error)
     become_due(session); /* not unlisted here: somebody may be walking the account's sessions */
     if (server->streams_ops != NULL)
         server->streams_ops->end(server->streams, session->conn, stream_error);
-    else write_stream_error(session->conn, stream_error);
+    else
+        write_stream_error(session->conn, stream_error);
 }
 
 static void free_block(struct svi_session_block *block)
@@ -276,7 +287,7 @@ void svi_session_end(sv_session **session, const char *why)
     free_session(s);
 }
 
-/* --- what hangs on one ------------------------------------------------------------------------------- */
+/* --- what hangs on one ------------------------------------------------------------------------ */
 
 svi_host *svi_session_host(const sv_session *session)
 {

@@ -1,25 +1,33 @@
-/* Sessions: bound resources of local accounts, their addresses, presence and queues. Router thread. */
+/* Sessions: bound resources of local accounts, their addresses, presence and queues. Router
+ * thread. */
 #ifndef SVI_XMPP_SESSION_H
 #define SVI_XMPP_SESSION_H
 
 #include "xmpp/xmpp_server.h"
 
-/* Binds `name` (prepared, authenticated) with a resource (empty: made up, unguessable) to a connection, which runs free from now
- * on. A resource in use replaces the older session (its stream gets <conflict/>). SV_ELIMIT above sessions_per_account (RFC 6120
- * 7.6.2.1 resource-constraint). Fires session/bound. */
-sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn, sv_session **session_out);
+/* Binds `name` (prepared, authenticated) with a resource (empty: made up, unguessable) to a
+ * connection, which runs free from now on. A resource in use replaces the older session (its
+ * stream gets <conflict/>). SV_ELIMIT above sessions_per_account (RFC 6120 7.6.2.1
+ * resource-constraint). Fires session/bound. */
+sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn,
+                           sv_session **session_out);
 
-/* Ends a session whose connection is closed (call it from `closed`, after every `sent` was passed on): fires session/gone if that
- * has not happened yet and frees it. `why` is static. Before that, svi_session_kick ends the stream. */
+/* Ends a session whose connection is closed (call it from `closed`, after every `sent` was
+ * passed on): fires session/gone if that has not happened yet and frees it. `why` is static.
+ * Before that, svi_session_kick ends the stream. */
 void svi_session_end(sv_session **session, const char *why);
 
-/* Tells a session that its connection wrote a stanza, or never will. Called by the stream. The first one not written takes the
- * session out of the tables; each fires session/unsent. Token 0 is nobody's. */
+/* Tells a session that its connection wrote a stanza, or never will. Called by the stream. The
+ * first one not written takes the session out of the tables; each fires session/unsent. Token 0
+ * is nobody's. */
 void svi_session_sent(sv_session *session, uint64_t token, bool written, const sv_stanza *stanza);
 
+/* The host of its account. */
 svi_host *svi_session_host(const sv_session *session);
+/* Its full address; lives as long as the session. */
 const sv_jid *svi_session_jid(const sv_session *session);
 svi_conn *svi_session_conn(const sv_session *session); /* NULL when its connection is gone */
+/* The session with that full address, or NULL. */
 sv_session *svi_session_find(svi_server *server, sv_str full_jid);
 /* Sessions of an account in order of binding; start with NULL. */
 sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *after);
@@ -30,7 +38,8 @@ uint64_t svi_session_number(const sv_session *session);
 /* The session with that address and number, or NULL. */
 sv_session *svi_session_find_number(svi_server *server, sv_str full_jid, uint64_t number);
 
-/* Presence and priority as set last; setting fires nothing. The presence is referenced, NULL means unavailable. */
+/* Presence and priority as set last; setting fires nothing. The presence is referenced, NULL
+ * means unavailable. */
 const sv_stanza *svi_session_presence(const sv_session *session);
 int svi_session_priority(const sv_session *session);
 void svi_session_set_presence(sv_session *session, const sv_stanza *presence, int priority);
@@ -53,12 +62,14 @@ sv_str svi_session_item(const sv_session *session, const char *name);
 /* Rows kept in memory while the session lives (takes the reference). */
 void svi_session_keep_rows(sv_session *session, svi_rows *take);
 
-/* Queues a copy for the session; `entry` is the open ledger number that is closed when it is written or lost. Applies the
- * bounds of architecture 3.7: above the soft one presence of one sender is coalesced, above the hard one the connection is closed. */
+/* Queues a copy for the session; `entry` is the open ledger number that is closed when it is
+ * written or lost. Applies the bounds of architecture 3.7: above the soft one presence of one
+ * sender is coalesced, above the hard one the connection is closed. */
 void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry);
 
-/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The session leaves the tables and
- * session/gone fires behind what runs now; what was not written comes back later. Idempotent. */
+/* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The
+ * session leaves the tables and session/gone fires behind what runs now; what was not written
+ * comes back later. Idempotent. */
 void svi_session_kick(sv_session *session, const char *stream_error);
 
 #endif

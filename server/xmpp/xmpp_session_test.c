@@ -18,7 +18,8 @@ static void write_down(diary *d, const char *what, sv_str who)
 static sv_verdict note(sv_event *ev, void *self)
 {
     const svi_xevent *x = svi_xevent_of(ev);
-    write_down(self, svi_point_name(svi_event_point_now(ev)) + strlen("session/"), x->from.resource);
+    write_down(self, svi_point_name(svi_event_point_now(ev)) + strlen("session/"),
+               x->from.resource);
     return SV_PASS;
 }
 
@@ -42,7 +43,7 @@ static void note_sessions(world *w, diary *d)
         (d)->text[0] = '\0';                                                                       \
     } while (0)
 
-/* --- binding ------------------------------------------------------------------------------------------- */
+/* --- binding ---------------------------------------------------------------------------------- */
 
 static void tables(void **state)
 {
@@ -151,6 +152,7 @@ static void bound_comes_first(void **state)
     use_handlers(w, w->host);
     client *c = &w->clients[w->client_count++];
     *c = (client){.world = w, .host = "example.org", .node = "romeo", .resource = "a"};
+    c->first = "<presence/>";
     svi_buf_init(&c->in, &w->acct);
     svi_buf_init(&c->out, &w->acct);
     svi_link *there;
@@ -158,8 +160,9 @@ static void bound_comes_first(void **state)
     c->link->ready = t_ready;
     c->link->ctx = c;
     svi_net_attach(svi_server_net(w->server), w->listener, there, "memory");
-    tell(c, "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'><presence/>");
-    WROTE(&d, "bound:a stanza:a ");
+    tell(c, "<stream:stream xmlns='jabber:client' "
+            "xmlns:stream='http://etherx.jabber.org/streams'><presence/>");
+    WROTE(&d, "bound:a stanza:a stanza:a ");
     tell(c, "<presence/></stream:stream>");
     cut(c);
     WROTE(&d, "stanza:a gone:a ");
@@ -167,7 +170,7 @@ static void bound_comes_first(void **state)
     world_free(&w);
 }
 
-/* --- what hangs on one --------------------------------------------------------------------------------- */
+/* --- what hangs on one ------------------------------------------------------------------------ */
 
 static void belongings(void **state)
 {
@@ -197,7 +200,8 @@ static void belongings(void **state)
     svi_session_set_item(s, "interested", SV_STR_NONE);
     assert_null(svi_session_item(s, "interested").p);
     sv_stanza *presence;
-    assert_int_equal(svi_stanza_parse(&w->acct, NULL, SV_STR("<presence/>"), SV_STR(SVI_NS_CLIENT), &presence, NULL),
+    assert_int_equal(svi_stanza_parse(&w->acct, NULL, SV_STR("<presence/>"), SV_STR(SVI_NS_CLIENT),
+                                      &presence, NULL),
                      SV_OK);
     svi_session_set_presence(s, presence, 7);
     assert_int_equal(svi_session_priority(s), 7);
@@ -211,9 +215,10 @@ static void belongings(void **state)
     assert_null(me.first);
 }
 
-/* --- what was never written ------------------------------------------------------------------------------ */
+/* --- what was never written ------------------------------------------------------------------- */
 
-#define BULK(n) "<message id='" n "' to='juliet@example.org/balcony'><body>0123456789</body></message>"
+#define BULK(n)                                                                                    \
+    "<message id='" n "' to='juliet@example.org/balcony'><body>0123456789</body></message>"
 
 /* A deaf juliet with messages on their way to her. */
 static client *deaf_juliet(world *w, client *romeo, int messages)
@@ -270,7 +275,8 @@ static void unsent_come_back(void **state)
     world_free(&w);
 }
 
-/* RFC 6120 8.2.3 rule 3: who asked a session that went gets an answer; an answer that was not written is nobody's. */
+/* RFC 6120 8.2.3 rule 3: who asked a session that went gets an answer; an answer that was not
+ * written is nobody's. */
 static void unsent_requests(void **state)
 {
     (void)state;
@@ -312,7 +318,7 @@ static void unsent_refused(void **state)
     world_free(&w);
 }
 
-/* --- bounds -------------------------------------------------------------------------------------------- */
+/* --- bounds ----------------------------------------------------------------------------------- */
 
 static svi_limits small_queues(void)
 {
@@ -352,12 +358,14 @@ static void presence_is_coalesced(void **state)
         tell(romeo, to_juliet);
         tell(nurse, to_juliet);
     }
-    tell(romeo, "<presence type='unavailable' to='juliet@example.org/balcony'><status>last</status></presence>");
+    tell(romeo, "<presence type='unavailable' "
+                "to='juliet@example.org/balcony'><status>last</status></presence>");
     assert_non_null(juliet->conn);
     assert_int_equal(dropped_by(w, "presence-coalesced"), 39);
     listen_again(juliet);
     HAS(juliet, "<status>last</status>");
-    HAS_N(juliet, "<presence", 1 + 1 + 1); /* nurse's first had left the router before; her last; romeo's last */
+    HAS_N(juliet, "<presence",
+          1 + 1 + 1); /* nurse's first had left the router before; her last; romeo's last */
     HAS_N(juliet, "<message", 12);
     BALANCED(w);
     world_free(&w);
@@ -380,7 +388,8 @@ static void hard_bound(void **state)
     settle(w);
     WROTE(&d, "gone:balcony ");
     assert_null(svi_session_find(w->server, SV_STR("juliet@example.org/balcony")));
-    assert_ptr_equal(svi_session_next(w->server, SV_STR("juliet@example.org"), NULL), attic->session);
+    assert_ptr_equal(svi_session_next(w->server, SV_STR("juliet@example.org"), NULL),
+                     attic->session);
     assert_int_equal(made(w, SVI_RECEIVED), 25);
     pass_time(w, 6000000); /* the last words are never read: given up */
     assert_null(juliet->conn);
@@ -392,7 +401,7 @@ static void hard_bound(void **state)
     world_free(&w);
 }
 
-/* --- ends ---------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 static void kicked(void **state)
 {
@@ -424,26 +433,20 @@ static void kicked(void **state)
     world_free(&w);
 }
 
-static sv_verdict wait_for_test(sv_event *ev, void *self)
-{
-    *(sv_event **)self = svi_event_hold(ev);
-    return SV_LATER;
-}
-
 /* A handler that still works on the end of a session which is long freed. */
 static void gone_may_wait(void **state)
 {
     (void)state;
-    sv_event *waiting = NULL;
+    waiters all = {.count = 0};
     world *w = world_new(NULL);
-    on(w, "session/gone", wait_for_test, &waiting);
+    on(w, "session/gone", wait_for_test, &all);
     use_handlers(w, w->host);
     cut(join(w, "romeo", "a"));
-    assert_non_null(waiting);
-    assert_null(svi_xevent_of(waiting)->session);
-    assert_text(svi_xevent_of(waiting)->from.full, "romeo@example.org/a");
-    svi_x_pass(waiting);
-    svi_event_let_go(&waiting);
+    assert_int_equal(all.count, 1);
+    assert_null(svi_xevent_of(all.ev[0])->session);
+    assert_text(svi_xevent_of(all.ev[0])->from.full, "romeo@example.org/a");
+    svi_x_pass(all.ev[0]);
+    let_all_go(&all);
     BALANCED(w);
     world_free(&w);
 }

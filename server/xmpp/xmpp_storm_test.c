@@ -1,5 +1,6 @@
-/* A long random run: sessions come, go, are cut, kicked and deaf; handlers wait, write, refuse and are late; the disk holds. After
- * each round of it everything must be accounted for. The seed is printed; STAVE_SEED repeats a run. */
+/* A long random run: sessions come, go, are cut, kicked and deaf; handlers wait, write, refuse
+ * and are late; the disk holds. After each round of it everything must be accounted for. The
+ * seed is printed; STAVE_SEED repeats a run. */
 #include "xmpp/xmpp_testing.h"
 
 #define ROUNDS 12
@@ -7,11 +8,11 @@
 #define WAITERS 64
 
 typedef struct storm {
-    world   *w;
+    world *w;
     svi_map *map;
     uint64_t seed;
     sv_event *waiting[WAITERS];
-    size_t   wait_count;
+    size_t wait_count;
     uint64_t bound, gone;
 } storm;
 
@@ -35,12 +36,15 @@ static void send_some(storm *s, sv_event *ev)
     sv_session *to = any_session(s);
     sv_draft *draft = svi_draft_new(svi_event_arena(ev), SV_STR("message"), SV_STR(SVI_NS_CLIENT));
     svi_draft_attr(draft, SV_STR("from"), SV_STR("example.org"));
-    svi_draft_attr(draft, SV_STR("to"), roll(s, 2) ? SV_STR("b@example.org") : SV_STR("nobody@example.org"));
+    svi_draft_attr(draft, SV_STR("to"),
+                   roll(s, 2) ? SV_STR("b@example.org") : SV_STR("nobody@example.org"));
     sv_stanza *stanza = svi_draft_freeze(svi_server_acct(server), svi_server_atoms(server), draft);
-    if (roll(s, 2)) svi_x_route(ev, stanza);
+    if (roll(s, 2))
+        svi_x_route(ev, stanza);
     else if (to != NULL && roll(s, 2))
         svi_x_push_stored(ev, to, stanza, s->map, SV_STR("a"), SV_STR("k"));
-    else if (to != NULL) svi_x_push(ev, to, stanza, SVI_MADE_PUSH);
+    else if (to != NULL)
+        svi_x_push(ev, to, stanza, SVI_MADE_PUSH);
     svi_stanza_unref(&stanza);
 }
 
@@ -140,17 +144,28 @@ static void step(storm *s)
     const uint32_t i = roll(s, CLIENTS);
     client *c = &w->clients[i];
     const uint32_t what = roll(s, 100);
-    if (what < 50) talk(s, c);
-    else if (what < 65) settle(w);
-    else if (what < 75) wake_one(s);
-    else if (what < 80) cut(c);
-    else if (what < 88) reopen(s, i);
-    else if (what < 90 && c->session != NULL) svi_session_kick(c->session, "reset");
-    else if (what < 92 && c->link != NULL) go_deaf(c);
-    else if (what < 94 && c->link != NULL) listen_again(c);
-    else if (what < 96) svi_engine_sim_plan(w->engine)->hold = roll(s, 2) != 0;
-    else if (what < 98) (void)svi_engine_sim_step(w->engine, roll(s, 4));
-    else pass_time(w, roll(s, 2) ? 1000 : 20000000);
+    if (what < 50)
+        talk(s, c);
+    else if (what < 65)
+        settle(w);
+    else if (what < 75)
+        wake_one(s);
+    else if (what < 80)
+        cut(c);
+    else if (what < 88)
+        reopen(s, i);
+    else if (what < 90 && c->session != NULL)
+        svi_session_kick(c->session, "reset");
+    else if (what < 92 && c->link != NULL)
+        go_deaf(c);
+    else if (what < 94 && c->link != NULL)
+        listen_again(c);
+    else if (what < 96)
+        svi_engine_sim_plan(w->engine)->hold = roll(s, 2) != 0;
+    else if (what < 98)
+        (void)svi_engine_sim_step(w->engine, roll(s, 4));
+    else
+        pass_time(w, roll(s, 2) ? 1000 : 20000000);
     forget(c);
 }
 
@@ -181,9 +196,11 @@ static void run_round(uint64_t seed)
     limits.credit_bytes = 3000;
     s.w = world_new(&limits);
     sv_err err;
-    assert_int_equal(svi_store_map(svi_server_store(s.w->server), SV_STR("example.org/storm"), 1, &s.map, &err),
-                     SV_OK);
-    for (const char *const *name = (const char *const[]){"a", "b", "c", NULL}; *name != NULL; name++)
+    assert_int_equal(
+        svi_store_map(svi_server_store(s.w->server), SV_STR("example.org/storm"), 1, &s.map, &err),
+        SV_OK);
+    for (const char *const *name = (const char *const[]){"a", "b", "c", NULL}; *name != NULL;
+         name++)
         add_account(s.w, s.w->host, *name);
     hook_up(&s);
     for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -204,11 +221,13 @@ static void run_round(uint64_t seed)
         if (svi_ledger_in_flight(svi_server_ledger(s.w->server)) == 0) break;
     }
     BALANCED(s.w);
-    print_message("  received %u, answers %u, copies %u, recovered %u; unsent %u, session-gone %u, coalesced %u, timeout %u\n",
+    print_message("  received %u, answers %u, copies %u, recovered %u; unsent %u, session-gone %u, "
+                  "coalesced %u, timeout %u\n",
                   (unsigned)made(s.w, SVI_RECEIVED), (unsigned)made(s.w, SVI_MADE_ANSWER),
                   (unsigned)made(s.w, SVI_MADE_COPY), (unsigned)made(s.w, SVI_MADE_RECOVERED),
                   (unsigned)dropped_by(s.w, "unsent"), (unsigned)dropped_by(s.w, "session-gone"),
-                  (unsigned)dropped_by(s.w, "presence-coalesced"), (unsigned)dropped_by(s.w, "timeout"));
+                  (unsigned)dropped_by(s.w, "presence-coalesced"),
+                  (unsigned)dropped_by(s.w, "timeout"));
     assert_true(made(s.w, SVI_RECEIVED) > 100);
     assert_true(made(s.w, SVI_MADE_COPY) > 0 && made(s.w, SVI_MADE_RECOVERED) > 0);
     assert_int_equal(s.bound - s.gone, svi_session_count(s.w->server));

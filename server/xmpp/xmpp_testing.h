@@ -1,5 +1,5 @@
-/* For unit tests of the shard: a server on a virtual clock, a simulated disk and memory links, with clients that bind without
- * negotiation: the stream header's `from` says who they are. */
+/* For unit tests of the shard: a server on a virtual clock, a simulated disk and memory links,
+ * with clients that bind without negotiation: the stream header's `from` says who they are. */
 #ifndef SVI_XMPP_TESTING_H
 #define SVI_XMPP_TESTING_H
 
@@ -19,34 +19,35 @@
 typedef struct world world;
 
 typedef struct client {
-    world      *world;
-    svi_link   *link;
-    svi_conn   *conn;    /* NULL once closed */
+    world *world;
+    svi_link *link;
+    svi_conn *conn;      /* NULL once closed */
     sv_session *session; /* NULL before it is bound and after it ended */
-    char        node[64], resource[64];
+    char node[64], resource[64];
     const char *host;
-    sv_status   bound;
-    svi_buf     in;      /* what it read and the test has not looked at */
-    svi_buf     out;
-    bool        deaf;    /* reads nothing */
-    bool        at_end;
+    sv_status bound;
+    const char *first; /* a stanza that is there as soon as it is bound */
+    svi_buf in;        /* what it read and the test has not looked at */
+    svi_buf out;
+    bool deaf; /* reads nothing */
+    bool at_end;
 } client;
 
 struct world {
-    svi_acct         acct;
+    svi_acct acct;
     svi_plat_virtual clock;
-    svi_sim_disk    *disk;
-    svi_engine      *engine;
-    svi_server      *server;
-    svi_host        *host, *other;
-    svi_link_pairs  *pairs;
-    svi_listener    *listener;
-    size_t           link_bytes;
-    client           clients[CLIENTS];
-    size_t           client_count;
-    svi_handler      handlers[HANDLERS];
-    size_t           handler_count;
-    bool             failed;
+    svi_sim_disk *disk;
+    svi_engine *engine;
+    svi_server *server;
+    svi_host *host, *other;
+    svi_link_pairs *pairs;
+    svi_listener *listener;
+    size_t link_bytes;
+    client clients[CLIENTS];
+    size_t client_count;
+    svi_handler handlers[HANDLERS];
+    size_t handler_count;
+    bool failed;
 };
 
 /* What was logged; the newest lines. */
@@ -63,7 +64,7 @@ static inline void t_log_line(void *ctx, sv_level level, sv_str line)
 
 #define LOGGED(text) assert_non_null(strstr(t_log, (text)))
 
-/* --- the stream, as short as can be ------------------------------------------------------------------- */
+/* --- the stream, as short as can be ----------------------------------------------------------- */
 
 static inline void t_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
 {
@@ -83,16 +84,25 @@ static inline void t_header(void *ctx, svi_conn *conn, sv_stanza *take)
     svi_conn_write(conn, SV_STR("<stream:stream xmlns='jabber:client' "
                                 "xmlns:stream='http://etherx.jabber.org/streams'>"));
     svi_host *host = svi_host_find(w->server, sv_str_of(c->host));
-    c->bound = svi_session_bind(host, sv_str_of(c->node), sv_str_of(c->resource), conn, &c->session);
+    c->bound =
+        svi_session_bind(host, sv_str_of(c->node), sv_str_of(c->resource), conn, &c->session);
     if (c->bound != SV_OK) svi_conn_close(conn, SV_STR(""), 100);
+    sv_stanza *first = NULL;
+    if (c->first != NULL)
+        assert_int_equal(svi_stanza_parse(&w->acct, svi_server_atoms(w->server),
+                                          sv_str_of(c->first), SV_STR(SVI_NS_CLIENT), &first, NULL),
+                         SV_OK);
+    if (first != NULL) svi_inbound(c->session, first, 0);
 }
 
 static inline void t_stanza(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_bytes)
 {
     (void)ctx;
     client *c = svi_conn_ctx(conn);
-    if (c->session != NULL) svi_inbound(c->session, take, cost_bytes);
-    else svi_stanza_unref(&take);
+    if (c->session != NULL)
+        svi_inbound(c->session, take, cost_bytes);
+    else
+        svi_stanza_unref(&take);
 }
 
 static inline void t_end(void *ctx, svi_conn *conn)
@@ -108,7 +118,8 @@ static inline void t_fault(void *ctx, svi_conn *conn, svi_xml_fault fault, const
     svi_conn_close(conn, SV_STR(""), 0);
 }
 
-static inline void t_sent(void *ctx, svi_conn *conn, uint64_t token, bool written, const sv_stanza *stanza)
+static inline void t_sent(void *ctx, svi_conn *conn, uint64_t token, bool written,
+                          const sv_stanza *stanza)
 {
     (void)ctx;
     client *c = svi_conn_ctx(conn);
@@ -149,7 +160,7 @@ static const svi_net_calls t_calls = {
     .closed = t_closed,
 };
 
-/* --- the clients' end ---------------------------------------------------------------------------------- */
+/* --- the clients' end ------------------------------------------------------------------------- */
 
 static inline void t_ready(void *ctx, bool readable, bool writable)
 {
@@ -238,7 +249,8 @@ static inline client *join_host(world *w, const char *node, const char *host, co
     svi_link_pair(w->pairs, w->link_bytes, &c->link, &there);
     c->link->ready = t_ready;
     c->link->ctx = c;
-    svi_net_attach(w->server != NULL ? svi_server_net(w->server) : NULL, w->listener, there, "memory");
+    svi_net_attach(w->server != NULL ? svi_server_net(w->server) : NULL, w->listener, there,
+                   "memory");
     settle(w);
     tell(c, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
             "xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>");
@@ -251,7 +263,7 @@ static inline client *join(world *w, const char *node, const char *resource)
     return join_host(w, node, "example.org", resource);
 }
 
-/* --- what a client has read ---------------------------------------------------------------------------- */
+/* --- what a client has read ------------------------------------------------------------------- */
 
 static inline size_t count_in(const client *c, const char *text)
 {
@@ -271,8 +283,8 @@ static inline void forget(client *c)
 static inline void assert_read(client *c, const char *text, size_t count, int line)
 {
     if (count_in(c, text) == count) return;
-    print_error("line %d: %s/%s, %zu times wanted: %s\nhas read: %.*s\n", line, c->node, c->resource,
-                count, text, (int)c->in.len, c->in.len > 0 ? c->in.data : "");
+    print_error("line %d: %s/%s, %zu times wanted: %s\nhas read: %.*s\n", line, c->node,
+                c->resource, count, text, (int)c->in.len, c->in.len > 0 ? c->in.data : "");
     fail();
 }
 
@@ -282,7 +294,7 @@ static inline void assert_read(client *c, const char *text, size_t count, int li
 /* Nothing came that was not looked at. */
 #define QUIET(c) assert_int_equal((c)->in.len, 0)
 
-/* --- the world ----------------------------------------------------------------------------------------- */
+/* --- the world -------------------------------------------------------------------------------- */
 
 static inline void t_fatal(void *ctx, const sv_err *err)
 {
@@ -311,7 +323,8 @@ static inline world *world_new(const svi_limits *limits)
     w->acct.name = "test";
     w->link_bytes = 1u << 20;
     svi_plat_virtual_init(&w->clock, 7);
-    svi_log_setup(SV_ERROR, SVI_LOG_TEXT, t_log_line, NULL, w->clock.plat.wall_us, w->clock.plat.ctx);
+    svi_log_setup(SV_ERROR, SVI_LOG_TEXT, t_log_line, NULL, w->clock.plat.wall_us,
+                  w->clock.plat.ctx);
     t_log[0] = '\0';
     w->disk = svi_sim_disk_new(&w->acct);
     w->engine = svi_engine_sim(&w->acct, w->disk);
@@ -337,13 +350,14 @@ static inline world *world_new(const svi_limits *limits)
     assert_int_equal(svi_host_add(w->server, &other, &w->other, &err), SV_EEXIST);
     const svi_listen_config listener = {
         .fd = -1, .mode = SVI_TLS_NONE, .limits = svi_xml_limits_user(), .ctx = w};
-    assert_int_equal(svi_net_listen(svi_server_net(w->server), &listener, &w->listener, &err), SV_OK);
+    assert_int_equal(svi_net_listen(svi_server_net(w->server), &listener, &w->listener, &err),
+                     SV_OK);
     return w;
 }
 
 /* Adds a handler to the host's table; in order of calls. */
-static inline svi_handler *on(world *w, const char *point, sv_verdict (*call)(sv_event *ev, void *self),
-                              void *self)
+static inline svi_handler *on(world *w, const char *point,
+                              sv_verdict (*call)(sv_event *ev, void *self), void *self)
 {
     assert_true(w->handler_count < HANDLERS);
     svi_handler *h = &w->handlers[w->handler_count];
@@ -388,6 +402,99 @@ static inline uint64_t made(world *w, svi_origin origin)
     return svi_ledger_total(svi_server_ledger(w->server))->origin[origin];
 }
 
+/* --- handlers that more than one test uses ---------------------------------------------------- */
+
+static inline sv_verdict send_result(sv_event *ev, void *self)
+{
+    (void)self;
+    sv_draft *payload = svi_x_reply(ev, SV_STR("q"), SV_STR("x:y"));
+    svi_draft_attr(payload, SV_STR("seen"), svi_xevent_of(ev)->from.full);
+    return svi_x_send(ev);
+}
+
+static inline sv_verdict send_empty(sv_event *ev, void *self)
+{
+    (void)self;
+    assert_null(svi_x_reply(ev, SV_STR_NONE, SV_STR_NONE));
+    return svi_x_send(ev);
+}
+
+/* Waits; the test takes it up again. */
+typedef struct waiters {
+    sv_event *ev[16];
+    size_t count;
+} waiters;
+
+static inline sv_verdict wait_for_test(sv_event *ev, void *self)
+{
+    waiters *all = self;
+    assert_true(all->count < 16);
+    all->ev[all->count++] = svi_event_hold(ev);
+    return SV_LATER;
+}
+
+static inline void let_all_go(waiters *all)
+{
+    for (size_t i = 0; i < all->count; i++) svi_event_let_go(&all->ev[i]);
+    all->count = 0;
+}
+
+typedef struct table {
+    svi_map *map;
+} table;
+
+static inline table open_table(world *w)
+{
+    table t;
+    sv_err err;
+    assert_int_equal(
+        svi_store_map(svi_server_store(w->server), SV_STR("example.org/test"), 1, &t.map, &err),
+        SV_OK);
+    return t;
+}
+
+/* Writes a row and passes. */
+static inline sv_verdict write_row(sv_event *ev, void *self)
+{
+    const table *t = self;
+    assert_int_equal(
+        svi_unit_put(svi_event_unit(ev), t->map, SV_STR("romeo"), SV_STR("k"), SV_STR("v")), SV_OK);
+    return SV_PASS;
+}
+
+static inline void hold_disk(world *w, bool hold)
+{
+    svi_engine_sim_plan(w->engine)->hold = hold;
+    if (!hold) svi_engine_sim_step(w->engine, 1000);
+    pass_time(w, 10000);
+}
+
+typedef struct sending {
+    client *to;
+    const char *text;
+    bool by_route;
+    svi_map *map; /* push_stored */
+} sending;
+
+static inline sv_verdict send_more(sv_event *ev, void *self)
+{
+    const sending *s = self;
+    svi_xevent *x = svi_xevent_of(ev);
+    sv_stanza *stanza;
+    sv_err err;
+    assert_int_equal(svi_stanza_parse(svi_server_acct(x->server), svi_server_atoms(x->server),
+                                      sv_str_of(s->text), SV_STR(SVI_NS_CLIENT), &stanza, &err),
+                     SV_OK);
+    if (s->by_route)
+        svi_x_route(ev, stanza);
+    else if (s->map != NULL)
+        svi_x_push_stored(ev, s->to->session, stanza, s->map, SV_STR("romeo"), SV_STR("k"));
+    else
+        svi_x_push(ev, s->to->session, stanza, SVI_MADE_PUSH);
+    svi_stanza_unref(&stanza);
+    return SV_PASS;
+}
+
 /* Nothing is on its way and everything is accounted for. */
 #define BALANCED(w)                                                                                \
     do {                                                                                           \
@@ -395,7 +502,8 @@ static inline uint64_t made(world *w, svi_origin origin)
         assert_true(svi_ledger_balances(svi_server_ledger((w)->server)));                          \
     } while (0)
 
-/* Ends the world: everything is accounted for (the ledger asserts it) and all memory is given back. */
+/* Ends the world: everything is accounted for (the ledger asserts it) and all memory is given
+ * back. */
 static inline void world_free(world **world_)
 {
     world *w = *world_;

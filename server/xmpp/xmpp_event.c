@@ -384,9 +384,46 @@ sv_verdict svi_x_stored(sv_event *ev)
     return SV_DONE;
 }
 
+/* The recipient of a replacement: as it was, unless its `to` is another. */
+static sv_status recipient_of(sv_event *ev, const sv_stanza *stanza, sv_jid *to_out)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    const sv_str before = svi_node_attr(svi_stanza_root(svi_event_stanza(ev)), SV_STR("to"));
+    const sv_str to = svi_node_attr(svi_stanza_root(stanza), SV_STR("to"));
+    *to_out = x->to;
+    if (sv_str_eq(to, before)) return SV_OK;
+    if (to.p != NULL) return svi_jid_parse(svi_event_arena(ev), to, to_out);
+    *to_out = svi_jid_make(svi_event_arena(ev), x->from.node, x->from.domain, SV_STR_NONE);
+    return SV_OK;
+}
+
 void svi_x_replace(sv_event *ev, const sv_stanza *stanza)
 {
+    svi_xevent *x = svi_xevent_of(ev);
+    const bool is_same_kind = x->kind == SVI_KIND_NONE || (int)svi_kind_of(stanza) == x->kind;
+    sv_jid to;
+    if (svi_event_stanza(ev) == NULL || !is_same_kind || recipient_of(ev, stanza, &to) != SV_OK) {
+        fault("a replacement is of the same kind and has a valid recipient");
+        return;
+    }
     svi_event_replace(ev, stanza);
+    if (svi_event_stanza(ev) != stanza) return; /* told by the bus */
+    const sv_str type = svi_node_attr(svi_stanza_root(stanza), SV_STR("type"));
+    x->type = type.n > 0 ? svi_arena_str(svi_event_arena(ev), type) : SV_STR("");
+    if (sv_str_eq(to.full, x->to.full)) return;
+    x->to = to;
+    x->place = (svi_place){.tables = 0};
+    x->is_redirected = true;
+}
+
+/* Takes the stanza to its recipient in an event of its own, behind this one. */
+void svi_x_pass_over(sv_event *ev)
+{
+    const uint64_t entry = svi_event_take_entry(ev);
+    if (entry == 0) return;
+    outgoing *out = outgoing_new(ev, svi_event_stanza(ev));
+    out->entry = entry;
+    svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
 void svi_x_pass(sv_event *ev)

@@ -35,6 +35,7 @@ typedef struct svi_xevent {
     svi_place place;                 /* of `to` */
     svi_host *from_host;             /* the sender's, or whose hooks the occasion is for */
     bool is_borrowed;                /* lives in a parent's arena */
+    bool is_redirected; /* a handler changed the recipient */
     bool is_ending;                  /* its end comes behind what runs now */
     struct svi_xevent *next, **link; /* of the session's events */
 } svi_xevent;

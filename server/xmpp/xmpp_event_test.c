@@ -179,9 +179,8 @@ static void lanes(void **state)
                 "<message id='m2' to='nurse@example.org/room'/>"
                 "<message id='m3' to='juliet@example.org/balcony'/>");
     assert_int_equal(all.count, 1);
-    HAS(nurse, "id='m2'"); /* another lane */
-    HAS(juliet,
-        "id='r1'"); /* an answer never waits */
+    HAS(nurse, "id='m2'");  /* another lane */
+    HAS(juliet, "id='r1'"); /* an answer never waits */
     HAS_NOT(juliet, "<message");
     tell(nurse, "<message id='m4' to='juliet@example.org/balcony'/>"); /* another sender */
     HAS(juliet, "id='m4'");
@@ -297,6 +296,58 @@ static void replaced(void **state)
     world_free(&w);
 }
 
+static sv_verdict redirect(sv_event *ev, void *self)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    const svi_attr_set set = {.name = SV_STR("to"), .value = sv_str_of(self)};
+    const svi_edit edit = {.attrs = &set, .attr_count = 1};
+    sv_stanza *changed = svi_stanza_edit(svi_server_acct(x->server), svi_server_atoms(x->server),
+                                         svi_event_stanza(ev), &edit);
+    svi_x_replace(ev, changed);
+    svi_stanza_unref(&changed);
+    return SV_PASS;
+}
+
+/* A handler of the sender's side may send it elsewhere (decision 001). */
+static void redirected(void **state)
+{
+    (void)state;
+    char to[64];
+    world *w = world_new(NULL);
+    add_account(w, w->host, "tybalt");
+    on(w, "message/out", redirect, to);
+    on(w, "message/account", stored, NULL);
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    client *juliet = join(w, "juliet", "balcony");
+    client *nurse = join(w, "nurse", "room");
+    const char *message = "<message to='nurse@example.org/room'><body>x</body></message>";
+    snprintf(to, sizeof to, "juliet@example.org/balcony");
+    tell(romeo, message);
+    HAS(juliet, "to='juliet@example.org/balcony'");
+    snprintf(to, sizeof to, "a@far.example");
+    tell(romeo, message);
+    HAS(romeo, ERROR_OF("remote-server-not-found"));
+    snprintf(to, sizeof to, "juliet@example.org");
+    tell(romeo, message);
+    assert_int_equal(disposed(w, SVI_STORED), 1);
+    snprintf(to, sizeof to, "tybalt@example.org"); /* must be looked up first */
+    tell(romeo, message);
+    assert_int_equal(disposed(w, SVI_STORED), 2);
+    forget(romeo);
+    snprintf(to, sizeof to, "nobody@example.org");
+    tell(romeo, message);
+    HAS(romeo, ERROR_OF("service-unavailable"));
+    HAS(romeo, "from='nobody@example.org'");
+    QUIET(nurse);
+    snprintf(to, sizeof to, "@"); /* a fault: it goes where it was to go */
+    tell(romeo, message);
+    LOGGED("valid recipient");
+    HAS(nurse, "<body>x</body>");
+    BALANCED(w);
+    world_free(&w);
+}
+
 static void conditions(void **state)
 {
     (void)state;
@@ -319,7 +370,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),    cmocka_unit_test(disposals), cmocka_unit_test(undisposed),
         cmocka_unit_test(impossible), cmocka_unit_test(lanes),     cmocka_unit_test(late_verdicts),
-        cmocka_unit_test(deadlines),  cmocka_unit_test(replaced),  cmocka_unit_test(conditions),
+        cmocka_unit_test(deadlines),  cmocka_unit_test(replaced),  cmocka_unit_test(redirected),
+        cmocka_unit_test(conditions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,8 @@ void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry);
 /* Disposes with an error to the sender, or drops what must not be answered; does not end a
  * waiting event. */
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal);
+/* Takes the event's stanza to its recipient in an event of its own, when this one is released. */
+void svi_x_pass_over(sv_event *ev);
 /* Hands the event's stanza to a session; does not end a waiting event. */
 void svi_x_hand(sv_event *ev, sv_session *session);
 

@@ -113,9 +113,10 @@ void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes)
         .cost_bytes = cost_bytes,
         .is_own = true,
     };
-    if (session->is_kicked || !is_stanza(take)) {
-        drop(&passage, session->is_kicked ? "stream-ended" : "unsupported-stanza-type");
-        svi_session_kick(session, "unsupported-stanza-type"); /* 4.9.3.24 */
+    const bool is_ended = session->is_kicked;
+    if (is_ended || !is_stanza(take)) {
+        drop(&passage, is_ended ? "stream-ended" : "unsupported-stanza-type");
+        if (!is_ended) svi_session_kick(session, "unsupported-stanza-type"); /* 4.9.3.24 */
         svi_stanza_unref(&take);
         return;
     }

@@ -73,6 +73,7 @@ static void coalesce(sv_session *session, const sv_stanza *newer)
 
 static void keep_bounds(sv_session *session, const sv_stanza *stanza)
 {
+    if (session->is_kicked) return;
     const svi_limits *limits = &session->server->limits;
     const size_t cost = svi_stanza_held_bytes(stanza);
     if (svi_conn_queued_bytes(session->conn) + cost > limits->queue_soft_bytes)

@@ -1,6 +1,7 @@
 /* The way of a stanza: what it is, where it goes, who is asked, and what happens to it if nobody
  * claims it (RFC 6120 8 and 10, RFC 6121 8). */
 #include "base/base_log.h"
+#include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_impl.h"
 
 /* Where an event is on its way. The scopes stand in the order of SVI_STANZA_POINTS. */
@@ -105,9 +106,27 @@ static bool goes_out(bool is_own, const sv_jid *from, const sv_jid *to)
     return is_own && !sv_str_eq(from->bare, to->bare);
 }
 
+static void known_too_late(void *ctx, sv_status status)
+{
+    (void)ctx;
+    (void)status; /* the rows are in memory now: whoever asks next knows at once */
+}
+
+/* A handler changed the recipient: false if it is not known at once whether the new one exists. */
+static bool find_account(svi_xevent *x)
+{
+    x->account_exists = svi_session_next(x->server, x->to.bare, NULL) != NULL;
+    return x->account_exists ||
+           svi_account_check(x->place.host, x->to.node, &x->account_exists, known_too_late, NULL);
+}
+
 static bool enter_scope(sv_event *ev, svi_xevent *x)
 {
     stage at = scope_of_event(x);
+    if ((at == AT_ACCOUNT || at == AT_SELF) && x->is_redirected && !find_account(x)) {
+        svi_x_pass_over(ev);
+        return false;
+    }
     if ((at == AT_ACCOUNT || at == AT_SELF) && !x->account_exists) at = AT_NO_ACCOUNT;
     x->stage = (int)at;
     if (at == AT_NO_ACCOUNT || at == AT_NO_SESSION) return false;

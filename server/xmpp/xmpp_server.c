@@ -252,6 +252,7 @@ static void drop_deferred(svi_server *server)
 bool svi_server_turn(svi_server *server)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
+    svi_plat_enter(server->plat);
     size_t done = svi_net_turn(server->net, 0);
     done += svi_store_poll(server->store);
     done += svi_timers_run(server->timers);

@@ -261,7 +261,7 @@ typedef struct sv_api {
 
     /* -- sending more: released with the event's commit, in order -- */
 
-    /* Sends a stanza made by the module to one session (`to` is set to its address) / to wherever its `to` says, through
+    /* Sends a stanza made by the module to one session (its address is the `to` if the stanza has none) / to wherever its `to` says, through
      * the hooks of the recipient's side. */
     void (*push)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
     void (*route)(sv_event *ev, const sv_stanza *stanza);

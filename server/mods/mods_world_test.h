@@ -103,8 +103,8 @@ static inline void s_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     svi_session_end(&session, "closed");
 }
 
-/* In place of the real streams: the library's are not linked then. */
-const svi_net_calls *svi_stream_calls(void)
+/* In place of the real streams. */
+static inline const svi_net_calls *s_calls(void)
 {
     static const svi_net_calls calls = {.open = s_open,
                                         .tls = s_tls,
@@ -265,6 +265,7 @@ static inline world *world_new(void)
                                       .plat = &w->plat.plat,
                                       .engine = w->engine,
                                       .limits = svi_limits_default(),
+                                      .calls = s_calls(),
                                       .salt_secret = SV_STR("salt"),
                                       .ctx = w};
     sv_err err = {.text = ""};

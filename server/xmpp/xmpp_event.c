@@ -505,7 +505,10 @@ static outgoing *push_new(sv_event *ev, const sv_session *session, const sv_stan
     outgoing *out = outgoing_new(ev, stanza);
     out->full = svi_arena_str(svi_event_arena(ev), session->jid.full);
     out->session_number = session->number;
-    out->to = out->full; /* RFC 6120 8.1.1.1: what the server made is for the full JID */
+    /* RFC 6120 8.1.1.1: what the server made is for the full JID; RFC 6121 8.5.2.1.1: what came for
+     * the account is not rewritten */
+    const bool has_to = svi_node_attr(svi_stanza_root(stanza), SV_STR("to")).p != NULL;
+    out->to = has_to ? SV_STR_NONE : out->full;
     out->entry = open_made(svi_xevent_of(ev), origin);
     return out;
 }

@@ -21,6 +21,7 @@
 #define SVI_WRITE_TURN_BYTES ((size_t)65536) /* written to one connection in one turn */
 #define SVI_HANDSHAKES_MAX 256u              /* at once per thread (architecture 11) */
 #define SVI_HANDSHAKE_STEPS_TURN 8u          /* of 200 us and more each, in one turn */
+#define SVI_NOTIFY_US ((int64_t)10000)       /* after which the router hears what was written */
 #define SVI_REST_US ((int64_t)1000000)       /* silence after which a parser is given back */
 
 /* --- circular lists -------------------------------------------------------------------------------- */
@@ -263,8 +264,10 @@ struct svi_io {
     svi_buf scratch;
     char *read_to; /* SVI_READ_TURN_BYTES */
     int64_t now_us;
-    int64_t timer_us; /* when something is due; 0: nothing is */
-    int64_t armed_us; /* what the loop's timer is set to */
+    int64_t timer_us;     /* when something is due; 0: nothing is */
+    size_t unheard_bytes; /* written or given up since the router was last notified */
+    int64_t notify_us;    /* when it is to hear of them at the latest; 0: not set */
+    int64_t armed_us;     /* what the loop's timer is set to */
     bool ended;
     unsigned tls_now; /* handshakes going on */
     unsigned tls_steps;

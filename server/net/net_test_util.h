@@ -349,8 +349,12 @@ static size_t count_text(const client *c, const char *text)
 {
     size_t n = 0;
     const size_t len = strlen(text);
-    for (size_t i = 0; i + len <= c->in.len; i++)
-        if (memcmp(c->in.data + i, text, len) == 0) n++;
+    const char *at = c->in.data;
+    const char *end = at + c->in.len;
+    while (at != NULL && (at = memmem(at, (size_t)(end - at), text, len)) != NULL) {
+        n++;
+        at += len;
+    }
     return n;
 }
 

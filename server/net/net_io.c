@@ -236,11 +236,8 @@ void svi_io_release(svi_io *io, size_t n)
 {
     if (n == 0) return;
     svi_ring_release(io->ring, n);
-    if (!io->threaded) {
-        if (!svi_chain_empty(&io->blocked)) (void)svi_io_turn(io);
-    } else if (svi_sleep_rouse(&io->sleeper, SVI_ASLEEP_FOR_ROOM)) {
+    if (io->threaded && svi_sleep_rouse(&io->sleeper, SVI_ASLEEP_FOR_ROOM))
         (void)uv_async_send(&io->handles->async);
-    }
 }
 
 /* --- the loop -------------------------------------------------------------------------------------------------- */
@@ -256,7 +253,7 @@ static void on_prepare(uv_prepare_t *prepare)
     svi_io *io = prepare->data;
     const bool blocked = !svi_chain_empty(&io->blocked);
     bool busy = !svi_chain_empty(&io->active);
-    if (!busy && io->threaded) {
+    if (!busy) {
         svi_sleep_announce(&io->sleeper, blocked ? SVI_ASLEEP_FOR_ROOM : SVI_ASLEEP);
         busy = svi_mail_has(&io->inbox) || (blocked && svi_ring_room(io->ring)) ||
                atomic_load(&io->stop);

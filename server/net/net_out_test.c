@@ -202,6 +202,23 @@ static void close_in_every_state(void **state)
             }
 }
 
+static void after_close_nothing_is_reported(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client *c = streaming(w, false);
+    w->close_at = 3;
+    send_many(c, 20);
+    client_send(c, "</stream:stream>");
+    assert_until(w, count_text(c, "</stream:stream>") >= 1);
+    client_close(c);
+    assert_until(w, w->conns[0].closed >= 1);
+    assert_int_equal(w->conns[0].stanzas, 3);
+    assert_int_equal(w->conns[0].ends, 0);
+    assert_int_equal(count_text(c, "</message>"), 3);
+    world_free(w);
+}
+
 static void net_ends_with_all_open(void **state)
 {
     (void)state;
@@ -292,6 +309,7 @@ int main(void)
         cmocka_unit_test(close_writes_all_and_the_last_words),
         cmocka_unit_test(close_gives_up_in_time),
         cmocka_unit_test(close_in_every_state),
+        cmocka_unit_test(after_close_nothing_is_reported),
         cmocka_unit_test(net_ends_with_all_open),
         cmocka_unit_test(a_storm_loses_nothing),
     };

@@ -227,6 +227,26 @@ static void old_protocols_are_refused(void **state)
     world_free(w);
 }
 
+/* Threats T4. */
+static void renegotiation_is_refused(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    SSL_CTX *ctx = svi_tls_context(w->client_tls);
+    assert_int_equal(SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION), 1);
+    (void)SSL_CTX_clear_options(ctx, SSL_OP_NO_RENEGOTIATION);
+    client *c = streaming(w, true);
+    assert_int_equal(SSL_renegotiate(c->ssl), 1);
+    c->shaken = false;
+    settle(w);
+    assert_false(c->shaken);
+    svi_net_stats stats;
+    svi_net_stats_get(w->net, &stats);
+    assert_int_equal(stats.handshakes, 1);
+    assert_int_equal(w->conns[0].tls, 1);
+    world_free(w);
+}
+
 static void alpn_is_xmpp_or_nothing(void **state)
 {
     (void)state;
@@ -392,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_full_ring_parks_and_loses_nothing),
         cmocka_unit_test(garbage_is_no_handshake),
         cmocka_unit_test(old_protocols_are_refused),
+        cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(alpn_is_xmpp_or_nothing),
         cmocka_unit_test(tickets_resume),
         cmocka_unit_test(end_of_file_closes),

@@ -69,6 +69,7 @@ struct world {
     bool no_go;          /* do not even answer */
     bool keep_credit;
     bool echo;
+    int close_at; /* the router closes at this stanza, 0: never */
 };
 
 /* --- the router ------------------------------------------------------------------------------------------ */
@@ -142,6 +143,7 @@ static void r_stanza(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_byt
         s->owed_bytes = 0;
     }
     svi_stanza_unref(&take);
+    if (s->stanzas == w->close_at) svi_conn_close(conn, SV_STR("</stream:stream>"), 1000);
 }
 
 static void r_end(void *ctx, svi_conn *conn)
@@ -401,7 +403,7 @@ static bool go_on(world *w, int64_t *until_us)
     if (*until_us == 0) *until_us = now_us + 5000000;
     if (step(w)) return true;
     if (w->memory || now_us > *until_us) return false;
-    wait_for_events(w, 50);
+    wait_for_events(w, 5000); /* long enough for a lost wake-up to be a failure */
     return true;
 }
 

@@ -20,6 +20,23 @@ static void ten_stanzas_of_one_turn_are_one_record(void **state)
     }
 }
 
+/* Though nothing else happens: the client does not even read. */
+static void what_was_written_is_told_soon(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client *c = streaming(w, false);
+    sv_stanza *stanza = message(w, 10);
+    settle(w);
+    c->deaf = true;
+    for (int i = 1; i <= 20; i++) {
+        svi_conn_send(w->conns[0].conn, stanza, NULL, (uint64_t)i);
+        assert_until(w, w->conns[0].sent_count >= i);
+    }
+    svi_stanza_unref(&stanza);
+    world_free(w);
+}
+
 static void much_output_fills_records(void **state)
 {
     (void)state;
@@ -303,6 +320,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_stanzas_of_one_turn_are_one_record),
+        cmocka_unit_test(what_was_written_is_told_soon),
         cmocka_unit_test(much_output_fills_records),
         cmocka_unit_test(a_slow_reader_holds_only_itself),
         cmocka_unit_test(unsent_stanzas_come_back_in_order),

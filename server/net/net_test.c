@@ -109,6 +109,22 @@ static void lock_step_waits_for_the_router(void **state)
     world_free(w);
 }
 
+/* More records lie inside OpenSSL when a turn's share is read: nothing outside tells of them. */
+static void a_burst_of_records_is_read_to_its_end(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* a socket of the test's size does not hold so many */
+    world *w = tls_world();
+    client *c = streaming(w, true);
+    w->echo = false;
+    static const char text[] = "<message><body>A few words, no more than these, in a record "
+                               "of their own</body></message>";
+    for (int i = 0; i < 240; i++)
+        assert_int_equal(SSL_write(c->ssl, text, sizeof text - 1), sizeof text - 1);
+    assert_until(w, w->conns[0].stanzas >= 240);
+    world_free(w);
+}
+
 static void restart_begins_a_new_stream(void **state)
 {
     (void)state;
@@ -407,6 +423,7 @@ int main(void)
         cmocka_unit_test(tls_tells_what_was_agreed),
         cmocka_unit_test(starttls_drops_what_was_pipelined),
         cmocka_unit_test(lock_step_waits_for_the_router),
+        cmocka_unit_test(a_burst_of_records_is_read_to_its_end),
         cmocka_unit_test(restart_begins_a_new_stream),
         cmocka_unit_test(credit_bounds_what_is_reported),
         cmocka_unit_test(a_full_ring_parks_and_loses_nothing),

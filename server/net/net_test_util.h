@@ -375,6 +375,8 @@ static bool step(world *w)
     return did;
 }
 
+#define LONG_MS 5000 /* nothing takes so long but a lost wake-up */
+
 static void wait_for_events(world *w, int at_most_ms)
 {
     struct pollfd fds[CLIENTS + 2] = {{.fd = w->wake_fd, .events = POLLIN},
@@ -386,10 +388,11 @@ static void wait_for_events(world *w, int at_most_ms)
         const client *c = &w->clients[i];
         if (c->fd < 0 || c->at_end || c->broken) continue;
         const bool writes = c->out.len > 0 && (c->ssl == NULL || c->shaken);
-        const int events = (c->deaf ? 0 : POLLIN) | (writes ? POLLOUT : 0);
-        fds[n++] = (struct pollfd){.fd = c->fd, .events = (short)events};
+        const int wanted = (c->deaf ? 0 : POLLIN) | (writes ? POLLOUT : 0);
+        fds[n++] = (struct pollfd){.fd = c->fd, .events = (short)wanted};
     }
-    (void)poll(fds, n, at_most_ms);
+    const int events = poll(fds, n, at_most_ms);
+    if (events == 0 && at_most_ms == LONG_MS) fail_msg("nothing happened for %d ms", LONG_MS);
     uint64_t count;
     if ((fds[0].revents & POLLIN) != 0) (void)!read(w->wake_fd, &count, sizeof count);
 }
@@ -403,7 +406,7 @@ static bool go_on(world *w, int64_t *until_us)
     if (*until_us == 0) *until_us = now_us + 5000000;
     if (step(w)) return true;
     if (w->memory || now_us > *until_us) return false;
-    wait_for_events(w, 5000); /* long enough for a lost wake-up to be a failure */
+    wait_for_events(w, LONG_MS);
     return true;
 }
 

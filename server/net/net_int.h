@@ -20,6 +20,7 @@
 #define SVI_READ_TURN_BYTES ((size_t)16384)  /* read from one connection in one turn */
 #define SVI_WRITE_TURN_BYTES ((size_t)65536) /* written to one connection in one turn */
 #define SVI_HANDSHAKES_MAX 256u              /* at once per thread (architecture 11) */
+#define SVI_HANDSHAKE_US ((int64_t)15000000) /* for one handshake, then the peer is gone */
 #define SVI_HANDSHAKE_STEPS_TURN 8u          /* of 200 us and more each, in one turn */
 #define SVI_NOTIFY_US ((int64_t)10000)       /* after which the router hears what was written */
 #define SVI_REST_US ((int64_t)1000000)       /* silence after which a parser is given back */
@@ -144,7 +145,7 @@ enum {
 typedef enum svi_io_state {
     SVI_IO_NEW,      /* not handed to the thread yet */
     SVI_IO_OPEN,     /* plain or TLS, ready for data */
-    SVI_IO_TLS_WAIT, /* too many handshakes: waits for its turn */
+    SVI_IO_TLS_WAIT, /* until its first bytes are there and a handshake may begin */
     SVI_IO_HANDSHAKE,
     SVI_IO_LINGER, /* all is written and our end sent; waits for the peer's end */
     SVI_IO_DEAD    /* link closed */
@@ -177,7 +178,7 @@ typedef struct svi_conn_io {
     svi_chain all;     /* in svi_io.conns */
     svi_chain active;  /* in svi_io.active: has work to do */
     svi_chain blocked; /* in svi_io.blocked: waits for room in the ring */
-    svi_chain timed;   /* in svi_io.warm, .closing or .tls_wait */
+    svi_chain timed;   /* in svi_io.warm, .closing, .tls_wait or .shaking */
     int64_t due_us;
     svi_outs outs;                     /* not written yet */
     svi_out *unput;                    /* the first of them that is not serialised */
@@ -260,7 +261,7 @@ struct svi_io {
     uv_loop_t own_loop;
     svi_io_handles *handles;
     svi_outs finished; /* goes to `done` at the end of the turn */
-    svi_chain conns, active, blocked, warm, closing, tls_wait;
+    svi_chain conns, active, blocked, warm, closing, tls_wait, shaking;
     svi_buf scratch;
     char *read_to; /* SVI_READ_TURN_BYTES */
     int64_t now_us;
@@ -362,7 +363,7 @@ void svi_pipe_rest(svi_conn *conn);
 /* The time for closing is over. */
 void svi_pipe_overdue(svi_conn *conn);
 
-/* Starts the handshake, or queues for it. */
+/* Plain text ends here: the next bytes are a handshake. */
 void svi_pipe_begin_tls(svi_conn *conn);
 
 /* Sends our end: all is written. The connection may be dead afterwards. */

@@ -137,12 +137,26 @@ static void run_closing(svi_io *io, int64_t *next)
     }
 }
 
+/* In order of time, since all have the same. Threats T5. */
+static void run_shaking(svi_io *io, int64_t *next)
+{
+    while (!svi_chain_empty(&io->shaking)) {
+        svi_conn *conn = SVI_OF(svi_conn, io.timed, io->shaking.next);
+        if (conn->io.due_us > io->now_us) {
+            if (*next == 0 || conn->io.due_us < *next) *next = conn->io.due_us;
+            return;
+        }
+        svi_pipe_drop(conn, SVI_CLOSED_TLS);
+    }
+}
+
 static void run_timers(svi_io *io)
 {
     if (io->timer_us == 0 || io->now_us < io->timer_us) return;
     if (io->notify_us != 0 && io->now_us >= io->notify_us) notify(io);
     int64_t next = io->notify_us;
     run_closing(io, &next);
+    run_shaking(io, &next);
     while (!svi_chain_empty(&io->warm)) {
         svi_conn *conn = SVI_OF(svi_conn, io.timed, io->warm.next);
         if (conn->io.due_us > io->now_us) {
@@ -366,8 +380,8 @@ sv_status svi_io_start(svi_io *io, svi_net *net, unsigned index, sv_err *err)
     io->ring = svi_ring_new(acct, net->config.ring_slots);
     svi_buf_init(&io->scratch, acct);
     io->read_to = svi_alloc_raw(acct, SVI_READ_TURN_BYTES);
-    svi_chain *const lists[] = {&io->conns, &io->active,  &io->blocked,
-                                &io->warm,  &io->closing, &io->tls_wait};
+    svi_chain *const lists[] = {&io->conns,   &io->active,   &io->blocked, &io->warm,
+                                &io->closing, &io->tls_wait, &io->shaking};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) svi_chain_init(lists[i]);
     io->loop = io->threaded ? &io->own_loop : net->config.loop;
     if (io->threaded) {

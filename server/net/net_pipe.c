@@ -211,10 +211,17 @@ static void watch(svi_conn *conn, bool read, bool write)
     io->link->ops->want(io->link, read, write);
 }
 
+/* Waits for a place among the handshakes. */
+static bool is_queued(const svi_conn *conn)
+{
+    return conn->io.timed.next != &conn->io.timed;
+}
+
 static bool takes_input(const svi_conn *conn)
 {
     switch (conn->io.state) {
     case SVI_IO_OPEN: return conn->io.hold == 0;
+    case SVI_IO_TLS_WAIT: return !is_queued(conn);
     case SVI_IO_HANDSHAKE:
     case SVI_IO_LINGER: return true;
     default: return false;
@@ -258,7 +265,7 @@ static void start_handshake(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;
     conn->thread->tls_now++;
-    svi_io_time(conn, NULL, 0);
+    svi_io_time(conn, &conn->thread->shaking, conn->thread->now_us + SVI_HANDSHAKE_US);
     io->ssl = svi_tls_attach(conn->tls, io->link, NULL);
     io->state = SVI_IO_HANDSHAKE;
     svi_io_activate(conn);
@@ -273,12 +280,18 @@ void svi_pipe_begin_tls(svi_conn *conn)
     svi_parser_free(&io->parser);
     io->parser_paused = false;
     io->hold = (uint8_t)(io->hold & ~SVI_HOLD_STEP);
-    if (conn->thread->tls_now < SVI_HANDSHAKES_MAX) {
-        start_handshake(conn);
-        return;
-    }
     io->state = SVI_IO_TLS_WAIT;
-    svi_io_time(conn, &conn->thread->tls_wait, 0);
+    svi_io_time(conn, NULL, 0);
+    svi_io_activate(conn);
+}
+
+/* Its first bytes are there: whoever says nothing holds no place among the handshakes. */
+static void admit(svi_conn *conn)
+{
+    if (conn->thread->tls_now < SVI_HANDSHAKES_MAX)
+        start_handshake(conn);
+    else
+        svi_io_time(conn, &conn->thread->tls_wait, 0);
 }
 
 static void leave_handshake(svi_conn *conn)
@@ -293,6 +306,7 @@ static void leave_handshake(svi_conn *conn)
 static void handshake_done(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;
+    svi_io_time(conn, NULL, 0);
     leave_handshake(conn);
     svi_count_add(&conn->thread->handshakes, 1);
     io->state = SVI_IO_OPEN;
@@ -482,6 +496,7 @@ void svi_pipe_take(svi_conn *conn, svi_out *take)
 void svi_pipe_work(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;
+    if (io->state == SVI_IO_TLS_WAIT && io->readable && !is_queued(conn)) admit(conn);
     if (io->state == SVI_IO_HANDSHAKE) pipe_handshake(conn);
     if (io->state == SVI_IO_OPEN) svi_pipe_output(conn);
     if (io->state == SVI_IO_OPEN && io->hold == 0) pipe_input(conn);

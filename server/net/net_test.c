@@ -80,6 +80,49 @@ static void starttls_drops_what_was_pipelined(void **state)
     }
 }
 
+/* What the router sends behind svi_conn_starttls waits for the handshake and goes inside. */
+static void output_behind_starttls_is_inside_tls(void **state)
+{
+    (void)state;
+    world *w = world_new(&(setting){.way = run_way, .mode = SVI_TLS_STARTTLS});
+    w->no_go = true;
+    client *c = client_new(w);
+    client_send(c, STREAM "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    assert_until(w, w->conns[0].headers >= 1);
+    svi_conn_go(w->conns[0].conn);
+    assert_until(w, w->conns[0].stanzas >= 1);
+    svi_conn_write(w->conns[0].conn, SV_STR("secret"));
+    assert_until(w, count_text(c, "<proceed") >= 1);
+    settle(w);
+    assert_int_equal(count_text(c, "secret"), 0);
+    client_tls(w, c);
+    assert_until(w, count_text(c, "secret") >= 1);
+    world_free(w);
+}
+
+/* No connection gets more than its share of a turn, however much it has sent. */
+static void a_turn_reads_a_bounded_share(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* counts turns */
+    world *w = plain();
+    client *c = streaming(w, false);
+    w->echo = false;
+    send_many(c, 3000);
+    svi_net_stats before, after;
+    int turns = 0;
+    while (w->conns[0].stanzas < 3000) {
+        (void)client_step(c);
+        (void)svi_link_pairs_run(w->pairs);
+        svi_net_stats_get(w->net, &before);
+        (void)svi_net_turn(w->net, 0);
+        svi_net_stats_get(w->net, &after);
+        assert_in_range(after.bytes_in - before.bytes_in, 0, SVI_READ_TURN_BYTES);
+        assert_true(turns++ < 100);
+    }
+    world_free(w);
+}
+
 static void lock_step_waits_for_the_router(void **state)
 {
     (void)state;
@@ -395,7 +438,10 @@ static void handshakes_queue_beyond_their_number(void **state)
     io->tls_now = SVI_HANDSHAKES_MAX - 1;
     client *c[4];
     for (int i = 0; i < 4; i++) c[i] = client_new(w);
-    settle(w); /* all are silent: the first holds the last place */
+    settle(w); /* all are silent: nobody holds a place */
+    assert_int_equal(io->tls_now, SVI_HANDSHAKES_MAX - 1);
+    svi_buf_put(&c[0]->out, (sv_str){"\x16\x03\x01\x02", 4}); /* begins, but says no more */
+    settle(w);
     assert_int_equal(io->tls_now, SVI_HANDSHAKES_MAX);
     for (int i = 1; i < 4; i++) {
         client_tls(w, c[i]);
@@ -406,8 +452,13 @@ static void handshakes_queue_beyond_their_number(void **state)
     svi_conn_close(w->conns[1].conn, SV_STR("bye"), 1000); /* one of those who wait */
     settle(w);
     assert_int_equal(w->conns[1].closed, 1);
-    client_close(c[0]);
+    /* Threats T5: the one that stalls makes room in the end. */
+    svi_plat_virtual_advance(&w->clock, SVI_HANDSHAKE_US - 1000);
     settle(w);
+    assert_int_equal(w->conns[0].closed, 0);
+    svi_plat_virtual_advance(&w->clock, 2000);
+    settle(w);
+    assert_int_equal(w->conns[0].closed, 1);
     assert_int_equal(w->conns[0].why, SVI_CLOSED_TLS);
     assert_int_equal(w->conns[2].headers, 1);
     assert_int_equal(w->conns[3].headers, 1);
@@ -422,6 +473,8 @@ int main(void)
         cmocka_unit_test(echoes_whatever_the_pieces),
         cmocka_unit_test(tls_tells_what_was_agreed),
         cmocka_unit_test(starttls_drops_what_was_pipelined),
+        cmocka_unit_test(output_behind_starttls_is_inside_tls),
+        cmocka_unit_test(a_turn_reads_a_bounded_share),
         cmocka_unit_test(lock_step_waits_for_the_router),
         cmocka_unit_test(a_burst_of_records_is_read_to_its_end),
         cmocka_unit_test(restart_begins_a_new_stream),

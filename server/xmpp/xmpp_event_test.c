@@ -196,6 +196,34 @@ static void lanes(void **state)
     world_free(&w);
 }
 
+/* Where it goes is decided when the sender's side is done with it. */
+static void recipient_comes_and_goes(void **state)
+{
+    (void)state;
+    waiters all = {.count = 0};
+    world *w = world_new(NULL);
+    add_account(w, w->host, "juliet");
+    on(w, "message/out", wait_for_test, &all);
+    on(w, "message/account", stored, NULL);
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    tell(romeo, "<message id='m1' to='juliet@example.org/balcony'/>");
+    pass_time(w, 10000);
+    assert_int_equal(all.count, 1);
+    client *juliet = join(w, "juliet", "balcony");
+    svi_x_pass(all.ev[0]);
+    settle(w);
+    HAS(juliet, "id='m1'");
+    tell(romeo, "<message id='m2' to='juliet@example.org/balcony'/>");
+    cut(juliet);
+    svi_x_pass(all.ev[1]);
+    settle(w);
+    assert_int_equal(disposed(w, SVI_STORED), 1);
+    let_all_go(&all);
+    BALANCED(w);
+    world_free(&w);
+}
+
 static void late_verdicts(void **state)
 {
     (void)state;
@@ -368,9 +396,11 @@ static void conditions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),    cmocka_unit_test(disposals), cmocka_unit_test(undisposed),
-        cmocka_unit_test(impossible), cmocka_unit_test(lanes),     cmocka_unit_test(late_verdicts),
-        cmocka_unit_test(deadlines),  cmocka_unit_test(replaced),  cmocka_unit_test(redirected),
+        cmocka_unit_test(answers),       cmocka_unit_test(disposals),
+        cmocka_unit_test(undisposed),    cmocka_unit_test(impossible),
+        cmocka_unit_test(lanes),         cmocka_unit_test(recipient_comes_and_goes),
+        cmocka_unit_test(late_verdicts), cmocka_unit_test(deadlines),
+        cmocka_unit_test(replaced),      cmocka_unit_test(redirected),
         cmocka_unit_test(conditions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

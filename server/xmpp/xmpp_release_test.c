@@ -303,16 +303,28 @@ static void stored_pushes(void **state)
     assert_int_equal(look_up(w, t.map), SV_ENOTFOUND);
 
     tell(romeo, "<iq type='set' id='w2'><q xmlns='x:y'/></iq>");
+    pass_time(w, 10000);
     go_deaf(juliet);
     for (int i = 0; i < 100; i++)
         say(romeo, "<message to='juliet@example.org/balcony'><body>0123456789</body></message>");
     settle(w);
     tell(romeo, ASK);
+    assert_int_equal(disposed(w, SVI_STORED), 0);
+    assert_int_equal(made(w, SVI_MADE_RECOVERED), 2);
     cut(juliet);
     assert_in_range(unsent, 1, 100);
     assert_int_equal(look_up(w, t.map), SV_OK);
-    assert_int_equal(made(w, SVI_MADE_RECOVERED), 2);
     assert_int_equal(disposed(w, SVI_STORED), 1);
+
+    /* and so it is if the session goes before the push is released */
+    client *again = join(w, "juliet", "balcony");
+    push.to = again;
+    hold_disk(w, true);
+    tell(romeo, "<iq type='set' id='w3'><q xmlns='x:y'/></iq>" ASK);
+    cut(again);
+    hold_disk(w, false);
+    assert_int_equal(look_up(w, t.map), SV_OK);
+    assert_int_equal(disposed(w, SVI_STORED), 2);
     BALANCED(w);
     world_free(&w);
 }

@@ -71,8 +71,11 @@ FLOW_SRC := $(filter-out %_test.c,$(wildcard tests/flow/*.c))
 FLOW_OBJ := $(FLOW_SRC:%.c=$(B)/%.o)
 FLOW     := $(if $(FLOW_SRC),$(B)/tests/flow/flow)
 
+# Benchmarks: a program for each bench_*.c; the load generator's parts beside them are linked into all.
+BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
+LOAD_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/load_*.c))
+
 # Programs of one file each.
-BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 TOOL_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/torture/*.c tests/abi/*.c))
 FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -231,7 +234,10 @@ $(TESTMOD_SO): $(B)/%.so: $(B)/%.o
 $(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(LIB) $(LDLIBS) -o $@
 
-$(BENCH_BIN) $(TOOL_BIN): $(B)/%: $(B)/%.o $(LIB)
+$(BENCH_BIN): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -o $@
+
+$(TOOL_BIN): $(B)/%: $(B)/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -o $@
 
 $(FUZZ_BIN): $(B)/%: $(B)/%.o $(LIB)

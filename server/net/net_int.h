@@ -23,7 +23,7 @@
 #define SVI_HANDSHAKE_US ((int64_t)15000000) /* for one handshake, then the peer is gone */
 #define SVI_HANDSHAKE_STEPS_TURN 8u          /* of 200 us and more each, in one turn */
 #define SVI_NOTIFY_US ((int64_t)10000)       /* after which the router hears what was written */
-#define SVI_REST_US ((int64_t)1000000)       /* silence after which a parser is given back */
+#define SVI_REST_US ((int64_t)100000)        /* silence after which a parser is given back */
 
 /* --- circular lists -------------------------------------------------------------------------------- */
 

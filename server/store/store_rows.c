@@ -79,7 +79,7 @@ void svi_read_free(svi_read **take)
 void svi_read_start(svi_read *read, svi_job_kind kind)
 {
     if (read->store->closing) return; /* it is in the list and will be cancelled */
-    if (!read->arena) read->arena = svi_arena_new(read->store->acct, 1024);
+    if (!read->arena) read->arena = svi_arena_new(read->store->acct, 128);
     read->job = (svi_job){.kind = kind,
                           .key = {.map = read->map->number, .owner = read->owner, .key = read->key},
                           .max = read->max,

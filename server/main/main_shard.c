@@ -7,6 +7,7 @@
 #include "base/base_assert.h"
 #include "base/base_log.h"
 #include "main/main_state.h"
+#include "net/net_wake.h"
 #include "store/store_engine.h"
 
 #define MAGIC 0x53485244u
@@ -18,7 +19,7 @@ struct svi_shard {
     svi_acct *acct;
     pthread_t thread;
     uv_loop_t loop;
-    uv_async_t async; /* other threads ask for a turn */
+    svi_wake wake;    /* other threads ask for a turn */
     uv_idle_t idle;   /* active while a turn is wanted: the loop does not wait then */
     uv_timer_t timer; /* until the next turn that time makes due */
     bool is_running;  /* the server is made and may be turned */
@@ -64,9 +65,9 @@ static void on_timer(uv_timer_t *timer)
     want_turn(timer->data);
 }
 
-static void on_async(uv_async_t *async)
+static void on_asked(void *ctx)
 {
-    want_turn(async->data);
+    want_turn(ctx);
 }
 
 /* Any thread. On the router's own no system call is needed: the idle handle keeps the loop awake. */
@@ -76,7 +77,7 @@ static void on_wake(void *ctx)
     if (pthread_equal(pthread_self(), shard->thread))
         want_turn(shard);
     else
-        (void)uv_async_send(&shard->async);
+        svi_wake_send(&shard->wake);
 }
 
 void svi_shard_wake(svi_shard *shard)
@@ -97,10 +98,11 @@ static void open_loop(svi_shard *shard)
 {
     const int failed = uv_loop_init(&shard->loop);
     SV_ASSERT(failed == 0);
-    (void)uv_async_init(&shard->loop, &shard->async, on_async);
+    const int deaf = svi_wake_init(&shard->wake, &shard->loop, on_asked, shard);
+    SV_ASSERT(deaf == 0);
     (void)uv_idle_init(&shard->loop, &shard->idle);
     (void)uv_timer_init(&shard->loop, &shard->timer);
-    shard->async.data = shard->idle.data = shard->timer.data = shard;
+    shard->idle.data = shard->timer.data = shard;
 }
 
 /* What the config names, then the build tree's folder and the installed one, from where the binary lies. */
@@ -256,6 +258,7 @@ static void close_handle(uv_handle_t *handle, void *ctx)
 static void close_loop(svi_shard *shard)
 {
     (void)uv_run(&shard->loop, UV_RUN_NOWAIT);
+    svi_wake_close(&shard->wake, NULL);
     uv_walk(&shard->loop, close_handle, NULL);
     (void)uv_run(&shard->loop, UV_RUN_DEFAULT);
     const int busy = uv_loop_close(&shard->loop);

@@ -11,6 +11,7 @@
 #include "base/base_str.h"
 #include "net/net.h"
 #include "net/net_ring.h"
+#include "net/net_wake.h"
 
 #define SVI_NET_MAGIC 0x4e455431u
 #define SVI_CONN_MAGIC 0x434f4e31u
@@ -234,7 +235,7 @@ typedef struct svi_io_handles {
     uv_check_t check;
     uv_idle_t idle;
     uv_timer_t timer;
-    uv_async_t async;
+    svi_wake wake;
     unsigned open;
 } svi_io_handles;
 

@@ -243,7 +243,7 @@ void svi_io_post(svi_io *io)
     if (!io->threaded)
         (void)svi_io_turn(io);
     else if (svi_sleep_rouse(&io->sleeper, SVI_ASLEEP))
-        (void)uv_async_send(&io->handles->async);
+        svi_wake_send(&io->handles->wake);
 }
 
 void svi_io_release(svi_io *io, size_t n)
@@ -251,7 +251,7 @@ void svi_io_release(svi_io *io, size_t n)
     if (n == 0) return;
     svi_ring_release(io->ring, n);
     if (io->threaded && svi_sleep_rouse(&io->sleeper, SVI_ASLEEP_FOR_ROOM))
-        (void)uv_async_send(&io->handles->async);
+        svi_wake_send(&io->handles->wake);
 }
 
 /* --- the loop -------------------------------------------------------------------------------------------------- */
@@ -291,9 +291,9 @@ static void on_check(uv_check_t *check)
         (void)svi_io_turn(io);
 }
 
-static void on_async(uv_async_t *async)
+static void on_wake(void *ctx)
 {
-    (void)async; /* the check that follows does the work */
+    (void)ctx; /* the check that follows does the work */
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -302,7 +302,7 @@ static void on_handle_closed(uv_handle_t *handle)
     if (handle->type == UV_CHECK) handles = SVI_OF(svi_io_handles, check, handle);
     if (handle->type == UV_IDLE) handles = SVI_OF(svi_io_handles, idle, handle);
     if (handle->type == UV_TIMER) handles = SVI_OF(svi_io_handles, timer, handle);
-    if (handle->type == UV_ASYNC) handles = SVI_OF(svi_io_handles, async, handle);
+    if (handle->type == UV_POLL) handles = SVI_OF(svi_io_handles, wake.poll, handle);
     if (--handles->open == 0) svi_free(handles);
 }
 
@@ -315,7 +315,7 @@ static void close_handles(svi_io *io)
     uv_close((uv_handle_t *)&h->check, on_handle_closed);
     uv_close((uv_handle_t *)&h->idle, on_handle_closed);
     uv_close((uv_handle_t *)&h->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&h->async, on_handle_closed);
+    svi_wake_close(&h->wake, on_handle_closed);
 }
 
 /* The end, on the I/O thread: every connection is dropped; what they had to tell stays with
@@ -324,7 +324,7 @@ static void shut_down(svi_io *io)
 {
     if (io->ended) return;
     io->ended = true;
-    /* The router is done with the async handle. */
+    /* The router wakes nobody any more. */
     if (io->threaded) uv_sem_wait(&io->stop_sent);
     read_mail(io);
     for (svi_chain *link = io->conns.next; link != &io->conns; link = link->next)
@@ -341,8 +341,8 @@ static void open_handles(svi_io *io)
     SV_ASSERT(uv_check_init(io->loop, &h->check) == 0);
     SV_ASSERT(uv_idle_init(io->loop, &h->idle) == 0);
     SV_ASSERT(uv_timer_init(io->loop, &h->timer) == 0);
-    SV_ASSERT(uv_async_init(io->loop, &h->async, on_async) == 0);
-    h->prepare.data = h->check.data = h->idle.data = h->timer.data = h->async.data = io;
+    SV_ASSERT(svi_wake_init(&h->wake, io->loop, on_wake, io) == 0);
+    h->prepare.data = h->check.data = h->idle.data = h->timer.data = io;
     SV_ASSERT(uv_prepare_start(&h->prepare, on_prepare) == 0);
     SV_ASSERT(uv_check_start(&h->check, on_check) == 0);
     io->handles = h;
@@ -351,7 +351,7 @@ static void open_handles(svi_io *io)
     uv_unref((uv_handle_t *)&h->prepare);
     uv_unref((uv_handle_t *)&h->check);
     uv_unref((uv_handle_t *)&h->timer);
-    uv_unref((uv_handle_t *)&h->async);
+    uv_unref((uv_handle_t *)&h->wake.poll);
 }
 
 static void run_thread(void *arg)
@@ -412,7 +412,7 @@ void svi_io_stop(svi_io *io)
         return;
     }
     atomic_store(&io->stop, true);
-    (void)uv_async_send(&io->handles->async);
+    svi_wake_send(&io->handles->wake);
     uv_sem_post(&io->stop_sent);
     SV_ASSERT(uv_thread_join(&io->thread) == 0);
     uv_sem_destroy(&io->stop_sent);

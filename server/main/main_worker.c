@@ -53,6 +53,7 @@ static sv_status drop_privileges(const worker *w, sv_err *err)
 
 static void prepare_process(const svi_cli *cli)
 {
+    (void)prctl(PR_SET_NAME, "stave"); /* run from /proc/self/exe it would be called that */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN); /* the supervisor hears it and sends TERM */
     raise_limits();

@@ -1,6 +1,7 @@
 /* An I/O thread: its turn over mail, ring, connections and timers, and when it sleeps. Inline,
  * the same turn runs on the router's thread, driven by its loop or, on the stage, by
  * svi_net_turn alone. */
+#include <pthread.h>
 #include <signal.h>
 
 #include "base/base_assert.h"
@@ -354,11 +355,16 @@ static void open_handles(svi_io *io)
     uv_unref((uv_handle_t *)&h->wake.poll);
 }
 
-static void run_thread(void *arg)
+static void run_loop(svi_io *io)
 {
-    svi_io *io = arg;
     (void)uv_run(io->loop, UV_RUN_DEFAULT);
     SV_ASSERT(uv_loop_close(io->loop) == 0);
+}
+
+static void run_thread(void *arg)
+{
+    (void)pthread_setname_np(pthread_self(), "io"); /* seen in top -H */
+    run_loop(arg);
 }
 
 /* Signals are the router's. */
@@ -397,7 +403,7 @@ sv_status svi_io_start(svi_io *io, svi_net *net, unsigned index, sv_err *err)
     const int rc = create_thread(io);
     if (rc == 0) return SV_OK;
     close_handles(io);
-    run_thread(io);
+    run_loop(io);
     uv_sem_destroy(&io->stop_sent);
     io->ended = true;
     io->threaded = false;

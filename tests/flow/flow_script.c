@@ -401,6 +401,17 @@ static sv_str with_suffix(script *s, sv_str text)
     return text;
 }
 
+/* A script for the other kind of world is skipped. */
+static bool is_elsewhere(script *s, sv_str line)
+{
+    const char *other = s->world->wait_input ? "# stage-only:" : "# live-only:";
+    if (!svi_str_starts(line, sv_str_of(other))) return false;
+    s->result->skipped = true;
+    (void)snprintf(s->result->text, sizeof s->result->text, "%s %.*s", s->path, (int)line.n,
+                   line.p);
+    return true;
+}
+
 static void run_lines(script *s, sv_str text)
 {
     sv_str line;
@@ -417,7 +428,7 @@ static void run_lines(script *s, sv_str text)
             whole = svi_arena_printf(s->arena, "%.*s\n%.*s", (int)whole.n, whole.p, (int)line.n,
                                      line.n ? line.p : "");
         }
-        if (is_step && !step(s, svi_str_trim(whole))) return;
+        if ((is_step && !step(s, svi_str_trim(whole))) || is_elsewhere(s, whole)) return;
     }
 }
 

@@ -94,7 +94,9 @@ static bool read_config(stage *st)
     if (fd < 0) return false;
     svi_buf text;
     svi_buf_init(&text, st->world.acct);
-    if (!strstr(svi_buf_str(&st->config_text).n ? st->config_text.data : "", "modules_enabled"))
+    static const char modules[] = "modules_enabled";
+    const sv_str own = svi_buf_str(&st->config_text);
+    if (own.n == 0 || !memmem(own.p, own.n, modules, sizeof modules - 1))
         svi_buf_put(&text, SV_STR("modules_enabled = { " DEFAULT_MODULES " }\n"));
     svi_buf_put(&text, svi_buf_str(&st->config_text));
     svi_buf_put(&text, SV_STR("VirtualHost \"localhost\"\nVirtualHost \"other.localhost\"\n"));

@@ -28,13 +28,13 @@ class Client(slixmpp.ClientXMPP):
         self.add_event_handler("message", self.inbox.put_nowait)
         self.add_event_handler("presence_available", self.presences.put_nowait)
         self.add_event_handler("presence_unavailable", self.presences.put_nowait)
-        self.server = server
+        self.stave = server
 
     async def login(self):
         try:  # slixmpp before 1.9 takes a pair, later ones a host and a port
-            self.connect(("127.0.0.1", self.server.port), disable_starttls=False, force_starttls=True)
+            self.connect(("127.0.0.1", self.stave.port), disable_starttls=False, force_starttls=True)
         except TypeError:
-            self.connect("127.0.0.1", self.server.port)
+            self.connect("127.0.0.1", self.stave.port)
         started, failed = asyncio.ensure_future(self.started.wait()), asyncio.ensure_future(self.failed.wait())
         done, rest = await asyncio.wait({started, failed}, timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:

@@ -85,6 +85,13 @@ size_t svi_net_turn(svi_net *net, size_t max)
     return did;
 }
 
+int64_t svi_net_due_us(const svi_net *net)
+{
+    SV_CHECK(net, SVI_NET_MAGIC);
+    if (net->config.io_threads > 0 || net->config.loop != NULL) return INT64_MAX;
+    return net->ios[0].timer_us != 0 ? net->ios[0].timer_us : INT64_MAX;
+}
+
 void svi_net_flush(svi_net *net)
 {
     SV_CHECK(net, SVI_NET_MAGIC);

@@ -85,6 +85,10 @@ void svi_net_free(svi_net **net);
  * will happen before time passes or a link is ready. Not to be called from a callback. */
 size_t svi_net_turn(svi_net *net, size_t max);
 
+/* When something becomes due by time alone (us of the platform's monotonic clock), for a clock that
+ * jumps; INT64_MAX if nothing will, or if a loop or threads see to it. */
+int64_t svi_net_due_us(const svi_net *net);
+
 /* End of a router turn: hands all that was sent and ordered since to the I/O threads and wakes
  * only sleepers; inline it does the work at once. May be called from a callback. */
 void svi_net_flush(svi_net *net);

@@ -2,7 +2,7 @@
  * write then; looking up. */
 #include "xmpp/xmpp_account.h"
 #include "base/base_assert.h"
-#include "xmpp/xmpp_stream.h"
+#include "xmpp/xmpp_impl.h"
 
 #include <openssl/crypto.h>
 
@@ -80,7 +80,8 @@ static void end_streams(const change *c)
     sv_session *session = NULL;
     while (c->remove && (session = svi_session_next(server, c->jid.bare, session)) != NULL)
         svi_session_kick(session, "not-authorized");
-    svi_streams_forget(c->host, c->name, c->remove);
+    if (server->streams_ops && server->streams_ops->forget)
+        server->streams_ops->forget(server->streams, c->host, c->name, c->remove);
 }
 
 /* The event's body: no handler of its own stands before it; the occasion inside shares its unit. */
@@ -125,6 +126,7 @@ static void on_rows(void *ctx, sv_status status, svi_rows *rows)
     }
     const svi_event_config config = {.ops = &change_ops, .host = svi_host_name(c->host), .x = c};
     svi_event_run(svi_event_new(svi_server_bus(server), &config), SV_STR_NONE);
+    svi_store_hurry(svi_server_store(server)); /* an operator waits */
 }
 
 void svi_account_set(svi_host *host, sv_str name, const svi_scram_keys *keys, size_t key_count,

@@ -130,6 +130,9 @@ typedef struct svi_streams_ops {
     size_t (*count)(const void *streams); /* streams that are open */
     /* Ends one connection's stream with a stream error (RFC 6120 4.9.3); idempotent. */
     void (*end)(void *streams, svi_conn *conn, const char *stream_error);
+    /* The keys of an account have changed, or it `is_gone`: ends the streams that log in with the
+     * old ones, or have logged in. May be NULL. */
+    void (*forget)(void *streams, svi_host *host, sv_str name, bool is_gone);
     void (*free)(void *streams); /* after the network is gone */
 } svi_streams_ops;
 

@@ -257,6 +257,18 @@ static void streams_end(void *ctx, svi_conn *conn, const char *stream_error)
     if (stream) (void)svi_stream_fail(stream, stream_error, NULL);
 }
 
+/* Exchanges that still hold old keys end with <reset/> (RFC 6120 4.9.3.16). */
+static void streams_forget(void *ctx, svi_host *host, sv_str name, bool is_gone)
+{
+    const svi_streams *streams = ctx;
+    for (svi_stream *stream = streams->first; stream; stream = stream->all.next) {
+        if (is_gone && stream->login_host == host && sv_str_eq(stream->name, name))
+            (void)svi_stream_fail(stream, "not-authorized", NULL);
+        else if (stream->host == host && stream->sasl && sv_str_eq(stream->claimed, name))
+            (void)svi_stream_fail(stream, "reset", NULL);
+    }
+}
+
 static void streams_free(void *ctx)
 {
     svi_streams *streams = ctx;
@@ -267,8 +279,11 @@ static void streams_free(void *ctx)
 
 static svi_streams *streams_of(svi_server *server)
 {
-    static const svi_streams_ops ops = {
-        .drain = streams_drain, .count = streams_count, .end = streams_end, .free = streams_free};
+    static const svi_streams_ops ops = {.drain = streams_drain,
+                                        .count = streams_count,
+                                        .end = streams_end,
+                                        .forget = streams_forget,
+                                        .free = streams_free};
     svi_streams *streams = svi_server_streams(server);
     if (streams) return streams;
     streams = svi_alloc(svi_server_acct(server), sizeof *streams);
@@ -276,18 +291,6 @@ static svi_streams *streams_of(svi_server *server)
     streams->scratch = svi_arena_new(svi_server_acct(server), 0);
     svi_server_set_streams(server, streams, &ops);
     return streams;
-}
-
-void svi_streams_forget(svi_host *host, sv_str name, bool is_gone)
-{
-    const svi_streams *streams = svi_server_streams(svi_host_server(host));
-    if (!streams) return;
-    for (svi_stream *stream = streams->first; stream; stream = stream->all.next) {
-        if (is_gone && stream->login_host == host && sv_str_eq(stream->name, name))
-            (void)svi_stream_fail(stream, "not-authorized", NULL);
-        else if (stream->host == host && stream->sasl && sv_str_eq(stream->claimed, name))
-            (void)svi_stream_fail(stream, "reset", NULL);
-    }
 }
 
 /* --- what connections report ----------------------------------------------------------------- */

@@ -101,11 +101,6 @@ void svi_stream_known(svi_stream *stream);
  * or a host that asks for neither. */
 bool svi_stream_may_login(const svi_stream *stream);
 
-/* The keys of an account have changed, or it is gone: exchanges that still hold the old ones end with
- * <reset/> (RFC 6120 4.9.3.16). If it `is_gone`, so do streams that have logged in with it, by
- * <not-authorized/>. */
-void svi_streams_forget(svi_host *host, sv_str name, bool is_gone);
-
 /* --- xmpp_negotiate.c ------------------------------------------------------------------------ */
 
 /* The steps: each gets the peer's header or element and returns the next. */

@@ -229,6 +229,30 @@ static void bound_streams_have_no_deadline(void **state)
     world_free(w);
 }
 
+static const char *message_of(world *w, const char *body)
+{
+    return svi_arena_printf(w->arena, "<message to='romeo@localhost/r'><body>%s</body></message>",
+                            body)
+        .p;
+}
+
+/* The limits of a user, not a stranger's, hold behind login; a stanza may be larger than the credit. */
+static void bound_streams_have_the_users_limits(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = bound(w, "r");
+    char *big = svi_arena_get(w->arena, 300001);
+    memset(big, 'a', 180000);
+    (void)heard(w, c);
+    say(w, c, message_of(w, big));
+    assert_has(heard(w, c), "aaaa</body></message>");
+    memset(big, 'a', 300000);
+    say(w, c, message_of(w, big));
+    assert_failed(w, c, "policy-violation");
+    world_free(w);
+}
+
 /* The oldest stranger makes room; who has logged in is none (architecture 11, threats R1). */
 static void strangers_are_bounded(void **state)
 {
@@ -280,6 +304,7 @@ int main(void)
         cmocka_unit_test(login_has_a_deadline_in_all),
         cmocka_unit_test(a_stalled_handshake_ends),
         cmocka_unit_test(bound_streams_have_no_deadline),
+        cmocka_unit_test(bound_streams_have_the_users_limits),
         cmocka_unit_test(strangers_are_bounded),
         cmocka_unit_test(shutdown_tells_everybody),
     };

@@ -267,7 +267,9 @@ int64_t svi_server_due_us(const svi_server *server)
     if (server->deferred != NULL) return server->plat->mono_us(server->plat->ctx);
     const int64_t timers_us = svi_timers_due_us(server->timers);
     const int64_t store_us = svi_store_due_us(server->store);
-    return timers_us < store_us ? timers_us : store_us;
+    const int64_t net_us = svi_net_due_us(server->net);
+    const int64_t first_us = timers_us < store_us ? timers_us : store_us;
+    return first_us < net_us ? first_us : net_us;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

@@ -45,10 +45,15 @@ static svi_sandbox *box_of(lua_State *L)
 
 static void count_steps(lua_State *L, lua_Debug *ar)
 {
-    (void)ar;
     svi_sandbox *box = box_of(L);
     box->steps_left -= STEPS_AT_ONCE;
-    if (box->steps_left <= 0) luaL_error(L, "the script takes too many steps");
+    if (box->steps_left > 0) return;
+    /* from here on at every instruction: a pcall catches one error, but not what comes behind it */
+    lua_sethook(L, count_steps, LUA_MASKCOUNT, 1);
+    (void)lua_getinfo(L, "Sl",
+                      ar); /* a hook is no level of the stack, so luaL_error finds no place */
+    lua_pushfstring(L, "%s:%d: the script takes too many steps", ar->short_src, ar->currentline);
+    (void)lua_error(L);
 }
 
 /* What of the base library can't reach outside, load code or hold up the collector. Patterns are left out with `string.rep` and the

@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MAGIC 0x434f4e46u
 #define FILE_MAX_BYTES (1u << 20)
-#define INCLUDE_DEPTH 10
+#define CHUNK "config" /* in Lua's messages, which would cut a long path */
 #define LIST_DEPTH 4
 
 typedef struct section {
@@ -30,6 +31,13 @@ struct svi_config {
     size_t count, cap;
 };
 
+/* A file that is being read, within the one that includes it. */
+typedef struct reading {
+    const struct reading *back;
+    dev_t device;
+    ino_t number;
+} reading;
+
 /* What reading needs and the result does not. */
 typedef struct reader {
     svi_config *config;
@@ -38,7 +46,7 @@ typedef struct reader {
     svi_config_report report;
     void *report_ctx;
     bool failed;
-    int depth;
+    const struct reading *reading; /* the innermost file that is being read */
     const char *file; /* being read, and its text, to find the line an assignment begins on */
     sv_str text;
 } reader;
@@ -142,6 +150,13 @@ static int line_now(lua_State *L)
     return ar.currentline;
 }
 
+/* Words that begin something and are no options. */
+static bool is_word(sv_str name)
+{
+    return sv_str_eq(name, SV_STR("VirtualHost")) || sv_str_eq(name, SV_STR("Component")) ||
+           sv_str_eq(name, SV_STR("Include"));
+}
+
 /* env[name] = value */
 static int on_assign(lua_State *L)
 {
@@ -150,6 +165,7 @@ static int on_assign(lua_State *L)
     if (lua_type(L, 2) != LUA_TSTRING) return luaL_error(L, "an option's name is a word");
     const char *p = lua_tolstring(L, 2, &n);
     const sv_str name = svi_arena_str(r->config->arena, (sv_str){p, n});
+    if (is_word(name)) return luaL_error(L, "%s is followed by its name in quotes, without '='", p);
     svi_value *value = svi_arena_get(r->config->arena, sizeof *value);
     value->file = r->file;
     value->line = first_line(r, name, line_now(L));
@@ -162,8 +178,8 @@ static int on_assign(lua_State *L)
     }
     const svi_value *old = svi_dict_get(r->now->values, name);
     if (old) {
-        (void)snprintf(text, sizeof text, "'%.80s' is set twice here; it was set on line %d before",
-                       p, old->line);
+        (void)snprintf(text, sizeof text, "'%.60s' is set twice here; it was set in %.90s:%d", p,
+                       old->file, old->line);
         report(r, value->file, value->line, text);
         return 0;
     }
@@ -204,8 +220,8 @@ static int begin_section(lua_State *L, svi_section_kind kind, const char *word)
         return luaL_error(L, "'%s' is not a domain", p);
     for (size_t i = 1; i < r->config->count; i++)
         if (sv_str_eq(r->config->sections[i]->pub.name, domain))
-            return luaL_error(L, "'%s' was begun on line %d before", p,
-                              r->config->sections[i]->pub.line);
+            return luaL_error(L, "'%s' was begun in %s:%d before", p,
+                              r->config->sections[i]->pub.file, r->config->sections[i]->pub.line);
     r->now = add_section(r->config, kind, domain, r->file, line);
     return 0;
 }
@@ -218,6 +234,8 @@ static int on_host(lua_State *L)
 /* Component "domain" "module": the second text comes as a call of what the first one returned. */
 static int on_component_module(lua_State *L)
 {
+    if (lua_type(L, 1) != LUA_TSTRING)
+        return luaL_error(L, "behind a Component's domain stands its module in quotes");
     lua_settop(L, 1);
     lua_pushnil(L);
     lua_pushliteral(L, "component_module");
@@ -240,7 +258,6 @@ static int on_include(lua_State *L)
     reader *r = reader_of(L);
     const char *pattern = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL;
     if (!pattern) return luaL_error(L, "Include is followed by a file in quotes");
-    if (r->depth == INCLUDE_DEPTH) return luaL_error(L, "files are included too deeply");
     const int line = line_now(L);
     const char *slash = strrchr(r->file, '/');
     const sv_str full = pattern[0] == '/' || !slash
@@ -252,7 +269,8 @@ static int on_include(lua_State *L)
     if (status != 0) {
         const bool is_pattern = strpbrk(full.p, "*?[") != NULL;
         if (status != GLOB_NOMATCH || !is_pattern)
-            report(r, r->file, line, "the included file can't be found or read");
+            report(r, r->file, line,
+                   svi_arena_printf(r->config->arena, "%s can't be found or read", pattern).p);
     } else {
         section *back = r->now;
         for (size_t i = 0; i < found.gl_pathc; i++) {
@@ -308,10 +326,16 @@ static void push_env(reader *r)
 
 /* --- files ------------------------------------------------------------------------------------------ */
 
-static sv_status slurp(reader *r, const char *path, sv_str *text_out)
+/* Takes the text in; errno says why not, 0 if it is too long. */
+static sv_status slurp(reader *r, const char *path, sv_str *text_out, reading *file_out)
 {
+    struct stat st = {.st_ino = 0};
+    errno = 0;
     FILE *file = fopen(path, "rbe");
     if (!file) return errno == ENOENT ? SV_ENOTFOUND : SV_EIO;
+    errno = 0;
+    (void)fstat(fileno(file), &st);
+    *file_out = (reading){.device = st.st_dev, .number = st.st_ino};
     svi_buf buf;
     svi_buf_init(&buf, r->config->acct);
     size_t n;
@@ -320,10 +344,19 @@ static sv_status slurp(reader *r, const char *path, sv_str *text_out)
         buf.len += n;
     } while (n > 0 && buf.len <= FILE_MAX_BYTES);
     const bool bad = ferror(file) || buf.len > FILE_MAX_BYTES;
+    const int why = errno;
     (void)fclose(file);
     *text_out = svi_arena_str(r->config->arena, svi_buf_str(&buf));
     svi_buf_free(&buf);
+    errno = why;
     return bad ? SV_EIO : SV_OK;
+}
+
+static bool is_being_read(const reader *r, const reading *file)
+{
+    for (const reading *f = r->reading; f; f = f->back)
+        if (f->device == file->device && f->number == file->number) return true;
+    return false;
 }
 
 /* "NAME:LINE: text" as Lua writes it, apart; the line is 0 if there is none. */
@@ -344,21 +377,26 @@ static void read_file(reader *r, const char *path, const char *from_file, int fr
     const char *const back_file = r->file;
     const sv_str back_text = r->text;
     r->file = svi_arena_str(r->config->arena, sv_str_of(path)).p;
-    if (slurp(r, path, &r->text) != SV_OK) {
-        char text[300];
-        (void)snprintf(text, sizeof text, "%.200s can't be read: %s", path, strerror(errno));
-        report(r, from_file ? from_file : path, from_line, text);
+    reading file = {.back = NULL};
+    if (slurp(r, path, &r->text, &file) != SV_OK) {
+        const char *why = errno != 0 ? strerror(errno) : "it is longer than 1 MiB";
+        report(r, from_file ? from_file : path, from_line,
+               from_file ? svi_arena_printf(r->config->arena, "%s can't be read: %s", path, why).p
+                         : svi_arena_printf(r->config->arena, "can't be read: %s", why).p);
+    } else if (is_being_read(r, &file)) {
+        report(r, from_file, from_line,
+               svi_arena_printf(r->config->arena, "%s includes itself", path).p);
     } else {
         sv_err err;
-        const sv_str chunk = svi_arena_printf(r->config->arena, "@%s", path);
-        r->depth++;
+        const reading now = {.back = r->reading, .device = file.device, .number = file.number};
+        r->reading = &now;
         push_env(r);
-        if (svi_sandbox_run(r->box, r->text, chunk.p, &err) != SV_OK) {
+        if (svi_sandbox_run(r->box, r->text, "=" CHUNK, &err) != SV_OK) {
             int line;
-            const char *message = split_message(err.text, path, &line);
+            const char *message = split_message(err.text, CHUNK, &line);
             report(r, r->file, line, message);
         }
-        r->depth--;
+        r->reading = now.back;
     }
     r->file = back_file;
     r->text = back_text;

@@ -185,11 +185,14 @@ static bool from_value(fill *f, svi_arena *arena)
     case SVI_VALUE_LIST:
         return f->option->kind == SV_OPTION_LIST ? from_list(f, v->items, v->count, arena)
                                                  : fail(f, "a single value, not a list");
-    case SVI_VALUE_BOOL: return from_text(f, v->number ? SV_STR("true") : SV_STR("false"));
+    case SVI_VALUE_BOOL:
+        if (f->option->kind == SV_OPTION_STRING) return fail(f, "a text in quotes");
+        return from_text(f, v->number ? SV_STR("true") : SV_STR("false"));
     case SVI_VALUE_INT:
         if (f->option->kind == SV_OPTION_INT || f->option->kind == SV_OPTION_SIZE)
             return set_number(f, v->number);
         if (f->option->kind == SV_OPTION_BOOL) return fail(f, "true or false");
+        if (f->option->kind == SV_OPTION_STRING) return fail(f, "a text in quotes");
         return from_text(f, svi_arena_printf(arena, "%" PRId64, v->number));
     case SVI_VALUE_STRING: {
         sv_str text = v->text;

@@ -1,0 +1,226 @@
+/* Options: filling fields from a config by a table, its errors, unknown names, the manual. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/base_testing.h"
+#include "mods/mods_config.h"
+
+static svi_acct mem = {.name = "test"};
+static svi_buf told;
+
+typedef struct fields {
+    int64_t number, period, size, word;
+    bool flag;
+    sv_str text, secret;
+    sv_str_list list;
+} fields;
+
+static const sv_option table[] = {
+    SV_OPT_INT(fields, number, "t_number", "5", "1", "10", "A number."),
+    SV_OPT_PERIOD(fields, period, "t_period", "30s", "1s", "1h", "A time."),
+    SV_OPT_SIZE(fields, size, "t_size", "64k", "1k", "10M", "A size."),
+    SV_OPT_ENUM(fields, word, "t_word", "two", "one two three", "A word."),
+    SV_OPT_BOOL(fields, flag, "t_flag", "true", "A flag."),
+    SV_OPT_STRING(fields, text, "t_text", "preset", "A text."),
+    SV_OPT_STRING(fields, secret, "t_secret", NULL, "A secret."),
+    SV_OPT_LIST(fields, list, "t_list", "A list."),
+    {.name = NULL}};
+
+static void note(void *ctx, const char *file, int line, const char *text)
+{
+    (void)ctx, (void)file;
+    svi_buf_printf(&told, "%d: %s\n", line, text);
+}
+
+static svi_config *load(const char *text)
+{
+    char path[] = "/tmp/stave-options-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    (void)close(fd);
+    svi_config *config = NULL;
+    svi_buf_clear(&told);
+    const sv_status status = svi_config_load(&mem, path, note, NULL, &config);
+    (void)unlink(path);
+    assert_int_equal(status, SV_OK);
+    return config;
+}
+
+static sv_status fill(const svi_config *config, size_t section, fields *into)
+{
+    *into = (fields){.number = -1};
+    const sv_status status = svi_options_fill(config, svi_config_section(config, section), table,
+                                              sizeof *table, into, note, NULL);
+    svi_buf_putc(&told, '\0');
+    assert_int_equal(status == SV_OK, told.len == 1);
+    return status;
+}
+
+/* Expects exactly this report. */
+static void fails(const char *text, const char *wanted)
+{
+    fields f;
+    svi_config *config = load(text);
+    assert_int_equal(fill(config, 0, &f), SV_EINVAL);
+    assert_string_equal(told.data, wanted);
+    svi_config_free(&config);
+}
+
+static void test_presets(void **state)
+{
+    (void)state;
+    fields f;
+    svi_config *config = load("");
+    assert_int_equal(fill(config, 0, &f), SV_OK);
+    assert_int_equal(f.number, 5);
+    assert_int_equal(f.period, 30000);
+    assert_int_equal(f.size, 65536);
+    assert_int_equal(f.word, 1);
+    assert_true(f.flag);
+    assert_text(f.text, "preset");
+    assert_int_equal(f.secret.n, 0);
+    assert_int_equal(f.list.count, 0);
+    svi_config_free(&config);
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    fields f;
+    svi_config *config =
+        load("t_number = 10\nt_period = \"2m\"\nt_size = 2048\nt_word = \"three\"\n"
+             "t_flag = false\nt_text = \"\"\nt_list = { \"a\", 5222 }\n"
+             "VirtualHost \"a.example\"\nt_number = 1\nt_list = {}\n");
+    assert_int_equal(fill(config, 0, &f), SV_OK);
+    assert_int_equal(f.number, 10);
+    assert_int_equal(f.period, 120000);
+    assert_int_equal(f.size, 2048);
+    assert_int_equal(f.word, 2);
+    assert_false(f.flag);
+    assert_int_equal(f.text.n, 0);
+    assert_int_equal(f.list.count, 2);
+    assert_text(f.list.items[1], "5222");
+    svi_buf_clear(&told);
+    assert_int_equal(fill(config, 1, &f), SV_OK);
+    assert_int_equal(f.number, 1);
+    assert_int_equal(f.period, 120000); /* the global one */
+    assert_int_equal(f.list.count, 0);  /* its own, though empty, wins */
+    svi_config_free(&config);
+}
+
+static void test_wrong(void **state)
+{
+    (void)state;
+    fails("\nt_number = 0\n", "2: 't_number' must be from 1 to 10\n");
+    fails("t_number = 11\n", "1: 't_number' must be from 1 to 10\n");
+    fails("t_number = \"5\"\n", "1: 't_number' must be a whole number, without quotes\n");
+    fails("t_number = {}\n", "1: 't_number' must be a single value, not a list\n");
+    fails("t_period = \"30\"\n",
+          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+    fails("t_period = 30\n",
+          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+    fails("t_period = \"5 parsecs\"\n",
+          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+    fails("t_period = \"2h\"\n", "1: 't_period' must be from 1s to 1h\n");
+    fails("t_period = \"-5s\"\n",
+          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+    fails("t_size = \"20M\"\n", "1: 't_size' must be from 1k to 10M\n");
+    fails("t_size = 20\n", "1: 't_size' must be from 1k to 10M\n");
+    fails("t_size = \"9999999999999G\"\n",
+          "1: 't_size' must be a size such as \"64k\", \"10M\" or a number of bytes\n");
+    fails("t_word = \"four\"\n", "1: 't_word' must be one of: one two three\n");
+    fails("t_word = \"\"\n", "1: 't_word' must be one of: one two three\n");
+    fails("t_word = \"one two\"\n", "1: 't_word' must be one of: one two three\n");
+    fails("t_flag = \"true\"\n", "1: 't_flag' must be true or false, without quotes\n");
+    fails("t_flag = 1\n", "1: 't_flag' must be true or false\n");
+    fails("t_text = true\n", "1: 't_text' must be a text in quotes\n");
+    fails("t_text = 5\n", "1: 't_text' must be a text in quotes\n");
+    fails("t_list = \"a\"\n",
+          "1: 't_list' must be a list of texts in braces, such as { \"a\", \"b\" }\n");
+    fails("t_list = { true }\n",
+          "1: 't_list' must be a list of texts in braces, such as { \"a\", \"b\" }\n");
+    fails("t_number = 0\nt_flag = 1\n",
+          "1: 't_number' must be from 1 to 10\n2: 't_flag' must be true or false\n");
+}
+
+static void test_secrets(void **state)
+{
+    (void)state;
+    fails("t_secret = \"open\"\n",
+          "1: 't_secret' must be \"file:PATH\" or \"env:NAME\": secrets do "
+          "not stand in the configuration\n");
+    fails("t_secret = \"env:STAVE_TEST_NONE\"\n",
+          "1: 't_secret' must be the name of an environment variable that is set\n");
+    fails("t_secret = \"file:/nowhere/at/all\"\n",
+          "1: 't_secret' must be a file that can be read\n");
+    fields f;
+    assert_int_equal(setenv("STAVE_TEST_SECRET", "hush", 1), 0);
+    svi_config *config = load("t_secret = \"env:STAVE_TEST_SECRET\"\n");
+    assert_int_equal(fill(config, 0, &f), SV_OK);
+    assert_text(f.secret, "hush");
+    svi_config_free(&config);
+}
+
+static void test_unknown(void **state)
+{
+    (void)state;
+    static const sv_option other[] = {{.name = "else_where", .kind = SV_OPTION_INT, .preset = "0"},
+                                      {.name = NULL}};
+    const sv_option *const tables[] = {table, NULL, other};
+    const size_t strides[] = {sizeof *table, 0, sizeof *other};
+    svi_config *config = load("t_number = 1\nelse_where = 2\n");
+    assert_int_equal(svi_options_unknown(config, tables, strides, 3, note, NULL), SV_OK);
+    svi_config_free(&config);
+    config = load("t_numbr = 1\nVirtualHost \"a.example\"\nelsewhere = 2\n"
+                  "quite_another_thing = 3\nt_Text = \"\"\n");
+    assert_int_equal(svi_options_unknown(config, tables, strides, 3, note, NULL), SV_EINVAL);
+    svi_buf_putc(&told, '\0');
+    assert_string_equal(
+        told.data,
+        "1: 't_numbr' is no option of the server or of an enabled module; did you mean "
+        "'t_number'?\n"
+        "3: 'elsewhere' is no option of the server or of an enabled module; did you mean "
+        "'else_where'?\n"
+        "4: 'quite_another_thing' is no option of the server or of an enabled module\n"
+        "5: 't_Text' is no option of the server or of an enabled module; did you mean 't_text'?\n");
+    svi_config_free(&config);
+}
+
+static void test_manual(void **state)
+{
+    (void)state;
+    svi_buf out;
+    svi_buf_init(&out, &mem);
+    svi_options_manual(&out, table, sizeof *table);
+    svi_buf_putc(&out, '\0');
+    assert_non_null(strstr(out.data, "t_number (number from 1 to 10, default 5)\n    A number.\n"));
+    assert_non_null(strstr(out.data, "t_word (one of one two three, default two)\n"));
+    assert_non_null(strstr(out.data, "t_list (list, default none)\n"));
+    svi_buf_free(&out);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    svi_buf_init(&told, &mem);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    svi_buf_free(&told);
+    return mem.live_bytes == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_presets), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_wrong),   cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_unknown), cmocka_unit_test(test_manual),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}

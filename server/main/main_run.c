@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base_assert.h"
@@ -30,25 +31,27 @@ typedef struct folder {
 
 /* --- configuration ------------------------------------------------------------------------------------ */
 
-static const char config_head[] =
-    "-- A server to try, made by `stave run`. Change it, then start again; `stave check --config` on this\n"
-    "-- file tells what is wrong, `stave options` lists all words. Paths are meant from this folder.\n"
-    "\n"
-    "data_path = \"data\"\n"
-    "\n"
-    "-- This machine only. { \"*\", \"::\" } is everybody: then get a certificate that clients trust.\n";
+static const char config_head[] = "-- A server to try, made by `stave run`. Change it, then start "
+                                  "again; `stave check --config` on this\n"
+                                  "-- file tells what is wrong, `stave options` lists all words. "
+                                  "Paths are meant from this folder.\n"
+                                  "\n"
+                                  "data_path = \"data\"\n"
+                                  "\n"
+                                  "-- This machine only. { \"*\", \"::\" } is everybody: then get "
+                                  "a certificate that clients trust.\n";
 
-static const char config_tail[] =
-    "c2s_ports = { 5222 }\n"
-    "\n"
-    "certificate = \"cert.pem\"\n"
-    "key = \"key.pem\"\n"
-    "\n"
-    "modules_enabled = { \"roster\", \"presence\", \"message\", \"offline\", \"disco\", \"ping\" }\n"
-    "\n"
-    "log_level = \"info\"\n"
-    "\n"
-    "VirtualHost \"localhost\"\n";
+static const char config_tail[] = "c2s_ports = { 5222 }\n"
+                                  "\n"
+                                  "certificate = \"cert.pem\"\n"
+                                  "key = \"key.pem\"\n"
+                                  "\n"
+                                  "modules_enabled = { \"roster\", \"presence\", \"message\", "
+                                  "\"offline\", \"disco\", \"ping\" }\n"
+                                  "\n"
+                                  "log_level = \"info\"\n"
+                                  "\n"
+                                  "VirtualHost \"localhost\"\n";
 
 static bool has_ipv6_loopback(void)
 {
@@ -65,9 +68,8 @@ static sv_status make_config(folder *f, sv_err *err)
     svi_buf text;
     svi_buf_init(&text, &f->acct);
     svi_buf_put(&text, sv_str_of(config_head));
-    svi_buf_put(&text, has_ipv6_loopback()
-                           ? SV_STR("c2s_interfaces = { \"127.0.0.1\", \"::1\" }\n")
-                           : SV_STR("c2s_interfaces = { \"127.0.0.1\" }\n"));
+    svi_buf_put(&text, has_ipv6_loopback() ? SV_STR("c2s_interfaces = { \"127.0.0.1\", \"::1\" }\n")
+                                           : SV_STR("c2s_interfaces = { \"127.0.0.1\" }\n"));
     svi_buf_put(&text, sv_str_of(config_tail));
     const sv_status status = svi_state_write(f->config, svi_buf_str(&text), 0644, err);
     svi_buf_free(&text);
@@ -89,15 +91,14 @@ static sv_status make_account(const svi_offline_config *offline, const char *add
     static const char *const commands[] = {"user add", "user passwd"};
     for (size_t i = 0; i < 2; i++) {
         json_t *answer = NULL;
-        json_t *requests = json_pack("[{s:s, s:s, s:s}]", "command", commands[i], "address", address,
-                                     "password", password);
+        json_t *requests = json_pack("[{s:s, s:s, s:s}]", "command", commands[i], "address",
+                                     address, "password", password);
         const sv_status status = svi_offline_run(offline, requests, &answer, err);
         json_decref(requests);
         if (status != SV_OK) return status;
         const bool done = json_is_true(json_object_get(answer, "ok"));
         if (!done)
-            (void)svi_err(err, SV_EIO, "%s",
-                          json_string_value(json_object_get(answer, "error")));
+            (void)svi_err(err, SV_EIO, "%s", json_string_value(json_object_get(answer, "error")));
         json_decref(answer);
         if (done) return SV_OK;
     }
@@ -155,6 +156,22 @@ static sv_status make_state(folder *f, const svi_cli *cli, sv_err *err)
     return status;
 }
 
+/* In a process of its own, so that neither threads nor modules come into the supervisor's. */
+static sv_status make_state_apart(folder *f, const svi_cli *cli, sv_err *err)
+{
+    int status = 0;
+    const pid_t child = fork();
+    if (child < 0) return svi_err(err, SV_EIO, "fork: %s", strerror(errno));
+    if (child == 0) {
+        const sv_status made = make_state(f, cli, err);
+        if (made != SV_OK) (void)fprintf(stderr, "stave: %s\n", err->text);
+        _exit(made == SV_OK ? SVI_EXIT_OK : SVI_EXIT_FAILED);
+    }
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SVI_EXIT_OK) return SV_OK;
+    return svi_err(err, SV_EIO, "%s: the accounts could not be made", f->accounts);
+}
+
 /* --- start -------------------------------------------------------------------------------------------- */
 
 static sv_status make_folder(folder *f, const char *dir, sv_err *err)
@@ -193,7 +210,7 @@ static int serve(folder *f, const svi_cli *cli)
     sv_status status = make_folder(f, cli->dir, &err);
     if (status == SV_OK) status = make_config(f, &err);
     if (status == SV_OK) status = make_certificate(f, &err);
-    if (status == SV_OK) status = make_state(f, cli, &err);
+    if (status == SV_OK) status = make_state_apart(f, cli, &err);
     if (status != SV_OK) {
         (void)fprintf(stderr, "stave: %s\n", err.text);
         return SVI_EXIT_FAILED;

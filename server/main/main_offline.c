@@ -74,11 +74,14 @@ sv_status svi_offline_run(const svi_offline_config *config, const json_t *reques
 {
     const svi_settings *s = config->settings;
     int lock = -1;
-    sv_status status = SV_OK;
+    uid_t owner;
+    gid_t group;
     SV_ASSERT(json_array_size(requests) > 0);
-    if (geteuid() == 0 && s->user.n > 0) status = svi_state_become(s->user.p, err);
-    if (status == SV_OK) status = svi_state_make(s->data_path.p, (uid_t)-1, (gid_t)-1, err);
+    sv_status status = svi_state_owner(s->user, &owner, &group, err);
+    if (status == SV_OK) status = svi_state_make(s->data_path.p, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data_path.p, LOCK_WAIT_MS, &lock, err);
+    /* what is written now must be the worker's later */
+    if (status == SV_OK && owner != (uid_t)-1) status = svi_state_become(s->user.p, err);
     if (status == SV_OK) status = open_and_run(config, requests, answer_out, err);
     if (lock >= 0) (void)close(lock);
     return status;

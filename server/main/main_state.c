@@ -41,9 +41,10 @@ static sv_status make_folder(const char *path, uid_t owner, gid_t group, sv_err 
         (st.st_uid != owner || st.st_gid != group) && chown(path, owner, group) != 0)
         return failed(err, path);
     if (st.st_mode & 077)
-        return svi_err(err, SV_EDENIED,
-                       "%s: other users may enter this folder, which holds secrets; do: chmod 700 %s",
-                       path, path);
+        return svi_err(
+            err, SV_EDENIED,
+            "%s: other users may enter this folder, which holds secrets; do: chmod 700 %s", path,
+            path);
     return SV_OK;
 }
 
@@ -59,10 +60,24 @@ sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err
     return status;
 }
 
+sv_status svi_state_owner(sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err)
+{
+    *owner_out = (uid_t)-1;
+    *group_out = (gid_t)-1;
+    if (geteuid() != 0 || user.n == 0) return SV_OK;
+    const struct passwd *entry = getpwnam(user.p);
+    if (!entry)
+        return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'", user.p);
+    *owner_out = entry->pw_uid;
+    *group_out = entry->pw_gid;
+    return SV_OK;
+}
+
 sv_status svi_state_become(const char *user, sv_err *err)
 {
     const struct passwd *entry = getpwnam(user);
-    if (!entry) return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'", user);
+    if (!entry)
+        return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'", user);
     if (initgroups(user, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
         setuid(entry->pw_uid) == 0)
         return SV_OK;
@@ -88,6 +103,13 @@ sv_status svi_state_lock(const char *path, unsigned how_long_ms, int *fd_out, sv
     if (!join(file, path, "lock")) return svi_err(err, SV_ELIMIT, "%s: too long", path);
     const int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return failed(err, file);
+    struct stat folder; /* whoever owns the folder may take the lock, too, after root had it */
+    if (geteuid() == 0 && stat(path, &folder) == 0)
+        if (fchown(fd, folder.st_uid, folder.st_gid) != 0) {
+            const sv_status status = failed(err, file);
+            (void)close(fd);
+            return status;
+        }
     unsigned waited_ms = 0;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR) continue;
@@ -148,7 +170,8 @@ sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *e
     sv_status status = written ? SV_OK : failed(err, file);
     (void)close(fd);
     if (status == SV_OK && link(temp, file) != 0) /* unlike rename() it replaces nothing */
-        status = errno == EEXIST ? svi_err(err, SV_EEXIST, "%s: is there", file) : failed(err, file);
+        status =
+            errno == EEXIST ? svi_err(err, SV_EEXIST, "%s: is there", file) : failed(err, file);
     (void)unlink(temp);
     if (status == SV_OK && !sync_folder_of(file)) status = failed(err, file);
     return status;

@@ -32,6 +32,10 @@ sv_status svi_state_salt(const char *path, const svi_plat *plat, uint8_t salt_ou
 /* Writes a new file of that mode that appears whole or not at all. SV_EEXIST if there is one, SV_EIO with path and reason. */
 sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *err);
 
+/* Who is to own the state folder: the system user `user` (NUL-terminated) if the process is root's and one is set, else -1 and -1.
+ * SV_ENOTFOUND. */
+sv_status svi_state_owner(sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err);
+
 /* Becomes that system user for good: groups, then group, then user. SV_ENOTFOUND, SV_EDENIED. */
 sv_status svi_state_become(const char *user, sv_err *err);
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -240,8 +239,10 @@ static void on_signal(supervisor *s)
     switch ((int)info.ssi_signo) {
     case SIGCHLD: on_child(s); break;
     case SIGHUP:
-        if (s->config->hangup_stops) stop(s);
-        else if (s->worker) (void)kill(s->worker, SIGHUP);
+        if (s->config->hangup_stops)
+            stop(s);
+        else if (s->worker)
+            (void)kill(s->worker, SIGHUP);
         break;
     default: stop(s); break;
     }
@@ -266,8 +267,8 @@ static sv_status read_settings(supervisor *s, svi_config **config_out)
 {
     svi_problems problems;
     svi_problems_init(&problems, &s->acct);
-    sv_status status = svi_config_load(&s->acct, s->config->config, svi_problems_note, &problems,
-                                       config_out);
+    sv_status status =
+        svi_config_load(&s->acct, s->config->config, svi_problems_note, &problems, config_out);
     if (status == SV_OK) status = svi_settings_check(*config_out, svi_problems_note, &problems);
     if (status == SV_OK)
         status = svi_settings_read(*config_out, svi_config_section(*config_out, 0), &s->settings,
@@ -278,32 +279,15 @@ static sv_status read_settings(supervisor *s, svi_config **config_out)
     return status;
 }
 
-/* Who is to own the state folder; nobody else if the option is not set. */
-static sv_status find_owner(const supervisor *s, uid_t *owner_out, gid_t *group_out, sv_err *err)
-{
-    *owner_out = (uid_t)-1;
-    *group_out = (gid_t)-1;
-    if (geteuid() != 0) return SV_OK;
-    if (s->settings.user.n == 0) {
-        SV_LOG(SV_WARN, "config-warning",
-               LF_TXT("problem", "the worker runs as root: set the option user"));
-        return SV_OK;
-    }
-    const struct passwd *entry = getpwnam(s->settings.user.p);
-    if (!entry)
-        return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'",
-                       s->settings.user.p);
-    *owner_out = entry->pw_uid;
-    *group_out = entry->pw_gid;
-    return SV_OK;
-}
-
 static sv_status open_all(supervisor *s, sv_err *err)
 {
     uid_t owner;
     gid_t group;
     const char *control = s->settings.control_socket.p;
-    sv_status status = find_owner(s, &owner, &group, err);
+    if (geteuid() == 0 && s->settings.user.n == 0)
+        SV_LOG(SV_WARN, "config-warning",
+               LF_TXT("problem", "the worker runs as root: set the option user"));
+    sv_status status = svi_state_owner(s->settings.user, &owner, &group, err);
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
     if (status == SV_OK) status = svi_sockets_open(&s->settings, &s->sockets, err);
@@ -363,8 +347,8 @@ int svi_supervise(const svi_supervisor_config *config)
     svi_log_to_stdout(&s.settings);
     s.data = s.settings.data_path.p;
     s.arena = svi_arena_new(&s.acct, 0);
-    SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION), LF_TXT("config", config->config),
-           LF_TXT("data", s.data));
+    SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION),
+           LF_TXT("config", config->config), LF_TXT("data", s.data));
     if (open_all(&s, &err) == SV_OK) {
         hear_signals(&s);
         loop(&s);

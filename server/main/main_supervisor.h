@@ -6,10 +6,10 @@
 
 typedef struct svi_supervisor_config {
     const svi_cli *cli;
-    const char *config;      /* path of the configuration, for the workers */
-    void (*ready)(void *ctx);/* the first worker serves; may be NULL */
+    const char *config;       /* path of the configuration, for the workers */
+    void (*ready)(void *ctx); /* the first worker serves; may be NULL */
     void *ctx;
-    bool hangup_stops;       /* HUP ends (a closed terminal) instead of reloading */
+    bool hangup_stops; /* HUP ends (a closed terminal) instead of reloading */
 } svi_supervisor_config;
 
 /* Serves until it is stopped (TERM, INT, the command `stop`). TERM is passed on to the worker, which gets 10 s to end; a second TERM ends

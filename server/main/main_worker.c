@@ -48,7 +48,9 @@ static sv_status drop_privileges(const worker *w, sv_err *err)
 {
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (geteuid() != 0 || w->settings.user.n == 0) return SV_OK;
-    return svi_state_become(w->settings.user.p, err);
+    const sv_status status = svi_state_become(w->settings.user.p, err);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* a change of user cleared it */
+    return status;
 }
 
 static void prepare_process(const svi_cli *cli)
@@ -107,8 +109,8 @@ static void on_fatal(void *ctx, const sv_err *err)
 
 static sv_status read_config(worker *w)
 {
-    sv_status status = svi_config_load(&w->acct, w->cli->config, svi_problems_note, &w->problems,
-                                       &w->config);
+    sv_status status =
+        svi_config_load(&w->acct, w->cli->config, svi_problems_note, &w->problems, &w->config);
     if (status == SV_OK) status = svi_settings_check(w->config, svi_problems_note, &w->problems);
     if (status == SV_OK)
         status = svi_settings_read(w->config, svi_config_section(w->config, 0), &w->settings,
@@ -132,8 +134,8 @@ static sv_status open_shard(worker *w, sv_err *err)
 
 static sv_status listen_all(worker *w, sv_err *err)
 {
-    sv_status status = svi_tls_of_config(&w->acct, w->config, svi_problems_note, &w->problems,
-                                         &w->tls);
+    sv_status status =
+        svi_tls_of_config(&w->acct, w->config, svi_problems_note, &w->problems, &w->tls);
     svi_server *server = status == SV_OK ? svi_shard_server(w->shard) : NULL;
     for (size_t i = 0; i < w->cli->socket_count && status == SV_OK; i++) {
         const svi_listen_config config = {.fd = w->cli->sockets[i],
@@ -189,12 +191,13 @@ static void finish(worker *w)
     svi_problems_free(&w->problems);
 }
 
-static void say_ready(const worker *w)
+/* False if the supervisor is gone: then nobody would watch this worker. */
+static bool say_ready(const worker *w)
 {
     SV_LOG(SV_INFO, "server-ready", LF_INT("pid", getpid()), LF_TXT("version", SVI_VERSION));
-    if (write(w->cli->ready, "R", 1) != 1)
-        SV_LOG(SV_WARN, "server-ready", LF_TXT("supervisor", "does not listen"));
+    const bool is_heard = write(w->cli->ready, "R", 1) == 1;
     (void)close(w->cli->ready);
+    return is_heard;
 }
 
 int svi_worker_main(const svi_cli *cli)
@@ -205,8 +208,7 @@ int svi_worker_main(const svi_cli *cli)
     svi_problems_init(&w.problems, &w.acct);
     const sv_status status = start(&w, &err);
     if (status == SV_OK) {
-        say_ready(&w);
-        (void)uv_run(svi_shard_loop(w.shard), UV_RUN_DEFAULT);
+        if (say_ready(&w)) (void)uv_run(svi_shard_loop(w.shard), UV_RUN_DEFAULT);
     } else {
         svi_log_problems(&w.problems);
         if (err.text[0]) SV_LOG(SV_ERROR, "server-stop", LF_TXT("reason", err.text));

@@ -176,8 +176,8 @@ static void make_paths_whole(const check *c, svi_settings *s)
                             ? whole_path(c, s->control_socket)
                             : svi_arena_printf(svi_config_arena(c->config), "%.*s/control",
                                                (int)s->data_path.n, s->data_path.p);
-    sv_str *paths = svi_arena_get(svi_config_arena(c->config),
-                                  (s->module_paths.count + 1) * sizeof *paths);
+    sv_str *paths =
+        svi_arena_get(svi_config_arena(c->config), (s->module_paths.count + 1) * sizeof *paths);
     for (size_t i = 0; i < s->module_paths.count; i++)
         paths[i] = whole_path(c, s->module_paths.items[i]);
     s->module_paths.items = paths;
@@ -187,13 +187,13 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
                             svi_settings *settings_out, svi_config_report report, void *ctx)
 {
     check c = {.config = config, .section = section, .report = report, .ctx = ctx};
-    *settings_out = (svi_settings){.log_level = SV_INFO};
-    if (svi_options_fill(config, section, options, sizeof *options, settings_out, report, ctx) !=
-        SV_OK)
-        return SV_EINVAL;
     svi_settings *s = settings_out;
-    if (s->data_path.n == 0) complain(&c, "data_path", "'data_path' must name a folder");
+    *s = (svi_settings){.log_level = SV_INFO};
+    const sv_status filled =
+        svi_options_fill(config, section, options, sizeof *options, s, report, ctx);
     make_paths_whole(&c, s);
+    if (filled != SV_OK) return filled;
+    if (s->data_path.n == 0) complain(&c, "data_path", "'data_path' must name a folder");
     check_listeners(&c, s);
     check_admins(&c, s);
     if ((s->certificate.n > 0) != (s->key.n > 0))
@@ -207,10 +207,9 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
 /* Options that are the process's, not a host's: a host's section may not set them. */
 static void check_global_only(check *c)
 {
-    static const char *const names[] = {"data_path",    "control_socket", "module_paths",
-                                        "c2s_ports",    "c2s_interfaces", "io_threads",
-                                        "durability",   "log_level",      "log_format",
-                                        "user"};
+    static const char *const names[] = {
+        "data_path",  "control_socket", "module_paths", "c2s_ports",  "c2s_interfaces",
+        "io_threads", "durability",     "log_level",    "log_format", "user"};
     size_t pos = 0;
     sv_str name;
     const svi_value *value;
@@ -231,7 +230,8 @@ static bool check_section(check *c, bool *is_host_out)
         complain(c, NULL, "components are not served by this version: remove the section of '%s'",
                  c->section->name.p);
     if (c->section->kind != SVI_SECTION_GLOBAL) check_global_only(c);
-    if (svi_settings_read(c->config, c->section, &s, c->report, c->ctx) != SV_OK) c->failed = true;
+    if (svi_settings_read(c->config, c->section, &s, c->report, c->ctx) != SV_OK)
+        c->failed = true;
     else if (*is_host_out && s.certificate.n == 0 && s.c2s_require_encryption)
         complain(c, "certificate",
                  "'%s' has no certificate: set 'certificate' and 'key' (PEM files)",
@@ -247,7 +247,7 @@ typedef struct once {
     struct seen {
         struct seen *next;
         sv_str text;
-    } *seen;
+    } * seen;
 } once;
 
 static void report_once(void *ctx, const char *file, int line, const char *text)

@@ -27,7 +27,7 @@ typedef struct svi_settings {
 const sv_option *svi_settings_options(void);
 
 /* Fills `settings_out` from a section and checks what the table can't say: addresses, ports, JIDs, whole paths. Texts live as
- * long as the config. Every problem is reported; SV_EINVAL if there were any. */
+ * long as the config. Every problem is reported; SV_EINVAL if there were any: then only the paths are good that are not empty. */
 sv_status svi_settings_read(const svi_config *config, const svi_section *section,
                             svi_settings *settings_out, svi_config_report report, void *ctx);
 

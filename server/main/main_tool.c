@@ -22,6 +22,7 @@ typedef struct tool {
     svi_problems problems;
     svi_config *config;
     svi_settings settings;
+    bool is_faulty; /* something in the settings is wrong; the paths are known */
 } tool;
 
 /* --- config ------------------------------------------------------------------------------------------- */
@@ -29,11 +30,12 @@ typedef struct tool {
 /* What commands need to know: where the state folder and the socket are. */
 static sv_status read_config(tool *t)
 {
-    sv_status status = svi_config_load(&t->acct, t->cli->config, svi_problems_note, &t->problems,
-                                       &t->config);
-    if (status == SV_OK)
-        status = svi_settings_read(t->config, svi_config_section(t->config, 0), &t->settings,
-                                   svi_problems_note, &t->problems);
+    sv_status status =
+        svi_config_load(&t->acct, t->cli->config, svi_problems_note, &t->problems, &t->config);
+    if (status != SV_OK) return status;
+    status = svi_settings_read(t->config, svi_config_section(t->config, 0), &t->settings,
+                               svi_problems_note, &t->problems);
+    t->is_faulty = status != SV_OK;
     return status;
 }
 
@@ -109,11 +111,14 @@ static int exit_status(const tool *t, const json_t *answer)
 }
 
 /* Asks the server, or does it here if none runs and `without` allows that. */
-static sv_status ask(tool *t, const json_t *request, bool without, json_t **answer_out,
-                     sv_err *err)
+static sv_status ask(tool *t, const json_t *request, bool without, json_t **answer_out, sv_err *err)
 {
     const sv_status status = svi_ask(t->settings.control_socket.p, request, answer_out, err);
     if (status != SV_ENOTFOUND || !without) return status;
+    if (t->is_faulty) {
+        print_problems(t);
+        return svi_err(err, SV_EINVAL, "the configuration has to be mended first");
+    }
     const svi_offline_config offline = {.acct = &t->acct,
                                         .config = t->config,
                                         .settings = &t->settings,
@@ -227,8 +232,10 @@ static int run(tool *t)
 {
     if (t->cli->command == SVI_CMD_CHECK) return check(t);
     if (t->cli->command == SVI_CMD_OPTIONS) return options(t);
-    if (read_config(t) != SV_OK) {
+    /* a running server is asked even if a setting is wrong by now: `stave reload` tells what it says to that */
+    if (read_config(t) != SV_OK && (!t->is_faulty || t->settings.data_path.n == 0)) {
         print_problems(t);
+        (void)fprintf(stderr, "stave: nothing was done\n");
         return SVI_EXIT_FAILED;
     }
     switch (t->cli->command) {

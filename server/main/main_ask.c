@@ -35,8 +35,7 @@ static sv_status connect_to(const char *path, int *fd_out, sv_err *err)
                        "no server is running here (nobody listens on %s); start one with `stave "
                        "serve`",
                        path);
-    return svi_err(err, why == EACCES ? SV_EDENIED : SV_EIO,
-                   "%s: %s%s", path, strerror(why),
+    return svi_err(err, why == EACCES ? SV_EDENIED : SV_EIO, "%s: %s%s", path, strerror(why),
                    why == EACCES ? "; commands are for the user the server runs as, or root" : "");
 }
 

@@ -126,10 +126,14 @@ static sv_status worker_number(svi_cli *cli, sv_str name, const char *value, sv_
     int64_t number;
     if (svi_str_int(sv_str_of(value), 0, 1 << 20, &number) != SV_OK)
         return svi_err(err, SV_EINVAL, "worker: '%s' is no descriptor", value);
-    if (sv_str_eq(name, SV_STR("--control"))) cli->control = (int)number;
-    else if (sv_str_eq(name, SV_STR("--ready"))) cli->ready = (int)number;
-    else if (cli->socket_count < SVI_CLI_SOCKETS_MAX) cli->sockets[cli->socket_count++] = (int)number;
-    else return svi_err(err, SV_ELIMIT, "worker: too many listeners");
+    if (sv_str_eq(name, SV_STR("--control")))
+        cli->control = (int)number;
+    else if (sv_str_eq(name, SV_STR("--ready")))
+        cli->ready = (int)number;
+    else if (cli->socket_count < SVI_CLI_SOCKETS_MAX)
+        cli->sockets[cli->socket_count++] = (int)number;
+    else
+        return svi_err(err, SV_ELIMIT, "worker: too many listeners");
     return SV_OK;
 }
 
@@ -143,17 +147,18 @@ static sv_status take_option(svi_cli *cli, const char *name, const char *value, 
     const bool is_number = sv_str_eq(word, SV_STR("--control")) ||
                            sv_str_eq(word, SV_STR("--ready")) ||
                            sv_str_eq(word, SV_STR("--listen"));
-    const bool is_known = (is_config && (c->flags & TAKES_CONFIG)) ||
-                          (is_dir && (c->flags & TAKES_DIR)) ||
-                          ((is_number || sv_str_eq(word, SV_STR("--crash"))) &&
-                           (c->flags & IS_WORKER));
-    if (!is_known)
-        return svi_err(err, SV_EINVAL, "%s takes no option '%.60s'", c->words, name);
+    const bool is_known =
+        (is_config && (c->flags & TAKES_CONFIG)) || (is_dir && (c->flags & TAKES_DIR)) ||
+        ((is_number || sv_str_eq(word, SV_STR("--crash"))) && (c->flags & IS_WORKER));
+    if (!is_known) return svi_err(err, SV_EINVAL, "%s takes no option '%.60s'", c->words, name);
     if (!value) return svi_err(err, SV_EINVAL, "%s needs a value behind it", name);
     if (is_number) return worker_number(cli, word, value, err);
-    if (is_config) cli->config = value;
-    else if (is_dir) cli->dir = value;
-    else cli->crash_file = value;
+    if (is_config)
+        cli->config = value;
+    else if (is_dir)
+        cli->dir = value;
+    else
+        cli->crash_file = value;
     return SV_OK;
 }
 

@@ -14,7 +14,8 @@ enum {
     SVI_EXIT_USAGE = 2,     /* wrong use */
     SVI_EXIT_NO_SERVER = 3, /* no server is running */
     /* how a worker ends; only the supervisor sees these */
-    SVI_EXIT_STORE = 75,  /* the store failed: memory and disk may differ, start again from the disk */
+    SVI_EXIT_STORE =
+        75, /* the store failed: memory and disk may differ, start again from the disk */
     SVI_EXIT_REFUSED = 78 /* it could not start; the reason was told */
 };
 

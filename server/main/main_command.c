@@ -96,8 +96,8 @@ static json_t *store_status(const svi_store *store)
                      (json_int_t)svi_store_committed(store), "batches", (json_int_t)s.batches,
                      "folds", (json_int_t)s.folds, "tail-bytes", (json_int_t)s.tail_bytes,
                      "journal-bytes", (json_int_t)s.journal_bytes, "index-bytes",
-                     (json_int_t)s.index_bytes, "free-bytes", (json_int_t)s.free_bytes, "max-sync-us",
-                     (json_int_t)s.max_sync_us, "short-of-space", s.shortage);
+                     (json_int_t)s.index_bytes, "free-bytes", (json_int_t)s.free_bytes,
+                     "max-sync-us", (json_int_t)s.max_sync_us, "short-of-space", s.shortage);
 }
 
 static json_t *status(const svi_commands *commands)

@@ -122,8 +122,10 @@ static void take_line(client *c, sv_str line)
     } else {
         c->refs++; /* on_answer's */
         now = svi_commands_run(c->control->commands, request, on_answer, c);
-        if (now) let_go(c);
-        else c->is_busy = true;
+        if (now)
+            let_go(c);
+        else
+            c->is_busy = true;
     }
     json_decref(request);
     if (now) send_answer(c, now);
@@ -197,8 +199,7 @@ sv_status svi_control_open(svi_shard *shard, svi_commands *commands, int fd,
                            svi_control **control_out, sv_err *err)
 {
     svi_control *control = svi_alloc(svi_shard_acct(shard), sizeof *control);
-    *control =
-        (svi_control){.magic = MAGIC, .acct = svi_shard_acct(shard), .commands = commands};
+    *control = (svi_control){.magic = MAGIC, .acct = svi_shard_acct(shard), .commands = commands};
     (void)uv_pipe_init(svi_shard_loop(shard), &control->listener, 0);
     control->listener.data = control;
     int failed = uv_pipe_open(&control->listener, fd);

@@ -17,12 +17,13 @@
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 #define FATAL_COUNT (sizeof fatal_signals / sizeof *fatal_signals)
 
-/* A signal handler has no context but this. lint: allow global (read by a signal handler) */
-static struct {
+typedef struct crash_state {
     char file[PATH_MAX];
     char why[200];
     _Atomic int reporter; /* number of the thread that writes the report */
-} crash;
+} crash_state;
+
+static crash_state crash; /* lint: allow global (a signal handler has no other context) */
 
 /* lint: allow global (the stack a handler runs on when the thread's own has overflowed) */
 static char handler_stack[STACK_BYTES];

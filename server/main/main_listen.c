@@ -79,11 +79,10 @@ static int listen_on(const address *at)
     const int one = 1;
     const int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -1;
-    const bool ok =
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-        (at->any.sa_family != AF_INET6 ||
-         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0) &&
-        bind(fd, &at->any, at->n) == 0 && listen(fd, BACKLOG) == 0;
+    const bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+                    (at->any.sa_family != AF_INET6 ||
+                     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0) &&
+                    bind(fd, &at->any, at->n) == 0 && listen(fd, BACKLOG) == 0;
     if (ok) return fd;
     const int why = errno;
     (void)close(fd);
@@ -95,7 +94,8 @@ static sv_status add(svi_sockets *sockets, sv_str interface, sv_str port, sv_err
 {
     const address at = address_of(interface, port);
     if (sockets->c2s_count == SVI_SOCKETS_MAX)
-        return svi_err(err, SV_ELIMIT, "more than %u listeners: shorten c2s_interfaces or c2s_ports",
+        return svi_err(err, SV_ELIMIT,
+                       "more than %u listeners: shorten c2s_interfaces or c2s_ports",
                        SVI_SOCKETS_MAX);
     const int fd = listen_on(&at);
     if (fd >= 0) {
@@ -126,8 +126,8 @@ sv_status svi_sockets_open_control(const char *path, svi_sockets *sockets, sv_er
     const size_t n = strlen(path);
     if (n >= sizeof at.sun_path)
         return svi_err(err, SV_ELIMIT,
-                       "%s: too long for a unix socket (%zu bytes at most); set control_socket", path,
-                       sizeof at.sun_path - 1);
+                       "%s: too long for a unix socket (%zu bytes at most); set control_socket",
+                       path, sizeof at.sun_path - 1);
     memcpy(at.sun_path, path, n);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));

@@ -134,8 +134,9 @@ json_t *svi_reload(const svi_reload_config *config)
                LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
     } else {
         take_over(config, &settings, tls);
-        answer = json_pack("{s:b, s:[s,s], s:o}", "ok", 1, "taken-over", "log_level", "certificates",
-                           "needs-restart", svi_reload_differences(config->running, fresh));
+        answer =
+            json_pack("{s:b, s:[s,s], s:o}", "ok", 1, "taken-over", "log_level", "certificates",
+                      "needs-restart", svi_reload_differences(config->running, fresh));
         SV_LOG(SV_INFO, "server-reload",
                LF_INT("needs_restart", json_array_size(json_object_get(answer, "needs-restart"))));
     }

@@ -11,7 +11,8 @@ typedef struct svi_reload_config {
     const svi_config *running; /* what the server was started with */
     const char *path;          /* file to read */
     const char *program;
-    svi_listener **listeners;  /* get the new certificates; none if the server was started without TLS */
+    svi_listener *
+        *listeners; /* get the new certificates; none if the server was started without TLS */
     size_t listener_count;
 } svi_reload_config;
 

@@ -51,8 +51,8 @@ static void on_idle(uv_idle_t *idle)
     const svi_plat *plat = svi_plat_kernel();
     const int64_t wait_us = due_us - plat->mono_us(plat->ctx);
     uv_update_time(&shard->loop);
-    (void)uv_timer_start(&shard->timer, on_timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0,
-                         0);
+    (void)uv_timer_start(&shard->timer, on_timer,
+                         wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0, 0);
 }
 
 static void want_turn(svi_shard *shard)
@@ -204,8 +204,8 @@ static sv_status check_names(const svi_shard *shard, const svi_shard_config *con
     size_t *strides = svi_arena_get(shard->arena, TABLES_MAX * sizeof *strides), count = 1;
     tables[0] = svi_settings_options();
     strides[0] = sizeof(sv_option);
-    for (size_t i = 0; count < TABLES_MAX &&
-                       svi_mods_options(shard->mods, i, &tables[count], &strides[count]);
+    for (size_t i = 0;
+         count < TABLES_MAX && svi_mods_options(shard->mods, i, &tables[count], &strides[count]);
          i++)
         count++;
     return svi_options_unknown(config->config, tables, strides, count, config->report,
@@ -319,7 +319,8 @@ static sv_status with_checked(const svi_shard_config *config,
         status = svi_mods_check(shard->mods);
         if (status == SV_OK) status = look(shard, config, ctx);
     } else if (err.text[0]) {
-        config->report(config->report_ctx, svi_config_section(config->config, 0)->file, 0, err.text);
+        config->report(config->report_ctx, svi_config_section(config->config, 0)->file, 0,
+                       err.text);
     }
     svi_shard_close(&shard, 0);
     svi_sim_disk_free(&disk);

@@ -66,8 +66,8 @@ static svi_tls *load(svi_acct *acct, const svi_config *config, const svi_section
 static void join(svi_tls *first, sni_table *table)
 {
     if (table_index < 0)
-        table_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL,
-                                              free_table);
+        table_index =
+            CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, free_table);
     SSL_CTX *context = svi_tls_context(first);
     const int set = SSL_CTX_set_ex_data(context, table_index, table);
     SV_ASSERT(set == 1);
@@ -79,8 +79,7 @@ sv_status svi_tls_of_config(svi_acct *acct, const svi_config *config, svi_config
 {
     size_t sections = 0;
     while (svi_config_section(config, sections)) sections++;
-    sni_table *table =
-        svi_alloc(acct, sizeof *table + sections * sizeof table->hosts[0]);
+    sni_table *table = svi_alloc(acct, sizeof *table + sections * sizeof table->hosts[0]);
     table->acct = acct;
     svi_tls *first = NULL;
     bool failed = false;
@@ -90,12 +89,16 @@ sv_status svi_tls_of_config(svi_acct *acct, const svi_config *config, svi_config
         svi_tls *tls = load(acct, config, section, report, ctx, &failed);
         if (!tls) continue;
         table->hosts[table->count].domain = svi_str_dup(acct, section->name);
-        if (first) table->hosts[table->count].tls = tls;
-        else first = tls;
+        if (first)
+            table->hosts[table->count].tls = tls;
+        else
+            first = tls;
         table->count++;
     }
-    if (first) join(first, table);
-    else svi_free(table);
+    if (first)
+        join(first, table);
+    else
+        svi_free(table);
     if (failed && first) svi_tls_unref(&first);
     *tls_out = first;
     return failed ? SV_EINVAL : SV_OK;

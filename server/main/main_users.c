@@ -40,8 +40,7 @@ typedef struct operation {
 svi_users *svi_users_new(svi_shard *shard)
 {
     svi_users *users = svi_alloc(svi_shard_acct(shard), sizeof *users);
-    *users = (svi_users){
-        .magic = MAGIC, .refs = 1, .acct = svi_shard_acct(shard), .shard = shard};
+    *users = (svi_users){.magic = MAGIC, .refs = 1, .acct = svi_shard_acct(shard), .shard = shard};
     return users;
 }
 
@@ -66,7 +65,8 @@ void svi_users_free(svi_users **users)
 static const char *wrong(const operation *o, sv_status status)
 {
     switch (status) {
-    case SV_EEXIST: return "there is such an account already; `stave user passwd` changes its password";
+    case SV_EEXIST:
+        return "there is such an account already; `stave user passwd` changes its password";
     case SV_ENOTFOUND: return "there is no such account; `stave user list` shows them";
     case SV_EINVAL:
         return "the password can't be used: it is empty or has characters that RFC 8265 forbids";
@@ -82,7 +82,8 @@ static json_t *result(const operation *o, sv_status status)
         [ADD] = "added", [PASSWD] = "password-changed", [DELETE] = "deleted", [LIST] = "listed"};
     if (status != SV_OK)
         return svi_answer_error("%.*s: %s", (int)o->jid.bare.n, o->jid.bare.p, wrong(o, status));
-    SV_LOG(SV_INFO, "account-changed", LF_STR("account", o->jid.bare), LF_TXT("what", past[o->verb]));
+    SV_LOG(SV_INFO, "account-changed", LF_STR("account", o->jid.bare),
+           LF_TXT("what", past[o->verb]));
     return json_pack("{s:b, s:s%, s:s}", "ok", 1, "address", o->jid.bare.p, o->jid.bare.n, "what",
                      past[o->verb]);
 }
@@ -111,9 +112,9 @@ static void on_done(void *ctx, sv_status status)
 static void derive(uv_work_t *work)
 {
     operation *o = work->data;
-    o->status = svi_scram_derive(MECHANISM, o->password,
-                                 (sv_str){(const char *)o->salt, sizeof o->salt},
-                                 SVI_SCRAM_ITERATIONS, &o->keys);
+    o->status =
+        svi_scram_derive(MECHANISM, o->password, (sv_str){(const char *)o->salt, sizeof o->salt},
+                         SVI_SCRAM_ITERATIONS, &o->keys);
     OPENSSL_cleanse((void *)(uintptr_t)o->password.p, o->password.n);
 }
 
@@ -138,8 +139,7 @@ static json_t *begin_set(operation *o, const json_t *request)
     const svi_plat *plat = svi_plat_kernel();
     plat->random(plat->ctx, o->salt, sizeof o->salt);
     o->work.data = o;
-    const int failed =
-        uv_queue_work(svi_shard_loop(o->users->shard), &o->work, derive, on_derived);
+    const int failed = uv_queue_work(svi_shard_loop(o->users->shard), &o->work, derive, on_derived);
     SV_ASSERT(failed == 0);
     return NULL;
 }

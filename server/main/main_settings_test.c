@@ -1,0 +1,134 @@
+/* The core's settings: presets, whole paths, and what is checked beyond types. */
+#include "main/main_settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/base_testing.h"
+
+static svi_acct mem = {.name = "test"};
+static char path[64];
+
+static svi_config *load(const char *text)
+{
+    (void)snprintf(path, sizeof path, "/tmp/stave-settings-XXXXXX");
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    (void)close(fd);
+    svi_problems problems;
+    svi_problems_init(&problems, &mem);
+    svi_config *config = NULL;
+    const sv_status status = svi_config_load(&mem, path, svi_problems_note, &problems, &config);
+    (void)unlink(path);
+    assert_int_equal(status, SV_OK);
+    svi_problems_free(&problems);
+    return config;
+}
+
+#define HOST "certificate = \"c.pem\"\nkey = \"k.pem\"\nVirtualHost \"a.example\"\n"
+
+/* Expects exactly these problems, without the file's name before each. */
+static void checks(const char *text, const char *wanted)
+{
+    svi_problems problems;
+    svi_problems_init(&problems, &mem);
+    svi_config *config = load(text);
+    const sv_status status = svi_settings_check(config, svi_problems_note, &problems);
+    svi_buf told;
+    svi_buf_init(&told, &mem);
+    sv_str rest = svi_buf_str(&problems.text), line;
+    while (svi_str_split(&rest, '\n', &line)) {
+        assert_true(svi_str_starts(line, sv_str_of(path)));
+        svi_buf_put(&told, svi_str_sub(line, strlen(path), line.n));
+        svi_buf_putc(&told, '\n');
+    }
+    svi_buf_putc(&told, '\0');
+    assert_string_equal(told.data, wanted);
+    assert_int_equal(status, *wanted ? SV_EINVAL : SV_OK);
+    svi_buf_free(&told);
+    svi_config_free(&config);
+    svi_problems_free(&problems);
+}
+
+static void test_presets_and_paths(void **state)
+{
+    (void)state;
+    svi_settings s;
+    svi_config *config = load("data_path = \"state\"\nmodule_paths = { \"m\", \"/abs\" }\n"
+                              "admins = { \"Romeo@A.example\" }\n");
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
+        SV_OK);
+    assert_text(s.data_path, "/tmp/state"); /* from the config file's folder */
+    assert_text(s.control_socket, "/tmp/state/control");
+    assert_text(s.module_paths.items[0], "/tmp/m");
+    assert_text(s.module_paths.items[1], "/abs");
+    assert_text(s.admins.items[0], "romeo@a.example");
+    assert_int_equal(s.c2s_interfaces.count, 2);
+    assert_text(s.c2s_ports.items[0], "5222");
+    assert_true(s.c2s_require_encryption);
+    assert_int_equal(s.log_level, SV_INFO);
+    assert_int_equal(s.durability, SVI_DURABLE_SYNC);
+    assert_true(svi_settings_io_threads(&s) >= 1);
+    svi_config_free(&config);
+}
+
+static void test_checks(void **state)
+{
+    (void)state;
+    checks(HOST, "");
+    checks("c2s_ports = { 0 }\n" HOST, ":1: '0' in 'c2s_ports' is no port (1 to 65535)\n");
+    checks("c2s_ports = { \"http\", 65536 }\n" HOST,
+           ":1: 'http' in 'c2s_ports' is no port (1 to 65535)\n"
+           ":1: '65536' in 'c2s_ports' is no port (1 to 65535)\n");
+    checks("c2s_interfaces = { \"*\", \"::\", \"::1\", \"10.0.0.1\" }\n" HOST, "");
+    checks("c2s_interfaces = { \"lo\" }\n" HOST,
+           ":1: 'lo' in 'c2s_interfaces' is no IP address (\"*\" is all of IPv4, \"::\" all of "
+           "IPv6)\n");
+    checks(HOST "admins = { \"a.example\", \"x@a.example/r\", \"x@a.example\" }\n",
+           ":4: 'a.example' in 'admins' is no address such as name@a.example\n"
+           ":4: 'x@a.example/r' in 'admins' is no address such as name@a.example\n");
+    checks("certificate = \"c.pem\"\nc2s_require_encryption = false\nVirtualHost \"a.example\"\n",
+           ":1: 'certificate' and 'key' belong together: set both\n");
+    checks("\nVirtualHost \"a.example\"\n",
+           ":2: 'a.example' has no certificate: set 'certificate' and 'key' (PEM files)\n");
+    checks("c2s_require_encryption = false\nVirtualHost \"a.example\"\n", "");
+    checks("certificate = \"c.pem\"\nkey = \"k.pem\"\n",
+           ": no host is served: add VirtualHost \"example.org\"\n");
+    checks(HOST "c2s_ports = { 1 }\nio_threads = 1\n",
+           ":4: 'c2s_ports' is for the whole server: set it before the first VirtualHost\n"
+           ":5: 'io_threads' is for the whole server: set it before the first VirtualHost\n");
+    checks(HOST "Component \"c.example\" \"muc\"\n",
+           ":4: components are not served by this version: remove the section of 'c.example'\n");
+    /* a global fault is told once, not for each host */
+    checks("log_level = \"loud\"\n" HOST "VirtualHost \"b.example\"\n",
+           ":1: 'log_level' must be one of: error warn info debug\n");
+}
+
+static void test_paths_of_faulty(void **state)
+{
+    (void)state;
+    svi_settings s;
+    svi_problems problems;
+    svi_problems_init(&problems, &mem);
+    svi_config *config = load("data_path = \"/d\"\nlog_level = \"loud\"\n");
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, &problems),
+        SV_EINVAL);
+    assert_text(s.control_socket, "/d/control"); /* `stave reload` still finds the server */
+    svi_config_free(&config);
+    svi_problems_free(&problems);
+    assert_int_equal(mem.live_bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_presets_and_paths),
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_paths_of_faulty),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

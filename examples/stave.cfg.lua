@@ -1,0 +1,54 @@
+-- A complete configuration. It is a Lua file in a sandbox: assignments, lists, and the words VirtualHost and Include.
+-- `stave options` prints the manual of every word, `stave check --config FILE` all problems with their lines.
+-- Relative paths are meant from the folder of this file.
+
+-- Everything the server keeps: store, secrets, crash reports. Made with mode 0700; back it up as a whole.
+data_path = "data"
+
+-- Unix socket for `stave status` and the like; DATA_PATH/control if not set.
+-- control_socket = "/run/stave/control"
+
+-- System user of the worker when root starts the server (for ports below 1024, say).
+-- user = "stave"
+
+-- Where clients come in: every address with every port. "*" is all of IPv4, "::" all of IPv6.
+c2s_interfaces = { "*", "::" }
+c2s_ports = { 5222 }
+
+-- Clients must use TLS before they log in.
+c2s_require_encryption = true
+
+-- PEM files: the certificate with its chain, and its key (mode 0600). Those of a host go before these.
+certificate = "cert.pem"
+key = "key.pem"
+
+-- Modules of all hosts; a host that sets its own list has only those.
+modules_enabled = {
+    "roster",   -- contact lists
+    "presence", -- who is there, subscriptions
+    "message",  -- delivery to sessions
+    "offline",  -- messages kept until the account logs in
+    "disco",    -- what the server can do (XEP-0030)
+    "ping",     -- XEP-0199
+}
+
+-- Folders with modules of your own, looked at before the server's.
+-- module_paths = { "modules" }
+
+-- "sync": a message counts as stored when it is on the disk. "write" survives a crash of the server but no power cut.
+durability = "sync"
+
+-- Threads for sockets, TLS and XML; -1 is one less than there are cores.
+io_threads = -1
+
+log_level = "info"  -- error, warn, info, debug
+log_format = "text" -- text, json
+
+-- What every host shares may stand in files of its own; a pattern may match none.
+Include "conf.d/*.cfg.lua"
+
+VirtualHost "example.org"
+    admins = { "romeo@example.org" }
+
+VirtualHost "example.net"
+    modules_enabled = { "roster", "presence", "message", "disco", "ping" }

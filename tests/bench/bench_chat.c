@@ -176,18 +176,19 @@ static void measure(pairs *p)
     load_threads_note(&threads, pid);
     const int64_t from_ns = load_now_ns(), cpu_ns = load_cpu_ns(pid),
                   own_ns = load_cpu_ns(getpid());
-    const uint64_t before = p->received;
+    const uint64_t before = p->received, records = p->l.records;
     run_for(p, p->o->run_ms);
     const double spent_us = (double)(load_cpu_ns(pid) - cpu_ns) / 1e3;
     const double own_us = (double)(load_cpu_ns(getpid()) - own_ns) / 1e3;
     const double took_s = (double)(load_now_ns() - from_ns) / 1e9;
     const double messages = (double)(p->received - before);
+    const double in_records = (double)(p->l.records - records);
     if (messages < 1) load_die("no message came through");
     load_threads_print(&threads, messages);
     p->is_sending = false;
     while (p->received < p->sent) load_wait(&p->l, "the last messages");
-    printf("cpu_us %.3f\nper_s %.0f\nown_us %.3f\n", spent_us / messages, messages / took_s,
-           own_us / messages);
+    printf("cpu_us %.3f\nper_s %.0f\nown_us %.3f\nper_record %.2f\n", spent_us / messages,
+           messages / took_s, own_us / messages, messages / in_records);
 }
 
 int main(int argc, char **argv)

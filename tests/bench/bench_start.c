@@ -44,7 +44,9 @@ static bool ask(const struct sockaddr_in *server)
             const ssize_t got = recv(fd, answer + n, sizeof answer - n, 0);
             if (got <= 0) break;
             n += (size_t)got;
-            is_answered = load_has(answer, n, "<stream:stream") && load_has(answer, n, ">");
+            load_scan scan = {.at = 0};
+            const size_t header_n = load_scan_next(&scan, answer, n);
+            is_answered = load_has(answer, header_n, "<stream:stream");
         }
     }
     (void)close(fd);

@@ -37,6 +37,7 @@ struct load {
     SSL_CTX *tls;
     struct sockaddr_in server;
     const load_calls *calls;
+    uint64_t records; /* TLS records that came */
 };
 
 struct load_conn {

@@ -193,6 +193,7 @@ static void receive(load_conn *conn)
         if (!shake(conn)) return;
         const size_t n = get(conn, record, sizeof record);
         if (n == 0) return;
+        conn->load->records++;
         hand_over(conn, record, n);
     }
 }

@@ -63,7 +63,7 @@ TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so)
 
 # Unit tests lie beside what they test. Those of the flow runner link its objects, those of a module
 # the module's.
-UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c)
+UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c tests/bench/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 
 # The flow runner: all of tests/flow is one program.
@@ -73,7 +73,7 @@ FLOW     := $(if $(FLOW_SRC),$(B)/tests/flow/flow)
 
 # Benchmarks: a program for each bench_*.c; the load generator's parts beside them are linked into all.
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
-LOAD_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/load_*.c))
+LOAD_OBJ  := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard tests/bench/load_*.c)))
 
 # Programs of one file each.
 TOOL_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/torture/*.c tests/abi/*.c))
@@ -203,6 +203,9 @@ $(filter $(B)/server/mods/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(MODULE_SO)
 
 $(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
+
+$(filter $(B)/tests/bench/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -lcmocka -o $@
 
 module_objects = $(patsubst %.c,$(B)/%.o,$(filter modules/$(1)/%,$(MODULE_SRC)))
 

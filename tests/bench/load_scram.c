@@ -42,10 +42,11 @@ static const keys *keys_of(const char *password, const char *salt, long iteratio
     for (const keys *k = *head; k; k = k->next)
         if (k->iterations == iterations && !strcmp(k->salt, salt) && !strcmp(k->password, password))
             return k;
-    keys *k = calloc(1, sizeof *k);
     uint8_t raw[SALT_MAX], salted[HASH];
     const size_t raw_n = unbase64(salt, raw, sizeof raw);
-    if (!k || raw_n == 0) return NULL;
+    if (raw_n == 0) return NULL;
+    keys *k = calloc(1, sizeof *k);
+    if (!k) load_die("no memory");
     (void)snprintf(k->salt, sizeof k->salt, "%s", salt);
     (void)snprintf(k->password, sizeof k->password, "%s", password);
     k->iterations = iterations;

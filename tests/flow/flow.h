@@ -40,6 +40,8 @@ struct flow_world {
     bool (*settle)(flow_world *world);
     /* Waits for input on a pipe, in a live world only: false when `ms` passed. */
     bool (*wait_input)(flow_world *world, flow_pipe *const *pipes, size_t count, int ms);
+    /* Waits until a pipe takes bytes or has some, in a live world only: false when `ms` passed. */
+    bool (*wait_output)(flow_world *world, flow_pipe *pipe, int ms);
     /* Lets time pass: virtually, or really. */
     void (*pass_time)(flow_world *world, int64_t us);
     /* Ends the world; on the stage false and a message if something is left over (an unbalanced ledger). */

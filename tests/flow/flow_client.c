@@ -102,6 +102,14 @@ bool flow_client_send(flow_client *c, sv_str bytes)
     svi_buf_put(&c->out, bytes);
     flush(c);
     (void)c->world->settle(c->world);
+    while (c->pipe && c->out.len) {
+        const size_t left = c->out.len;
+        (void)flow_client_pump(c); /* a server may want to be read before it reads on */
+        if (c->out.len < left || c->world->settle(c->world)) continue;
+        if (!c->world->wait_output) break; /* held back: for good, unless time passes */
+        if (!c->world->wait_output(c->world, c->pipe, c->world->patience_ms))
+            return failed(c, "the server does not read on");
+    }
     return true;
 }
 
@@ -377,6 +385,7 @@ bool flow_client_connect(flow_client *c)
 {
     if (c->pipe) return failed(c, "is connected already");
     while (c->inbox) flow_client_drop_first(c);
+    svi_buf_clear(&c->out);
     c->broken = c->got_end = false;
     svi_arena_clear(c->arena);
     c->pipe = c->world->open(c->world);

@@ -115,6 +115,12 @@ static bool wait_input(flow_world *world, flow_pipe *const *pipes, size_t count,
     return poll(p, (nfds_t)count, ms) > 0;
 }
 
+static bool wait_output(flow_world *world, flow_pipe *pipe, int ms)
+{
+    (void)world;
+    return wait_fd(pipe->fd, POLLOUT | POLLIN, ms);
+}
+
 static bool settle(flow_world *world)
 {
     (void)world;
@@ -168,6 +174,7 @@ flow_world *flow_live_new(svi_acct *acct, const char *host, const char *port,
                             .open = open_pipe,
                             .settle = settle,
                             .wait_input = wait_input,
+                            .wait_output = wait_output,
                             .pass_time = pass_time,
                             .close = close_live};
     l->host = host;
@@ -175,6 +182,8 @@ flow_world *flow_live_new(svi_acct *acct, const char *host, const char *port,
     l->register_command = register_command;
     l->tls = SSL_CTX_new(TLS_client_method());
     SV_ASSERT(l->tls != NULL);
+    (void)SSL_CTX_set_mode(l->tls,
+                           SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_verify(l->tls, SSL_VERIFY_NONE, NULL);
     return &l->world;
 }

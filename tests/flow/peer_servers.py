@@ -222,3 +222,18 @@ class Stave:
     def stop(self):
         self.server.stop()
         shutil.rmtree(self.server.dir, ignore_errors=True)
+
+    def end(self):
+        """Stops it; what went wrong, or nothing."""
+        process = self.server.process
+        ended = process.poll() is not None
+        try:
+            self.server.stop()
+            log = self.read_log()
+        except RuntimeError as problem:
+            return str(problem)
+        finally:
+            shutil.rmtree(self.server.dir, ignore_errors=True)
+        if ended or process.returncode != 0:
+            return f"the server ended {'by itself' if ended else ''} with status {process.returncode}:\n{log}"
+        return ""

@@ -104,8 +104,12 @@ flow_item *flow_client_next(flow_client *client);
 /* Takes the first item off the inbox and frees it. */
 void flow_client_drop_first(flow_client *client);
 void flow_item_free(flow_item **item);
-/* Waits until the server has handled everything the client sent so far (a ping of its own and its answer). */
-bool flow_client_sync(flow_client *client);
+/* Waits until the server has handled everything the client sent so far. On the stage a ping does: nothing is left to do when it is
+ * answered. On a live server stanzas to one recipient pass one after the other, but what waits for the store holds up no ping: so
+ * each of the script's other accounts is asked, which is answered after what was sent to it, and then the own roster is written,
+ * which is answered after all that was written before. Pushes of these items are kept from scripts. */
+#define FLOW_SYNC_DOMAIN ".flow-sync.invalid"
+bool flow_client_sync(flow_client *client, flow_client *const *others, size_t count);
 
 /* --- matching -------------------------------------------------------------------------------------- */
 

@@ -36,9 +36,22 @@ static void on_header(void *ctx, sv_stanza *take)
     put_item(c, take, true, false);
 }
 
+/* A push of what the runner itself writes into rosters. */
+static bool is_own_push(const sv_node *root)
+{
+    const sv_str ns = SV_STR("jabber:iq:roster");
+    const sv_node *query = svi_node_find(root, SV_STR("query"), ns);
+    const sv_node *item = query ? svi_node_find(query, SV_STR("item"), ns) : NULL;
+    return item && sv_str_eq(svi_node_attr(root, SV_STR("type")), SV_STR("set")) &&
+           svi_str_ends(svi_node_attr(item, SV_STR("jid")), SV_STR(FLOW_SYNC_DOMAIN));
+}
+
 static void on_stanza(void *ctx, sv_stanza *take)
 {
-    put_item(ctx, take, false, false);
+    if (is_own_push(svi_stanza_root(take)))
+        svi_stanza_unref(&take);
+    else
+        put_item(ctx, take, false, false);
 }
 
 static void on_end(void *ctx)
@@ -430,21 +443,13 @@ void flow_client_free(flow_client *c)
     svi_arena_free(&c->arena);
 }
 
-/* The ping goes to the server's domain and is answered in order, whatever the server knows of pings: an error is an answer. The
- * answer is taken out of the inbox, what came before it stays. */
-bool flow_client_sync(flow_client *c)
+/* --- synchronisation --------------------------------------------------------------------------------- */
+
+/* Takes the answer to an IQ of ours out of the inbox, waiting for it; what came before it stays. */
+static bool take_answer(flow_client *c, const char *id)
 {
-    if (!c->pipe || c->raw) return true;
-    char id[40], text[300];
-    (void)snprintf(id, sizeof id, "flow-sync-%u", ++c->pings);
-    (void)snprintf(text, sizeof text,
-                   "<iq type='get' id='%s' to='%s'><ping xmlns='urn:xmpp:ping'/></iq>", id,
-                   c->domain);
-    if (!flow_client_send(c, sv_str_of(text))) return false;
-    c->unsynced = false;
-    flow_item **at = &c->inbox;
     for (;;) {
-        for (; *at; at = &(*at)->next) {
+        for (flow_item **at = &c->inbox; *at; at = &(*at)->next) {
             flow_item *item = *at;
             if (!item->stanza ||
                 !sv_str_eq(svi_node_attr(svi_stanza_root(item->stanza), SV_STR("id")),
@@ -460,6 +465,45 @@ bool flow_client_sync(flow_client *c)
         if (!c->pipe) return failed(c, "the connection is closed");
         if (!c->world->wait_input ||
             !c->world->wait_input(c->world, &c->pipe, 1, c->world->patience_ms))
-            return failed(c, "the server does not answer a ping");
+            return failed(c, "the server does not answer the runner's own requests");
     }
+}
+
+/* Sends an IQ of the runner's own and waits for its answer. An error is an answer. */
+static bool ask(flow_client *c, const char *type, const char *to, const char *payload)
+{
+    char id[40], text[700];
+    (void)snprintf(id, sizeof id, "flow-sync-%u", ++c->pings);
+    (void)snprintf(text, sizeof text, "<iq type='%s' id='%s'%s%s%s>%s</iq>", type, id,
+                   to ? " to='" : "", to ? to : "", to ? "'" : "", payload);
+    return flow_client_send(c, sv_str_of(text)) && take_answer(c, id);
+}
+
+static bool ask_account(flow_client *c, const flow_client *other)
+{
+    char to[300];
+    (void)snprintf(to, sizeof to, "%s@%s", other->user, other->domain);
+    return ask(c, "get", to, "<ping xmlns='urn:xmpp:ping'/>");
+}
+
+static bool write_roster(flow_client *c, const char *subscription)
+{
+    char payload[300];
+    (void)snprintf(payload, sizeof payload,
+                   "<query xmlns='jabber:iq:roster'><item jid='%s%s'%s/></query>", c->name,
+                   FLOW_SYNC_DOMAIN, subscription);
+    return ask(c, "set", NULL, payload);
+}
+
+bool flow_client_sync(flow_client *c, flow_client *const *others, size_t count)
+{
+    if (!c->pipe || c->raw) return true;
+    bool ok = ask(c, "get", c->domain, "<ping xmlns='urn:xmpp:ping'/>");
+    if (c->world->wait_input) {
+        for (size_t i = 0; ok && i < count; i++)
+            if (others[i] != c && others[i]->user[0]) ok = ask_account(c, others[i]);
+        ok = ok && write_roster(c, "") && write_roster(c, " subscription='remove'");
+    }
+    c->unsynced = false;
+    return ok;
 }

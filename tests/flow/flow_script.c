@@ -148,7 +148,7 @@ static bool sync_all(script *s)
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < s->client_count; i++) {
             flow_client *c = s->clients[i];
-            if (c->pipe && !flow_client_sync(c) && c->pipe)
+            if (c->pipe && !flow_client_sync(c, s->clients, s->client_count) && c->pipe)
                 return fail(s, "%s: %s", c->name, c->why);
         }
     return true;
@@ -297,7 +297,7 @@ static bool others_settled(script *s, const flow_client *c)
     for (size_t i = 0; s->world->wait_input && i < s->client_count; i++) {
         flow_client *other = s->clients[i];
         if (other == c || !other->pipe || !other->unsynced) continue;
-        if (!flow_client_sync(other) && other->pipe)
+        if (!flow_client_sync(other, s->clients, s->client_count) && other->pipe)
             return fail(s, "%s: %s", other->name, other->why);
     }
     return true;

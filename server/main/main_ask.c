@@ -54,7 +54,9 @@ static sv_status send_line(int fd, const json_t *request, sv_err *err)
         left -= (size_t)n;
     }
     free(text);
-    return left == 0 ? SV_OK : svi_err(err, SV_ECLOSED, "the server hung up");
+    return left == 0
+               ? SV_OK
+               : svi_err(err, SV_ECLOSED, "the server hung up: look at its log, then try again");
 }
 
 static sv_status receive_line(int fd, svi_buf *line, sv_err *err)
@@ -63,8 +65,11 @@ static sv_status receive_line(int fd, svi_buf *line, sv_err *err)
         const ssize_t n = recv(fd, svi_buf_space(line, 65536), 65536, 0);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN)
-            return svi_err(err, SV_ETIMEOUT, "the server has not answered for %d s", ANSWER_S);
-        if (n <= 0) return svi_err(err, SV_ECLOSED, "the server hung up without an answer");
+            return svi_err(err, SV_ETIMEOUT,
+                           "the server has not answered for %d s: look at its log", ANSWER_S);
+        if (n <= 0)
+            return svi_err(err, SV_ECLOSED,
+                           "the server hung up without an answer: look at its log, then try again");
         line->len += (size_t)n;
     }
     return SV_OK;

@@ -57,7 +57,8 @@ static void prepare_process(const svi_cli *cli)
 {
     (void)prctl(PR_SET_NAME, "stave"); /* run from /proc/self/exe it would be called that */
     (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGINT, SIG_IGN); /* the supervisor hears it and sends TERM */
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write that is refused is the store's to tell */
+    (void)signal(SIGINT, SIG_IGN);  /* the supervisor hears it and sends TERM */
     raise_limits();
     svi_crash_install(cli->crash_file);
     uint8_t key[16];

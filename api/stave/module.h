@@ -1,9 +1,11 @@
-/* The module interface: one exported entry, one table of functions in, one table of declarations out.
+/* The module interface: one exported entry, one table of functions in, one table of declarations
+ * out.
  *
- * A module is a shared object made with SV_MODULE(...). It includes only <stave/...> and resolves nothing from the server.
- * Everything it obtains through its handle is counted to it and dies with it. All calls and callbacks belong to the
- * routing thread; a module never sees a thread, a descriptor or a lock. Strings cross as sv_str; what is
- * returned is borrowed until the handler returns, unless said otherwise. Tables only grow at their ends. */
+ * A module is a shared object made with SV_MODULE(...). It includes only <stave/...> and resolves
+ * nothing from the server. Everything it obtains through its handle is counted to it and dies with
+ * it. All calls and callbacks belong to the routing thread; a module never sees a thread, a
+ * descriptor or a lock. Strings cross as sv_str; what is returned is borrowed until the handler
+ * returns, unless said otherwise. Tables only grow at their ends. */
 #ifndef STAVE_MODULE_H
 #define STAVE_MODULE_H
 
@@ -29,10 +31,10 @@ typedef struct sv_jid {
     sv_str full; /* the whole */
 } sv_jid;
 
-/* --- what a module declares --------------------------------------------------------------------------- */
+/* --- what a module declares -------------------------------------------------------- */
 
-/* One hook. `on` is "kind/scope" or "kind/scope {namespace}element"; a message or presence matches if any child does, an
- * IQ if its payload does. */
+/* One hook. `on` is "kind/scope" or "kind/scope {namespace}element"; a message or presence matches
+ * if any child does, an IQ if its payload does. */
 typedef struct sv_hook {
     const char *on;
     sv_verdict (*call)(sv_event *ev, void *self);
@@ -41,10 +43,10 @@ typedef struct sv_hook {
     uint32_t flags;    /* SV_HOOK_... */
 } sv_hook;
 
-#define SV_HOOK_STORES                                                                             \
-    1u /* may write to a store: refused with resource-constraint when space is short */
-#define SV_HOOK_GUARD                                                                              \
-    2u /* a guard: the service refuses when the module is out of order, it is never skipped */
+/* May write to a store: refused with resource-constraint when space is short. */
+#define SV_HOOK_STORES 1u
+/* A guard: the service refuses when the module is out of order, it is never skipped. */
+#define SV_HOOK_GUARD 2u
 
 typedef enum sv_option_kind {
     SV_OPTION_INT = 1,
@@ -52,9 +54,8 @@ typedef enum sv_option_kind {
     SV_OPTION_STRING = 3, /* field is an sv_str */
     SV_OPTION_PERIOD = 4, /* "30s", "5m", "2h", "1d"; field is int64_t in ms */
     SV_OPTION_SIZE = 5,   /* "64k", "10M"; field is int64_t in bytes */
-    SV_OPTION_ENUM =
-        6, /* one of the words in `min`, separated by blanks; field is int64_t, its place from 0 */
-    SV_OPTION_LIST = 7 /* list of strings; field is sv_str_list */
+    SV_OPTION_ENUM = 6,   /* one of the words in `min`; int64_t, its place from 0 */
+    SV_OPTION_LIST = 7    /* list of strings; field is sv_str_list */
 } sv_option_kind;
 
 typedef struct sv_str_list {
@@ -62,7 +63,8 @@ typedef struct sv_str_list {
     size_t count;
 } sv_str_list;
 
-/* One option: where it goes in `self`, its default and bounds as text, its sentence in the manual. */
+/* One option: where it goes in `self`, its default and bounds as text, its sentence in the manual.
+ */
 typedef struct sv_option {
     const char *name; /* begins with the module's name */
     sv_option_kind kind;
@@ -110,7 +112,8 @@ typedef struct sv_option {
 /* Values handed from one generation of a module to the next. */
 typedef struct sv_blob sv_blob;
 
-/* What a module is. `hook_stride` and `option_stride` let both tables grow; SV_MODULE fills them. */
+/* What a module is. `hook_stride` and `option_stride` let both tables grow; SV_MODULE fills them.
+ */
 typedef struct sv_module_desc {
     uint32_t size;
     uint16_t abi_major, abi_minor;
@@ -128,7 +131,7 @@ typedef struct sv_module_desc {
     const char *after; /* modules that must be enabled too and start before, separated by blanks */
 } sv_module_desc;
 
-/* --- what a module is given --------------------------------------------------------------------------- */
+/* --- what a module is given -------------------------------------------------------- */
 
 typedef void (*sv_rows_fn)(sv_event *ev, sv_status status, sv_rows *rows, void *self);
 typedef void (*sv_get_fn)(sv_event *ev, sv_status status, sv_str value, void *self);
@@ -143,7 +146,8 @@ typedef struct sv_api {
     /* Wall clock in seconds / milliseconds since 1970 (UTC), for stamps. */
     int64_t (*now_s)(void);
     int64_t (*now_ms)(void);
-    /* Writes a log line: a stable event name, then pairs of field name and value as text, ended by NULL. */
+    /* Writes a log line: a stable event name, then pairs of field name and value as text, ended by
+     * NULL. */
     void (*log)(sv_mod *mod, sv_level level, const char *event, ...);
     /* Calls `fire` every `period_ms`; ends with the module. */
     sv_status (*every)(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
@@ -174,7 +178,8 @@ typedef struct sv_api {
 
     /* -- addresses -- */
 
-    /* Sender and recipient of the event; for session occasions `from` is the session's address. Borrowed for the event. */
+    /* Sender and recipient of the event; for session occasions `from` is the session's address.
+     * Borrowed for the event. */
     const sv_jid *(*from)(const sv_event *ev);
     const sv_jid *(*to)(const sv_event *ev);
     /* Prepares an address; false if it is malformed. Result lives as long as the event. */
@@ -186,29 +191,34 @@ typedef struct sv_api {
 
     /* -- sessions -- */
 
-    /* The session that sent the event's stanza, or that the occasion is about; NULL if it came from elsewhere. */
+    /* The session that sent the event's stanza, or that the occasion is about; NULL if it came from
+     * elsewhere. */
     sv_session *(*session)(const sv_event *ev);
     /* Sessions of a local account in order of binding: start with NULL; NULL at the end. */
     sv_session *(*session_next)(sv_event *ev, const sv_jid *account, sv_session *after);
     /* The session with this full address, or NULL. */
     sv_session *(*session_find)(sv_event *ev, const sv_jid *full);
     const sv_jid *(*session_jid)(const sv_session *session);
-    /* Its newest available presence (borrowed), NULL while unavailable; its priority (0 then too). */
+    /* Its newest available presence (borrowed), NULL while unavailable; its priority (0 then too).
+     */
     const sv_stanza *(*session_presence)(const sv_session *session);
     int (*session_priority)(const sv_session *session);
     /* Sets both; NULL makes it unavailable. Fires session/presence. */
     void (*session_set_presence)(sv_event *ev, sv_session *session, const sv_stanza *presence,
                                  int priority);
-    /* The module's own zeroed memory of `bytes` on a session, the same at each call; freed with the session. */
+    /* The module's own zeroed memory of `bytes` on a session, the same at each call; freed with the
+     * session. */
     void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
 
-    /* A named item on a session, for all modules to read ("roster-interested"); .p NULL if unset. Freed with the session. */
+    /* A named item on a session, for all modules to read ("roster-interested"); .p NULL if unset.
+     * Freed with the session. */
     void (*session_set_item)(sv_session *session, const char *name, sv_str value);
     sv_str (*session_item)(const sv_session *session, const char *name);
 
     /* -- occasions -- */
 
-    /* Fires an occasion on the event's host as part of this event (its unit, its emissions): handlers may not say LATER. */
+    /* Fires an occasion on the event's host as part of this event (its unit, its emissions):
+     * handlers may not say LATER. */
     void (*fire)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
     /* What an occasion is about; its meaning stands with the hook point. */
     sv_str (*subject)(const sv_event *ev);
@@ -217,7 +227,8 @@ typedef struct sv_api {
 
     /* A new element; it lives as long as the event. */
     sv_draft *(*draft)(sv_event *ev, sv_str name, sv_str ns);
-    /* Appends a child (an empty namespace takes the parent's) / an attribute (.p NULL removes) / text / a copy of a subtree. */
+    /* Appends a child (an empty namespace takes the parent's) / an attribute (.p NULL removes) /
+     * text / a copy of a subtree. */
     sv_draft *(*child)(sv_draft *parent, sv_str name, sv_str ns);
     void (*set)(sv_draft *draft, sv_str name, sv_str value);
     void (*set_int)(sv_draft *draft, sv_str name, int64_t value);
@@ -225,25 +236,28 @@ typedef struct sv_api {
     void (*graft)(sv_draft *draft, const sv_stanza *owner, const sv_node *node);
     /* Makes a stanza of a draft; lives as long as the event, keep with stanza_ref. */
     const sv_stanza *(*freeze)(sv_event *ev, const sv_draft *draft);
-    /* The stanza with attributes changed: `pairs` are `count` strings: name, value, name, value ...; a value with .p NULL
-     * removes. */
+    /* The stanza with attributes changed: `pairs` are `count` strings: name, value, name, value
+     * ...; a value with .p NULL removes. */
     const sv_stanza *(*with_attrs)(sv_event *ev, const sv_stanza *stanza, const sv_str *pairs,
                                    size_t count);
     /* The stanza with a child appended. */
     const sv_stanza *(*with_child)(sv_event *ev, const sv_stanza *stanza, const sv_draft *child);
     const sv_stanza *(*stanza_ref)(sv_mod *mod, const sv_stanza *stanza);
     void (*stanza_unref)(sv_mod *mod, const sv_stanza **stanza);
-    /* Bytes of a stanza as stored or sent alone, and back (SV_EINVAL if they are not one element). For the event. */
+    /* Bytes of a stanza as stored or sent alone, and back (SV_EINVAL if they are not one element).
+     * For the event. */
     sv_str (*stanza_bytes)(sv_event *ev, const sv_stanza *stanza);
     sv_status (*stanza_parse)(sv_event *ev, sv_str bytes, const sv_stanza **stanza_out);
 
     /* -- verdicts and answers: each event's stanza is disposed of exactly once -- */
 
-    /* Starts the result of the event's request; returns its payload, or NULL when `name` is empty (a bare result). */
+    /* Starts the result of the event's request; returns its payload, or NULL when `name` is empty
+     * (a bare result). */
     sv_draft *(*reply)(sv_event *ev, sv_str name, sv_str ns);
     /* Sends that result; for a waiting event it also ends it. */
     sv_verdict (*send)(sv_event *ev);
-    /* Answers with an error, or, for what must not be answered (RFC 6120 8.3.1), drops it; ends a waiting event. */
+    /* Answers with an error, or, for what must not be answered (RFC 6120 8.3.1), drops it; ends a
+     * waiting event. */
     sv_verdict (*refuse)(sv_event *ev, sv_cond cond);
     sv_verdict (*refuse_text)(sv_event *ev, sv_cond cond, sv_str text);
     /* Drops the event's stanza by a rule with this (static) name; it appears in the ledger. */
@@ -252,7 +266,8 @@ typedef struct sv_api {
     sv_verdict (*consume)(sv_event *ev);
     /* The stanza is kept by what the event wrote. */
     sv_verdict (*stored)(sv_event *ev);
-    /* Hands the event's stanza, as it is now, to a local session. May be called for several; each is counted. */
+    /* Hands the event's stanza, as it is now, to a local session. May be called for several; each
+     * is counted. */
     sv_verdict (*deliver)(sv_event *ev, sv_session *session);
     /* Every later handler sees this stanza instead. */
     void (*replace)(sv_event *ev, const sv_stanza *stanza);
@@ -261,18 +276,19 @@ typedef struct sv_api {
 
     /* -- sending more: released with the event's commit, in order -- */
 
-    /* Sends a stanza made by the module to one session (its address is the `to` if the stanza has none) / to wherever its `to` says, through
-     * the hooks of the recipient's side. */
+    /* Sends a stanza made by the module to one session (its address is the `to` if the stanza has
+     * none) / to wherever its `to` says, through the hooks of the recipient's side. */
     void (*push)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
     void (*route)(sv_event *ev, const sv_stanza *stanza);
-    /* As push, for a stanza kept in a row: the row goes when the stanza was handed over, and stays if it never was. */
+    /* As push, for a stanza kept in a row: the row goes when the stanza was handed over, and stays
+     * if it never was. */
     void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_store *store,
                         sv_str owner, sv_str key);
 
     /* -- stores -- */
 
-    /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else another module's map,
-     * whose record format that module documents. */
+    /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else
+     * another module's map, whose record format that module documents. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
     /* Writes in the event's unit: durable together, or not at all. SV_ELIMIT if too large. */
@@ -281,7 +297,8 @@ typedef struct sv_api {
     sv_status (*del_owner)(sv_event *ev, sv_store *store, sv_str owner);
     /* The owner's rows if they are in memory now, else NULL. Valid until the event ends. */
     sv_rows *(*rows)(sv_event *ev, sv_store *store, sv_str owner);
-    /* Loads the owner's rows; the handler returns SV_LATER, `done` gets the event back. Valid until the event ends. */
+    /* Loads the owner's rows; the handler returns SV_LATER, `done` gets the event back. Valid until
+     * the event ends. */
     void (*rows_load)(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done);
     /* Keeps an account's rows in memory while the session lives: loads them (`done` as above). */
     void (*rows_keep)(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
@@ -294,7 +311,8 @@ typedef struct sv_api {
 
     /* -- what is on this host -- */
 
-    /* Features of all modules enabled on the host (or of accounts): number `i`, in order of declaration; empty at the end. */
+    /* Features of all modules enabled on the host (or of accounts): number `i`, in order of
+     * declaration; empty at the end. */
     sv_str (*feature_at)(sv_mod *mod, bool of_accounts, size_t i);
     /* Memory until the event ends, zeroed / text formatted into it. */
     void *(*scratch)(sv_event *ev, size_t bytes);
@@ -303,7 +321,8 @@ typedef struct sv_api {
     sv_str (*random_hex)(sv_event *ev, size_t bytes);
     /* True if the address is listed in the host's `admins`. */
     bool (*is_admin)(sv_event *ev, const sv_jid *jid);
-    /* A time as XEP-0082 writes it in UTC, "2026-01-01T00:00:00Z", with milliseconds if there are any. */
+    /* A time as XEP-0082 writes it in UTC, "2026-01-01T00:00:00Z", with milliseconds if there are
+     * any. */
     sv_str (*stamp)(sv_event *ev, int64_t ms);
 } sv_api;
 
@@ -312,8 +331,9 @@ typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
 
 #define SV_EXPORT __attribute__((visibility("default")))
 
-/* Declares the module: SV_MODULE(.name = "ping", .summary = "...", .hooks = hooks, ...). `sv` is the table. A module of several
- * files declares `extern const sv_api *sv` in its own header and uses SV_MODULE in one of them. */
+/* Declares the module: SV_MODULE(.name = "ping", .summary = "...", .hooks = hooks, ...). `sv` is
+ * the table. A module of several files declares `extern const sv_api *sv` in its own header and
+ * uses SV_MODULE in one of them. */
 #define SV_MODULE(...)                                                                             \
     const sv_api *sv;                                                                              \
     static const sv_module_desc sv_this_module = {.size = sizeof(sv_module_desc),                  \

@@ -1,8 +1,8 @@
-/* The record of a roster item in the map "roster.items" (owner: account's localpart, key: contact's bare JID), for the
- * modules that read it. Written by roster and presence alike.
+/* The record of a roster item in the map "roster.items" (owner: account's localpart, key: contact's
+ * bare JID), for the modules that read it. Written by roster and presence alike.
  *
- * A record is "R1", two hex digits of state bits, then lines: the name and one for each group. Names and groups hold no
- * line feed (refused when set). */
+ * A record is "R1", two hex digits of state bits, then lines: the name and one for each group.
+ * Names and groups hold no line feed (refused when set). */
 #ifndef STAVE_ROSTER_H
 #define STAVE_ROSTER_H
 
@@ -12,8 +12,9 @@
 #define SV_ROSTER_STORE "items"
 #define SV_ROSTER_SCHEMA 1u
 
-/* The occasion that whoever writes a record fires, in the same event. `from` is the account; the subject is the contact's bare JID, a
- * line feed and the new record, or nothing behind the line feed if the item was removed. */
+/* The occasion that whoever writes a record fires, in the same event. `from` is the account; the
+ * subject is the contact's bare JID, a line feed and the new record, or nothing behind the line
+ * feed if the item was removed. */
 #define SV_ROSTER_CHANGED "roster/changed"
 
 /* Bits of the state of one item (RFC 6121 appendix A.1: both directions plus pending ones). */
@@ -25,8 +26,8 @@
 #define SV_ROSTER_LISTED                                                                           \
     32u /* a roster item; without it only the pending-in note is kept (RFC 6121 3.1.3) */
 
-/* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex digits, '\n', name, '\n',
- * groups each ended by '\n'. */
+/* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex
+ * digits, '\n', name, '\n', groups each ended by '\n'. */
 static inline unsigned sv_roster_flags(sv_str record)
 {
     if (record.n < 5 || record.p[0] != 'R' || record.p[1] != '1') return 0;

@@ -1,7 +1,9 @@
-/* Log: stable event names with named fields; text or JSON lines; control characters escaped (threats X15).
+/* Log: stable event names with named fields; text or JSON lines; control characters escaped
+ * (threats X15).
  *
- * One line per fact. Module, host and stanza number are added from the execution context. Event names are
- * declared in base_log_names.h (lint checks that each use is declared) and do not change within a major version. */
+ * One line per fact. Module, host and stanza number are added from the execution context. Event
+ * names are declared in base_log_names.h (lint checks that each use is declared) and do not change
+ * within a major version. */
 #ifndef SVI_BASE_LOG_H
 #define SVI_BASE_LOG_H
 
@@ -33,7 +35,8 @@ typedef enum svi_log_format { SVI_LOG_TEXT, SVI_LOG_JSON } svi_log_format;
 /* Where finished lines go (each ends with \n). Any thread; must not log. NULL: standard error. */
 typedef void (*svi_log_sink)(void *ctx, sv_level level, sv_str line);
 
-/* Sets level, format, sink and the wall clock (us since 1970) used for stamps. Before threads start. */
+/* Sets level, format, sink and the wall clock (us since 1970) used for stamps. Before threads
+ * start. */
 void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, void *ctx,
                    int64_t (*wall_us)(void *), void *wall_ctx);
 
@@ -41,9 +44,10 @@ void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, voi
 sv_level svi_log_level(void);
 void svi_log_set_level(sv_level level);
 
-/* Writes one line whatever the level; fields[0] is ignored (the macro's filler). Values are cut at 768 bytes
- * (mark "[cut]"), fields that do not fit are counted in `fields_left_out`. Debug builds assert that the
- * event is declared in base_log_names.h, unless a module runs (modules name their own). Any thread. */
+/* Writes one line whatever the level; fields[0] is ignored (the macro's filler). Values are cut at
+ * 768 bytes (mark "[cut]"), fields that do not fit are counted in `fields_left_out`. Debug builds
+ * assert that the event is declared in base_log_names.h, unless a module runs (modules name their
+ * own). Any thread. */
 void svi_log_fields(sv_level level, const char *event, const svi_field *fields, size_t count);
 
 #endif

@@ -1,6 +1,7 @@
 /* Names of all log events of the core and what they mean; one line each, append where it belongs.
  *
- * Included with SVI_LOG_NAME(name, meaning) defined by the includer. Names are stable within a major version. */
+ * Included with SVI_LOG_NAME(name, meaning) defined by the includer. Names are stable within a
+ * major version. */
 #ifndef SVI_LOG_NAME
 #define SVI_LOG_NAME(name, meaning)
 #endif

@@ -1,5 +1,5 @@
-/* The platform table: clock and randomness, handed in (architecture 5). Sockets are handed in by net_link.h,
- * commits by store_engine.h.
+/* The platform table: clock and randomness, handed in (architecture 5). Sockets are handed in by
+ * net_link.h, commits by store_engine.h.
  *
  * The daemon gives the kernel's, the stage a virtual clock and a seeded generator. */
 #ifndef SVI_BASE_PLAT_H
@@ -33,8 +33,9 @@ void svi_plat_virtual_advance(svi_plat_virtual *v, int64_t us);
 /* XEP-0082 UTC stamp "2026-01-01T00:00:00Z" into `to` (at least 21 bytes). */
 sv_str svi_plat_stamp(int64_t wall_us, char to[32]);
 
-/* The platform of the server whose turn it is on this thread: for calls that carry no context, such as a module's
- * clock. Whoever takes a turn enters it; NULL leaves. The kernel's if nobody entered one. */
+/* The platform of the server whose turn it is on this thread: for calls that carry no context, such
+ * as a module's clock. Whoever takes a turn enters it; NULL leaves. The kernel's if nobody entered
+ * one. */
 void svi_plat_enter(const svi_plat *plat);
 const svi_plat *svi_plat_here(void);
 

@@ -24,7 +24,8 @@
  * Faults of handlers (two disposals, DONE without disposal, disposal without DONE, a MONITOR that
  * acts, an act on a finished event, an unknown verdict, LATER where it cannot be) are logged
  * (`handler-fault`, with module and hook) and made good; they end the worker when the ledger is
- * strict (svi_ledger_set_strict). A stanza that ops->undisposed does not dispose of either is a leak
+ * strict (svi_ledger_set_strict). A stanza that ops->undisposed does not dispose of either is a
+ * leak
  * (`ledger-leak`), closed as dropped by the rule "leaked", or the end of the worker when strict.
  *
  * Arena. What is taken from svi_event_arena lives until the event ends (its last hold, if held).
@@ -104,9 +105,9 @@ typedef struct svi_event_config {
     const char *host;        /* for the execution context; outlives the event */
     void *x;                 /* the caller's part */
     bool is_request;         /* an IQ get or set: exactly one answer is enforced */
-    sv_event *
-        parent; /* an occasion inside another event: shares its unit, arena and emissions, may not say LATER
-                                (a LATER counts as PASS and is logged); NULL: an event of its own */
+    sv_event
+        *parent; /* an occasion inside another event: shares its unit, arena and emissions, may not
+                    say LATER (a LATER counts as PASS and is logged); NULL: an event of its own */
 } svi_event_config;
 
 /* Makes an event with an arena of its own (4 KiB, pooled). */
@@ -130,7 +131,8 @@ sv_event *svi_event_hold(sv_event *ev);
 void svi_event_let_go(sv_event **ev);
 /* True until the verdict stands: the operation may still act for it. */
 bool svi_event_is_open(const sv_event *ev);
-/* True while it waits behind a LATER: whoever disposes of it now must also resume it. False inside its handlers. */
+/* True while it waits behind a LATER: whoever disposes of it now must also resume it. False inside
+ * its handlers. */
 bool svi_event_is_waiting(const sv_event *ev);
 
 /* Calls `call(ctx)` for an operation of a waiting event that comes back: in the execution context
@@ -179,8 +181,9 @@ void svi_event_emit(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx
  * emission after all while this event or an earlier one of its lane has something to emit. */
 void svi_event_emit_early(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx), void *ctx);
 
-/* Calls `run(ctx)` when the event's memory goes, behind release, cancel and the last hold: gives back what the event borrowed.
- * The newest comes first. Of an event within another: when the outermost goes. Nothing of the event may be used from there. */
+/* Calls `run(ctx)` when the event's memory goes, behind release, cancel and the last hold: gives
+ * back what the event borrowed. The newest comes first. Of an event within another: when the
+ * outermost goes. Nothing of the event may be used from there. */
 void svi_event_at_end(sv_event *ev, void (*run)(void *ctx), void *ctx);
 
 /* Marks the stanza disposed of: closes its ledger entry. A second disposal is a bug of the

@@ -52,8 +52,8 @@ sv_status svi_hooks_build(svi_acct *acct, const svi_handler *handlers, size_t co
 svi_hooks *svi_hooks_ref(svi_hooks *hooks);
 void svi_hooks_unref(svi_hooks **hooks);
 
-/* Calls `gone(ctx)` when the last reference of the table has been dropped and nothing of it is used any more: then what its
- * handlers belong to may go. Once a table. */
+/* Calls `gone(ctx)` when the last reference of the table has been dropped and nothing of it is used
+ * any more: then what its handlers belong to may go. Once a table. */
 void svi_hooks_on_free(svi_hooks *hooks, void (*gone)(void *ctx), void *ctx);
 
 /* Handlers of a point, in order. */

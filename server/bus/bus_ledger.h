@@ -1,10 +1,12 @@
-/* The ledger: every stanza and every copy of one is disposed of exactly once, with a reason (architecture 3.8):
+/* The ledger: every stanza and every copy of one is disposed of exactly once, with a reason
+ * (architecture 3.8):
  *
  *   received + made = handed over + answered + stored + bounced + refused + dropped + in flight
  *
- * An entry is opened when a stanza is received or made and closed by its disposal. Counts are kept in all, per host and
- * per module. A table of the open entries (24 bytes each) is kept in every build, so that a second disposal is always
- * noticed; builds with SVI_DEBUG also keep the hook that opened an entry, and abort. Router thread only. */
+ * An entry is opened when a stanza is received or made and closed by its disposal. Counts are kept
+ * in all, per host and per module. A table of the open entries (24 bytes each) is kept in every
+ * build, so that a second disposal is always noticed; builds with SVI_DEBUG also keep the hook that
+ * opened an entry, and abort. Router thread only. */
 #ifndef SVI_BUS_LEDGER_H
 #define SVI_BUS_LEDGER_H
 
@@ -22,7 +24,8 @@ typedef enum svi_origin {
 
 typedef enum svi_disposal {
     SVI_HANDED_OVER = 0, /* written to a connection */
-    SVI_ANSWERED, /* a request that got its result or error from here; an answer that settled one of ours */
+    SVI_ANSWERED, /* a request that got its result or error from here; an answer that settled one of
+                     ours */
     SVI_STORED,   /* only stored */
     SVI_BOUNCED,  /* returned as an error to its sender */
     SVI_REFUSED,  /* returned as an error before any handler or by one */

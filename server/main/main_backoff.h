@@ -10,9 +10,9 @@ typedef struct svi_backoff {
     unsigned store_faults; /* the same, of the store */
 } svi_backoff;
 
-/* A worker died after `lived_ms`; `of_store` if because the store failed. Returns how long to wait before the next start: 0, 0, then 1,
- * 2, 4 ... 60 s; a worker that lived a minute begins the count anew. After a fault of the store 1 s. -1: give up, the store failed
- * again soon after. */
+/* A worker died after `lived_ms`; `of_store` if because the store failed. Returns how long to wait
+ * before the next start: 0, 0, then 1, 2, 4 ... 60 s; a worker that lived a minute begins the count
+ * anew. After a fault of the store 1 s. -1: give up, the store failed again soon after. */
 int64_t svi_backoff_died(svi_backoff *backoff, int64_t lived_ms, bool of_store);
 
 #endif

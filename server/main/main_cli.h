@@ -53,7 +53,8 @@ typedef struct svi_cli {
     size_t socket_count;
 } svi_cli;
 
-/* Reads arguments. SV_EINVAL with what is wrong, and the nearest command if one was misspelt. Texts are borrowed from argv. */
+/* Reads arguments. SV_EINVAL with what is wrong, and the nearest command if one was misspelt. Texts
+ * are borrowed from argv. */
 sv_status svi_cli_parse(int argc, char *const *argv, svi_cli *cli_out, sv_err *err);
 
 /* What `stave help` prints. */

@@ -1,8 +1,10 @@
-/* Commands of operators, as JSON requests and answers: the same over the control socket and, for `stave user`, in a process
- * without server.
+/* Commands of operators, as JSON requests and answers: the same over the control socket and, for
+ * `stave user`, in a process without server.
  *
- * Request: {"command": "user add", "address": "romeo@example.org", "password": "..."}. Answer: {"ok": true, ...} or
- * {"ok": false, "error": "cause, place, next step"}; "problems" holds lines of a configuration's faults. Router thread. */
+ * Request: {"command": "user add", "address": "romeo@example.org", "password": "..."}. Answer:
+ * {"ok": true, ...} or
+ * {"ok": false, "error": "cause, place, next step"}; "problems" holds lines of a configuration's
+ * faults. Router thread. */
 #ifndef SVI_MAIN_COMMAND_H
 #define SVI_MAIN_COMMAND_H
 
@@ -22,10 +24,12 @@ typedef struct svi_commands_config {
 /* Makes the holder of commands; `reload` and `stop` may be NULL where there is no server. */
 svi_commands *svi_commands_new(const svi_commands_config *config);
 
-/* Ends it; what is under way is answered with an error, at the latest when the loop has run out. Before svi_shard_close. */
+/* Ends it; what is under way is answered with an error, at the latest when the loop has run out.
+ * Before svi_shard_close. */
 void svi_commands_free(svi_commands **commands);
 
-/* The answer that comes later; the reference is handed over. Called exactly once, never before svi_commands_run has returned. */
+/* The answer that comes later; the reference is handed over. Called exactly once, never before
+ * svi_commands_run has returned. */
 typedef void (*svi_command_done)(void *ctx, json_t *take_answer);
 
 /* Runs a request. Returns the answer (a new reference), or NULL if `done` is going to bring it. */

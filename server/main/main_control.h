@@ -1,5 +1,5 @@
-/* The control socket's side in the worker: lines of JSON in, lines of JSON out. Who may connect is said by the socket's mode
- * (0600). Router thread. */
+/* The control socket's side in the worker: lines of JSON in, lines of JSON out. Who may connect is
+ * said by the socket's mode (0600). Router thread. */
 #ifndef SVI_MAIN_CONTROL_H
 #define SVI_MAIN_CONTROL_H
 
@@ -11,7 +11,8 @@ typedef struct svi_control svi_control;
 sv_status svi_control_open(svi_shard *shard, svi_commands *commands, int fd,
                            svi_control **control_out, sv_err *err);
 
-/* Stops serving; handles end in the loop's next rounds, answers under way are dropped. Clears the pointer. */
+/* Stops serving; handles end in the loop's next rounds, answers under way are dropped. Clears the
+ * pointer. */
 void svi_control_close(svi_control **control);
 
 #endif

@@ -1,18 +1,21 @@
 /* Crash reports: what a dying worker leaves behind, and how the supervisor reads it.
  *
- * A report is a text of "name: value" lines: time, process, signal, what was asserted, module, hook, host, stanza and its head
- * (addresses and element names, never a body), then addresses of the calls. */
+ * A report is a text of "name: value" lines: time, process, signal, what was asserted, module,
+ * hook, host, stanza and its head (addresses and element names, never a body), then addresses of
+ * the calls. */
 #ifndef SVI_MAIN_CRASH_H
 #define SVI_MAIN_CRASH_H
 
 #include "base/base_assert.h"
 #include "base/base_str.h"
 
-/* From now on a fatal signal or a failed assertion of any thread writes a report to `file` (a new file, mode 0600) and to standard
- * error, then ends the process by that signal. `file` is copied. Once a process, before threads start. */
+/* From now on a fatal signal or a failed assertion of any thread writes a report to `file` (a new
+ * file, mode 0600) and to standard error, then ends the process by that signal. `file` is copied.
+ * Once a process, before threads start. */
 void svi_crash_install(const char *file);
 
-/* Writes the report's text to a descriptor. Uses only what a signal handler may use. `why` is the failed assertion or NULL. */
+/* Writes the report's text to a descriptor. Uses only what a signal handler may use. `why` is the
+ * failed assertion or NULL. */
 void svi_crash_write(int fd, int signal, const svi_exec *exec, const char *why);
 
 /* What a supervisor tells of a report. */

@@ -1,5 +1,5 @@
-/* Listening sockets, bound by the supervisor and kept open over the ends of workers, so that a client that comes in the gap is
- * accepted by the next one. */
+/* Listening sockets, bound by the supervisor and kept open over the ends of workers, so that a
+ * client that comes in the gap is accepted by the next one. */
 #ifndef SVI_MAIN_LISTEN_H
 #define SVI_MAIN_LISTEN_H
 
@@ -14,12 +14,14 @@ typedef struct svi_sockets {
     size_t c2s_count;
 } svi_sockets;
 
-/* Binds and listens on c2s_interfaces x c2s_ports (IPv6 ones for IPv6 only). An address family that the system does not have is left
- * out if "*" or "::" asked for it. On a failure `err` says which address, why and what to do, and nothing stays open:
- * SV_EBUSY for a port in use, SV_EDENIED for one that may not be used, SV_EIO. */
+/* Binds and listens on c2s_interfaces x c2s_ports (IPv6 ones for IPv6 only). An address family that
+ * the system does not have is left out if "*" or "::" asked for it. On a failure `err` says which
+ * address, why and what to do, and nothing stays open: SV_EBUSY for a port in use, SV_EDENIED for
+ * one that may not be used, SV_EIO. */
 sv_status svi_sockets_open(const svi_settings *settings, svi_sockets *sockets_out, sv_err *err);
 
-/* The control socket at `path`, mode 0600; a stale one is replaced: the caller holds the state folder's lock. */
+/* The control socket at `path`, mode 0600; a stale one is replaced: the caller holds the state
+ * folder's lock. */
 sv_status svi_sockets_open_control(const char *path, svi_sockets *sockets, sv_err *err);
 
 /* Closes all. */

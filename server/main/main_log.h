@@ -4,7 +4,8 @@
 
 #include "main/main_settings.h"
 
-/* Level and form as the settings say; each line is one write, so that lines of supervisor and worker do not mix. */
+/* Level and form as the settings say; each line is one write, so that lines of supervisor and
+ * worker do not mix. */
 void svi_log_to_stdout(const svi_settings *settings);
 
 /* Logs each line of problems as "config-error". */

@@ -1,4 +1,5 @@
-/* Reload: reads the configuration anew and takes over what can be changed while serving; a bad one changes nothing. */
+/* Reload: reads the configuration anew and takes over what can be changed while serving; a bad one
+ * changes nothing. */
 #ifndef SVI_MAIN_RELOAD_H
 #define SVI_MAIN_RELOAD_H
 
@@ -16,11 +17,13 @@ typedef struct svi_reload_config {
     size_t listener_count;
 } svi_reload_config;
 
-/* Takes over log level and certificates (read again even if the file says the same). The answer (a new reference) tells what else
- * differs from `running` and so needs a restart; or the problems, and then nothing has changed. */
+/* Takes over log level and certificates (read again even if the file says the same). The answer (a
+ * new reference) tells what else differs from `running` and so needs a restart; or the problems,
+ * and then nothing has changed. */
 json_t *svi_reload(const svi_reload_config *config);
 
-/* Names, "host: name" for a host's, that differ between two configs and are not taken over by a reload; a JSON array. */
+/* Names, "host: name" for a host's, that differ between two configs and are not taken over by a
+ * reload; a JSON array. */
 json_t *svi_reload_differences(const svi_config *running, const svi_config *fresh);
 
 #endif

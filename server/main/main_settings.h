@@ -5,7 +5,8 @@
 #include "mods/mods_config.h"
 #include "xmpp/xmpp_server.h"
 
-/* Relative paths in the config are meant from the folder of the config file; here they are whole. */
+/* Relative paths in the config are meant from the folder of the config file; here they are whole.
+ */
 typedef struct svi_settings {
     sv_str data_path;      /* state folder, made with mode 0700 */
     sv_str control_socket; /* unix socket; default DATA_PATH/control */
@@ -26,13 +27,14 @@ typedef struct svi_settings {
 /* The table behind it; ends with .name NULL, stride sizeof(sv_option). */
 const sv_option *svi_settings_options(void);
 
-/* Fills `settings_out` from a section and checks what the table can't say: addresses, ports, JIDs, whole paths. Texts live as
- * long as the config. Every problem is reported; SV_EINVAL if there were any: then only the paths are good that are not empty. */
+/* Fills `settings_out` from a section and checks what the table can't say: addresses, ports, JIDs,
+ * whole paths. Texts live as long as the config. Every problem is reported; SV_EINVAL if there were
+ * any: then only the paths are good that are not empty. */
 sv_status svi_settings_read(const svi_config *config, const svi_section *section,
                             svi_settings *settings_out, svi_config_report report, void *ctx);
 
-/* Reads every section with svi_settings_read and checks them together: at least one host, each with a certificate it can use.
- * SV_EINVAL if anything was reported. */
+/* Reads every section with svi_settings_read and checks them together: at least one host, each with
+ * a certificate it can use. SV_EINVAL if anything was reported. */
 sv_status svi_settings_check(const svi_config *config, svi_config_report report, void *ctx);
 
 /* Threads that `io_threads` asks for on this machine. */

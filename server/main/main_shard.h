@@ -1,5 +1,6 @@
-/* The served whole made from a config: loop, store, shard, hosts, modules. The worker opens listeners on it; `stave user` uses
- * it alone when no server runs; `stave check` makes one on a store in memory. */
+/* The served whole made from a config: loop, store, shard, hosts, modules. The worker opens
+ * listeners on it; `stave user` uses it alone when no server runs; `stave check` makes one on a
+ * store in memory. */
 #ifndef SVI_MAIN_SHARD_H
 #define SVI_MAIN_SHARD_H
 
@@ -20,14 +21,15 @@ typedef struct svi_shard_config {
     void *fatal_ctx;
 } svi_shard_config;
 
-/* Opens store and shard, adds the hosts, starts the modules. What a config causes is reported (then `err` is empty), the rest is in
- * `err`. The loop is not run yet. */
+/* Opens store and shard, adds the hosts, starts the modules. What a config causes is reported (then
+ * `err` is empty), the rest is in `err`. The loop is not run yet. */
 sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err);
 
 /* Stops modules, ends streams (at most `within_ms`), commits, frees. The ledger's end is logged. */
 void svi_shard_close(svi_shard **shard, unsigned within_ms);
 
-/* Everything up to starting modules, on a store in memory: problems are reported. Touches no state folder. */
+/* Everything up to starting modules, on a store in memory: problems are reported. Touches no state
+ * folder. */
 sv_status svi_shard_check(const svi_shard_config *config);
 
 /* Appends the manual of all enabled modules' options; those that can't be loaded are reported. */

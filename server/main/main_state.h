@@ -17,23 +17,26 @@
 
 #define SVI_SALT_BYTES 32u
 
-/* Makes the folder and those in it where they are missing, the parents not. `owner` and `group` get them when the process is
- * root's (-1: stay). SV_EIO with path and reason; SV_EDENIED if the folder may be entered by others. */
+/* Makes the folder and those in it where they are missing, the parents not. `owner` and `group` get
+ * them when the process is root's (-1: stay). SV_EIO with path and reason; SV_EDENIED if the folder
+ * may be entered by others. */
 sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err);
 
-/* Takes the folder's lock for this process: a descriptor (close-on-exec), freed by the kernel at its end. SV_EBUSY names the
- * process that has it. `how_long_ms`: waits up to that long for it. */
+/* Takes the folder's lock for this process: a descriptor (close-on-exec), freed by the kernel at
+ * its end. SV_EBUSY names the process that has it. `how_long_ms`: waits up to that long for it. */
 sv_status svi_state_lock(const char *path, unsigned how_long_ms, int *fd_out, sv_err *err);
 
-/* Reads the salt secret, or makes it from the platform's random bytes, once for all times. SV_EIO with path and reason. */
+/* Reads the salt secret, or makes it from the platform's random bytes, once for all times. SV_EIO
+ * with path and reason. */
 sv_status svi_state_salt(const char *path, const svi_plat *plat, uint8_t salt_out[SVI_SALT_BYTES],
                          sv_err *err);
 
-/* Writes a new file of that mode that appears whole or not at all. SV_EEXIST if there is one, SV_EIO with path and reason. */
+/* Writes a new file of that mode that appears whole or not at all. SV_EEXIST if there is one,
+ * SV_EIO with path and reason. */
 sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *err);
 
-/* Who is to own the state folder: the system user `user` (NUL-terminated) if the process is root's and one is set, else -1 and -1.
- * SV_ENOTFOUND. */
+/* Who is to own the state folder: the system user `user` (NUL-terminated) if the process is root's
+ * and one is set, else -1 and -1. SV_ENOTFOUND. */
 sv_status svi_state_owner(sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err);
 
 /* Becomes that system user for good: groups, then group, then user. SV_ENOTFOUND, SV_EDENIED. */

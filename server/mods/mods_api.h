@@ -1,12 +1,13 @@
-/* The functions behind the module table that are not the core's own, by group. What each means, what it returns and who owns
- * that stands at its member in <stave/module.h>. Nobody outside this folder includes this. */
+/* The functions behind the module table that are not the core's own, by group. What each means,
+ * what it returns and who owns that stands at its member in <stave/module.h>. Nobody outside this
+ * folder includes this. */
 #ifndef SVI_MODS_API_H
 #define SVI_MODS_API_H
 
 #include <stdarg.h>
 #include "mods/mods_impl.h"
 
-/* --- mods_api.c: what has no event ----------------------------------------------------------------- */
+/* --- mods_api.c: what has no event ------------------------------------------------- */
 
 /* Members of the same names in sv_api, and what they are made of. */
 int64_t svi_api_now_s(void);
@@ -16,7 +17,7 @@ sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
 sv_str svi_api_host(const sv_mod *mod);
 sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i);
 
-/* --- mods_api_stanza.c: reading and building -------------------------------------------------------- */
+/* --- mods_api_stanza.c: reading and building --------------------------------------- */
 
 /* Members of the same names in sv_api. */
 const sv_node *svi_api_root(const sv_event *ev);
@@ -32,7 +33,7 @@ void svi_api_stanza_unref(sv_mod *mod, const sv_stanza **stanza);
 sv_str svi_api_stanza_bytes(sv_event *ev, const sv_stanza *stanza);
 sv_status svi_api_stanza_parse(sv_event *ev, sv_str bytes, const sv_stanza **stanza_out);
 
-/* --- mods_api_event.c: addresses, verdicts, occasions, memory ---------------------------------------- */
+/* --- mods_api_event.c: addresses, verdicts, occasions, memory ---------------------- */
 
 /* Members of the same names in sv_api. */
 sv_str svi_api_type(const sv_event *ev);
@@ -50,7 +51,7 @@ sv_str svi_api_format(sv_event *ev, const char *format, ...) __attribute__((form
 sv_str svi_api_random_hex(sv_event *ev, size_t bytes);
 sv_str svi_api_stamp(sv_event *ev, int64_t ms);
 
-/* --- mods_api_session.c ------------------------------------------------------------------------------ */
+/* --- mods_api_session.c ------------------------------------------------------------ */
 
 /* Members of the same names in sv_api. */
 sv_session *svi_api_session(const sv_event *ev);
@@ -63,7 +64,7 @@ void svi_api_push(sv_event *ev, sv_session *session, const sv_stanza *stanza);
 void svi_api_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza,
                          sv_store *store, sv_str owner, sv_str key);
 
-/* --- mods_api_store.c -------------------------------------------------------------------------------- */
+/* --- mods_api_store.c -------------------------------------------------------------- */
 
 /* Members of the same names in sv_api. */
 sv_status svi_api_store_open(sv_mod *mod, const char *owner_module, const char *name,

@@ -1,5 +1,6 @@
-/* The configuration: a sandboxed Lua file in words XMPP operators know, read into typed values that remember where they
- * stand (file and line), so that every error names its place and the nearest known word.
+/* The configuration: a sandboxed Lua file in words XMPP operators know, read into typed values that
+ * remember where they stand (file and line), so that every error names its place and the nearest
+ * known word.
  *
  *   data_path = "/var/lib/stave"
  *   modules_enabled = { "roster", "presence", "message", "disco", "ping" }
@@ -8,7 +9,8 @@
  *       admins = { "romeo@example.org" }
  *   Include "conf.d/hosts.cfg.lua"          (a pattern of file names, too)
  *
- * Options before the first VirtualHost are global; a host's own win, for lists too. Start-up thread. */
+ * Options before the first VirtualHost are global; a host's own win, for lists too. Start-up
+ * thread. */
 #ifndef SVI_MODS_CONFIG_H
 #define SVI_MODS_CONFIG_H
 
@@ -18,33 +20,43 @@
 
 typedef struct svi_config svi_config;
 
-typedef enum svi_value_kind { SVI_VALUE_BOOL, SVI_VALUE_INT, SVI_VALUE_STRING, SVI_VALUE_LIST } svi_value_kind;
+typedef enum svi_value_kind {
+    SVI_VALUE_BOOL,
+    SVI_VALUE_INT,
+    SVI_VALUE_STRING,
+    SVI_VALUE_LIST
+} svi_value_kind;
 
 /* One value as written. Lists hold values of any of the other kinds. */
 typedef struct svi_value {
     svi_value_kind kind;
-    int64_t        number;  /* INT; BOOL: 0 or 1 */
-    sv_str         text;    /* STRING */
+    int64_t number; /* INT; BOOL: 0 or 1 */
+    sv_str text;    /* STRING */
     const struct svi_value *items;
-    size_t         count;
-    const char    *file;
-    int            line;
+    size_t count;
+    const char *file;
+    int line;
 } svi_value;
 
-typedef enum svi_section_kind { SVI_SECTION_GLOBAL, SVI_SECTION_HOST, SVI_SECTION_COMPONENT } svi_section_kind;
+typedef enum svi_section_kind {
+    SVI_SECTION_GLOBAL,
+    SVI_SECTION_HOST,
+    SVI_SECTION_COMPONENT
+} svi_section_kind;
 
 typedef struct svi_section {
     svi_section_kind kind;
-    sv_str           name;  /* domain; empty for the global one */
-    const char      *file;
-    int              line;
+    sv_str name; /* domain; empty for the global one */
+    const char *file;
+    int line;
 } svi_section;
 
 /* Where problems are told: file, line and text. Several may come before a call fails. */
 typedef void (*svi_config_report)(void *ctx, const char *file, int line, const char *text);
 
 /* Reads the file and what it includes. SV_ENOTFOUND, SV_EINVAL; every problem is reported. */
-sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report report, void *ctx, svi_config **config_out);
+sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report report, void *ctx,
+                          svi_config **config_out);
 void svi_config_free(svi_config **config);
 
 /* The arena that lives as long as the config: for texts made of its values. */
@@ -57,18 +69,22 @@ const svi_section *svi_config_section(const svi_config *config, size_t i);
 const svi_value *svi_config_get(const svi_config *config, const svi_section *section, sv_str name);
 
 /* Walks the names set in one section itself: start with *pos = 0. */
-bool svi_config_names(const svi_config *config, const svi_section *section, size_t *pos, sv_str *name_out,
-                      const svi_value **value_out);
+bool svi_config_names(const svi_config *config, const svi_section *section, size_t *pos,
+                      sv_str *name_out, const svi_value **value_out);
 
-/* Fills the fields of `into` from a section by a table of options (ends with .name NULL): presets, types, units, bounds. Strings and
- * lists live as long as the config. Problems are reported; SV_EINVAL if there were any. "file:" and "env:" values of options whose
- * name ends in _secret or _password are read here and never printed. */
-sv_status svi_options_fill(const svi_config *config, const svi_section *section, const sv_option *options, size_t stride,
-                           void *into, svi_config_report report, void *ctx);
+/* Fills the fields of `into` from a section by a table of options (ends with .name NULL): presets,
+ * types, units, bounds. Strings and lists live as long as the config. Problems are reported;
+ * SV_EINVAL if there were any. "file:" and "env:" values of options whose name ends in _secret or
+ * _password are read here and never printed. */
+sv_status svi_options_fill(const svi_config *config, const svi_section *section,
+                           const sv_option *options, size_t stride, void *into,
+                           svi_config_report report, void *ctx);
 
-/* Tells of every name that is in none of the tables, with the nearest known name. `tables` are option tables, strides beside. */
-sv_status svi_options_unknown(const svi_config *config, const sv_option *const *tables, const size_t *strides, size_t count,
-                              svi_config_report report, void *ctx);
+/* Tells of every name that is in none of the tables, with the nearest known name. `tables` are
+ * option tables, strides beside. */
+sv_status svi_options_unknown(const svi_config *config, const sv_option *const *tables,
+                              const size_t *strides, size_t count, svi_config_report report,
+                              void *ctx);
 
 /* Prints the manual of a table: name, type, preset, bounds, sentence. */
 void svi_options_manual(svi_buf *out, const sv_option *options, size_t stride);

@@ -1,5 +1,5 @@
-/* What the files of the loader share: loaded files, modules on a host, the host's group of them. Nobody outside this
- * folder includes it. */
+/* What the files of the loader share: loaded files, modules on a host, the host's group of them.
+ * Nobody outside this folder includes it. */
 #ifndef SVI_MODS_IMPL_H
 #define SVI_MODS_IMPL_H
 
@@ -62,8 +62,8 @@ struct sv_mod {
     svi_dict *stanzas;         /* those it keeps: address -> how often */
 };
 
-/* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation is in flight: an event that
- * waits may go on with the handlers it began with. */
+/* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation
+ * is in flight: an event that waits may go on with the handlers it began with. */
 struct svi_group {
     svi_group *next;
     svi_acct *acct;
@@ -96,27 +96,30 @@ struct sv_blob {
     uint32_t magic;
 };
 
-/* --- mods_file.c ----------------------------------------------------------------------------------- */
+/* --- mods_file.c ------------------------------------------------------------------- */
 
-/* Finds NAME.so in the folders, checks it, loads a private copy and asks it what it is. The caller has a reference. */
+/* Finds NAME.so in the folders, checks it, loads a private copy and asks it what it is. The caller
+ * has a reference. */
 sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
                             svi_mod_file **file_out, sv_err *err);
 svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
-/* The last reference unloads the code in builds with SVI_DEBUG; in production it stays mapped (house-style C.3). */
+/* The last reference unloads the code in builds with SVI_DEBUG; in production it stays mapped
+ * (house-style C.3). */
 void svi_mod_file_unref(svi_mod_file **file);
 
-/* --- mods_hooks.c ---------------------------------------------------------------------------------- */
+/* --- mods_hooks.c ------------------------------------------------------------------ */
 
 /* Reads the hooks of a module: SV_EINVAL with text if one can't be understood. */
 sv_status svi_mod_hooks_check(const svi_mod_file *file, sv_err *err);
 /* Declares the names that the group's filters and features hold. */
 void svi_group_declare(const svi_group *group);
-/* Makes the group's hook table; its names must be declared. The table holds a reference of the group. */
+/* Makes the group's hook table; its names must be declared. The table holds a reference of the
+ * group. */
 sv_status svi_group_hooks_build(svi_group *group, sv_err *err);
 /* Collects the features that its modules declare. */
 void svi_group_features_build(svi_group *group);
 
-/* --- mods_mod.c ------------------------------------------------------------------------------------ */
+/* --- mods_mod.c -------------------------------------------------------------------- */
 
 /* An empty group for the host / one more reference. */
 svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host);
@@ -128,7 +131,8 @@ void svi_group_retire(svi_group *group);
 /* Adds a module on the file (referenced); its `self` is zeroed. */
 sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place);
 
-/* Puts the module into the execution context and enters its server's platform; returns what was there for svi_mod_leave. */
+/* Puts the module into the execution context and enters its server's platform; returns what was
+ * there for svi_mod_leave. */
 svi_exec svi_mod_enter(const sv_mod *mod, const char *hook);
 void svi_mod_leave(const svi_exec *saved);
 

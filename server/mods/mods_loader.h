@@ -1,8 +1,9 @@
 /* The loader: shared objects to modules on hosts (house-style B.2, C.2).
  *
- * A file is copied to a private path, checked (one exported entry, no imports it may not have), opened with RTLD_NOW |
- * RTLD_LOCAL, asked for its table once a process; each host it is enabled on has a `self` of its own. Start order: `after`
- * first, then the order of the config. All or nothing: a module that fails to start leaves no host half changed. */
+ * A file is copied to a private path, checked (one exported entry, no imports it may not have),
+ * opened with RTLD_NOW | RTLD_LOCAL, asked for its table once a process; each host it is enabled on
+ * has a `self` of its own. Start order: `after` first, then the order of the config. All or
+ * nothing: a module that fails to start leaves no host half changed. */
 #ifndef SVI_MODS_LOADER_H
 #define SVI_MODS_LOADER_H
 
@@ -12,39 +13,40 @@
 typedef struct svi_mods svi_mods;
 
 typedef struct svi_mods_config {
-    svi_server       *server;
+    svi_server *server;
     const svi_config *config;
-    const char *const *paths;   /* folders where NAME.so is looked for, in order */
-    size_t            path_count;
+    const char *const *paths; /* folders where NAME.so is looked for, in order */
+    size_t path_count;
     svi_config_report report;
-    void             *report_ctx;
+    void *report_ctx;
 } svi_mods_config;
 
-/* A loader that has loaded nothing yet. What `config` points to must outlive it; `acct` also the server, since events that wait may
- * keep modules longer than the loader. */
+/* A loader that has loaded nothing yet. What `config` points to must outlive it; `acct` also the
+ * server, since events that wait may keep modules longer than the loader. */
 svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config);
 
-/* Loads and starts what `modules_enabled` of each host's section names, fills options, builds the hosts' hook tables. On an error
- * everything is reported and nothing runs. */
+/* Loads and starts what `modules_enabled` of each host's section names, fills options, builds the
+ * hosts' hook tables. On an error everything is reported and nothing runs. */
 sv_status svi_mods_start(svi_mods *mods);
 
 /* Only loads, checks and fills options, starts nothing: for `stave check`. */
 sv_status svi_mods_check(svi_mods *mods);
 
-/* Calls save of each, takes the hooks away, cancels timers, calls stop and frees all they own. An event that still waits keeps the
- * modules of its host until it is over. Before svi_server_free; best when the server is drained and idle. */
+/* Calls save of each, takes the hooks away, cancels timers, calls stop and frees all they own. An
+ * event that still waits keeps the modules of its host until it is over. Before svi_server_free;
+ * best when the server is drained and idle. */
 void svi_mods_free(svi_mods **mods);
 
 /* One enabled module, for `stave modules`: number `i` over all hosts; false past the end. */
 typedef struct svi_mod_info {
     const char *name, *host, *summary, *state;
-    uint64_t    calls, passed, done, later;
-    int64_t     cpu_us, live_bytes, live_count;
+    uint64_t calls, passed, done, later;
+    int64_t cpu_us, live_bytes, live_count;
 } svi_mod_info;
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out);
 
-/* The option table of module number `i` as above (NULL if it has none), for the search for unknown names; false past the end. Valid
- * until svi_mods_free. */
+/* The option table of module number `i` as above (NULL if it has none), for the search for unknown
+ * names; false past the end. Valid until svi_mods_free. */
 bool svi_mods_options(const svi_mods *mods, size_t i, const sv_option **options_out,
                       size_t *stride_out);
 

@@ -1,5 +1,6 @@
-/* A world for tests of the loader: a server on a virtual clock with a simulated store, clients on links in memory whose
- * stream header says who they are, a config of text, modules from the build. */
+/* A world for tests of the loader: a server on a virtual clock with a simulated store, clients on
+ * links in memory whose stream header says who they are, a config of text, modules from the build.
+ */
 #ifndef SVI_MODS_WORLD_TEST_H
 #define SVI_MODS_WORLD_TEST_H
 
@@ -32,7 +33,7 @@ typedef struct world {
     client clients[WORLD_CLIENTS];
 } world;
 
-/* --- streams without negotiation ------------------------------------------------------------------------ */
+/* --- streams without negotiation --------------------------------------------------- */
 
 static inline void s_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
 {
@@ -118,7 +119,7 @@ static inline const svi_net_calls *s_calls(void)
     return &calls;
 }
 
-/* --- time ----------------------------------------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------------------- */
 
 static inline void turn(world *w)
 {
@@ -137,7 +138,7 @@ static inline void pass_time(world *w, int64_t us)
     turn(w);
 }
 
-/* --- clients --------------------------------------------------------------------------------------------- */
+/* --- clients ----------------------------------------------------------------------- */
 
 static inline void c_ready(void *ctx, bool readable, bool writable)
 {
@@ -205,7 +206,7 @@ static inline void assert_has_not(const svi_buf *buf, const char *part_of)
     if (has(buf, part_of)) fail_msg("\"%.*s\" holds \"%s\"", (int)buf->len, buf->data, part_of);
 }
 
-/* --- making ---------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------ */
 
 static inline void w_report(void *ctx, const char *file, int line, const char *text)
 {
@@ -320,8 +321,8 @@ static inline int64_t failed_start(world *w, const char *modules)
     return left;
 }
 
-/* What a host with these modules makes the loader say; nothing may run or stay behind. The first attempt may declare names and
- * make maps, which stay. */
+/* What a host with these modules makes the loader say; nothing may run or stay behind. The first
+ * attempt may declare names and make maps, which stay. */
 static inline void assert_start_fails(world *w, const char *modules, const char *why)
 {
     (void)failed_start(w, modules);

@@ -26,7 +26,7 @@
 #define SVI_NOTIFY_US ((int64_t)10000)       /* after which the router hears what was written */
 #define SVI_REST_US ((int64_t)100000)        /* silence after which a parser is given back */
 
-/* --- circular lists -------------------------------------------------------------------------------- */
+/* --- circular lists ---------------------------------------------------------------- */
 
 typedef struct svi_chain {
     struct svi_chain *prev, *next;
@@ -60,7 +60,7 @@ static inline void svi_chain_del(svi_chain *link)
     svi_chain_init(link);
 }
 
-/* --- what the router sends to an I/O thread --------------------------------------------------------- */
+/* --- what the router sends to an I/O thread ---------------------------------------- */
 
 typedef enum svi_out_kind {
     /* in the order of output */
@@ -115,7 +115,7 @@ void svi_outs_append(svi_outs *outs, svi_outs *take);
 /* Frees a node with what it holds. */
 void svi_out_free(svi_out *out);
 
-/* --- what an I/O thread reports --------------------------------------------------------------------- */
+/* --- what an I/O thread reports ---------------------------------------------------- */
 
 typedef enum svi_ev_kind {
     SVI_EV_NONE = 0,
@@ -131,7 +131,7 @@ typedef enum svi_ev_kind {
 /* Gives back what an event that is not delivered carries. */
 void svi_ev_drop(const svi_ring_item *event);
 
-/* --- connections -------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------- */
 
 typedef struct svi_io svi_io;
 
@@ -218,7 +218,7 @@ struct svi_conn {
     svi_conn_io io;
 };
 
-/* --- I/O threads --------------------------------------------------------------------------------------- */
+/* --- I/O threads ------------------------------------------------------------------- */
 
 /* Written by one thread, read by any. */
 typedef _Atomic uint64_t svi_count;
@@ -309,7 +309,7 @@ struct svi_net {
     _Atomic bool notified; /* the router was woken and has not begun its turn yet */
 };
 
-/* --- net_io.c: a thread's turn over mail, ring, connections and timers ------------------------------------ */
+/* --- net_io.c: a thread's turn over mail, ring, connections and timers ------------- */
 
 /* Router: makes the thread's things and starts it; without threads it shares the router's loop,
  * if there is one. */
@@ -347,7 +347,7 @@ void svi_io_report_end(svi_conn *conn);
 /* On the I/O thread: puts the connection into one of the timed lists, or into none (NULL). */
 void svi_io_time(svi_conn *conn, svi_chain *list, int64_t due_us);
 
-/* --- net_pipe.c: one connection's work, on its I/O thread ---------------------------------------------------- */
+/* --- net_pipe.c: one connection's work, on its I/O thread -------------------------- */
 
 /* A node from the router. */
 void svi_pipe_take(svi_conn *conn, svi_out *take);
@@ -376,12 +376,12 @@ void svi_pipe_drop(svi_conn *conn, svi_closed_why why);
 /* Writes through TLS if there is any: bytes taken, -EAGAIN, or another negative errno. */
 ssize_t svi_pipe_put(svi_conn *conn, const char *from, size_t n);
 
-/* --- net_output.c: serialising and writing, on the I/O thread -------------------------------------------------- */
+/* --- net_output.c: serialising and writing, on the I/O thread ---------------------- */
 
 /* Writes what can be written now. The connection may be dead afterwards. */
 void svi_pipe_output(svi_conn *conn);
 
-/* --- net_conn.c: the router's half ------------------------------------------------------------------------------ */
+/* --- net_conn.c: the router's half ------------------------------------------------- */
 
 /* A connection that is to be reported at the next svi_net_turn. */
 svi_conn *svi_conn_new(svi_net *net, svi_listener *listener, const char *peer);
@@ -406,7 +406,7 @@ void svi_conn_list_add(svi_conn_list *list, svi_conn *conn);
 /* Takes the first out; NULL if there is none. */
 svi_conn *svi_conn_list_shift(svi_conn_list *list);
 
-/* --- net_listen.c --------------------------------------------------------------------------------------------------- */
+/* --- net_listen.c ------------------------------------------------------------------ */
 
 /* Drops one reference; the last one frees. */
 void svi_listener_unref(svi_listener *listener);

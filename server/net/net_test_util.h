@@ -72,7 +72,7 @@ struct world {
     int close_at; /* the router closes at this stanza, 0: never */
 };
 
-/* --- the router ------------------------------------------------------------------------------------------ */
+/* --- the router -------------------------------------------------------------------- */
 
 static seen *seen_of(svi_conn *conn)
 {
@@ -205,7 +205,7 @@ static void r_wake(void *ctx)
     assert_int_equal(write(((world *)ctx)->wake_fd, &one, sizeof one), sizeof one);
 }
 
-/* --- clients -------------------------------------------------------------------------------------------------- */
+/* --- clients ----------------------------------------------------------------------- */
 
 static ssize_t fd_read(svi_link *link, void *to, size_t n)
 {
@@ -360,7 +360,7 @@ static size_t count_text(const client *c, const char *text)
     return n;
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------------------- */
 
 /* One round of everything; true if anything happened. */
 static bool step(world *w)
@@ -431,7 +431,7 @@ static void settle(world *w)
     }
 }
 
-/* --- worlds --------------------------------------------------------------------------------------------------------- */
+/* --- worlds ------------------------------------------------------------------------ */
 
 typedef enum way {
     WAY_MEMORY, /* inline, memory links, virtual clock: as on the stage */
@@ -534,7 +534,7 @@ static void world_free(world *w)
     "<?xml version='1.0'?><stream:stream to='stave.test' version='1.0' xmlns='jabber:client' "     \
     "xmlns:stream='http://etherx.jabber.org/streams'>"
 
-/* --- what most tests begin with --------------------------------------------------------------------------- */
+/* --- what most tests begin with ---------------------------------------------------- */
 
 static way run_way; /* the way in which the bodies run now */
 

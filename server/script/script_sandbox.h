@@ -1,6 +1,8 @@
-/* A Lua state without the world: no io, os, debug, package, no loading of code or bytecode; bounded in memory and steps.
+/* A Lua state without the world: no io, os, debug, package, no loading of code or bytecode; bounded
+ * in memory and steps.
  *
- * What the configuration is read in; policies and modules in Lua stand on the same ground. One thread at a time. */
+ * What the configuration is read in; policies and modules in Lua stand on the same ground. One
+ * thread at a time. */
 #ifndef SVI_SCRIPT_SANDBOX_H
 #define SVI_SCRIPT_SANDBOX_H
 
@@ -10,8 +12,8 @@
 
 typedef struct svi_sandbox svi_sandbox;
 
-/* A state whose memory is charged to `acct` and ends at `max_bytes`; a chunk may run `max_steps` instructions in all. Never
- * NULL. */
+/* A state whose memory is charged to `acct` and ends at `max_bytes`; a chunk may run `max_steps`
+ * instructions in all. Never NULL. */
 svi_sandbox *svi_sandbox_new(svi_acct *acct, size_t max_bytes, int64_t max_steps);
 
 /* Closes the state and clears the pointer. */
@@ -20,8 +22,9 @@ void svi_sandbox_free(svi_sandbox **sandbox);
 /* The state, with the safe libraries as globals. Borrowed. */
 lua_State *svi_sandbox_lua(svi_sandbox *sandbox);
 
-/* Loads text (never bytecode) named `name` with the table at the top of the stack as its environment (popped), and runs it. On a
- * failure SV_EINVAL and the message, which begins with "NAME:LINE:", in `err`. */
+/* Loads text (never bytecode) named `name` with the table at the top of the stack as its
+ * environment (popped), and runs it. On a failure SV_EINVAL and the message, which begins with
+ * "NAME:LINE:", in `err`. */
 sv_status svi_sandbox_run(svi_sandbox *sandbox, sv_str text, const char *name, sv_err *err);
 
 #endif

@@ -1,10 +1,10 @@
 /* The store: named maps by owner and key, written in units, read with what is not yet committed
  * (architecture 8, durability.md rules 1 to 9).
  *
- * One unit holds the writes of one event and is one record of the journal, which is the truth. Units are
- * gathered into batches, a batch is synced once, commit numbers tell which units are on disk. Indexes are
- * folded from memory later. All functions here belong to the router thread unless said otherwise; none of
- * them touches the memory map or waits for a disk. */
+ * One unit holds the writes of one event and is one record of the journal, which is the truth.
+ * Units are gathered into batches, a batch is synced once, commit numbers tell which units are on
+ * disk. Indexes are folded from memory later. All functions here belong to the router thread unless
+ * said otherwise; none of them touches the memory map or waits for a disk. */
 #ifndef SVI_STORE_H
 #define SVI_STORE_H
 
@@ -26,8 +26,8 @@ typedef enum svi_durability {                       /* durability.md: option `du
                               SVI_DURABLE_SYNC = 0, /* committed = synced to the device */
                               SVI_DURABLE_WRITE =
                                   1, /* committed = written; survives kill -9, not a power cut */
-                              SVI_DURABLE_NONE =
-                                  2 /* an engine may commit before it writes; LMDB does as with WRITE */
+                              SVI_DURABLE_NONE = 2 /* an engine may commit before it writes; LMDB
+                                                      does as with WRITE */
 } svi_durability;
 
 typedef struct svi_store_config {
@@ -50,38 +50,42 @@ typedef struct svi_store_config {
     void *ctx;
 } svi_store_config;
 
-/* Opens: replays the journal's tail into memory (the engine does the reading), ready when it returns. Start-up
- * only, may block. SV_EIO, SV_EVERSION, SV_EBUSY (another process has it) with text. */
+/* Opens: replays the journal's tail into memory (the engine does the reading), ready when it
+ * returns. Start-up only, may block. SV_EIO, SV_EVERSION, SV_EBUSY (another process has it) with
+ * text. */
 sv_status svi_store_open(const svi_store_config *config, svi_store **store_out, sv_err *err);
 
-/* Commits and folds what is there, waits for it, frees. Outstanding reads end with SV_ECANCELED. Rows that are
- * still referenced stay readable until unref, and change no more. */
+/* Commits and folds what is there, waits for it, frees. Outstanding reads end with SV_ECANCELED.
+ * Rows that are still referenced stay readable until unref, and change no more. */
 void svi_store_close(svi_store **store);
 
-/* Frees without committing or folding anything more: what a kill leaves behind. `committed` and `failed` are
- * not called again, outstanding reads end with SV_ECANCELED. For the stage and for a worker that must end. */
+/* Frees without committing or folding anything more: what a kill leaves behind. `committed` and
+ * `failed` are not called again, outstanding reads end with SV_ECANCELED. For the stage and for a
+ * worker that must end. */
 void svi_store_drop(svi_store **store);
 
 /* Delivers commits and finished reads that came in since; returns how many callbacks ran. */
 size_t svi_store_poll(svi_store *store);
 
-/* When svi_store_poll or a batch is due next by the clock (monotonic us), INT64_MAX if by event only. */
+/* When svi_store_poll or a batch is due next by the clock (monotonic us), INT64_MAX if by event
+ * only. */
 int64_t svi_store_due_us(const svi_store *store);
 
-/* --- maps ------------------------------------------------------------------------------------------ */
+/* --- maps -------------------------------------------------------------------------- */
 
-/* The map of that name ("host/module/name"), made if new. Its number is stored, names are for ever. `schema`
- * is the version of its records; SV_EVERSION if what is stored is newer. Lives as long as the store. */
+/* The map of that name ("host/module/name"), made if new. Its number is stored, names are for ever.
+ * `schema` is the version of its records; SV_EVERSION if what is stored is newer. Lives as long as
+ * the store. */
 sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map **map_out,
                         sv_err *err);
 
-/* --- writing --------------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------- */
 
 /* An empty unit. */
 svi_unit *svi_unit_new(svi_store *store);
 
-/* Adds a change; bytes are copied. Refused here, and only here, if invalid: SV_ELIMIT for sizes. A later
- * change of the same key in one unit wins. */
+/* Adds a change; bytes are copied. Refused here, and only here, if invalid: SV_ELIMIT for sizes. A
+ * later change of the same key in one unit wins. */
 sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value);
 sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key);
 
@@ -91,9 +95,9 @@ sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner);
 /* Whether nothing was added yet. */
 bool svi_unit_is_empty(const svi_unit *unit);
 
-/* Hands the unit in: from now on every read sees it. Returns its commit number (numbers are given in this
- * order, without gaps); it is durable when `committed` has reached it. Consumes the unit. An empty unit gives the
- * number of the newest unit handed in. */
+/* Hands the unit in: from now on every read sees it. Returns its commit number (numbers are given
+ * in this order, without gaps); it is durable when `committed` has reached it. Consumes the unit.
+ * An empty unit gives the number of the newest unit handed in. */
 uint64_t svi_unit_submit(svi_unit **take);
 
 /* Throws an unsubmitted unit away. */
@@ -106,19 +110,19 @@ uint64_t svi_store_committed(const svi_store *store);
 /* Starts the batch now instead of waiting for more units (somebody waits for an ack). */
 void svi_store_hurry(svi_store *store);
 
-/* Admission (architecture 8): SV_OK, or SV_ENOSPC while disk or map are below the watermark. The caller
- * refuses new work that stores with resource-constraint; reads, deletes and purges go on. */
+/* Admission (architecture 8): SV_OK, or SV_ENOSPC while disk or map are below the watermark. The
+ * caller refuses new work that stores with resource-constraint; reads, deletes and purges go on. */
 sv_status svi_store_admit(const svi_store *store);
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
-/* An owner's rows in one map, held in memory while referenced; always shows every unit handed in. An owner
- * without rows has an empty one: no error. */
+/* An owner's rows in one map, held in memory while referenced; always shows every unit handed in.
+ * An owner without rows has an empty one: no error. */
 typedef struct svi_rows svi_rows;
 
-/* The rows are loaded (status SV_OK), or reading failed (SV_EIO) or was cancelled. `rows` is the caller's
- * reference (NULL on error). Called exactly once, from svi_store_poll, never before the starting call has
- * returned. */
+/* The rows are loaded (status SV_OK), or reading failed (SV_EIO) or was cancelled. `rows` is the
+ * caller's reference (NULL on error). Called exactly once, from svi_store_poll, never before the
+ * starting call has returned. */
 typedef void (*svi_rows_done)(void *ctx, sv_status status, svi_rows *rows);
 
 /* Loads an owner's rows and takes a reference. */
@@ -127,32 +131,33 @@ void svi_rows_load(svi_map *map, sv_str owner, svi_rows_done done, void *ctx);
 /* Takes a reference at once if the rows are in memory now, else NULL. */
 svi_rows *svi_rows_get(svi_map *map, sv_str owner);
 
-/* Drops a reference and clears the pointer; memory goes with the last one (kept a while as cache within the
- * store's cache bound). */
+/* Drops a reference and clears the pointer; memory goes with the last one (kept a while as cache
+ * within the store's cache bound). */
 void svi_rows_unref(svi_rows **rows);
 
 /* Value of a key; borrowed until the row changes or the reference goes. False if there is none. */
 bool svi_rows_find(const svi_rows *rows, sv_str key, sv_str *value_out);
 
-/* Walk in order of key bytes: start with an empty *key (.n == 0, .p == NULL): gives the first key after *key and
- * its value, false at the end. Rows may change between calls. */
+/* Walk in order of key bytes: start with an empty *key (.n == 0, .p == NULL): gives the first key
+ * after *key and its value, false at the end. Rows may change between calls. */
 bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out);
 
 /* How many rows there are now. */
 size_t svi_rows_count(const svi_rows *rows);
 
-/* One value: status SV_OK and value (borrowed for the call), SV_ENOTFOUND, SV_EIO, SV_ECANCELED. Same rules
- * of calling as svi_rows_done. */
+/* One value: status SV_OK and value (borrowed for the call), SV_ENOTFOUND, SV_EIO, SV_ECANCELED.
+ * Same rules of calling as svi_rows_done. */
 typedef void (*svi_get_done)(void *ctx, sv_status status, sv_str value);
 void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, void *ctx);
 
-/* Owners of a map in order, `max` at most, after `after`: for lists and scans by operators. Reads in a reader
- * thread, in transactions of at most 100 ms. `owners` is borrowed for the call; `more` if there are further ones. */
+/* Owners of a map in order, `max` at most, after `after`: for lists and scans by operators. Reads
+ * in a reader thread, in transactions of at most 100 ms. `owners` is borrowed for the call; `more`
+ * if there are further ones. */
 typedef void (*svi_owners_done)(void *ctx, sv_status status, const sv_str *owners, size_t count,
                                 bool more);
 void svi_store_owners(svi_map *map, sv_str after, size_t max, svi_owners_done done, void *ctx);
 
-/* --- figures --------------------------------------------------------------------------------------- */
+/* --- figures ----------------------------------------------------------------------- */
 
 typedef struct svi_store_stats {
     uint64_t units, batches, syncs, folds;

@@ -1,9 +1,10 @@
-/* What a store engine does: append batches durably, fold sorted changes into an index, read the index.
+/* What a store engine does: append batches durably, fold sorted changes into an index, read the
+ * index.
  *
- * The layer above (store.h) holds units, commit numbers, what is not folded yet, and caches; an engine holds the
- * disk. The daemon uses the LMDB engine with the journal; the stage uses the simulated one. An engine works in its
- * own threads or when polled; it reports by svi_job.done, which may be called from any thread but never before
- * the starting call has returned. */
+ * The layer above (store.h) holds units, commit numbers, what is not folded yet, and caches; an
+ * engine holds the disk. The daemon uses the LMDB engine with the journal; the stage uses the
+ * simulated one. An engine works in its own threads or when polled; it reports by svi_job.done,
+ * which may be called from any thread but never before the starting call has returned. */
 #ifndef SVI_STORE_ENGINE_H
 #define SVI_STORE_ENGINE_H
 
@@ -32,8 +33,9 @@ typedef enum svi_job_kind {
     SVI_JOB_OWNERS
 } svi_job_kind;
 
-/* One piece of work. The store makes it, the engine fills the results and calls done. All memory that the fields
- * point to belongs to the store and stays until done, except `arena`, in which the engine puts results. */
+/* One piece of work. The store makes it, the engine fills the results and calls done. All memory
+ * that the fields point to belongs to the store and stays until done, except `arena`, in which the
+ * engine puts results. */
 typedef struct svi_job {
     struct svi_job *next; /* free for whoever holds the job */
     void *owner;          /* the store's own */
@@ -42,13 +44,15 @@ typedef struct svi_job {
     sv_err err;
     void (*done)(struct svi_job *job);
 
-    /* COMMIT: a record per unit, in order, made by the store; the engine frames them with length and checksum */
+    /* COMMIT: a record per unit, in order, made by the store; the engine frames them with length
+     * and checksum */
     uint64_t first, last; /* unit numbers; FOLD: all units up to `last` are in `changes` */
     const sv_str *records;
     size_t record_count;
 
-    /* FOLD: sorted by (map, owner, key), one entry a key. Made by `prepare`, which the engine calls once before
-     * it looks at them, on the thread that folds: collecting and sorting is no work for the router. */
+    /* FOLD: sorted by (map, owner, key), one entry a key. Made by `prepare`, which the engine calls
+     * once before it looks at them, on the thread that folds: collecting and sorting is no work for
+     * the router. */
     void (*prepare)(struct svi_job *job);
     const svi_row_change *changes;
     size_t change_count;
@@ -66,21 +70,23 @@ typedef struct svi_job {
 typedef struct svi_engine_ops {
     const char *name;
 
-    /* Start-up, blocking: hands every committed unit that is newer than the last fold to `unit`, in order.
-     * Damage in the middle of the journal is SV_EIO; a torn tail is cut. *folded_out: number of the last folded unit. */
+    /* Start-up, blocking: hands every committed unit that is newer than the last fold to `unit`, in
+     * order. Damage in the middle of the journal is SV_EIO; a torn tail is cut. *folded_out: number
+     * of the last folded unit. */
     sv_status (*recover)(svi_engine *e,
                          sv_status (*unit)(void *ctx, uint64_t number, sv_str record), void *ctx,
                          uint64_t *folded_out, sv_err *err);
 
-    /* Takes a job. Commits are done in the order given; so are folds; reads in any order. A job once started
-     * is finished or failed, never dropped. */
+    /* Takes a job. Commits are done in the order given; so are folds; reads in any order. A job
+     * once started is finished or failed, never dropped. */
     void (*start)(svi_engine *e, svi_job *job);
 
-    /* NULL if the engine has threads of its own. Else called from svi_store_poll: finishes waiting jobs, with
-     * `all` also those that a plan holds back (the store closes); returns how many. */
+    /* NULL if the engine has threads of its own. Else called from svi_store_poll: finishes waiting
+     * jobs, with `all` also those that a plan holds back (the store closes); returns how many. */
     size_t (*poll)(svi_engine *e, bool all);
 
-    /* Bytes free for new work: the lesser of disk (beyond the reserve) and map; and what is used. */
+    /* Bytes free for new work: the lesser of disk (beyond the reserve) and map; and what is used.
+     */
     void (*space)(svi_engine *e, uint64_t *free_out, uint64_t *journal_out, uint64_t *index_out);
 
     /* Waits for all started jobs (their done is called), closes, frees the engine. */
@@ -100,8 +106,9 @@ typedef struct svi_file_ops {
     void *ctx;
 } svi_file_ops;
 
-/* The engine on disk: journal segments and an LMDB index in `path` (made with mode 0700 if missing).
- * `max_bytes`: our own limit of the index (checked at admission); the map reserves at least that, once. */
+/* The engine on disk: journal segments and an LMDB index in `path` (made with mode 0700 if
+ * missing). `max_bytes`: our own limit of the index (checked at admission); the map reserves at
+ * least that, once. */
 typedef struct svi_lmdb_config {
     sv_str path;
     uint64_t max_bytes;     /* 0: 64 GiB */
@@ -116,12 +123,14 @@ typedef struct svi_lmdb_config {
     int64_t txn_us;                             /* longest read transaction (100 ms) */
 } svi_lmdb_config;
 
-/* Makes the engine; files are opened and checked by recover. SV_ELIMIT for a path that is too long. */
+/* Makes the engine; files are opened and checked by recover. SV_ELIMIT for a path that is too long.
+ */
 sv_status svi_engine_lmdb(svi_acct *acct, const svi_lmdb_config *config, svi_engine **engine_out,
                           sv_err *err);
 
-/* The simulated engine: rows in memory, commits finish when told (svi_engine_sim_step) or at once. A kill drops
- * what was not committed; the memory lives in `disk` and serves the next engine made on it. */
+/* The simulated engine: rows in memory, commits finish when told (svi_engine_sim_step) or at once.
+ * A kill drops what was not committed; the memory lives in `disk` and serves the next engine made
+ * on it. */
 typedef struct svi_sim_disk svi_sim_disk;
 svi_sim_disk *svi_sim_disk_new(svi_acct *acct);
 void svi_sim_disk_free(svi_sim_disk **disk);

@@ -1,7 +1,8 @@
-/* What the files of the common layer share: store, units, generations of the tail, cached rows, reads.
+/* What the files of the common layer share: store, units, generations of the tail, cached rows,
+ * reads.
  *
- * Nothing outside server/store includes this. Everything here belongs to the router thread, except that a frozen
- * generation is read by the thread that folds it. */
+ * Nothing outside server/store includes this. Everything here belongs to the router thread, except
+ * that a frozen generation is read by the thread that folds it. */
 #ifndef SVI_STORE_IMPL_H
 #define SVI_STORE_IMPL_H
 
@@ -19,7 +20,7 @@
 /* Units of one batch beyond which it is closed: keeps a batch well under a journal segment. */
 #define SVI_BATCH_BYTES (4u << 20)
 
-/* --- table: hash to pointer, open addressing ------------------------------------------------------- */
+/* --- table: hash to pointer, open addressing --------------------------------------- */
 
 typedef struct svi_slot {
     uint64_t hash;
@@ -47,7 +48,7 @@ void svi_table_free(svi_table *table);
 uint64_t svi_owner_hash(uint32_t map, sv_str owner);
 uint64_t svi_key_hash(uint64_t owner_hash, sv_str key);
 
-/* --- records --------------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------- */
 
 /* One operation of a record; strings point into it. */
 typedef enum svi_op_kind { SVI_OP_PUT = 1, SVI_OP_DEL = 2, SVI_OP_DEL_OWNER = 3 } svi_op_kind;
@@ -57,11 +58,12 @@ typedef struct svi_op {
     sv_str owner, key, value;
 } svi_op;
 
-/* Appends an operation to a record under construction (an empty buffer gets the format byte first). */
+/* Appends an operation to a record under construction (an empty buffer gets the format byte first).
+ */
 void svi_record_put(svi_buf *buf, const svi_op *op);
 
-/* Takes the next operation; *pos starts at 0. SV_OK; SV_ENOTFOUND at the end; SV_EVERSION for a format or operation
- * of a later release; SV_EIO if the bytes make no sense. */
+/* Takes the next operation; *pos starts at 0. SV_OK; SV_ENOTFOUND at the end; SV_EVERSION for a
+ * format or operation of a later release; SV_EIO if the bytes make no sense. */
 sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out);
 
 /* A unit handed in: bytes as in the journal, kept until its generation goes. */
@@ -72,7 +74,7 @@ typedef struct svi_record {
     char bytes[];
 } svi_record;
 
-/* --- the tail: what is not folded ------------------------------------------------------------------ */
+/* --- the tail: what is not folded -------------------------------------------------- */
 
 typedef struct svi_tail_row {
     struct svi_tail_row *next; /* of the same owner */
@@ -90,8 +92,9 @@ typedef struct svi_tail_owner {
     size_t live; /* rows with a value */
 } svi_tail_owner;
 
-/* A generation: the units first..last and their sum. The newest takes what is handed in; older ones are frozen,
- * folded in order, and kept until the reads that began before the end of their fold are done. */
+/* A generation: the units first..last and their sum. The newest takes what is handed in; older ones
+ * are frozen, folded in order, and kept until the reads that began before the end of their fold are
+ * done. */
 typedef struct svi_tail {
     struct svi_tail *newer;
     svi_acct *acct;
@@ -118,7 +121,7 @@ svi_tail_row *svi_tail_row_find(const svi_tail *tail, uint64_t hash, uint32_t ma
 /* All changes of a frozen generation, sorted; free with svi_free. Any thread. */
 svi_row_change *svi_tail_changes(const svi_tail *tail, size_t *count_out);
 
-/* --- the store ------------------------------------------------------------------------------------- */
+/* --- the store --------------------------------------------------------------------- */
 
 struct svi_map {
     uint32_t magic;
@@ -136,8 +139,8 @@ struct svi_unit {
 
 typedef enum svi_read_kind { SVI_READ_ROWS, SVI_READ_GET, SVI_READ_OWNERS } svi_read_kind;
 
-/* A read on its way; in the list of outstanding ones from the call to the callback, so that no generation it may
- * miss is dropped. */
+/* A read on its way; in the list of outstanding ones from the call to the callback, so that no
+ * generation it may miss is dropped. */
 typedef struct svi_read {
     svi_job job; /* first: the engine hands this back */
     svi_store *store;
@@ -155,7 +158,8 @@ typedef struct svi_read {
     svi_get_done get_done;
     void *ctx;
 
-    /* OWNERS: what was found so far, and how many owners are still being looked at (store_owners.c) */
+    /* OWNERS: what was found so far, and how many owners are still being looked at (store_owners.c)
+     */
     svi_owners_done owners_done;
     size_t max;
     struct svi_owner_item *items;
@@ -236,7 +240,8 @@ void svi_rows_apply(svi_store *store, const svi_op *op);
 /* Frees unreferenced rows and lets go of referenced ones. */
 void svi_rows_close(svi_store *store);
 
-/* store_maps.c: begins to read the list of maps; store->maps_status stays SV_EAGAIN until it is there. */
+/* store_maps.c: begins to read the list of maps; store->maps_status stays SV_EAGAIN until it is
+ * there. */
 void svi_maps_load(svi_store *store);
 /* Frees all maps. */
 void svi_maps_free(svi_store *store);

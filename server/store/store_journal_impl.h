@@ -60,7 +60,8 @@ void svi_journal_name(uint64_t first, char to[NAME_MAX_BYTES]);
 /* Appends to the list of segments; lock held, or before there are threads. */
 void svi_journal_add(svi_journal *journal, segment s);
 
-/* svi_journal_open's part of reading: hands out units, cuts a torn end, opens the newest segment for writing. */
+/* svi_journal_open's part of reading: hands out units, cuts a torn end, opens the newest segment
+ * for writing. */
 sv_status svi_journal_replay(svi_journal *journal, uint64_t folded,
                              sv_status (*unit)(void *ctx, uint64_t number, sv_str record),
                              void *ctx, sv_err *err);

@@ -32,8 +32,8 @@ void svi_lkey_hashed_owners(svi_lkey *to, uint32_t map);
 /* Behind the last row of an owner that is written out. */
 void svi_lkey_after_owner(svi_lkey *to, uint32_t map, sv_str owner);
 
-/* What a stored row says of itself. Strings point into `lmdb_key` and `lmdb_value`, except a written-out owner, of which
- * only escaped bytes exist. */
+/* What a stored row says of itself. Strings point into `lmdb_key` and `lmdb_value`, except a
+ * written-out owner, of which only escaped bytes exist. */
 typedef struct svi_lrow {
     bool owner_hashed, key_hashed;
     sv_str owner; /* if hashed: full owner; else the escaped bytes */

@@ -1,8 +1,9 @@
-/* A plain model of the store and a random driver that holds a store against it; used by the tests of both engines.
+/* A plain model of the store and a random driver that holds a store against it; used by the tests
+ * of both engines.
  *
- * The model is a table of versions by map, owner and key. Each answer of the store must equal the model at the moment of
- * the answer. The operations of each unit are logged by number, so that after a kill the model can be put back to the
- * number at which the store came up. */
+ * The model is a table of versions by map, owner and key. Each answer of the store must equal the
+ * model at the moment of the answer. The operations of each unit are logged by number, so that
+ * after a kill the model can be put back to the number at which the store came up. */
 #ifndef SVI_STORE_MODEL_TEST_H
 #define SVI_STORE_MODEL_TEST_H
 
@@ -79,7 +80,8 @@ static inline void name_make(char **out, size_t *n_out, size_t n, char fill, int
 
 static inline void model_init(model *m, uint64_t seed)
 {
-    /* lengths around the limits of owners, keys and of what an LMDB key holds; the last ones with NUL bytes */
+    /* lengths around the limits of owners, keys and of what an LMDB key holds; the last ones with
+     * NUL bytes */
     static const size_t owner_len[OWNERS] = {2, 5, 1023, 239, 240, 241, 300, 1022, 6, 7};
     static const size_t key_len[KEYS] = {2, 30, 3071, 261, 262, 263, 500, 8, 9};
     *m = (model){.rng = seed * 2654435761u + 88172645463325252u, .acct = {.name = "test"}};
@@ -142,7 +144,7 @@ static inline void model_rewind(model *m, uint64_t number)
     for (uint64_t u = number + 1; u < LOG_MAX && m->log[u].count > 0; u++) m->log[u].count = 0;
 }
 
-/* --- callbacks ------------------------------------------------------------------------------------- */
+/* --- callbacks --------------------------------------------------------------------- */
 
 static inline void model_wake(void *ctx)
 {
@@ -241,8 +243,9 @@ static inline void got_value(void *ctx, sv_status status, sv_str value)
     if (v) assert_true(sv_str_eq(value, model_value(q.map, q.owner, q.key, v, text)));
 }
 
-/* The first page of owners: all that have rows now, in order, `key` at most. Counting rows of uncertain owners takes
- * several turns, so only lists during which nothing was handed in are compared. */
+/* The first page of owners: all that have rows now, in order, `key` at most. Counting rows of
+ * uncertain owners takes several turns, so only lists during which nothing was handed in are
+ * compared. */
 typedef struct owners_question {
     model *m;
     int map, max;
@@ -272,7 +275,7 @@ static inline void got_owners(void *ctx, sv_status status, const sv_str *owners,
     assert_true(more || count == present);
 }
 
-/* --- actions --------------------------------------------------------------------------------------- */
+/* --- actions ----------------------------------------------------------------------- */
 
 static inline void do_unit(model *m)
 {

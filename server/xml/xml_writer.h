@@ -1,4 +1,5 @@
-/* Writer: stanzas to bytes. Everything sent on is written from the tree, never copied from input (threats X4).
+/* Writer: stanzas to bytes. Everything sent on is written from the tree, never copied from input
+ * (threats X4).
  *
  * Bytes are cached in the stanza per flavour, without the `to` attribute, so that a stanza for N
  * recipients is written once; only the small head differs. */
@@ -19,8 +20,8 @@ typedef struct svi_head {
     sv_str to;
 } svi_head;
 
-/* Appends the stanza's bytes to `buf`; fills the stanza's cache on first use. CR, LF and TAB in attributes
- * and CR in text are written as references (threats X11). Any thread. */
+/* Appends the stanza's bytes to `buf`; fills the stanza's cache on first use. CR, LF and TAB in
+ * attributes and CR in text are written as references (threats X11). Any thread. */
 void svi_stanza_write(svi_buf *buf, const sv_stanza *stanza, svi_flavour flavour,
                       const svi_head *head);
 

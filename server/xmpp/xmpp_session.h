@@ -44,14 +44,15 @@ const sv_stanza *svi_session_presence(const sv_session *session);
 int svi_session_priority(const sv_session *session);
 void svi_session_set_presence(sv_session *session, const sv_stanza *presence, int priority);
 
-/* Whose memory hangs on sessions: a module on a host. Set `acct`, which is charged; the rest begins zeroed. */
+/* Whose memory hangs on sessions: a module on a host. Set `acct`, which is charged; the rest begins
+ * zeroed. */
 typedef struct svi_session_blocks {
     svi_acct *acct;
     struct svi_session_block *first;
 } svi_session_blocks;
 
-/* The owner's zeroed block on the session, the same at each call (one size an owner). Goes with the session or with
- * svi_session_data_drop, which frees all that the owner has on any session. */
+/* The owner's zeroed block on the session, the same at each call (one size an owner). Goes with the
+ * session or with svi_session_data_drop, which frees all that the owner has on any session. */
 void *svi_session_data(sv_session *session, svi_session_blocks *owner, size_t bytes);
 void svi_session_data_drop(svi_session_blocks *owner);
 

@@ -25,6 +25,7 @@ struct flow_pipe {
     bool (*starttls)(flow_pipe *pipe, const char *domain); /* NULL: not in this world */
     void (*close)(flow_pipe *pipe);                        /* frees; the peer sees an end */
     int fd;                                                /* to wait on, -1 on the stage */
+    const char *fault; /* why reading ended, unless by the peer's close */
 };
 
 struct flow_world {
@@ -84,6 +85,7 @@ typedef struct flow_client {
     flow_item *inbox, **tail;
     bool got_header, got_end, broken;
     char why[200]; /* what went wrong */
+    char end[80];  /* how the last connection ended */
     svi_arena *arena;
     unsigned pings;
 } flow_client;

@@ -137,6 +137,9 @@ bool flow_client_pump(flow_client *c)
         any = true;
         show(c, "<-", n ? (sv_str){buf, (size_t)n} : SV_STR("(end)"));
         if (n == 0) {
+            (void)snprintf(c->end, sizeof c->end, "the connection is closed%s%s%s",
+                           c->pipe->fault ? " (" : "", c->pipe->fault ? c->pipe->fault : "",
+                           c->pipe->fault ? ")" : "");
             c->pipe->close(c->pipe);
             c->pipe = NULL;
             break;
@@ -154,7 +157,7 @@ flow_item *flow_client_next(flow_client *c)
         if (c->inbox) return c->inbox;
         if (c->broken) return NULL;
         if (!c->pipe) {
-            (void)failed(c, "the connection is closed");
+            (void)failed(c, c->end[0] ? c->end : "it is not connected");
             return NULL;
         }
         if (c->world->settle(c->world) || flow_client_pump(c)) continue;
@@ -394,9 +397,18 @@ static bool connect_raw(flow_client *c)
     return true;
 }
 
+/* Says in which phase the login failed. */
+static bool failed_in(flow_client *c, const char *phase)
+{
+    char why[sizeof c->why];
+    (void)snprintf(why, sizeof why, "%s: %.150s", phase, c->why);
+    return failed(c, why);
+}
+
 bool flow_client_connect(flow_client *c)
 {
     if (c->pipe) return failed(c, "is connected already");
+    c->end[0] = 0;
     while (c->inbox) flow_client_drop_first(c);
     svi_buf_clear(&c->out);
     c->broken = c->got_end = false;
@@ -406,9 +418,10 @@ bool flow_client_connect(flow_client *c)
     new_parser(c);
     if (c->raw == FLOW_RAW_BYTES || c->raw == FLOW_RAW_TLS) return connect_raw(c);
     bool secured;
-    if (!secure(c, &secured) || (secured && !next_features(c)) || !authenticate(c)) return false;
+    if (!secure(c, &secured)) return failed_in(c, "before TLS stands");
+    if ((secured && !next_features(c)) || !authenticate(c)) return failed_in(c, "while logging in");
     if (c->raw == FLOW_RAW_LOGIN) return new_parser(c), true;
-    return next_features(c) && bind(c);
+    return (next_features(c) && bind(c)) || failed_in(c, "while binding");
 }
 
 /* --- end ----------------------------------------------------------------------------------------------- */

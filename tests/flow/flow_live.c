@@ -35,12 +35,19 @@ static ssize_t pipe_read(flow_pipe *pipe, void *to, size_t n)
     live_pipe *p = (live_pipe *)(void *)pipe;
     if (!p->ssl) {
         const ssize_t got = recv(pipe->fd, to, n, MSG_DONTWAIT);
-        return got < 0 && errno != EAGAIN && errno != EINTR ? 0 : got;
+        if (got >= 0 || errno == EAGAIN || errno == EINTR) return got;
+        pipe->fault = strerrorname_np(errno);
+        return 0;
     }
     ERR_clear_error(); /* what another connection left there counts as this one's failure */
     const int got = SSL_read(p->ssl, to, (int)n);
     if (got > 0) return got;
-    return SSL_get_error(p->ssl, got) == SSL_ERROR_WANT_READ ? -1 : 0;
+    const int why = SSL_get_error(p->ssl, got);
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) return -1;
+    if (why == SSL_ERROR_SYSCALL)
+        pipe->fault = errno ? strerrorname_np(errno) : "end without TLS's";
+    if (why == SSL_ERROR_SSL) pipe->fault = ERR_reason_error_string(ERR_peek_error());
+    return 0;
 }
 
 static ssize_t pipe_write(flow_pipe *pipe, const void *from, size_t n)

@@ -25,6 +25,13 @@ def free_port():
         return s.getsockname()[1]
 
 
+def system():
+    """The name of this system, as it calls itself."""
+    with open("/etc/os-release", encoding="utf-8") as lines:
+        names = dict(line.rstrip("\n").split("=", 1) for line in lines if "=" in line)
+    return f"{names.get('NAME', 'Linux').strip(chr(34)).split('/')[0].split(' ')[0]} {names.get('VERSION_ID', '').strip(chr(34))}".strip()
+
+
 def package_version(package):
     """Upstream's version: 0.12.3-1+deb12u1 is 0.12.3."""
     out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], text=True, capture_output=True, check=True).stdout
@@ -218,6 +225,15 @@ class Stave:
 
     def read_log(self):
         return self.server.read_log()[-4000:]
+
+    def log_size(self):
+        return os.path.getsize(self.server.path("log"))
+
+    def log_since(self, size):
+        """What was logged since it had this size, its last lines."""
+        with open(self.server.path("log"), "rb") as log:
+            log.seek(size)
+            return log.read().decode(errors="replace")[-3000:]
 
     def stop(self):
         self.server.stop()

@@ -113,10 +113,17 @@ static tally *running(svi_ledger *ledger)
 /* --- open entries
  * ---------------------------------------------------------------------------------- */
 
+/* Where an entry belongs. Numbers that follow each other are spread (golden ratio): side by side they would be one long run
+ * without a hole, which each close would walk to its end. */
+static size_t home_of(const svi_ledger *ledger, uint64_t number)
+{
+    return (size_t)((number * 0x9E3779B97F4A7C15u) >> 32) & ledger->mask;
+}
+
 static entry *find(const svi_ledger *ledger, uint64_t number)
 {
     if (number == 0) return NULL;
-    for (size_t at = number & ledger->mask; ledger->slots[at].number != 0;
+    for (size_t at = home_of(ledger, number); ledger->slots[at].number != 0;
          at = (at + 1) & ledger->mask)
         if (ledger->slots[at].number == number) return &ledger->slots[at];
     return NULL;
@@ -124,7 +131,7 @@ static entry *find(const svi_ledger *ledger, uint64_t number)
 
 static entry *free_slot(svi_ledger *ledger, uint64_t number)
 {
-    size_t at = number & ledger->mask;
+    size_t at = home_of(ledger, number);
     while (ledger->slots[at].number != 0) at = (at + 1) & ledger->mask;
     return &ledger->slots[at];
 }
@@ -146,7 +153,7 @@ static void clear_slot(svi_ledger *ledger, entry *e)
     size_t hole = (size_t)(e - ledger->slots);
     for (size_t at = (hole + 1) & ledger->mask; ledger->slots[at].number != 0;
          at = (at + 1) & ledger->mask) {
-        const size_t home = ledger->slots[at].number & ledger->mask;
+        const size_t home = home_of(ledger, ledger->slots[at].number);
         if (((at - home) & ledger->mask) < ((at - hole) & ledger->mask)) continue;
         ledger->slots[hole] = ledger->slots[at];
         hole = at;

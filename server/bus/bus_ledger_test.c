@@ -198,6 +198,25 @@ static void test_strict(void **state)
     assert_int_equal(strict_status(w, 2), 77);
 }
 
+/* Closing takes as long with many open ones as with few: in steps that grow with their number this would take minutes. */
+static void test_many_open(void **state)
+{
+    enum { OPEN = 300000 };
+    world *w = *state;
+    uint64_t first = 0;
+    for (int i = 0; i < OPEN; i++) {
+        const uint64_t number = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+        if (first == 0) first = number;
+    }
+    assert_int_equal(svi_ledger_in_flight(w->ledger), OPEN);
+    for (uint64_t i = 0; i < OPEN; i += 2) /* oldest first, then those between */
+        assert_true(svi_ledger_close(w->ledger, first + i, SVI_HANDED_OVER, NULL));
+    for (uint64_t i = 1; i < OPEN; i += 2)
+        assert_true(svi_ledger_close(w->ledger, first + i, SVI_HANDED_OVER, NULL));
+    assert_int_equal(svi_ledger_in_flight(w->ledger), 0);
+    assert_true(svi_ledger_balances(w->ledger));
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -217,6 +236,7 @@ int main(void)
         TEST(test_double_disposal),
         TEST(test_leak_is_named),
         TEST(test_strict),
+        TEST(test_many_open),
         TEST(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

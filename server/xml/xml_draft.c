@@ -31,9 +31,21 @@ struct sv_draft {
     draft_kid *last_kid;
 };
 
+/* Eight bytes of ASCII, no control characters among them. */
+static bool eight_plain(const char *p)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t eight;
+    memcpy(&eight, p, sizeof eight);
+    return (((eight - 0x20 * ones) | eight) & 0x80 * ones) == 0;
+}
+
 /* XML 1.0 2.2 Char: what svi_utf8_valid lets through minus C0 (but TAB, LF, CR), U+FFFE and U+FFFF. */
 static bool chars_ok(sv_str text)
 {
+    size_t plain = 0;
+    while (text.n - plain >= 8 && eight_plain(text.p + plain)) plain += 8;
+    text = svi_str_sub(text, plain, text.n);
     for (size_t i = 0; i < text.n; i++) {
         const unsigned char c = (unsigned char)text.p[i];
         if (c < 0x20 && c != '\t' && c != '\n' && c != '\r') return false;

@@ -348,6 +348,16 @@ static void poison_is_asserted(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_true(refuses(d, bad[i], none, none));
     assert_false(refuses(d, SV_STR("\t\r\n \xEF\xBF\xBD\x7F"), none, none));
+    /* wherever it stands in a text of several words */
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (size_t at = 0; at <= 16; at++) {
+            char text[] = "sixteen letters!sixteen letters!";
+            memcpy(text + at, bad[i].p, bad[i].n);
+            const size_t n = i % 2 ? sizeof text - 1 : at + bad[i].n;
+            assert_true(refuses(d, (sv_str){text, n}, none, none));
+        }
+    }
+    assert_false(refuses(d, SV_STR("sixteen letters~\t \xC3\xA9sixteen\nletters"), none, none));
     const sv_str names[] = {SV_STR(""),   SV_STR("a b"), SV_STR("a:b"), SV_STR("1a"),
                             SV_STR("a>"), SV_STR("-"),   SV_STR("a='"), SV_STR("\xFF")};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -31,8 +31,19 @@ static sv_str lower_copy(svi_arena *arena, sv_str s)
 /* RFC 7622 3.3.1. */
 static bool has_excluded(sv_str node)
 {
-    for (size_t i = 0; i < node.n; i++)
-        if (memchr("\"&'/:<>@", node.p[i], 8)) return true;
+    for (size_t i = 0; i < node.n; i++) {
+        switch (node.p[i]) {
+        case '"':
+        case '&':
+        case '\'':
+        case '/':
+        case ':':
+        case '<':
+        case '>':
+        case '@': return true;
+        default: break;
+        }
+    }
     return false;
 }
 

@@ -230,14 +230,10 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_balances_at_random),
-        TEST(test_modules_and_rules),
-        TEST(test_host_may_go_first),
-        TEST(test_double_disposal),
-        TEST(test_leak_is_named),
-        TEST(test_strict),
-        TEST(test_many_open),
-        TEST(test_names),
+        TEST(test_balances_at_random), TEST(test_modules_and_rules),
+        TEST(test_host_may_go_first),  TEST(test_double_disposal),
+        TEST(test_leak_is_named),      TEST(test_strict),
+        TEST(test_many_open),          TEST(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

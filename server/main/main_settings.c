@@ -34,8 +34,8 @@ static const sv_option options[] = {
                "Threads for sockets, TLS and XML; -1: one less than there are cores, at least one; "
                "0: none of their own."),
     SV_OPT_ENUM(svi_settings, durability, "durability", "sync", "sync write none",
-                "When a change counts as stored: synced to the disk, handed to the system, or at "
-                "once."),
+                "When a change counts as stored: synced to the disk, or (write, none) handed to "
+                "the system, which a power cut loses."),
     SV_OPT_ENUM(svi_settings, log_level, "log_level", "info", "error warn info debug",
                 "What is logged."),
     SV_OPT_ENUM(svi_settings, log_format, "log_format", "text", "text json",
@@ -65,14 +65,30 @@ void svi_problems_free(svi_problems *problems)
     problems->count = 0;
 }
 
+/* A problem of the global section shows again in each host's, and in each further look at them. */
+static bool is_told(const svi_problems *problems, sv_str line)
+{
+    sv_str rest = svi_buf_str(&problems->text), told;
+    while (svi_str_split(&rest, '\n', &told))
+        if (sv_str_eq(told, line)) return true;
+    return false;
+}
+
 void svi_problems_note(void *problems, const char *file, int line, const char *text)
 {
     svi_problems *p = problems;
-    p->count++;
+    svi_buf all;
+    svi_buf_init(&all, p->text.acct);
     if (line > 0)
-        svi_buf_printf(&p->text, "%s:%d: %s\n", file, line, text);
+        svi_buf_printf(&all, "%s:%d: %s", file, line, text);
     else
-        svi_buf_printf(&p->text, "%s: %s\n", file, text);
+        svi_buf_printf(&all, "%s: %s", file, text);
+    if (!is_told(p, svi_buf_str(&all))) {
+        p->count++;
+        svi_buf_put(&p->text, svi_buf_str(&all));
+        svi_buf_putc(&p->text, '\n');
+    }
+    svi_buf_free(&all);
 }
 
 /* --- one section -------------------------------------------------------------------------------------- */
@@ -129,6 +145,16 @@ static bool is_address(sv_str text)
     return inet_pton(AF_INET, z, raw) == 1 || inet_pton(AF_INET6, z, raw) == 1;
 }
 
+/* The same listener twice would find its own port in use. */
+static void check_twice(check *c, const char *name, const sv_str_list *list)
+{
+    for (size_t i = 1; i < list->count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (sv_str_eq(list->items[i], list->items[k]))
+                complain(c, name, "'%.*s' stands twice in '%s'", (int)list->items[i].n,
+                         list->items[i].p, name);
+}
+
 static void check_listeners(check *c, svi_settings *s)
 {
     static const char *const all[] = {"*", "::"}, *const port[] = {"5222"};
@@ -148,6 +174,8 @@ static void check_listeners(check *c, svi_settings *s)
         if (svi_str_int(at, 1, 65535, &number) == SV_OK) continue;
         complain(c, "c2s_ports", "'%.*s' in 'c2s_ports' is no port (1 to 65535)", (int)at.n, at.p);
     }
+    check_twice(c, "c2s_interfaces", &s->c2s_interfaces);
+    check_twice(c, "c2s_ports", &s->c2s_ports);
 }
 
 /* Prepares the addresses in place. */
@@ -161,8 +189,8 @@ static void check_admins(check *c, svi_settings *s)
         if (svi_jid_parse(arena, text, &jid) == SV_OK && svi_jid_is_bare(&jid) && jid.node.n > 0)
             prepared[i] = jid.bare;
         else
-            complain(c, "admins", "'%.*s' in 'admins' is no address such as name@%s", (int)text.n,
-                     text.p, c->section->name.n ? c->section->name.p : "example.org");
+            complain(c, "admins", "'%.*s' in 'admins' is no address such as name@example.org",
+                     (int)text.n, text.p);
     }
     s->admins.items = prepared;
 }
@@ -239,37 +267,13 @@ static bool check_section(check *c, bool *is_host_out)
     return !c->failed;
 }
 
-/* A problem of the global section shows again in each host's; it is told once. */
-typedef struct once {
-    svi_config_report report;
-    void *ctx;
-    svi_arena *arena;
-    struct seen {
-        struct seen *next;
-        sv_str text;
-    } * seen;
-} once;
-
-static void report_once(void *ctx, const char *file, int line, const char *text)
-{
-    once *o = ctx;
-    const sv_str all = svi_arena_printf(o->arena, "%s:%d: %s", file, line, text);
-    for (const struct seen *s = o->seen; s; s = s->next)
-        if (sv_str_eq(s->text, all)) return;
-    struct seen *s = svi_arena_get(o->arena, sizeof *s);
-    *s = (struct seen){.next = o->seen, .text = all};
-    o->seen = s;
-    o->report(o->ctx, file, line, text);
-}
-
 sv_status svi_settings_check(const svi_config *config, svi_config_report report, void *ctx)
 {
-    once o = {.report = report, .ctx = ctx, .arena = svi_config_arena(config)};
     bool fine = true;
     size_t hosts = 0;
     const svi_section *section;
     for (size_t i = 0; (section = svi_config_section(config, i)) != NULL; i++) {
-        check c = {.config = config, .section = section, .report = report_once, .ctx = &o};
+        check c = {.config = config, .section = section, .report = report, .ctx = ctx};
         bool is_host;
         if (!check_section(&c, &is_host)) fine = false;
         hosts += is_host;

@@ -40,7 +40,7 @@ sv_status svi_settings_check(const svi_config *config, svi_config_report report,
 /* Threads that `io_threads` asks for on this machine. */
 unsigned svi_settings_io_threads(const svi_settings *settings);
 
-/* Problems gathered as lines "FILE:LINE: text\n" (without ":LINE" if it is 0). */
+/* Problems gathered as lines "FILE:LINE: text\n" (without ":LINE" if it is 0), each once. */
 typedef struct svi_problems {
     svi_buf text;
     size_t count;

@@ -84,12 +84,17 @@ static void test_checks(void **state)
            ":1: 'http' in 'c2s_ports' is no port (1 to 65535)\n"
            ":1: '65536' in 'c2s_ports' is no port (1 to 65535)\n");
     checks("c2s_interfaces = { \"*\", \"::\", \"::1\", \"10.0.0.1\" }\n" HOST, "");
+    checks("c2s_ports = { 5222, 5223, 5222 }\nc2s_interfaces = { \"::1\", \"::1\" }\n" HOST,
+           ":2: '::1' stands twice in 'c2s_interfaces'\n"
+           ":1: '5222' stands twice in 'c2s_ports'\n");
+    checks("admins = { \"x\" }\n" HOST "VirtualHost \"b.example\"\n",
+           ":1: 'x' in 'admins' is no address such as name@example.org\n");
     checks("c2s_interfaces = { \"lo\" }\n" HOST,
            ":1: 'lo' in 'c2s_interfaces' is no IP address (\"*\" is all of IPv4, \"::\" all of "
            "IPv6)\n");
     checks(HOST "admins = { \"a.example\", \"x@a.example/r\", \"x@a.example\" }\n",
-           ":4: 'a.example' in 'admins' is no address such as name@a.example\n"
-           ":4: 'x@a.example/r' in 'admins' is no address such as name@a.example\n");
+           ":4: 'a.example' in 'admins' is no address such as name@example.org\n"
+           ":4: 'x@a.example/r' in 'admins' is no address such as name@example.org\n");
     checks("certificate = \"c.pem\"\nc2s_require_encryption = false\nVirtualHost \"a.example\"\n",
            ":1: 'certificate' and 'key' belong together: set both\n");
     checks("\nVirtualHost \"a.example\"\n",

@@ -43,7 +43,7 @@ static sv_status check_all(tool *t)
 {
     svi_tls *tls = NULL;
     sv_status status = read_config(t);
-    if (status == SV_OK) status = svi_settings_check(t->config, svi_problems_note, &t->problems);
+    if (t->config) status = svi_settings_check(t->config, svi_problems_note, &t->problems);
     if (status == SV_OK)
         status = svi_tls_of_config(&t->acct, t->config, svi_problems_note, &t->problems, &tls);
     if (tls) svi_tls_unref(&tls);

@@ -158,13 +158,15 @@ deps:
 
 #: make install      into PREFIX (/usr/local), below DESTDIR; make uninstall takes it away again
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stave/modules \
-	    $(DESTDIR)$(PREFIX)/include/stave $(DESTDIR)$(PREFIX)/share/doc/stave
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stave/modules $(DESTDIR)$(PREFIX)/include/stave \
+	    $(DESTDIR)$(PREFIX)/share/doc/stave/doc $(DESTDIR)$(PREFIX)/share/doc/stave/examples
 	$(if $(STAVE),install -m 755 $(STAVE) $(DESTDIR)$(PREFIX)/bin/stave)
 	$(if $(MODULE_SO),install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/stave/modules/)
 	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
 	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/stave/
-	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/
+	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/doc/
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/stave/doc/plan
+	cp -R examples/. $(DESTDIR)$(PREFIX)/share/doc/stave/examples/
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/stave
 	rm -rf $(DESTDIR)$(PREFIX)/lib/stave $(DESTDIR)$(PREFIX)/include/stave $(DESTDIR)$(PREFIX)/share/doc/stave

@@ -319,6 +319,7 @@ static void turn_out(svi_server *server, unsigned within_ms)
         if (more) continue;
         if (server->loop == NULL) return;
         uv_run(server->loop, UV_RUN_NOWAIT);
+        /* lint: allow nanosleep (with a loop only, never on the stage) */
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
 }

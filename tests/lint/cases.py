@@ -99,6 +99,18 @@ CASES = [
     ("log-name", {"server/base/base_log_names.h": '#define LOG_NAMES X("declared") Y("other")\n',
                   "server/net/net_a.c": 'void f(void)\n{\n    SV_LOG(SV_WARN, "declared");\n    SV_LOG(SV_WARN,\n'
                                         '           "unknown", LF_INT("ms", 1));\n}\n'}, ["server/net/net_a.c:5: log-name"]),
+    ("log-name-unused", {"server/base/base_log_names.h": '\nSVI_LOG_NAME("a-b", "A.")\nSVI_LOG_NAME("c-d", "C.")\n',
+                         "server/net/net_a.c": 'void f(void)\n{\n    SV_LOG(SV_WARN, "a-b");\n}\n'},
+     ["server/base/base_log_names.h:4: log-name"]),
+    ("ambient", {"server/bus/bus_a.c": "void f(void) { g(time(NULL)); }\nvoid h(void) { g(plat->time(0)); }\n",
+                 "server/bus/bus_a_test.c": "void f(void) { g(time(NULL)); }\n",
+                 "modules/m/m.c": "void f(void) { clock_gettime(0, 0); }\n"},
+     ["modules/m/m.c:2: banned", "server/bus/bus_a.c:2: banned"]),
+    ("flow-good", {"tests/flow/a.flow": "# A.\n# covers: RFC6120 1\nromeo receives <a/>\n",
+                   "modules/m/b.flow": "# covers: XEP0001 1\neve is closed\n"}, []),
+    ("flow-empty", {"tests/flow/a.flow": "# A.\n# covers:\nromeo receives <a/>\n",
+                    "modules/m/b.flow": "# covers: XEP0001 1\nromeo sends <a/>\n"},
+     ["modules/m/b.flow:1: flow", "tests/flow/a.flow:1: flow"]),
     # words
     ("word-unfinished", {"server/base/base_a.c": "/* A stub, for now. */\nint stub;\n/* TODO: more */\n/* TODO(#12): x */\n"},
      ["server/base/base_a.c:2: word", "server/base/base_a.c:4: word"]),

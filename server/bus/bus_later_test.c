@@ -208,6 +208,36 @@ static void touch_unit(sv_event *ev, plan *p)
     assert_non_null(svi_event_unit(ev));
 }
 
+static void commit_two(void *ctx)
+{
+    note(ctx, "commit");
+    commit(ctx, 2);
+}
+
+static void emit_commit_two(sv_event *ev, plan *p)
+{
+    svi_event_emit(ev, commit_two, NULL, p->w);
+    p->extra = NULL;
+}
+
+/* What a release calls may report the next commit: the loop further out goes on with it. */
+static void test_commit_within_a_release(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "h", SV_DONE);
+    p->disposes = p->writes = true;
+    p->extra = emit_commit_two;
+    table(w);
+    run(w, "");
+    run(w, "");
+    run(w, "");
+    saw(w, "h h h");
+    commit(w, 1);
+    saw(w, "commit released released");
+    commit(w, 3);
+    saw(w, "released");
+}
+
 static void test_empty_unit_writes_nothing(void **state)
 {
     world *w = *state;
@@ -294,17 +324,12 @@ static void test_given_back_when_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_later_resumed),
-        TEST(test_later_times_out),
-        TEST(test_operation_comes_back),
-        TEST(test_deadlines_in_order),
-        TEST(test_lane_waits_behind_later),
-        TEST(test_lane_of_running_event),
-        TEST(test_early_keeps_lane_order),
-        TEST(test_store_that_commits_at_once),
-        TEST(test_empty_unit_writes_nothing),
-        TEST(test_platform_of_the_turn),
-        TEST(test_given_back_at_the_end),
+        TEST(test_later_resumed),           TEST(test_later_times_out),
+        TEST(test_operation_comes_back),    TEST(test_deadlines_in_order),
+        TEST(test_lane_waits_behind_later), TEST(test_lane_of_running_event),
+        TEST(test_early_keeps_lane_order),  TEST(test_store_that_commits_at_once),
+        TEST(test_commit_within_a_release), TEST(test_empty_unit_writes_nothing),
+        TEST(test_platform_of_the_turn),    TEST(test_given_back_at_the_end),
         TEST(test_given_back_when_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,8 +192,9 @@ static void malformed_recipient(void **state)
     }
     WENT(&s->t, "");                                                    /* before any hook */
     tell(s->romeo, "<message type='error' to='@x'><error/></message>"); /* never answered */
+    tell(s->romeo, "<iq type='result' id='r' to='@x'/>"); /* RFC 6120 8.2.3 rule 4: nor this */
     QUIET(s->romeo);
-    assert_int_equal(dropped_by(s->w, "refused-not-answered"), 1);
+    assert_int_equal(dropped_by(s->w, "refused-not-answered"), 2);
     assert_int_equal(disposed(s->w, SVI_REFUSED), 5);
     tear_down(&s);
 }

@@ -269,6 +269,19 @@ static void refuses_bad_proofs(void **state)
         assert_int_equal(t.r.fault, tails[i].fault);
         svi_sasl_free(&t.sasl);
     }
+    /* the right proof with a byte behind it */
+    run t = begin("n,,n=user,r=x", &keys, true);
+    sv_str without = text_of("c=biws,r=%.*s", (int)t.nonce.n, t.nonce.p);
+    sv_str auth = text_of("%s,%s,%s", t.bare.p, t.server_first.p, without.p);
+    sv_str proof = unbase64(proof_of(&keys, "pencil", auth).p);
+    char longer[33] = {0};
+    assert_int_equal(proof.n, 32);
+    memcpy(longer, proof.p, proof.n);
+    t.r = svi_sasl_step(t.sasl,
+                        text_of("%s,p=%s", without.p, base64((sv_str){longer, sizeof longer}).p));
+    assert_int_equal(t.r.next, SVI_SASL_FAILURE);
+    assert_int_equal(t.r.fault, SVI_SASL_NOT_AUTHORIZED);
+    svi_sasl_free(&t.sasl);
 }
 
 typedef struct first_case {

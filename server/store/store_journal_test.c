@@ -192,6 +192,24 @@ static void test_folded_segments_go(void **state)
 }
 
 /* The index is ahead of an unsynced journal: the journal goes on behind the index. */
+/* A segment stays while one of its units is not folded. */
+static void test_half_folded_segment_stays(void **state)
+{
+    fixture *f = *state;
+    int segments = 0;
+    while (segments < 3) {
+        assert_int_equal(write_batch(f, 2), SV_OK);
+        segments = 0;
+        folder_each(f->dir.path, count_segments, &segments);
+    }
+    for (uint64_t last = 1; last < f->next; last++) {
+        const uint64_t next = f->next;
+        assert_int_equal(svi_journal_folded(f->journal, last), SV_OK);
+        assert_int_equal(reopen(f, last), SV_OK);
+        assert_int_equal(f->next, next);
+    }
+}
+
 static void test_index_ahead(void **state)
 {
     fixture *f = *state;
@@ -470,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_write_and_replay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_batch_beyond_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folded_segments_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_half_folded_segment_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_index_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_tail, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bit_flips, setup, teardown),

@@ -200,6 +200,34 @@ static void clients_verify_when_asked(void **state)
     assert_int_equal(atomic_load(&books.live_bytes), 0);
 }
 
+/* Threats T3: TLS 1.2 at least, and with it only suites with forward secrecy; said by us, whatever
+ * the machine's OpenSSL refuses by itself. */
+static void old_protocols_and_suites_are_not_offered(void **state)
+{
+    (void)state;
+    assert_int_equal(svi_tls_make_self_signed(SV_STR("a.example"), cert, key, NULL), SV_OK);
+    svi_tls *server = NULL;
+    const svi_tls_config config = {
+        .acct = &books, .cert_file = sv_str_of(cert), .key_file = sv_str_of(key)};
+    assert_int_equal(svi_tls_new(&config, &server, NULL), SV_OK);
+    svi_link_pairs *pairs = svi_link_pairs_new(&books);
+    svi_link *a, *b;
+    svi_link_pair(pairs, 1000, &a, &b);
+    SSL *ssl = svi_tls_attach(server, a, NULL);
+    assert_int_equal(SSL_get_min_proto_version(ssl), TLS1_2_VERSION);
+    const STACK_OF(SSL_CIPHER) *ciphers = SSL_get_ciphers(ssl);
+    assert_true(sk_SSL_CIPHER_num(ciphers) > 0);
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+        const int exchange = SSL_CIPHER_get_kx_nid(cipher);
+        assert_true(exchange == NID_kx_ecdhe || exchange == NID_kx_any); /* any: TLS 1.3 */
+        assert_int_equal(SSL_CIPHER_is_aead(cipher), 1);
+    }
+    SSL_free(ssl);
+    svi_link_pairs_free(&pairs);
+    svi_tls_unref(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +238,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(wrong_files_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(clients_verify_when_asked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(old_protocols_and_suites_are_not_offered, set_up,
+                                        tear_down),
     };
     (void)alarm(60);
     return cmocka_run_group_tests_name("net_tls", tests, NULL, NULL);

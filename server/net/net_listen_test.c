@@ -9,7 +9,9 @@
 static int listen_on(const char *host, uint16_t *port_out)
 {
     const bool v6 = strchr(host, ':') != NULL;
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const bool is_any = strcmp(host, "*") == 0;
+    struct sockaddr_in v4 = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(is_any ? INADDR_ANY : INADDR_LOOPBACK)};
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     struct sockaddr *at = v6 ? (struct sockaddr *)&six : (struct sockaddr *)&v4;
     socklen_t n = v6 ? sizeof six : sizeof v4;
@@ -87,6 +89,22 @@ static void accepts_and_says_from_where(void **state)
         world_free(w);
         if (fd >= 0) (void)close(fd);
     }
+}
+
+/* Architecture 11: a listener bound to loopback counts as secure, one that others reach does not,
+ * even for who comes from this machine (it may be a proxy). */
+static void who_listens_everywhere_is_not_loopback(void **state)
+{
+    (void)state;
+    int fd;
+    uint16_t port;
+    world *w = world_on("*", SVI_TLS_NONE, &fd, &port);
+    client *c = connect_to(w, "127.0.0.1", port);
+    client_send(c, STREAM "<message id='m'/>");
+    assert_until(w, count_text(c, "id='m'") >= 1);
+    assert_false(w->conns[0].info_of_conn.loopback);
+    world_free(w);
+    (void)close(fd);
 }
 
 static void a_new_certificate_is_for_new_connections(void **state)
@@ -202,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_and_says_from_where),
+        cmocka_unit_test(who_listens_everywhere_is_not_loopback),
         cmocka_unit_test(a_new_certificate_is_for_new_connections),
         cmocka_unit_test(connections_outlive_their_listener),
         cmocka_unit_test(without_descriptors_accepting_pauses),

@@ -1,0 +1,117 @@
+/* The state folder: modes of what holds secrets, a salt that is made once, one process at a time. */
+#include "main/main_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base_testing.h"
+
+#define NOBODY ((uid_t)-1), ((gid_t)-1)
+
+typedef struct place {
+    char root[64], data[80], salt[100];
+    mode_t mask;
+} place;
+
+static int set_up(void **state)
+{
+    place *p = calloc(1, sizeof *p);
+    (void)snprintf(p->root, sizeof p->root, "/tmp/stave-state-XXXXXX");
+    assert_non_null(mkdtemp(p->root));
+    (void)snprintf(p->data, sizeof p->data, "%s/data", p->root);
+    (void)snprintf(p->salt, sizeof p->salt, "%s/secrets/salt", p->data);
+    p->mask = umask(0); /* nothing may rely on it */
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    place *p = *state;
+    static const char *const names[] = {"/secrets/salt", "/secrets", "/crash", "/store",
+                                        "/lock",         "/taken",   ""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s%s", p->data, names[i]);
+        (void)remove(path);
+    }
+    assert_int_equal(rmdir(p->root), 0); /* and so nothing else was left behind */
+    (void)umask(p->mask);
+    free(p);
+    return 0;
+}
+
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 0777;
+}
+
+static void test_modes(void **state)
+{
+    const place *p = *state;
+    static const char *const names[] = {"", "/secrets", "/crash"};
+    sv_err err = {.text = ""};
+    assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s%s", p->data, names[i]);
+        assert_int_equal(mode_of(path), 0700);
+        /* a folder that others may enter is not used, whoever has made it */
+        assert_int_equal(chmod(path, 0710), 0);
+        assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_EDENIED);
+        assert_non_null(strstr(err.text, "chmod 700"));
+        assert_int_equal(chmod(path, 0700), 0);
+    }
+    assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
+}
+
+static void test_salt(void **state)
+{
+    const place *p = *state;
+    svi_plat_virtual plat;
+    uint8_t first[SVI_SALT_BYTES], again[SVI_SALT_BYTES];
+    sv_err err = {.text = ""};
+    svi_plat_virtual_init(&plat, 1);
+    assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
+    assert_int_equal(svi_state_salt(p->data, &plat.plat, first, &err), SV_OK);
+    assert_int_equal(mode_of(p->salt), 0600);
+    assert_int_equal(svi_state_salt(p->data, &plat.plat, again, &err), SV_OK);
+    assert_memory_equal(first, again, SVI_SALT_BYTES);
+    /* a damaged one is told, never replaced: all made-up salts would change */
+    assert_int_equal(truncate(p->salt, SVI_SALT_BYTES - 1), 0);
+    assert_int_equal(svi_state_salt(p->data, &plat.plat, again, &err), SV_EIO);
+    assert_non_null(strstr(err.text, "damaged"));
+}
+
+static void test_files_are_never_replaced(void **state)
+{
+    const place *p = *state;
+    char file[128], text[8] = "";
+    sv_err err = {.text = ""};
+    assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
+    (void)snprintf(file, sizeof file, "%s/taken", p->data);
+    assert_int_equal(svi_state_write(file, SV_STR("first"), 0600, &err), SV_OK);
+    assert_int_equal(svi_state_write(file, SV_STR("second"), 0600, &err), SV_EEXIST);
+    assert_int_equal(mode_of(file), 0600);
+    const int fd = open(file, O_RDONLY);
+    assert_int_equal(read(fd, text, sizeof text), 5);
+    (void)close(fd);
+    assert_memory_equal(text, "first", 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_salt, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_are_never_replaced, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

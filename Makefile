@@ -203,8 +203,8 @@ $(B)/stave: $(B)/server/main/main_main.o $(LIB)
 $(filter $(B)/server/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
-# the loader's tests load real modules
-$(filter $(B)/server/mods/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(MODULE_SO)
+# the loader's tests and those of modules load real modules
+$(filter $(B)/server/mods/% $(B)/modules/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(MODULE_SO)
 
 $(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@

@@ -42,8 +42,7 @@ size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested)
 
 /* --- directed presence (RFC 6121 4.6): the list of those who must hear of the end ------------------- */
 
-#define DIRECTED "presence-directed"
-#define DIRECTED_BYTES 16384u
+#define DIRECTED "presence-directed" /* a session's list, a line for each address */
 
 static bool next_line(sv_str *rest, sv_str *line_out)
 {
@@ -55,28 +54,67 @@ static bool next_line(sv_str *rest, sv_str *line_out)
     return true;
 }
 
-/* The list without `jid`, and with it at the end if `add`. */
-static void note_directed(sv_event *ev, sv_session *session, sv_str jid, bool add)
+/* Looks for an address in a list; what stands before and behind its line. */
+static bool find_line(sv_str list, sv_str jid, sv_str *before_out, sv_str *behind_out)
 {
-    sv_str rest = sv->session_item(session, DIRECTED), line, list = SV_STR_NONE;
-    while (next_line(&rest, &line))
-        if (!sv_str_eq(line, jid))
-            list = sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)line.n,
-                              line.p);
-    if (add)
-        list = sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)jid.n, jid.p);
-    sv->session_set_item(session, DIRECTED, list.n ? list : SV_STR_NONE);
+    sv_str rest = list, line;
+    while (next_line(&rest, &line)) {
+        if (!sv_str_eq(line, jid)) continue;
+        *before_out = (sv_str){list.p, (size_t)(line.p - list.p)};
+        *behind_out = rest;
+        return true;
+    }
+    return false;
 }
 
-static void end_directed(sv_event *ev, sv_session *session, const sv_stanza *gone)
+/* Puts the recipient on the session's list or takes it off. */
+static sv_verdict note_directed(sv_event *ev, const presence *me, sv_session *session, bool add)
 {
-    sv_str rest = sv->session_item(session, DIRECTED), line;
-    while (next_line(&rest, &line))
+    const sv_str jid = sv->to(ev)->full, list = sv->session_item(session, DIRECTED);
+    sv_str before = list, behind = SV_STR_NONE;
+    if (find_line(list, jid, &before, &behind) == add) return SV_PASS;
+    if (add && (int64_t)(list.n + jid.n + 1) > me->directed_bytes)
+        return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT,
+                               SV_STR("Directed presence to too many addresses"));
+    const sv_str changed =
+        add ? sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)jid.n, jid.p)
+            : sv->format(ev, "%.*s%.*s", (int)before.n, before.n ? before.p : "", (int)behind.n,
+                         behind.n ? behind.p : "");
+    sv->session_set_item(session, DIRECTED, changed.n ? changed : SV_STR_NONE);
+    return SV_PASS;
+}
+
+/* Tells the end of a session to those on its list; contacts in `rows` (may be NULL) who see its presence get the broadcast. */
+static void end_directed(sv_event *ev, sv_session *session, const sv_stanza *gone,
+                         const sv_rows *rows)
+{
+    sv_str rest = sv->session_item(session, DIRECTED), line, record;
+    while (next_line(&rest, &line)) {
+        if (rows && sv->row(rows, line, &record) && (sv_roster_flags(record) & SV_ROSTER_FROM))
+            continue;
         sv->route(ev, sv->with_attrs(ev, gone, (const sv_str[]){SV_STR("to"), line}, 2));
+    }
     sv->session_set_item(session, DIRECTED, SV_STR_NONE);
 }
 
+static bool was_directed(const sv_session *session, const sv_jid *to)
+{
+    const sv_str list = sv->session_item(session, DIRECTED);
+    sv_str before, behind;
+    return find_line(list, to->full, &before, &behind) ||
+           find_line(list, to->bare, &before, &behind);
+}
+
 /* --- broadcast (RFC 6121 4.2, 4.4, 4.5) ------------------------------------------------------------- */
+
+/* From the bare JID, as RFC 6121 4.3 says; but a local account answers to the new session alone. */
+static void probe(sv_event *ev, sv_str contact)
+{
+    sv_jid jid;
+    const bool local = sv->jid_parse(ev, contact, &jid) && sv->is_local(ev, &jid);
+    const sv_jid *user = sv->from(ev);
+    sv->route(ev, presence_make(ev, SV_STR("probe"), local ? user->full : user->bare, contact));
+}
 
 /* Sends to every contact with a subscription; at the start of a presence session also asks those whose presence we see. */
 static void to_contacts(sv_event *ev, const sv_rows *rows, const sv_stanza *stanza, bool initial)
@@ -86,8 +124,7 @@ static void to_contacts(sv_event *ev, const sv_rows *rows, const sv_stanza *stan
         const unsigned flags = sv_roster_flags(record);
         if (flags & SV_ROSTER_FROM)
             sv->route(ev, sv->with_attrs(ev, stanza, (const sv_str[]){SV_STR("to"), contact}, 2));
-        if (initial && (flags & SV_ROSTER_TO))
-            sv->route(ev, presence_make(ev, SV_STR("probe"), sv->from(ev)->full, contact));
+        if (initial && (flags & SV_ROSTER_TO)) probe(ev, contact);
     }
 }
 
@@ -138,7 +175,7 @@ static sv_verdict broadcast(sv_event *ev, const sv_rows *rows)
         to_own(ev, stanza, initial);
     }
     if (!available) {
-        end_directed(ev, session, stanza);
+        end_directed(ev, session, stanza, rows);
         sv->session_set_presence(ev, session, NULL, 0);
     }
     return sv->consume(ev);
@@ -151,19 +188,6 @@ static void broadcast_rows(sv_event *ev, sv_status status, sv_rows *rows, void *
         (void)broadcast(ev, rows);
     else
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
-}
-
-static sv_verdict on_self(sv_event *ev, void *self)
-{
-    const presence *me = self;
-    const sv_str type = sv->type(ev);
-    const bool broadcastable = type.n == 0 || sv_str_eq(type, SV_STR("unavailable"));
-    if (!broadcastable || sv->attr(sv->root(ev), SV_STR("to")).p)
-        return sv->drop(ev, "presence-to-oneself");
-    sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
-    if (rows) return broadcast(ev, rows);
-    sv->rows_load(ev, me->roster, sv->from(ev)->node, broadcast_rows);
-    return SV_LATER;
 }
 
 /* --- the end of a session (4.5.2: ungraceful ones too) ----------------------------------------------- */
@@ -180,14 +204,19 @@ static void gone_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 static sv_verdict on_gone(sv_event *ev, void *self)
 {
     const presence *me = self;
+    const sv_jid *jid = sv->from(ev);
     sv_session *ended = sv->session(ev), *other = NULL;
-    const sv_stanza *gone =
-        presence_make(ev, SV_STR("unavailable"), sv->from(ev)->full, sv->from(ev)->bare);
-    end_directed(ev, ended, gone);
+    sv_rows *rows = sv->rows(ev, me->roster, jid->node); /* kept while the session lives */
+    const sv_stanza *gone = presence_make(ev, SV_STR("unavailable"), jid->full, jid->bare);
+    end_directed(ev, ended, gone, rows);
     if (!sv->session_presence(ended)) return SV_PASS;
-    while ((other = sv->session_next(ev, sv->from(ev), other)))
+    while ((other = sv->session_next(ev, jid, other)))
         if (other != ended && sv->session_presence(other)) sv->push(ev, other, gone);
-    sv->rows_load(ev, me->roster, sv->from(ev)->node, gone_rows);
+    if (rows) {
+        to_contacts(ev, rows, gone, false);
+        return SV_PASS;
+    }
+    sv->rows_load(ev, me->roster, jid->node, gone_rows);
     return SV_LATER;
 }
 
@@ -202,46 +231,57 @@ static sv_verdict on_out(sv_event *ev, void *self)
     if (type.n && !sv_str_eq(type, SV_STR("unavailable"))) return sv->refuse(ev, SV_BAD_REQUEST);
 
     sv_session *session = sv->session(ev);
-    if (!session) return SV_PASS;
-    const sv_str to = sv->to(ev)->full;
-    const bool add = type.n == 0;
-    if (add && sv->session_item(session, DIRECTED).n + to.n > DIRECTED_BYTES)
-        return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT,
-                               SV_STR("Directed presence to too many addresses"));
-    note_directed(ev, session, to, add);
-    return SV_PASS;
+    return session ? note_directed(ev, self, session, type.n == 0) : SV_PASS;
 }
 
 /* --- inbound ------------------------------------------------------------------------------------------- */
 
-/* RFC 6121 4.3.2: presence is told to those who may see it only. */
-static void answer_probe(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+/* What there is to say to a probe besides available presence; it has the probe's id (RFC 6121 4.3.2.1). */
+static void answer(sv_event *ev, sv_str type, sv_str from, sv_str to)
 {
-    (void)self;
-    sv_str record;
-    const sv_jid *account = sv->to(ev), *asker = sv->from(ev);
-    const bool may =
-        status == SV_OK &&
-        (sv_str_eq(asker->bare, account->bare) ||
-         (sv->row(rows, asker->bare, &record) && (sv_roster_flags(record) & SV_ROSTER_FROM)));
-    if (!may) {
-        if (status == SV_OK)
-            sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), account->bare, asker->bare));
-        (void)sv->consume(ev);
+    const sv_str pairs[] = {SV_STR("id"), sv->attr(sv->root(ev), SV_STR("id"))};
+    sv->route(ev, sv->with_attrs(ev, presence_make(ev, type, from, to), pairs, 2));
+}
+
+/* 4.3.2, rules 3 and 4; of a session asked for by name no more than that it is there. */
+static void tell_presence(sv_event *ev, const sv_jid *account, const sv_jid *asker)
+{
+    sv_session *session = NULL;
+    if (account->resource.n) {
+        session = sv->session_find(ev, account);
+        answer(ev, session && sv->session_presence(session) ? SV_STR("") : SV_STR("unavailable"),
+               account->full, asker->full);
         return;
     }
-    sv_session *session = NULL;
     size_t told = 0;
     while ((session = sv->session_next(ev, account, session))) {
         const sv_stanza *known = sv->session_presence(session);
-        if (!known ||
-            (account->resource.n && !sv_str_eq(sv->session_jid(session)->full, account->full)))
-            continue;
+        if (!known) continue;
         sv->route(ev, sv->with_attrs(ev, known, (const sv_str[]){SV_STR("to"), asker->full}, 2));
         told++;
     }
-    if (told == 0)
-        sv->route(ev, presence_make(ev, SV_STR("unavailable"), account->bare, asker->full));
+    if (told == 0) answer(ev, SV_STR("unavailable"), account->bare, asker->full);
+}
+
+/* RFC 6121 4.3.2: presence is told to those who may see it only. A request that waits is not ended by a probe, which would
+ * also tell strangers that the account exists. */
+static void answer_probe(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    if (status != SV_OK) {
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+        return;
+    }
+    const sv_jid *account = sv->to(ev), *asker = sv->from(ev);
+    sv_str record;
+    const unsigned flags = sv->row(rows, asker->bare, &record) ? sv_roster_flags(record) : 0;
+    sv_session *session = account->resource.n ? sv->session_find(ev, account) : NULL;
+    if ((flags & SV_ROSTER_FROM) || sv_str_eq(asker->bare, account->bare))
+        tell_presence(ev, account, asker);
+    else if (session && was_directed(session, asker)) /* 4.6.6 */
+        answer(ev, SV_STR(""), account->full, asker->full);
+    else if (!(flags & SV_ROSTER_PENDING_IN))
+        answer(ev, SV_STR("unsubscribed"), account->bare, asker->bare);
     (void)sv->consume(ev);
 }
 
@@ -257,15 +297,34 @@ static sv_verdict on_in(sv_event *ev, void *self)
     return SV_PASS;
 }
 
+/* 8.5.2.1.2 to all available ones; 8.5.3.2.2: a session that is gone gets nothing, nor do the others. */
+static sv_verdict to_available(sv_event *ev)
+{
+    if (sv->to(ev)->resource.n || presence_deliver(ev, sv->to(ev), false) == 0)
+        return sv->drop(ev, "presence-to-nobody");
+    return SV_DONE;
+}
+
 static sv_verdict on_account(sv_event *ev, void *self)
 {
     const sv_verdict verdict = on_in(ev, self);
     if (verdict != SV_PASS) return verdict;
     if (sv_str_eq(sv->type(ev), SV_STR("error"))) return sv->drop(ev, "presence-error-to-account");
-    /* 8.5.2.1.2 to all available ones; 8.5.3.2.2: a session that is gone gets nothing, nor do the others */
-    if (sv->to(ev)->resource.n || presence_deliver(ev, sv->to(ev), false) == 0)
-        return sv->drop(ev, "presence-to-nobody");
-    return SV_DONE;
+    return to_available(ev);
+}
+
+static sv_verdict on_self(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    const sv_str type = sv->type(ev);
+    if (sv_str_eq(type, SV_STR("probe"))) return on_in(ev, self);
+    if (type.n && !sv_str_eq(type, SV_STR("unavailable")))
+        return sv->drop(ev, "presence-to-oneself");
+    if (sv->attr(sv->root(ev), SV_STR("to")).p) return to_available(ev);
+    sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
+    if (rows) return broadcast(ev, rows);
+    sv->rows_load(ev, me->roster, sv->from(ev)->node, broadcast_rows);
+    return SV_LATER;
 }
 
 static sv_verdict on_removed(sv_event *ev, void *self)
@@ -290,6 +349,7 @@ static const sv_hook hooks[] = {
     {.on = "presence/resource", .call = on_in, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "session/presence", .call = presence_show_requests},
     {.on = "session/gone", .call = on_gone},
+    {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},
     {.on = "account/removed", .call = on_removed},
     {0},
 };
@@ -301,6 +361,8 @@ static const sv_option options[] = {
     SV_OPT_INT(
         presence, request_bytes, "presence_request_bytes", "4096", "256", "65536",
         "How large a kept subscription request may be; a larger one is kept without its contents."),
+    SV_OPT_SIZE(presence, directed_bytes, "presence_directed_bytes", "16k", "1k", "1M",
+                "How long a session's list of addresses that it sent presence to may be."),
     {0},
 };
 

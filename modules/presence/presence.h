@@ -7,6 +7,7 @@
 typedef struct presence {
     int64_t max_requests;
     int64_t request_bytes;
+    int64_t directed_bytes;
     sv_store *roster; /* the roster module's items */
     sv_store
         *requests; /* localpart -> contact's bare JID -> the request's stanza (RFC 6121 3.1.3, 4) */
@@ -23,6 +24,9 @@ sv_verdict presence_subs_in(sv_event *ev, presence *me);
 
 /* On session/presence: a session that became available is shown the requests that wait for an answer (RFC 6121 3.1.3, 4). */
 sv_verdict presence_show_requests(sv_event *ev, void *self);
+
+/* On roster/changed: a request of a contact that was removed no longer waits. */
+sv_verdict presence_item_changed(sv_event *ev, void *self);
 
 /* A presence stanza; an empty type is available. */
 const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to);

@@ -79,14 +79,28 @@ static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, 
 
 /* --- outbound --------------------------------------------------------------------------------------- */
 
+/* To a contact's sessions if it is on this server: what is routed takes a way of its own and would come behind what this
+ * event delivers. */
+static void send_ahead(sv_event *ev, const sv_jid *contact, const sv_stanza *stanza)
+{
+    if (!sv->is_local(ev, contact)) {
+        sv->route(ev, stanza);
+        return;
+    }
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, contact, session)))
+        if (sv->session_presence(session)) sv->push(ev, session, stanza);
+}
+
 /* Unavailable presence of every session goes before the cancellation (RFC 6121 3.2.2). */
-static void send_unavailable(sv_event *ev, const sv_jid *account, sv_str to)
+static void send_unavailable(sv_event *ev, const sv_jid *account, const sv_jid *contact)
 {
     sv_session *session = NULL;
     while ((session = sv->session_next(ev, account, session)))
         if (sv->session_presence(session))
-            sv->route(ev,
-                      presence_make(ev, SV_STR("unavailable"), sv->session_jid(session)->full, to));
+            send_ahead(ev, contact,
+                       presence_make(ev, SV_STR("unavailable"), sv->session_jid(session)->full,
+                                     contact->bare));
 }
 
 static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
@@ -104,7 +118,7 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
             return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
         if (flags & c->clear & SV_ROSTER_PENDING_IN)
             (void)sv->del(ev, me->requests, user->node, contact);
-        if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
+        if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, sv->to(ev));
     } else if (is_answer) {
         return sv->drop(
             ev, "subscription-answer-unasked"); /* A.2.3, A.2.4: must not, should not be routed */
@@ -115,20 +129,34 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     return SV_PASS;
 }
 
+static void out_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self);
+
+/* Both sides of a subscription on this host change in one event. Their rows are brought into memory before anything is
+ * written, so that nothing waits between reading a state and writing the next: requests that cross would undo each other. */
+static sv_rows *both_rows(sv_event *ev, const presence *me)
+{
+    const sv_jid *user = sv->from(ev), *contact = sv->to(ev);
+    sv_rows *rows = sv->rows(ev, me->roster, user->node);
+    const bool is_here = contact->node.n && sv_str_eq(contact->domain, user->domain);
+    if (rows && (!is_here || sv->rows(ev, me->roster, contact->node))) return rows;
+    sv->rows_load(ev, me->roster, rows ? contact->node : user->node, out_rows);
+    return NULL;
+}
+
 static void out_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
-    if (status != SV_OK)
+    if (status != SV_OK) {
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
-    else if (out(ev, self, rows) == SV_PASS)
-        sv->pass(ev);
+        return;
+    }
+    rows = both_rows(ev, self);
+    if (rows && out(ev, self, rows) == SV_PASS) sv->pass(ev);
 }
 
 sv_verdict presence_subs_out(sv_event *ev, presence *me)
 {
-    sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
-    if (rows) return out(ev, me, rows);
-    sv->rows_load(ev, me->roster, sv->from(ev)->node, out_rows);
-    return SV_LATER;
+    sv_rows *rows = both_rows(ev, me);
+    return rows ? out(ev, me, rows) : SV_LATER;
 }
 
 /* --- inbound ---------------------------------------------------------------------------------------- */
@@ -186,8 +214,8 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
                       (flags & ~c->clear) | c->set); /* no larger than what it replaces */
     if (sv_str_eq(type, SV_STR("unsubscribe"))) {
         (void)sv->del(ev, me->requests, user->node, contact->bare);
+        if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
         sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
-        if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact->bare);
     }
     if (sv_str_eq(type, SV_STR("subscribed")) && sv->is_local(ev, contact))
         presence_send_all(
@@ -206,6 +234,8 @@ static void in_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 
 sv_verdict presence_subs_in(sv_event *ev, presence *me)
 {
+    sv_rows *rows = sv->rows(ev, me->roster, sv->to(ev)->node);
+    if (rows) return in(ev, me, rows);
     sv->rows_load(ev, me->roster, sv->to(ev)->node, in_rows);
     return SV_LATER;
 }
@@ -237,4 +267,14 @@ sv_verdict presence_show_requests(sv_event *ev, void *self)
     if (!available) return SV_PASS;
     sv->rows_load(ev, me->requests, sv->from(ev)->node, push_rows);
     return SV_LATER;
+}
+
+sv_verdict presence_item_changed(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    const sv_str subject = sv->subject(ev);
+    const char *end = subject.n ? memchr(subject.p, '\n', subject.n) : NULL;
+    if (!end || end != subject.p + subject.n - 1) return SV_PASS; /* there is a record behind it */
+    (void)sv->del(ev, me->requests, sv->from(ev)->node, (sv_str){subject.p, subject.n - 1});
+    return SV_PASS;
 }

@@ -44,35 +44,78 @@ static sv_verdict on_message(sv_event *ev, void *self)
     return deliver_to_all(ev, to) > 0 ? SV_DONE : SV_PASS;
 }
 
-/* A message that was never written to its session goes to the account's other sessions if it was meant for this one alone; one to
- * the bare address reached those already. */
+/* --- what was never written to its session ----------------------------------------------------------- */
+
+/* When a session began to take messages, in the order in which sessions did; 0 if it never has. */
+typedef struct taker {
+    uint64_t first, latest;
+    bool takes;
+} taker;
+
+typedef struct message {
+    sv_mod *mod;
+    uint64_t begun; /* how many times a session began to take messages */
+} message;
+
+static taker *taker_of(const message *me, sv_session *session)
+{
+    return sv->session_data(me->mod, session, sizeof(taker));
+}
+
+static sv_verdict on_presence(sv_event *ev, void *self)
+{
+    message *me = self;
+    taker *t = taker_of(me, sv->session(ev));
+    const bool takes = takes_messages(sv->session(ev));
+    if (takes && !t->takes) t->latest = ++me->begun;
+    if (t->first == 0) t->first = t->latest;
+    t->takes = takes;
+    return SV_PASS;
+}
+
+/* Which sessions still need a message that came back from one: all if it was meant for that one alone. One to the bare address
+ * reached those that took messages before it did; a later one may lack it, and rather sees a message twice than never. */
+static bool lacks_it(const message *me, const sv_event *ev, sv_session *session)
+{
+    sv_session *broken = sv->session(ev);
+    if (!broken || sv->to(ev)->resource.n > 0) return true;
+    return taker_of(me, session)->latest > taker_of(me, broken)->first;
+}
+
 static sv_verdict on_unsent(sv_event *ev, void *self)
 {
-    (void)self;
-    const sv_node *root = sv->root(ev);
-    if (!sv->is(root, SV_STR("message"), SV_STR("jabber:client"))) return SV_PASS;
+    const message *me = self;
+    if (!sv->is(sv->root(ev), SV_STR("message"), SV_STR("jabber:client"))) return SV_PASS;
     const sv_str type = sv->type(ev);
     if (sv_str_eq(type, SV_STR("error")) || sv_str_eq(type, SV_STR("groupchat")) ||
         sv_str_eq(type, SV_STR("headline")))
         return SV_PASS;
-    const sv_jid *to = sv->to(ev);
-    bool others = false;
+    size_t others = 0, given = 0;
     sv_session *session = NULL;
-    while ((session = sv->session_next(ev, to, session)))
-        if (session != sv->session(ev) && takes_messages(session)) others = true;
-    if (!others) return SV_PASS;
-    if (to->resource.n == 0) return sv->drop(ev, "unsent-but-others-have-it");
-    while ((session = sv->session_next(ev, to, session)))
-        if (session != sv->session(ev) && takes_messages(session)) (void)sv->deliver(ev, session);
-    return SV_DONE;
+    while ((session = sv->session_next(ev, sv->to(ev), session))) {
+        if (session == sv->session(ev) || !takes_messages(session)) continue;
+        others++;
+        if (!lacks_it(me, ev, session)) continue;
+        (void)sv->deliver(ev, session);
+        given++;
+    }
+    if (given > 0) return SV_DONE;
+    return others > 0 ? sv->drop(ev, "unsent-but-others-have-it") : SV_PASS;
+}
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    ((message *)self)->mod = mod;
+    return SV_OK;
 }
 
 static const sv_hook hooks[] = {
     {.on = "message/account", .call = on_message},
     {.on = "message/self", .call = on_message},
+    {.on = "session/presence", .call = on_presence, .band = SV_FIRST},
     {.on = "session/unsent", .call = on_unsent},
     {0},
 };
 
 SV_MODULE(.name = "message", .summary = "Messages to the sessions of local accounts (RFC 6121 8.5)",
-          .hooks = hooks)
+          .self_size = sizeof(message), .hooks = hooks, .start = start)

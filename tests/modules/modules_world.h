@@ -259,6 +259,33 @@ static inline client *online(world *w, const char *jid)
     return c;
 }
 
+/* A client whose connection holds little: what it is sent beyond that stays in the server while it is deaf. */
+static inline client *join_narrow(world *w, const char *jid)
+{
+    client *c = join(w, jid);
+    svi_link *other;
+    c->link->ops->close(c->link);
+    turn(w);
+    svi_link_pair(w->pairs, 512, &c->link, &other);
+    c->link->ready = c_ready;
+    c->link->ctx = c;
+    c->link->ops->want(c->link, true, false);
+    svi_net_attach(svi_server_net(w->server), w->listener, other, "memory");
+    char header[256];
+    snprintf(header, sizeof header,
+             "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
+             "version='1.0' from='%s'>",
+             jid);
+    say(w, c, header);
+    return c;
+}
+
+static inline void listens(world *w, const client *c, bool does)
+{
+    c->link->ops->want(c->link, does, false);
+    turn(w);
+}
+
 /* --- from elsewhere --------------------------------------------------------------------------------------- */
 
 /* Passes a stanza at its recipient's side, as if it had come from another server. */

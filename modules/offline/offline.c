@@ -7,21 +7,33 @@
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_DELAY "urn:xmpp:delay"
 #define NS_HINTS "urn:xmpp:hints"
-#define DELIVERING "offline-delivering"
+#define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
 
 typedef struct offline {
-    int64_t max_messages;
+    sv_mod *mod;
+    int64_t max_messages, max_bytes;
     sv_store *messages; /* localpart -> time and a random tail -> the stanza with its delay stamp */
+    int64_t newest_ms;  /* of all keys given: a clock that is set back changes no order */
     uint32_t count;     /* keeps the order of messages of one millisecond */
 } offline;
 
-/* XEP-0160 3: normal and chat, but not what holds only a chat state; XEP-0334 4.2: not what the sender marked. */
+/* What a session was given and may not have had written yet: rows from `first` to `last`; both empty at first. */
+typedef struct given {
+    char first[KEY_BYTES], last[KEY_BYTES];
+} given;
+
+/* --- what is kept -------------------------------------------------------------------------------------- */
+
+/* XEP-0160 3: of the other types none is kept (RFC 6121 8.5.2.2.1 says what becomes of them). */
+static bool is_kept_type(sv_str type)
+{
+    return !sv_str_eq(type, SV_STR("error")) && !sv_str_eq(type, SV_STR("groupchat")) &&
+           !sv_str_eq(type, SV_STR("headline"));
+}
+
+/* XEP-0160 3: not what holds only a chat state; XEP-0334 4.2: not what the sender marked. */
 static bool is_worth_keeping(sv_event *ev)
 {
-    const sv_str type = sv->type(ev);
-    if (sv_str_eq(type, SV_STR("error")) || sv_str_eq(type, SV_STR("groupchat")) ||
-        sv_str_eq(type, SV_STR("headline")))
-        return false;
     const sv_node *root = sv->root(ev);
     if (sv->find(root, SV_STR("no-store"), SV_STR(NS_HINTS))) return false;
     bool has_state = false;
@@ -44,6 +56,23 @@ static const sv_stanza *stamped(sv_event *ev)
     return sv->with_child(ev, sv->stanza(ev), delay);
 }
 
+static bool has_room(const offline *me, const sv_rows *rows, size_t bytes)
+{
+    if ((int64_t)sv->row_count(rows) >= me->max_messages) return false;
+    int64_t sum = (int64_t)bytes;
+    sv_str key = SV_STR_NONE, value;
+    while (sum <= me->max_bytes && sv->row_next(rows, &key, &value)) sum += (int64_t)value.n;
+    return sum <= me->max_bytes;
+}
+
+static sv_str next_key(sv_event *ev, offline *me)
+{
+    if (sv->now_ms() > me->newest_ms) me->newest_ms = sv->now_ms();
+    const sv_str tail = sv->random_hex(ev, 4);
+    return sv->format(ev, "%013llx%08x%.*s", (unsigned long long)me->newest_ms,
+                      (unsigned)me->count++, (int)tail.n, tail.p);
+}
+
 static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     offline *me = self;
@@ -51,25 +80,20 @@ static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
         return;
     }
-    if ((int64_t)sv->row_count(rows) >= me->max_messages) { /* XEP-0160 2, step 3 */
+    const sv_str bytes = sv->stanza_bytes(ev, stamped(ev));
+    if (!has_room(me, rows, bytes.n)) /* XEP-0160 2, step 3 */
         (void)sv->refuse_text(ev, SV_SERVICE_UNAVAILABLE,
                               SV_STR("The recipient's offline queue is full"));
-        return;
-    }
-    const sv_str tail = sv->random_hex(ev, 4);
-    const sv_str key = sv->format(ev, "%013llx%08x%.*s", (unsigned long long)sv->now_ms(),
-                                  (unsigned)me->count++, (int)tail.n, tail.p);
-    const sv_str bytes = sv->stanza_bytes(ev, stamped(ev));
-    if (sv->put(ev, me->messages, sv->to(ev)->node, key, bytes) != SV_OK) {
+    else if (sv->put(ev, me->messages, sv->to(ev)->node, next_key(ev, me), bytes) == SV_OK)
+        (void)sv->stored(ev);
+    else
         (void)sv->refuse(ev, SV_NOT_ACCEPTABLE);
-        return;
-    }
-    (void)sv->stored(ev);
 }
 
 static sv_verdict on_message(sv_event *ev, void *self)
 {
     const offline *me = self;
+    if (!is_kept_type(sv->type(ev))) return SV_PASS;
     if (!is_worth_keeping(ev)) return sv->drop(ev, "offline-not-kept");
     sv->rows_load(ev, me->messages, sv->to(ev)->node, keep);
     return SV_LATER;
@@ -83,20 +107,51 @@ static sv_verdict on_unsent(sv_event *ev, void *self)
     return on_message(ev, self);
 }
 
-static bool is_receiving(const sv_session *session)
+/* --- handing over -------------------------------------------------------------------------------------- */
+
+static given *given_to(const offline *me, sv_session *session)
 {
-    return sv->session_presence(session) && sv->session_priority(session) >= 0;
+    return sv->session_data(me->mod, session, sizeof(given));
 }
 
-/* One session of the account delivers at a time, so that nothing is sent twice. */
+static bool is_among(const given *g, sv_str key)
+{
+    return g->first[0] && key.n == KEY_BYTES && memcmp(g->first, key.p, KEY_BYTES) <= 0 &&
+           memcmp(key.p, g->last, KEY_BYTES) <= 0;
+}
+
+/* True if a session of the account was given the row and may still be sent it. */
+static bool is_in_hand(sv_event *ev, const offline *me, sv_str key)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, sv->from(ev), session)))
+        if (is_among(given_to(me, session), key)) return true;
+    return false;
+}
+
+static void note_given(given *g, sv_str key)
+{
+    if (key.n != KEY_BYTES) return;
+    if (!g->first[0]) memcpy(g->first, key.p, KEY_BYTES);
+    memcpy(g->last, key.p, KEY_BYTES);
+}
+
+/* Rows go when they were written: a session that has none left begins anew. */
+static void forget_written(given *g, const sv_rows *rows)
+{
+    sv_str key = SV_STR_NONE, value;
+    while (sv->row_next(rows, &key, &value))
+        if (is_among(g, key)) return;
+    *g = (given){.first = ""};
+}
+
+/* The session with the highest priority that takes messages. */
 static sv_session *receiver(sv_event *ev)
 {
     sv_session *best = NULL, *session = NULL;
     while ((session = sv->session_next(ev, sv->from(ev), session))) {
-        if (sv->session_item(session, DELIVERING).p) return NULL;
-        if (is_receiving(session) &&
-            (!best || sv->session_priority(session) > sv->session_priority(best)))
-            best = session;
+        if (!sv->session_presence(session) || sv->session_priority(session) < 0) continue;
+        if (!best || sv->session_priority(session) > sv->session_priority(best)) best = session;
     }
     return best;
 }
@@ -106,12 +161,14 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     offline *me = self;
     sv_session *session = status == SV_OK ? receiver(ev) : NULL;
     if (session && sv->row_count(rows) > 0) {
-        sv->session_set_item(session, DELIVERING, SV_STR("1"));
+        given *g = given_to(me, session);
+        forget_written(g, rows);
         sv_str key = SV_STR_NONE, bytes;
         while (sv->row_next(rows, &key, &bytes)) {
             const sv_stanza *stanza;
-            if (sv->stanza_parse(ev, bytes, &stanza) != SV_OK) continue;
+            if (is_in_hand(ev, me, key) || sv->stanza_parse(ev, bytes, &stanza) != SV_OK) continue;
             sv->push_stored(ev, session, stanza, me->messages, sv->from(ev)->node, key);
+            note_given(g, key);
         }
     }
     sv->pass(ev);
@@ -136,6 +193,7 @@ static sv_verdict on_removed(sv_event *ev, void *self)
 static sv_status start(sv_mod *mod, void *self)
 {
     offline *me = self;
+    me->mod = mod;
     return sv->store_open(mod, NULL, "messages", 1, &me->messages);
 }
 
@@ -159,8 +217,11 @@ static const sv_option options[] = {
     SV_OPT_INT(offline, max_messages, "offline_max_messages", "1000", "0", "1000000",
                "How many messages are kept for an account that is not on line; further ones are "
                "returned to their senders."),
+    SV_OPT_SIZE(offline, max_bytes, "offline_max_bytes", "4M", "64k", "1G",
+                "How many bytes they may be together."),
     {0},
 };
 
 SV_MODULE(.name = "offline", .summary = "Offline messages (XEP-0160)", .features = "msgoffline",
-          .self_size = sizeof(offline), .hooks = hooks, .options = options, .start = start)
+          .self_size = sizeof(offline), .hooks = hooks, .options = options, .start = start,
+          .after = "message")

@@ -1,0 +1,318 @@
+/* Tests of offline messages: what is kept and in which order, over restarts and kills, by whom it is got, and how much. */
+#include "../../tests/modules/modules_world.h"
+
+#define JULIET "juliet@" HERE
+#define QUEUE "offline/messages"
+
+static size_t kept(world *w)
+{
+    return row_count(w, QUEUE, "juliet");
+}
+
+/* Messages "m<first>" to "m<last>", each of about `bytes`. */
+static void send_many(world *w, client *from, int first, int last, int bytes)
+{
+    for (int i = first; i <= last; i++) {
+        char text[2048];
+        snprintf(text, sizeof text,
+                 "<message type='chat' to='" JULIET "' id='m%d'><body>%0*d</body></message>", i,
+                 bytes, i);
+        say(w, from, text);
+    }
+}
+
+/* The client has each of them once, in order, stamped. */
+static void assert_got(world *w, const client *c, int first, int last)
+{
+    unsigned place = 0;
+    for (int i = first; i <= last; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "m%d", i);
+        assert_int_equal(SEEN(w, c, .name = "message", .id = id), 1);
+        assert_int_equal(SEEN(w, c, .id = id, .to = JULIET,
+                              .holds = "<delay xmlns='urn:xmpp:delay' from='" HERE "' stamp='"),
+                         1);
+        assert_true(PLACE(w, c, .id = id) > place);
+        place = PLACE(w, c, .id = id);
+    }
+}
+
+static client *comes(world *w, const char *jid)
+{
+    client *c = join(w, jid);
+    say(w, c, "<presence/>");
+    return c;
+}
+
+static world *play(const char *more, client **romeo)
+{
+    world *w = stage(ALL_MODULES, more);
+    account(w, "juliet");
+    *romeo = join(w, "romeo@" HERE "/orchard");
+    return w;
+}
+
+/* --- order, restarts ----------------------------------------------------------------------------------------- */
+
+/* In the order of arrival, also in one millisecond and when the clock is set back; over a stop and over a kill. */
+static void order_outlives_the_server(void **state)
+{
+    (void)state;
+    client *romeo, *juliet;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 5, 1);
+    pass_time(w, 2000);
+    send_many(w, romeo, 6, 9, 1);
+    w->plat.wall_base_us -= 3600 * INT64_C(1000000);
+    send_many(w, romeo, 10, 12, 1);
+    w->plat.wall_base_us += 3600 * INT64_C(1000000);
+    halt(w, false);
+    boot(w, ALL_MODULES, "");
+    pass_time(w, 2000);
+    romeo = join(w, "romeo@" HERE "/orchard");
+    send_many(w, romeo, 13, 15, 1);
+    halt(w, true);
+    boot(w, ALL_MODULES, "");
+    assert_int_equal(kept(w), 15);
+    juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 1, 15);
+    assert_int_equal(kept(w), 0);
+    say(w, juliet, "<presence type='unavailable'/><presence/>");
+    assert_int_equal(SEEN(w, juliet, .name = "message"), 0);
+    leave(w);
+}
+
+/* Killed when all was given to a session and nothing written, or written and not yet noted: nothing is lost, all may come again. */
+static void killed_while_handing_over(void **state)
+{
+    (void)state;
+    client *romeo, *juliet;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 8, 500);
+    juliet = join_narrow(w, JULIET "/train");
+    listens(w, juliet, false);
+    say(w, juliet, "<presence/>");
+    assert_in_range(kept(w), 6, 8); /* one or two fit into the connection */
+    const size_t before = kept(w);
+    halt(w, true);
+    boot(w, ALL_MODULES, "");
+    assert_int_equal(kept(w), before);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    juliet = comes(w, JULIET "/balcony"); /* its reads wait as well */
+    for (int i = 0; i < 20 && SEEN(w, juliet, .id = "m8") == 0; i++) {
+        (void)svi_engine_sim_step(w->engine, 1);
+        turn(w);
+    }
+    assert_got(w, juliet, 9 - (int)before, 8);
+    halt(w, true);
+    boot(w, ALL_MODULES, "");
+    assert_int_equal(kept(w), before);
+    juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 9 - (int)before, 8);
+    leave(w);
+}
+
+/* --- who gets them ------------------------------------------------------------------------------------------- */
+
+/* Two sessions that come in one turn: each message goes to one of them, once. */
+static void two_come_at_once(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 6, 1);
+    client *balcony = join(w, JULIET "/balcony"), *chamber = join(w, JULIET "/chamber");
+    static const char presence[] = "<presence/>";
+    balcony->link->ops->write(balcony->link, presence, sizeof presence - 1);
+    chamber->link->ops->write(chamber->link, presence, sizeof presence - 1);
+    turn(w);
+    client *one = SEEN(w, balcony, .name = "message") ? balcony : chamber;
+    assert_got(w, one, 1, 6);
+    assert_int_equal(SEEN(w, one == balcony ? chamber : balcony, .name = "message"), 0);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
+/* A session that breaks while it is given them: the others get what it was not sent, in order. */
+static void one_vanishes_meanwhile(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 8, 500);
+    client *train = join_narrow(w, JULIET "/train");
+    listens(w, train, false);
+    say(w, train, "<presence/>");
+    const int left = (int)kept(w);
+    assert_in_range(left, 6, 8);
+    client *balcony = comes(w, JULIET "/balcony");
+    assert_int_equal(SEEN(w, balcony, .name = "message"),
+                     0); /* they are on their way to the other */
+    part(w, train);
+    assert_got(w, balcony, 9 - left, 8);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
+/* A session that got some takes the later ones too: when it comes back, and when another does. */
+static void away_and_back(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 2, 1);
+    client *balcony = comes(w, JULIET "/balcony");
+    assert_got(w, balcony, 1, 2);
+    say(w, balcony, "<presence type='unavailable'/>");
+    send_many(w, romeo, 3, 4, 1);
+    say(w, balcony, "<presence/>");
+    assert_got(w, balcony, 3, 4);
+    say(w, balcony, "<presence><priority>-1</priority></presence>");
+    send_many(w, romeo, 5, 6, 1);
+    client *chamber = comes(w, JULIET "/chamber");
+    assert_got(w, chamber, 5, 6);
+    assert_int_equal(SEEN(w, balcony, .name = "message"), 0);
+    say(w, chamber, "<presence><priority>-1</priority></presence>");
+    send_many(w, romeo, 7, 7, 1);
+    say(w, balcony, "<presence><priority>1</priority></presence>");
+    assert_got(w, balcony, 7, 7);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
+/* The highest priority gets them. A session that only got messages while it was there hands on what others left. */
+static void the_next_takes_over(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    client *tomb = join(w, JULIET "/tomb");
+    say(w, tomb, "<presence><priority>-5</priority></presence>");
+    send_many(w, romeo, 1, 3, 500);
+    client *train = join_narrow(w, JULIET "/train");
+    listens(w, train, false);
+    say(w, train, "<presence/>");
+    client *balcony = comes(w, JULIET "/balcony");
+    send_many(w, romeo, 4, 4, 1); /* live, to both */
+    assert_int_equal(SEEN(w, balcony, .id = "m4", .holds = "<delay "), 0);
+    assert_int_equal(SEEN(w, balcony, .name = "message"), 1);
+    assert_int_equal(SEEN(w, tomb, .name = "message"), 0);
+    part(w, train);
+    assert_int_equal(SEEN(w, balcony, .id = "m3"), 1);
+    /* what was sent after it came may be repeated by what came back from the other (the message module says why) */
+    assert_in_range(SEEN(w, balcony, .id = "m4"), 1, 2);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
+/* --- what and how much --------------------------------------------------------------------------------------- */
+
+/* XEP-0160 3, XEP-0334 4.2: by type and content; nobody is told of what is dropped. */
+static void what_is_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type, *content;
+        bool kept;
+    } cases[] = {
+        {"chat", "<body>x</body>", true},
+        {"normal", "<body>x</body>", true},
+        {"chat", "<active xmlns='http://jabber.org/protocol/chatstates'/>", false},
+        {"chat", "<active xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread>",
+         false},
+        {"chat", "<active xmlns='http://jabber.org/protocol/chatstates'/><body>x</body>", true},
+        {"chat", "<body>x</body><no-store xmlns='urn:xmpp:hints'/>", false},
+        {"chat", "<received xmlns='urn:xmpp:receipts' id='1'/>", true},
+        {"headline", "<body>x</body>", false},
+        {"error", "<body>x</body>", false},
+    };
+    client *romeo;
+    world *w = play("", &romeo);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        const size_t before = kept(w);
+        snprintf(text, sizeof text, "<message type='%s' to='" JULIET "'>%s</message>",
+                 cases[i].type, cases[i].content);
+        say(w, romeo, text);
+        if (kept(w) != before + cases[i].kept) fail_msg("%s: %s", cases[i].type, cases[i].content);
+        assert_int_equal(SEEN(w, romeo), 0);
+    }
+    leave(w);
+}
+
+/* XEP-0160 2, step 3: what has no room comes back; a message that is taken away makes room. */
+static void bounded_by_number(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("offline_max_messages = 3", &romeo);
+    send_many(w, romeo, 1, 3, 1);
+    send_many(w, romeo, 4, 4, 1);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m4", .holds = "<service-unavailable "),
+                     1);
+    assert_int_equal(kept(w), 3);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 1, 3);
+    part(w, juliet);
+    send_many(w, romeo, 5, 5, 1);
+    assert_int_equal(kept(w), 1);
+    leave(w);
+}
+
+static void bounded_by_bytes(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("offline_max_bytes = \"64k\"", &romeo);
+    send_many(w, romeo, 1, 100, 1000);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m100"), 1);
+    assert_in_range(kept(w), 50, 64);
+    leave(w);
+}
+
+/* A row that is no stanza (another version's, damage) stops nothing and is not thrown away. */
+static void a_bad_row_is_passed_over(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    write_row(w, QUEUE, "juliet", "0", "not a stanza");
+    send_many(w, romeo, 1, 2, 1);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 1, 2);
+    assert_int_equal(kept(w), 1);
+    leave(w);
+}
+
+/* What belonged to an account goes with it: the next one of that name gets nothing of it. */
+static void goes_with_the_account(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 2, 1);
+    int status = 1;
+    svi_account_remove(svi_host_find(w->server, SV_STR(HERE)), SV_STR("juliet"), w_status, &status);
+    turn(w);
+    assert_int_equal(status, SV_OK);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(order_outlives_the_server),
+        cmocka_unit_test(killed_while_handing_over),
+        cmocka_unit_test(two_come_at_once),
+        cmocka_unit_test(one_vanishes_meanwhile),
+        cmocka_unit_test(away_and_back),
+        cmocka_unit_test(the_next_takes_over),
+        cmocka_unit_test(what_is_kept),
+        cmocka_unit_test(bounded_by_number),
+        cmocka_unit_test(bounded_by_bytes),
+        cmocka_unit_test(a_bad_row_is_passed_over),
+        cmocka_unit_test(goes_with_the_account),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -10,7 +10,7 @@
 #include "store/store_engine.h"
 #include "xmpp/xmpp_event.h"
 
-enum { WORLD_CLIENTS = 4 };
+enum { WORLD_CLIENTS = 6 };
 
 typedef struct client {
     svi_link *link; /* NULL: free */

@@ -1,0 +1,308 @@
+/* Tests of presence: who hears of a session that comes, changes and ends, whatever the way it ends; probes; directed presence. */
+#include <stave/roster.h>
+
+#include "../../tests/modules/modules_world.h"
+
+#define ROMEO "romeo@" HERE
+#define JULIET "juliet@" HERE
+#define NURSE "nurse@" HERE
+
+static void subscribe(world *w, const char *owner, const char *contact, unsigned flags)
+{
+    char record[32];
+    snprintf(record, sizeof record, "R1%02x\n\n", flags | SV_ROSTER_LISTED);
+    write_row(w, "roster/items", owner, contact, record);
+}
+
+/* --- the end of a session ------------------------------------------------------------------------------------- */
+
+/* RFC 6121 4.5: how a session can end. */
+typedef enum ending { UNAVAILABLE, VANISHED, STREAM_END, STREAM_ERROR, CONFLICT, KICKED } ending;
+
+static void make_end(world *w, client *orchard, ending how)
+{
+    if (how > VANISHED)
+        listens(w, orchard, false); /* the end of its stream would be readable for ever */
+    switch (how) {
+    case UNAVAILABLE: say(w, orchard, "<presence type='unavailable'/>"); break;
+    case STREAM_END: say(w, orchard, "</stream:stream>"); break;
+    case VANISHED: part(w, orchard); break;
+    case STREAM_ERROR: say(w, orchard, "<unheard-of xmlns='urn:example:x'/>"); break;
+    case CONFLICT: part(w, join(w, ROMEO "/orchard")); break;
+    case KICKED:
+        svi_session_kick(svi_session_find(w->server, SV_STR(ROMEO "/orchard")), "policy-violation");
+        turn(w);
+        break;
+    }
+    pass_time(w, 2000000); /* for last words */
+}
+
+static unsigned told(world *w, const client *c)
+{
+    return SEEN(w, c, .name = "presence", .type = "unavailable", .from = ROMEO "/orchard");
+}
+
+/* Subscribers, the account's other sessions and those who got directed presence hear of it, once each; nobody else does. */
+static void check_ending(ending how)
+{
+    world *w = stage(ALL_MODULES, "");
+    account(w, "romeo");
+    account(w, "juliet");
+    subscribe(w, "romeo", JULIET, SV_ROSTER_FROM);
+    subscribe(w, "romeo", NURSE, SV_ROSTER_TO | SV_ROSTER_PENDING_IN);
+    client *street = online(w, ROMEO "/street"), *juliet = online(w, JULIET "/balcony");
+    client *nurse = online(w, NURSE "/house"), *orchard = online(w, ROMEO "/orchard");
+    forget(w);
+    say(w, orchard,
+        "<presence to='" JULIET "'/><presence to='" NURSE "/house'/>"
+        "<presence to='" NURSE "/house'/>");
+    assert_int_equal(SEEN(w, juliet, .from = ROMEO "/orchard"), 1);
+    assert_int_equal(SEEN(w, nurse, .from = ROMEO "/orchard"), 2);
+    forget(w);
+    make_end(w, orchard, how);
+    if (told(w, street) != 1 || told(w, juliet) != 1 || told(w, nurse) != 1)
+        fail_msg("ending %d: street %u, juliet %u, nurse %u", (int)how, told(w, street),
+                 told(w, juliet), told(w, nurse));
+    forget(w);
+    if (how == UNAVAILABLE)
+        part(w, orchard); /* the end of a session that is unavailable is no news */
+    assert_int_equal(told(w, street) + told(w, juliet) + told(w, nurse), 0);
+    assert_int_equal(SEEN(w, street) + SEEN(w, juliet) + SEEN(w, nurse), 0);
+    leave(w);
+}
+
+static void every_end_is_told(void **state)
+{
+    (void)state;
+    for (int how = UNAVAILABLE; how <= KICKED; how++) check_ending((ending)how);
+}
+
+/* 4.6.3, case 3: a session that never was available owes it to those it sent presence to, and to nobody else. */
+static void directed_without_initial_presence(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    subscribe(w, "romeo", JULIET, SV_ROSTER_FROM);
+    client *juliet = online(w, JULIET "/balcony"), *nurse = online(w, NURSE "/house");
+    client *orchard = join(w, ROMEO "/orchard");
+    say(w, orchard, "<presence to='" NURSE "'><show>chat</show></presence>");
+    assert_int_equal(SEEN(w, nurse, .from = ROMEO "/orchard", .holds = "<show>chat</show>"), 1);
+    part(w, orchard);
+    assert_int_equal(told(w, nurse), 1);
+    assert_int_equal(SEEN(w, juliet), 0);
+    leave(w);
+}
+
+/* --- broadcasts ------------------------------------------------------------------------------------------------ */
+
+/* 4.2.2, 4.4.2: the whole stanza to subscribers and own sessions; a probe at the start of a presence session, and again when it
+ * starts anew (4.5.2). */
+static void broadcasts(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    subscribe(w, "romeo", JULIET, SV_ROSTER_FROM | SV_ROSTER_TO);
+    subscribe(w, "juliet", ROMEO, SV_ROSTER_FROM | SV_ROSTER_TO);
+    client *juliet = online(w, JULIET "/balcony"), *street = online(w, ROMEO "/street");
+    client *orchard = join(w, ROMEO "/orchard");
+    for (int round = 0; round < 2; round++) {
+        forget(w);
+        say(w, orchard,
+            "<presence id='p1'><status>s</status><x xmlns='urn:example:x'/></presence>");
+        assert_int_equal(SEEN(w, juliet, .from = ROMEO "/orchard", .to = JULIET, .id = "p1",
+                              .holds = "<x xmlns='urn:example:x'"),
+                         1);
+        assert_int_equal(SEEN(w, street, .from = ROMEO "/orchard", .id = "p1"), 1);
+        assert_int_equal(SEEN(w, orchard, .from = ROMEO "/orchard", .id = "p1"), 1);
+        assert_int_equal(SEEN(w, orchard, .from = ROMEO "/street"), 1);
+        assert_int_equal(SEEN(w, orchard, .from = JULIET "/balcony"), 1);
+        assert_int_equal(SEEN(w, street, .from = JULIET "/balcony"), 0); /* it asked long ago */
+        forget(w);
+        say(w, orchard, "<presence id='p2'/>");
+        assert_int_equal(SEEN(w, orchard), 1); /* no answers to probes */
+        say(w, orchard, "<presence type='unavailable' id='p3'><status>bye</status></presence>");
+        assert_int_equal(SEEN(w, juliet, .id = "p3", .holds = "<status>bye</status>"), 1);
+        assert_int_equal(SEEN(w, street, .id = "p3"), 1);
+        assert_int_equal(SEEN(w, orchard, .id = "p3"), 1); /* 4.5.2: also to the one that sent it */
+    }
+    leave(w);
+}
+
+/* 4.7.2.3: an integer from -128 to 127; 4.7.1: no other types. */
+static void refuses_what_is_malformed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *priority;
+        int value; /* 1000: refused */
+    } cases[] = {{"0", 0},       {"5", 5},      {"+5", 5},      {"-0", 0},      {"127", 127},
+                 {"-128", -128}, {"128", 1000}, {"-129", 1000}, {"1000", 1000}, {"", 1000},
+                 {"-", 1000},    {"x", 1000},   {"1x", 1000},   {"1.5", 1000}};
+    world *w = stage(ALL_MODULES, "");
+    client *romeo = join(w, ROMEO "/orchard");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "<presence id='p'><priority>%s</priority></presence>",
+                 cases[i].priority);
+        say(w, romeo, text);
+        const bool refused = SEEN(w, romeo, .type = "error", .id = "p", .holds = "<bad-request ");
+        const sv_session *s = svi_session_find(w->server, SV_STR(ROMEO "/orchard"));
+        if (refused != (cases[i].value == 1000) ||
+            (!refused && svi_session_priority(s) != cases[i].value))
+            fail_msg("priority '%s'", cases[i].priority);
+        say(w, romeo, "<presence type='unavailable'/>");
+    }
+    say(w, romeo, "<presence type='available' to='" JULIET "' id='t'/>");
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "t", .holds = "<bad-request "), 1);
+    leave(w);
+}
+
+/* 8.5.2.1.2 holds for the own account, too. */
+static void to_the_own_account(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *street = online(w, ROMEO "/street"), *orchard = join(w, ROMEO "/orchard");
+    say(w, orchard, "<presence to='" ROMEO "' id='d'/>");
+    assert_int_equal(SEEN(w, street, .id = "d", .from = ROMEO "/orchard"), 1);
+    assert_int_equal(SEEN(w, orchard), 0);
+    leave(w);
+}
+
+/* --- probes ---------------------------------------------------------------------------------------------------- */
+
+/* What a probe brings by what stands in the roster of the one probed (4.3.2). */
+static void probes(void **state)
+{
+    (void)state;
+    enum { FROM = SV_ROSTER_FROM, TO = SV_ROSTER_TO, IN = SV_ROSTER_PENDING_IN };
+    static const struct {
+        unsigned flags;
+        const char *to;
+        const char *from, *type; /* of the answer; NULL: none is seen */
+        bool is_bare;            /* it tells no more than that */
+    } cases[] = {
+        {FROM, JULIET, JULIET "/balcony", "", false},
+        {FROM | TO, JULIET "/balcony", JULIET "/balcony", "", true},
+        {FROM, JULIET "/gone", JULIET "/gone", "unavailable", true},
+        {FROM, JULIET "/tomb", JULIET "/tomb", "unavailable", true}, /* connected, not available */
+        {FROM, NURSE, NURSE, "unavailable", true},                   /* nobody there */
+        {TO, JULIET, JULIET, "unsubscribed", true},
+        {0, JULIET "/balcony", JULIET, "unsubscribed", true},
+        {IN, JULIET, NULL, NULL, true}, /* a request that waits is not ended */
+    };
+    world *w = stage(ALL_MODULES, "");
+    account(w, "nurse");
+    client *juliet = online(w, JULIET "/balcony"), *tomb = join(w, JULIET "/tomb");
+    say(w, juliet, "<presence id='last'><status>s</status></presence>");
+    client *romeo = online(w, ROMEO "/orchard");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[128];
+        subscribe(w, "juliet", ROMEO, cases[i].flags);
+        subscribe(w, "nurse", ROMEO, cases[i].flags);
+        subscribe(w, "romeo", JULIET,
+                  SV_ROSTER_PENDING_OUT); /* else an 'unsubscribed' is not shown */
+        forget(w);
+        snprintf(text, sizeof text, "<presence type='probe' to='%s' id='p'/>", cases[i].to);
+        say(w, romeo, text);
+        const bool any = cases[i].from != NULL;
+        const unsigned count = SEEN(w, romeo, .name = "presence");
+        if (count != any ||
+            (any && SEEN(w, romeo, .from = cases[i].from, .type = cases[i].type) != 1))
+            fail_msg("probe %zu brings %u: %.*s", i, count, (int)romeo->in.len, romeo->in.data);
+        /* 4.3.2.1: the probe's id, or that of the presence itself */
+        if (any) assert_int_equal(SEEN(w, romeo, .id = cases[i].is_bare ? "p" : "last"), 1);
+        assert_int_equal(SEEN(w, romeo, .holds = "<status>"), any && !cases[i].is_bare);
+    }
+    assert_int_equal(SEEN(w, tomb) + SEEN(w, juliet), 0);
+    leave(w);
+}
+
+/* Threats U7: a stranger learns the same of an account that is there as of one that is not: nothing. */
+static void probes_by_strangers(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *juliet = online(w, JULIET "/balcony"), *eve = online(w, "eve@" HERE "/x");
+    static const char *const targets[] = {JULIET, "nobody@" HERE};
+    for (size_t i = 0; i < 2; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "<presence type='probe' to='%s'/><presence type='probe' to='%s/balcony'/>"
+                 "<presence type='subscribed' to='%s'/><presence type='unsubscribe' to='%s'/>",
+                 targets[i], targets[i], targets[i], targets[i]);
+        say(w, eve, text);
+        assert_int_equal(SEEN(w, eve), 0);
+        snprintf(text, sizeof text, "<presence type='subscribe' to='%s'/>", targets[i]);
+        say(w, eve, text);
+        assert_int_equal(SEEN(w, eve, .name = "presence"), 0);
+        snprintf(text, sizeof text, "<presence type='probe' to='%s'/>", targets[i]);
+        say(w, eve, text); /* the request waits, or there is nobody */
+        assert_int_equal(SEEN(w, eve), 0);
+    }
+    assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+    leave(w);
+}
+
+/* 4.6.6: who was sent presence may ask that session, and no other, as long as it lasts. */
+static void probes_after_directed_presence(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *romeo = online(w, ROMEO "/orchard"), *street = online(w, ROMEO "/street");
+    client *nurse = online(w, NURSE "/house");
+    say(w, romeo, "<presence to='" NURSE "'><show>dnd</show></presence>");
+    say(w, nurse, "<presence type='probe' to='" ROMEO "/orchard' id='p'/>");
+    assert_int_equal(SEEN(w, nurse, .from = ROMEO "/orchard", .type = "", .id = "p"), 1);
+    assert_int_equal(SEEN(w, nurse, .holds = "<show>"), 0);
+    say(w, nurse,
+        "<presence type='probe' to='" ROMEO "/street'/>"
+        "<presence type='probe' to='" ROMEO "'/>");
+    assert_int_equal(SEEN(w, nurse), 0);
+    say(w, romeo, "<presence to='" NURSE "' type='unavailable'/>");
+    say(w, nurse, "<presence type='probe' to='" ROMEO "/orchard'/>");
+    assert_int_equal(SEEN(w, nurse), 0);
+    assert_int_equal(SEEN(w, street), 0);
+    leave(w);
+}
+
+/* --- bounds ---------------------------------------------------------------------------------------------------- */
+
+/* The list of those who got directed presence is bounded; who is on it already, or leaves it, is never refused. */
+static void directed_presence_is_bounded(void **state)
+{
+    (void)state;
+    char text[256];
+    int n = 0;
+    world *w = stage(ALL_MODULES, "presence_directed_bytes = \"1k\"");
+    client *romeo = join(w, ROMEO "/orchard");
+    do {
+        snprintf(text, sizeof text, "<presence to='nobody%04d@" HERE "/x' id='d'/>", n++);
+        say(w, romeo, text);
+    } while (n < 1000 && SEEN(w, romeo, .type = "error") == 0);
+    assert_int_equal(SEEN(w, romeo, .id = "d", .holds = "<resource-constraint "), 1);
+    assert_int_equal(n - 1, 1024 / (int)strlen("nobody0000@" HERE "/x\n"));
+    say(w, romeo, "<presence to='nobody0000@" HERE "/x'/>");
+    assert_int_equal(SEEN(w, romeo), 0);
+    say(w, romeo, "<presence to='nobody0003@" HERE "/x' type='unavailable'/>");
+    assert_int_equal(SEEN(w, romeo), 0);
+    say(w, romeo, text);
+    assert_int_equal(SEEN(w, romeo), 0);
+    leave(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_end_is_told),
+        cmocka_unit_test(directed_without_initial_presence),
+        cmocka_unit_test(broadcasts),
+        cmocka_unit_test(refuses_what_is_malformed),
+        cmocka_unit_test(to_the_own_account),
+        cmocka_unit_test(probes),
+        cmocka_unit_test(probes_by_strangers),
+        cmocka_unit_test(probes_after_directed_presence),
+        cmocka_unit_test(directed_presence_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

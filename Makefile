@@ -65,8 +65,8 @@ TESTMOD_SRC := $(wildcard tests/mods/*.c)
 TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so)
 
 # Unit tests lie beside what they test. Those of the flow runner link its objects, those of a module
-# the module's.
-UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c tests/bench/*_test.c)
+# the module's; tests/modules is about modules together.
+UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 
 # The flow runner: all of tests/flow is one program.
@@ -200,11 +200,11 @@ $(B)/stave: $(B)/server/main/main_main.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(LTO_$(KIND)) -Wl,-z,now,-z,relro $< -L$(B) -lstave $(LDLIBS) -o $@
 
 # one test: make KIND=asan build/asan/server/base/base_str_test && build/asan/server/base/base_str_test
-$(filter $(B)/server/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB)
+$(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
 # the loader's tests and those of modules load real modules
-$(filter $(B)/server/mods/% $(B)/modules/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(MODULE_SO)
+$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(MODULE_SO)
 
 $(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@

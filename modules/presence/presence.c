@@ -344,7 +344,11 @@ static sv_status start(sv_mod *mod, void *self)
 
 static const sv_hook hooks[] = {
     {.on = "presence/self", .call = on_self},
-    {.on = "presence/out", .call = on_out, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "presence/out", .call = presence_subs_load, .band = SV_EARLY},
+    {.on = "presence/out",
+     .call = on_out,
+     .band = SV_LATE,
+     .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "presence/account", .call = on_account, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "presence/resource", .call = on_in, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "session/presence", .call = presence_show_requests},

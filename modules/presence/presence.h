@@ -16,6 +16,10 @@ typedef struct presence {
 /* subscribe, subscribed, unsubscribe, unsubscribed. */
 bool presence_is_subscription(sv_str type);
 
+/* Brings both sides' rows into memory until the event ends, before anything is written: so nothing waits between reading a state
+ * and writing the next, and requests that cross do not undo each other. */
+sv_verdict presence_subs_load(sv_event *ev, void *self);
+
 /* The sender's side of a subscription stanza (RFC 6121 A.2). */
 sv_verdict presence_subs_out(sv_event *ev, presence *me);
 

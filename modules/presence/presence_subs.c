@@ -129,34 +129,35 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     return SV_PASS;
 }
 
-static void out_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self);
-
-/* Both sides of a subscription on this host change in one event. Their rows are brought into memory before anything is
- * written, so that nothing waits between reading a state and writing the next: requests that cross would undo each other. */
-static sv_rows *both_rows(sv_event *ev, const presence *me)
-{
-    const sv_jid *user = sv->from(ev), *contact = sv->to(ev);
-    sv_rows *rows = sv->rows(ev, me->roster, user->node);
-    const bool is_here = contact->node.n && sv_str_eq(contact->domain, user->domain);
-    if (rows && (!is_here || sv->rows(ev, me->roster, contact->node))) return rows;
-    sv->rows_load(ev, me->roster, rows ? contact->node : user->node, out_rows);
-    return NULL;
-}
-
-static void out_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
-{
-    if (status != SV_OK) {
-        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
-        return;
-    }
-    rows = both_rows(ev, self);
-    if (rows && out(ev, self, rows) == SV_PASS) sv->pass(ev);
-}
-
 sv_verdict presence_subs_out(sv_event *ev, presence *me)
 {
-    sv_rows *rows = both_rows(ev, me);
-    return rows ? out(ev, me, rows) : SV_LATER;
+    sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
+    return rows ? out(ev, me, rows) : sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+}
+
+static void loaded(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)rows;
+    if (status != SV_OK)
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+    else if (presence_subs_load(ev, self) == SV_PASS)
+        sv->pass(ev);
+}
+
+sv_verdict presence_subs_load(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    const sv_jid *user = sv->from(ev), *contact = sv->to(ev);
+    if (!presence_is_subscription(sv->type(ev))) return SV_PASS;
+    const bool is_here = contact->node.n && sv_str_eq(contact->domain, user->domain);
+    sv_str missing = SV_STR_NONE;
+    if (!sv->rows(ev, me->roster, user->node))
+        missing = user->node;
+    else if (is_here && !sv->rows(ev, me->roster, contact->node))
+        missing = contact->node;
+    if (missing.n == 0) return SV_PASS;
+    sv->rows_load(ev, me->roster, missing, loaded);
+    return SV_LATER;
 }
 
 /* --- inbound ---------------------------------------------------------------------------------------- */

@@ -179,14 +179,31 @@ static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, con
     return sv->send(ev);
 }
 
+/* Whether one more contact may be listed. Requests that only wait (RFC 6121 3.1.3) take no room. */
+static bool has_room(const roster *me, const sv_rows *rows, sv_str contact)
+{
+    sv_str key = SV_STR_NONE, record;
+    if (sv->row(rows, contact, &record) && (sv_roster_flags(record) & SV_ROSTER_LISTED))
+        return true;
+    if ((int64_t)sv->row_count(rows) < me->max_items) return true;
+    int64_t listed = 0;
+    while (sv->row_next(rows, &key, &record))
+        if (sv_roster_flags(record) & SV_ROSTER_LISTED) listed++;
+    return listed < me->max_items;
+}
+
+static sv_verdict is_full(sv_event *ev)
+{
+    return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT, SV_STR("The roster is full"));
+}
+
 static sv_verdict put_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact,
                            const sv_node *item)
 {
     sv_str old;
     const bool known = sv->row(rows, contact->bare, &old);
     const unsigned flags = (known ? sv_roster_flags(old) : 0) | SV_ROSTER_LISTED;
-    if (!known && (int64_t)sv->row_count(rows) >= me->max_items)
-        return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT, SV_STR("The roster is full"));
+    if (!has_room(me, rows, contact->bare)) return is_full(ev);
     const sv_str name = sv->attr(item, SV_STR("name"));
     if ((int64_t)name.n > me->name_bytes || has_line_feed(name))
         return sv->refuse(ev, SV_NOT_ACCEPTABLE);
@@ -239,6 +256,31 @@ static sv_verdict on_foreign(sv_event *ev, void *self)
     return sv->refuse(ev, SV_FORBIDDEN);
 }
 
+/* --- items that a subscription makes (RFC 6121 3.1.2, 3.1.5) ----------------------------------------- */
+
+static void room_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    if (status != SV_OK)
+        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+    else if (has_room(self, rows, sv->to(ev)->bare))
+        sv->pass(ev);
+    else
+        (void)is_full(ev);
+}
+
+/* They need room as those of a roster set do. */
+static sv_verdict on_presence_out(sv_event *ev, void *self)
+{
+    const roster *me = self;
+    const sv_str type = sv->type(ev);
+    if (!sv_str_eq(type, SV_STR("subscribe")) && !sv_str_eq(type, SV_STR("subscribed")))
+        return SV_PASS;
+    sv_rows *rows = sv->rows(ev, me->items, sv->from(ev)->node);
+    if (rows) return has_room(me, rows, sv->to(ev)->bare) ? SV_PASS : is_full(ev);
+    sv->rows_load(ev, me->items, sv->from(ev)->node, room_rows);
+    return SV_LATER;
+}
+
 /* --- life ----------------------------------------------------------------------------------------- */
 
 static void kept(sv_event *ev, sv_status status, sv_rows *rows, void *self)
@@ -275,6 +317,7 @@ static const sv_hook hooks[] = {
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "iq-get/account {" NS_ROSTER "}query", .call = on_foreign},
     {.on = "iq-set/account {" NS_ROSTER "}query", .call = on_foreign},
+    {.on = "presence/out", .call = on_presence_out, .flags = SV_HOOK_GUARD},
     {.on = SV_ROSTER_CHANGED, .call = on_changed},
     {.on = "session/bound", .call = on_bound},
     {.on = "account/removed", .call = on_removed},

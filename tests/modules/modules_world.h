@@ -46,7 +46,8 @@ static inline void boot(world *w, const char *modules, const char *more)
 static inline void halt(world *w, bool killed)
 {
     svi_engine_sim_plan(w->engine)->dead = killed;
-    svi_engine_sim_plan(w->engine)->hold = false;
+    svi_engine_sim_plan(w->engine)->hold =
+        killed; /* what was begun ends when the store is closed, without effect */
     for (size_t i = 0; i < WORLD_CLIENTS; i++) {
         client *c = &w->clients[i];
         if (c->link == NULL) continue;

@@ -421,6 +421,13 @@ static void kicked(void **state)
         count++;
     }
     assert_int_equal(count, 2);
+    /* what was read before and comes late is not processed (RFC 6120 4.9.1.1) */
+    sv_stanza *late = NULL;
+    assert_int_equal(svi_stanza_parse(&w->acct, svi_server_atoms(w->server), SV_STR("<message/>"),
+                                      SV_STR(SVI_NS_CLIENT), &late, NULL),
+                     SV_OK);
+    svi_inbound(romeo->session, late, 0);
+    assert_int_equal(dropped_by(w, "stream-ended"), 1);
     settle(w);
     HAS(romeo, STREAM_ERROR_OF("not-authorized"));
     HAS_NOT(romeo, "reset");

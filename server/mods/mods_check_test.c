@@ -60,6 +60,7 @@ static void bad_modules_are_refused(void **state)
         {"tests/mods/bad_exports.so", "exports helper_that_clashes"},
         {"tests/mods/bad_constructor.so", "has a constructor"},
         {"tests/mods/bad_destructor.so", "has a destructor"},
+        {"tests/mods/bad_ifunc.so", "chooses functions while it is loaded"},
         {"tests/mods/bad_thread.so", "calls pthread_create: a module never starts a thread"},
         {"tests/mods/bad_tls.so", "thread-local"},
         {"tests/mods/bad_exit.so", "runs at exit; free things in stop()"},

@@ -1,7 +1,8 @@
 /* Service discovery (XEP-0030): what the host and its accounts are and can do.
  *
- * Features are those that the enabled modules declare. An account answers its owner, and others who see its presence; all
- * others get what an unknown account gives (XEP-0030 8, RFC 6121 8.5.2.1.3). */
+ * Features are those that the enabled modules declare. An account answers its owner, and others who
+ * see its presence; all others get what an unknown account gives (XEP-0030 8, RFC 6121 8.5.2.1.3).
+ */
 #include <stave/module.h>
 #include <stave/roster.h>
 

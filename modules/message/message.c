@@ -1,8 +1,8 @@
 /* Messages to local accounts: which sessions get them (RFC 6121 8.5).
  *
- * All available sessions with a priority of 0 or more get a message to the bare address, whatever its type allows; what finds no
- * session is passed on, so that a module behind this one can keep it. A message to a session on line needs no handler:
- * the server delivers it. */
+ * All available sessions with a priority of 0 or more get a message to the bare address, whatever
+ * its type allows; what finds no session is passed on, so that a module behind this one can keep
+ * it. A message to a session on line needs no handler: the server delivers it. */
 #include <stave/module.h>
 
 static bool takes_messages(const sv_session *session)
@@ -44,7 +44,7 @@ static sv_verdict on_message(sv_event *ev, void *self)
     return deliver_to_all(ev, to) > 0 ? SV_DONE : SV_PASS;
 }
 
-/* --- what was never written to its session ----------------------------------------------------------- */
+/* --- what was never written to its session ------------------------------------------------- */
 
 /* When a session began to take messages, in the order in which sessions did; 0 if it never has. */
 typedef struct taker {
@@ -73,8 +73,9 @@ static sv_verdict on_presence(sv_event *ev, void *self)
     return SV_PASS;
 }
 
-/* Which sessions still need a message that came back from one: all if it was meant for that one alone. One to the bare address
- * reached those that took messages before it did; a later one may lack it, and rather sees a message twice than never. */
+/* Which sessions still need a message that came back from one: all if it was meant for that one
+ * alone. One to the bare address reached those that took messages before it did; a later one may
+ * lack it, and rather sees a message twice than never. */
 static bool lacks_it(const message *me, const sv_event *ev, sv_session *session)
 {
     sv_session *broken = sv->session(ev);

@@ -1,4 +1,5 @@
-/* Tests of messages to accounts: the whole table of RFC 6121 8.5.4, and what becomes of what was never written. */
+/* Tests of messages to accounts: the whole table of RFC 6121 8.5.4, and what becomes of what was
+ * never written. */
 #include "../../tests/modules/modules_world.h"
 
 #define ROMEO "romeo@" HERE
@@ -7,12 +8,13 @@
 #define CHAT(id, body)                                                                             \
     "<message type='chat' to='" JULIET "' id='" id "'><body>" body "</body></message>"
 
-/* --- the table ------------------------------------------------------------------------------------------- */
+/* --- the table ----------------------------------------------------------------------------- */
 
 /* Which of Juliet's sessions there are: none of hers with a negative priority is ever asked. */
 typedef enum condition { NOBODY, IDLE, NEGATIVE, ONE, SEVERAL } condition;
 
-/* D: to the session it names; A: to all with a priority of 0 or more; O: kept; E: an error; S: nothing at all. */
+/* D: to the session it names; A: to all with a priority of 0 or more; O: kept; E: an error; S:
+ * nothing at all. */
 typedef struct row {
     condition condition;
     const char *to;
@@ -88,7 +90,8 @@ static bool is_named(const client *c, const char *resource, const char *to)
     return c != NULL && slash != NULL && strcmp(slash + 1, resource) == 0;
 }
 
-/* One cell: sends it and compares who got what, with the address as it was (8.5.2.1.1: never rewritten). */
+/* One cell: sends it and compares who got what, with the address as it was (8.5.2.1.1: never
+ * rewritten). */
 static void check(scene *s, const row *r, const char *type, const char *outcome)
 {
     char id[32], text[512];
@@ -164,7 +167,7 @@ static void to_oneself(void **state)
     leave(w);
 }
 
-/* --- what was never written ------------------------------------------------------------------------------- */
+/* --- what was never written ---------------------------------------------------------------- */
 
 static const char *long_chat(char to[1024], const char *id, const char *jid)
 {
@@ -173,7 +176,8 @@ static const char *long_chat(char to[1024], const char *id, const char *jid)
     return to;
 }
 
-/* A session that came after a message was sent has not got it: it is given what comes back from a broken one. */
+/* A session that came after a message was sent has not got it: it is given what comes back from a
+ * broken one. */
 static void unsent_goes_to_who_came_later(void **state)
 {
     (void)state;
@@ -195,7 +199,8 @@ static void unsent_goes_to_who_came_later(void **state)
     leave(w);
 }
 
-/* Who was there before got its own copy, and no second one; what was for the broken session alone goes to the others. */
+/* Who was there before got its own copy, and no second one; what was for the broken session alone
+ * goes to the others. */
 static void unsent_is_not_repeated(void **state)
 {
     (void)state;

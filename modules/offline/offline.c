@@ -1,7 +1,8 @@
-/* Offline messages (XEP-0160): what finds no session is kept and delivered when one becomes available.
+/* Offline messages (XEP-0160): what finds no session is kept and delivered when one becomes
+ * available.
  *
- * A row per message; it goes when the message was handed over to a session, so a crash in between repeats a message and
- * never loses one. Stamped with XEP-0203. */
+ * A row per message; it goes when the message was handed over to a session, so a crash in between
+ * repeats a message and never loses one. Stamped with XEP-0203. */
 #include <stave/module.h>
 
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
@@ -17,12 +18,13 @@ typedef struct offline {
     uint32_t count;     /* keeps the order of messages of one millisecond */
 } offline;
 
-/* What a session was given and may not have had written yet: rows from `first` to `last`; both empty at first. */
+/* What a session was given and may not have had written yet: rows from `first` to `last`; both
+ * empty at first. */
 typedef struct given {
     char first[KEY_BYTES], last[KEY_BYTES];
 } given;
 
-/* --- what is kept -------------------------------------------------------------------------------------- */
+/* --- what is kept -------------------------------------------------------------------------- */
 
 /* XEP-0160 3: of the other types none is kept (RFC 6121 8.5.2.2.1 says what becomes of them). */
 static bool is_kept_type(sv_str type)
@@ -107,7 +109,7 @@ static sv_verdict on_unsent(sv_event *ev, void *self)
     return on_message(ev, self);
 }
 
-/* --- handing over -------------------------------------------------------------------------------------- */
+/* --- handing over -------------------------------------------------------------------------- */
 
 static given *given_to(const offline *me, sv_session *session)
 {
@@ -174,7 +176,8 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     sv->pass(ev);
 }
 
-/* An account has a session that may take what was kept: the newly available one, or another when one has gone. */
+/* An account has a session that may take what was kept: the newly available one, or another when
+ * one has gone. */
 static sv_verdict on_session(sv_event *ev, void *self)
 {
     const offline *me = self;

@@ -1,4 +1,5 @@
-/* Tests of offline messages: what is kept and in which order, over restarts and kills, by whom it is got, and how much. */
+/* Tests of offline messages: what is kept and in which order, over restarts and kills, by whom it
+ * is got, and how much. */
 #include "../../tests/modules/modules_world.h"
 
 #define JULIET "juliet@" HERE
@@ -52,9 +53,10 @@ static world *play(const char *more, client **romeo)
     return w;
 }
 
-/* --- order, restarts ----------------------------------------------------------------------------------------- */
+/* --- order, restarts ----------------------------------------------------------------------- */
 
-/* In the order of arrival, also in one millisecond and when the clock is set back; over a stop and over a kill. */
+/* In the order of arrival, also in one millisecond and when the clock is set back; over a stop and
+ * over a kill. */
 static void order_outlives_the_server(void **state)
 {
     (void)state;
@@ -82,7 +84,8 @@ static void order_outlives_the_server(void **state)
     leave(w);
 }
 
-/* Killed when all was given to a session and nothing written, or written and not yet noted: nothing is lost, all may come again. */
+/* Killed when all was given to a session and nothing written, or written and not yet noted: nothing
+ * is lost, all may come again. */
 static void killed_while_handing_over(void **state)
 {
     (void)state;
@@ -112,7 +115,7 @@ static void killed_while_handing_over(void **state)
     leave(w);
 }
 
-/* --- who gets them ------------------------------------------------------------------------------------------- */
+/* --- who gets them ------------------------------------------------------------------------- */
 
 /* Two sessions that come in one turn: each message goes to one of them, once. */
 static void two_come_at_once(void **state)
@@ -180,7 +183,8 @@ static void away_and_back(void **state)
     leave(w);
 }
 
-/* The highest priority gets them. A session that only got messages while it was there hands on what others left. */
+/* The highest priority gets them. A session that only got messages while it was there hands on what
+ * others left. */
 static void the_next_takes_over(void **state)
 {
     (void)state;
@@ -199,13 +203,14 @@ static void the_next_takes_over(void **state)
     assert_int_equal(SEEN(w, tomb, .name = "message"), 0);
     part(w, train);
     assert_int_equal(SEEN(w, balcony, .id = "m3"), 1);
-    /* what was sent after it came may be repeated by what came back from the other (the message module says why) */
+    /* what was sent after it came may be repeated by what came back from the other (the message
+     * module says why) */
     assert_in_range(SEEN(w, balcony, .id = "m4"), 1, 2);
     assert_int_equal(kept(w), 0);
     leave(w);
 }
 
-/* --- what and how much --------------------------------------------------------------------------------------- */
+/* --- what and how much --------------------------------------------------------------------- */
 
 /* XEP-0160 3, XEP-0334 4.2: by type and content; nobody is told of what is dropped. */
 static void what_is_kept(void **state)

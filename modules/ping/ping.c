@@ -1,7 +1,8 @@
 /* XMPP Ping (XEP-0199): the server and a user's own account answer that they are there.
  *
- * A ping to a session is passed on like any request; a ping to somebody else's account is not answered for them, since
- * that would tell strangers which accounts exist (RFC 6121 8.5.2.1.3, XEP-0199 4.2). */
+ * A ping to a session is passed on like any request; a ping to somebody else's account is not
+ * answered for them, since that would tell strangers which accounts exist (RFC 6121 8.5.2.1.3,
+ * XEP-0199 4.2). */
 #include <stave/module.h>
 
 #define NS_PING "urn:xmpp:ping"

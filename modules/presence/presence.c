@@ -1,12 +1,13 @@
-/* Presence (RFC 6121 3 and 4): broadcast to those who may see it, probes, directed presence, subscriptions.
+/* Presence (RFC 6121 3 and 4): broadcast to those who may see it, probes, directed presence,
+ * subscriptions.
  *
- * Subscription bits live in the roster's records (<stave/roster.h>). Both sides of a local subscription are changed in
- * one event, so they are stored together. */
+ * Subscription bits live in the roster's records (<stave/roster.h>). Both sides of a local
+ * subscription are changed in one event, so they are stored together. */
 #include <stave/module.h>
 #include <stave/roster.h>
 #include "presence.h"
 
-/* --- helpers shared with presence_subs.c -------------------------------------------------------------- */
+/* --- helpers shared with presence_subs.c --------------------------------------------------- */
 
 const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to)
 {
@@ -40,7 +41,7 @@ size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested)
     return count;
 }
 
-/* --- directed presence (RFC 6121 4.6): the list of those who must hear of the end ------------------- */
+/* --- directed presence (RFC 6121 4.6): the list of those who must hear of the end ---------- */
 
 #define DIRECTED "presence-directed" /* a session's list, a line for each address */
 
@@ -84,7 +85,8 @@ static sv_verdict note_directed(sv_event *ev, const presence *me, sv_session *se
     return SV_PASS;
 }
 
-/* Tells the end of a session to those on its list; contacts in `rows` (may be NULL) who see its presence get the broadcast. */
+/* Tells the end of a session to those on its list; contacts in `rows` (may be NULL) who see its
+ * presence get the broadcast. */
 static void end_directed(sv_event *ev, sv_session *session, const sv_stanza *gone,
                          const sv_rows *rows)
 {
@@ -105,7 +107,7 @@ static bool was_directed(const sv_session *session, const sv_jid *to)
            find_line(list, to->bare, &before, &behind);
 }
 
-/* --- broadcast (RFC 6121 4.2, 4.4, 4.5) ------------------------------------------------------------- */
+/* --- broadcast (RFC 6121 4.2, 4.4, 4.5) ---------------------------------------------------- */
 
 /* From the bare JID, as RFC 6121 4.3 says; but a local account answers to the new session alone. */
 static void probe(sv_event *ev, sv_str contact)
@@ -116,7 +118,8 @@ static void probe(sv_event *ev, sv_str contact)
     sv->route(ev, presence_make(ev, SV_STR("probe"), local ? user->full : user->bare, contact));
 }
 
-/* Sends to every contact with a subscription; at the start of a presence session also asks those whose presence we see. */
+/* Sends to every contact with a subscription; at the start of a presence session also asks those
+ * whose presence we see. */
 static void to_contacts(sv_event *ev, const sv_rows *rows, const sv_stanza *stanza, bool initial)
 {
     sv_str contact = SV_STR_NONE, record;
@@ -190,7 +193,7 @@ static void broadcast_rows(sv_event *ev, sv_status status, sv_rows *rows, void *
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
 }
 
-/* --- the end of a session (4.5.2: ungraceful ones too) ----------------------------------------------- */
+/* --- the end of a session (4.5.2: ungraceful ones too) ------------------------------------- */
 
 static void gone_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
@@ -220,7 +223,7 @@ static sv_verdict on_gone(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-/* --- outbound to somebody else ------------------------------------------------------------------------ */
+/* --- outbound to somebody else ------------------------------------------------------------- */
 
 static sv_verdict on_out(sv_event *ev, void *self)
 {
@@ -234,9 +237,10 @@ static sv_verdict on_out(sv_event *ev, void *self)
     return session ? note_directed(ev, self, session, type.n == 0) : SV_PASS;
 }
 
-/* --- inbound ------------------------------------------------------------------------------------------- */
+/* --- inbound ------------------------------------------------------------------------------- */
 
-/* What there is to say to a probe besides available presence; it has the probe's id (RFC 6121 4.3.2.1). */
+/* What there is to say to a probe besides available presence; it has the probe's id (RFC
+ * 6121 4.3.2.1). */
 static void answer(sv_event *ev, sv_str type, sv_str from, sv_str to)
 {
     const sv_str pairs[] = {SV_STR("id"), sv->attr(sv->root(ev), SV_STR("id"))};
@@ -263,8 +267,8 @@ static void tell_presence(sv_event *ev, const sv_jid *account, const sv_jid *ask
     if (told == 0) answer(ev, SV_STR("unavailable"), account->bare, asker->full);
 }
 
-/* RFC 6121 4.3.2: presence is told to those who may see it only. A request that waits is not ended by a probe, which would
- * also tell strangers that the account exists. */
+/* RFC 6121 4.3.2: presence is told to those who may see it only. A request that waits is not ended
+ * by a probe, which would also tell strangers that the account exists. */
 static void answer_probe(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     (void)self;
@@ -297,7 +301,8 @@ static sv_verdict on_in(sv_event *ev, void *self)
     return SV_PASS;
 }
 
-/* 8.5.2.1.2 to all available ones; 8.5.3.2.2: a session that is gone gets nothing, nor do the others. */
+/* 8.5.2.1.2 to all available ones; 8.5.3.2.2: a session that is gone gets nothing, nor do the
+ * others. */
 static sv_verdict to_available(sv_event *ev)
 {
     if (sv->to(ev)->resource.n || presence_deliver(ev, sv->to(ev), false) == 0)

@@ -16,8 +16,9 @@ typedef struct presence {
 /* subscribe, subscribed, unsubscribe, unsubscribed. */
 bool presence_is_subscription(sv_str type);
 
-/* Brings both sides' rows into memory until the event ends, before anything is written: so nothing waits between reading a state
- * and writing the next, and requests that cross do not undo each other. */
+/* Brings both sides' rows into memory until the event ends, before anything is written: so nothing
+ * waits between reading a state and writing the next, and requests that cross do not undo each
+ * other. */
 sv_verdict presence_subs_load(sv_event *ev, void *self);
 
 /* The sender's side of a subscription stanza (RFC 6121 A.2). */
@@ -26,7 +27,8 @@ sv_verdict presence_subs_out(sv_event *ev, presence *me);
 /* The recipient's side (RFC 6121 A.3). */
 sv_verdict presence_subs_in(sv_event *ev, presence *me);
 
-/* On session/presence: a session that became available is shown the requests that wait for an answer (RFC 6121 3.1.3, 4). */
+/* On session/presence: a session that became available is shown the requests that wait for an
+ * answer (RFC 6121 3.1.3, 4). */
 sv_verdict presence_show_requests(sv_event *ev, void *self);
 
 /* On roster/changed: a request of a contact that was removed no longer waits. */
@@ -38,7 +40,8 @@ const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to
 /* Sends the presence of each available session of a local account to an address. */
 void presence_send_all(sv_event *ev, const sv_jid *account, sv_str to);
 
-/* Delivers the event's stanza to the account's available (or roster-interested) sessions; how many there were. */
+/* Delivers the event's stanza to the account's available (or roster-interested) sessions; how many
+ * there were. */
 size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested);
 
 #endif

@@ -1,4 +1,5 @@
-/* Tests of the subscription states: every row of the tables of RFC 6121 appendix A, on the real server. */
+/* Tests of the subscription states: every row of the tables of RFC 6121 appendix A, on the real
+ * server. */
 #include <stave/roster.h>
 
 #include "../../tests/modules/modules_world.h"
@@ -15,8 +16,8 @@ enum {
     I = SV_ROSTER_PENDING_IN
 };
 
-/* RFC 6121 A.1: the nine states, and the two that need no roster item (a state of "None" includes the contact that is not in the
- * roster; rule 3 of A.1). */
+/* RFC 6121 A.1: the nine states, and the two that need no roster item (a state of "None" includes
+ * the contact that is not in the roster; rule 3 of A.1). */
 static const unsigned states[] = {0,     I,         L,     L | O,     L | I,    L | O | I,
                                   L | T, L | T | I, L | F, L | F | O, L | F | T};
 enum { STATES = sizeof states / sizeof *states };
@@ -60,7 +61,7 @@ static void check_pushes(world *w, const client *c, const char *contact, unsigne
     assert_int_equal(SEEN(w, c, .name = "iq", .type = "set", .holds = wanted), 1);
 }
 
-/* --- A.2: outbound ------------------------------------------------------------------------------------------ */
+/* --- A.2: outbound ------------------------------------------------------------------------- */
 
 typedef struct out_row {
     bool routed;
@@ -112,7 +113,7 @@ static void outbound_tables(void **state)
     leave(w);
 }
 
-/* --- A.3: inbound ------------------------------------------------------------------------------------------- */
+/* --- A.3: inbound -------------------------------------------------------------------------- */
 
 typedef struct in_row {
     bool delivered;
@@ -183,9 +184,10 @@ static void inbound_tables(void **state)
     leave(w);
 }
 
-/* --- both sides at once -------------------------------------------------------------------------------------- */
+/* --- both sides at once -------------------------------------------------------------------- */
 
-/* Requests that cross: none undoes the other's half (one event reads and writes both sides without a pause). */
+/* Requests that cross: none undoes the other's half (one event reads and writes both sides without
+ * a pause). */
 static void requests_that_cross(void **state)
 {
     (void)state;
@@ -205,7 +207,8 @@ static void requests_that_cross(void **state)
     leave(w);
 }
 
-/* Two sessions of one account that change the same contact in one turn, the contact being off line: neither is lost. */
+/* Two sessions of one account that change the same contact in one turn, the contact being off line:
+ * neither is lost. */
 static void sessions_that_cross(void **state)
 {
     (void)state;
@@ -226,7 +229,8 @@ static void sessions_that_cross(void **state)
     leave(w);
 }
 
-/* 3.2.2: unavailable presence comes while the contact is still subscribed; then the cancellation, and 3.2.3 the push. */
+/* 3.2.2: unavailable presence comes while the contact is still subscribed; then the cancellation,
+ * and 3.2.3 the push. */
 static void cancellation_comes_last(void **state)
 {
     (void)state;
@@ -251,7 +255,7 @@ static void cancellation_comes_last(void **state)
     leave(w);
 }
 
-/* --- requests that wait -------------------------------------------------------------------------------------- */
+/* --- requests that wait -------------------------------------------------------------------- */
 
 /* A contact that is removed from the roster is answered: its request waits no more. */
 static void removal_answers_the_request(void **state)
@@ -277,7 +281,8 @@ static void removal_answers_the_request(void **state)
     leave(w);
 }
 
-/* Requests are kept over a restart with all they hold, shown to each session that comes, once to each, until answered. */
+/* Requests are kept over a restart with all they hold, shown to each session that comes, once to
+ * each, until answered. */
 static void requests_outlive_the_server(void **state)
 {
     (void)state;

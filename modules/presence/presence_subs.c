@@ -17,7 +17,8 @@ typedef struct change {
     unsigned clear, set;
 } change;
 
-/* RFC 6121 A.2. "subscribed" without a request would be a pre-approval (3.4), which this server does not offer. */
+/* RFC 6121 A.2. "subscribed" without a request would be a pre-approval (3.4), which this server
+ * does not offer. */
 static const change outbound[] = {
     {"subscribe", 0, SV_ROSTER_TO | SV_ROSTER_PENDING_OUT, 0,
      SV_ROSTER_PENDING_OUT | SV_ROSTER_LISTED},
@@ -60,7 +61,8 @@ static unsigned flags_of(const sv_rows *rows, sv_str contact, sv_str *rest_out)
     return sv_roster_flags(record);
 }
 
-/* Writes the new state and pushes it when sessions can see the difference; a record without any bit goes. */
+/* Writes the new state and pushes it when sessions can see the difference; a record without any bit
+ * goes. */
 static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
                              const sv_rows *rows, unsigned flags)
 {
@@ -77,10 +79,10 @@ static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, 
     return status;
 }
 
-/* --- outbound --------------------------------------------------------------------------------------- */
+/* --- outbound ------------------------------------------------------------------------------ */
 
-/* To a contact's sessions if it is on this server: what is routed takes a way of its own and would come behind what this
- * event delivers. */
+/* To a contact's sessions if it is on this server: what is routed takes a way of its own and would
+ * come behind what this event delivers. */
 static void send_ahead(sv_event *ev, const sv_jid *contact, const sv_stanza *stanza)
 {
     if (!sv->is_local(ev, contact)) {
@@ -160,9 +162,10 @@ sv_verdict presence_subs_load(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-/* --- inbound ---------------------------------------------------------------------------------------- */
+/* --- inbound ------------------------------------------------------------------------------- */
 
-/* The request as it is kept until it is answered: one for each contact, without its contents if they are too large. */
+/* The request as it is kept until it is answered: one for each contact, without its contents if
+ * they are too large. */
 static sv_status keep_request(sv_event *ev, const presence *me)
 {
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
@@ -182,7 +185,8 @@ static size_t count_requests(const sv_rows *rows)
     return count;
 }
 
-/* A request: kept, shown to the available sessions, or answered at once if the contact sees the presence already (A.3.1). */
+/* A request: kept, shown to the available sessions, or answered at once if the contact sees the
+ * presence already (A.3.1). */
 static sv_verdict in_subscribe(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
@@ -241,7 +245,7 @@ sv_verdict presence_subs_in(sv_event *ev, presence *me)
     return SV_LATER;
 }
 
-/* --- what waits for an answer ------------------------------------------------------------------------- */
+/* --- what waits for an answer -------------------------------------------------------------- */
 
 static void push_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {

@@ -1,4 +1,5 @@
-/* Tests of presence: who hears of a session that comes, changes and ends, whatever the way it ends; probes; directed presence. */
+/* Tests of presence: who hears of a session that comes, changes and ends, whatever the way it ends;
+ * probes; directed presence. */
 #include <stave/roster.h>
 
 #include "../../tests/modules/modules_world.h"
@@ -14,7 +15,7 @@ static void subscribe(world *w, const char *owner, const char *contact, unsigned
     write_row(w, "roster/items", owner, contact, record);
 }
 
-/* --- the end of a session ------------------------------------------------------------------------------------- */
+/* --- the end of a session ------------------------------------------------------------------ */
 
 /* RFC 6121 4.5: how a session can end. */
 typedef enum ending { UNAVAILABLE, VANISHED, STREAM_END, STREAM_ERROR, CONFLICT, KICKED } ending;
@@ -42,7 +43,8 @@ static unsigned told(world *w, const client *c)
     return SEEN(w, c, .name = "presence", .type = "unavailable", .from = ROMEO "/orchard");
 }
 
-/* Subscribers, the account's other sessions and those who got directed presence hear of it, once each; nobody else does. */
+/* Subscribers, the account's other sessions and those who got directed presence hear of it, once
+ * each; nobody else does. */
 static void check_ending(ending how)
 {
     world *w = stage(ALL_MODULES, "");
@@ -77,7 +79,8 @@ static void every_end_is_told(void **state)
     for (int how = UNAVAILABLE; how <= KICKED; how++) check_ending((ending)how);
 }
 
-/* 4.6.3, case 3: a session that never was available owes it to those it sent presence to, and to nobody else. */
+/* 4.6.3, case 3: a session that never was available owes it to those it sent presence to, and to
+ * nobody else. */
 static void directed_without_initial_presence(void **state)
 {
     (void)state;
@@ -93,10 +96,10 @@ static void directed_without_initial_presence(void **state)
     leave(w);
 }
 
-/* --- broadcasts ------------------------------------------------------------------------------------------------ */
+/* --- broadcasts ---------------------------------------------------------------------------- */
 
-/* 4.2.2, 4.4.2: the whole stanza to subscribers and own sessions; a probe at the start of a presence session, and again when it
- * starts anew (4.5.2). */
+/* 4.2.2, 4.4.2: the whole stanza to subscribers and own sessions; a probe at the start of a
+ * presence session, and again when it starts anew (4.5.2). */
 static void broadcasts(void **state)
 {
     (void)state;
@@ -169,7 +172,7 @@ static void to_the_own_account(void **state)
     leave(w);
 }
 
-/* --- probes ---------------------------------------------------------------------------------------------------- */
+/* --- probes -------------------------------------------------------------------------------- */
 
 /* What a probe brings by what stands in the roster of the one probed (4.3.2). */
 static void probes(void **state)
@@ -218,7 +221,8 @@ static void probes(void **state)
     leave(w);
 }
 
-/* Threats U7: a stranger learns the same of an account that is there as of one that is not: nothing. */
+/* Threats U7: a stranger learns the same of an account that is there as of one that is not:
+ * nothing. */
 static void probes_by_strangers(void **state)
 {
     (void)state;
@@ -266,9 +270,10 @@ static void probes_after_directed_presence(void **state)
     leave(w);
 }
 
-/* --- bounds ---------------------------------------------------------------------------------------------------- */
+/* --- bounds -------------------------------------------------------------------------------- */
 
-/* The list of those who got directed presence is bounded; who is on it already, or leaves it, is never refused. */
+/* The list of those who got directed presence is bounded; who is on it already, or leaves it, is
+ * never refused. */
 static void directed_presence_is_bounded(void **state)
 {
     (void)state;

@@ -1,7 +1,8 @@
-/* Rosters (RFC 6121 2): an account's list of contacts, changed by its own sessions, pushed to those that asked for it.
+/* Rosters (RFC 6121 2): an account's list of contacts, changed by its own sessions, pushed to those
+ * that asked for it.
  *
- * The record of an item is described in <stave/roster.h>; the presence module changes its subscription bits and fires
- * roster/changed, this one writes names and groups, and pushes. */
+ * The record of an item is described in <stave/roster.h>; the presence module changes its
+ * subscription bits and fires roster/changed, this one writes names and groups, and pushes. */
 #include <stave/module.h>
 #include <stave/roster.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@ typedef struct roster {
     sv_store *items;
 } roster;
 
-/* --- records ------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------- */
 
 /* Takes the next line (without its end) off the front of *rest. */
 static bool next_line(sv_str *rest, sv_str *line_out)
@@ -44,7 +45,7 @@ static void add_item(sv_draft *query, sv_str jid, sv_str record)
         sv->add_text(sv->child(item, SV_STR("group"), SV_STR_NONE), line);
 }
 
-/* --- pushes (RFC 6121 2.1.6) ---------------------------------------------------------------------- */
+/* --- pushes (RFC 6121 2.1.6) --------------------------------------------------------------- */
 
 static void push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record)
 {
@@ -82,7 +83,7 @@ static void tell(sv_event *ev, sv_str contact, sv_str record)
                         record.n ? record.p : ""));
 }
 
-/* --- get (RFC 6121 2.1.3, 2.2) -------------------------------------------------------------------- */
+/* --- get (RFC 6121 2.1.3, 2.2) ------------------------------------------------------------- */
 
 static sv_verdict answer_get(sv_event *ev, sv_rows *rows)
 {
@@ -114,7 +115,7 @@ static sv_verdict on_get(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-/* --- set (RFC 6121 2.1.5, 2.3 to 2.5) ------------------------------------------------------------- */
+/* --- set (RFC 6121 2.1.5, 2.3 to 2.5) ------------------------------------------------------ */
 
 static bool has_line_feed(sv_str s)
 {
@@ -149,7 +150,8 @@ static sv_stanza const *presence(sv_event *ev, sv_str type, sv_str from, sv_str 
     return sv->freeze(ev, draft);
 }
 
-/* Ends both directions with the contact (2.5.2); unavailable presence comes before "unsubscribed" (3.2.2). */
+/* Ends both directions with the contact (2.5.2); unavailable presence comes before "unsubscribed"
+ * (3.2.2). */
 static void end_subscriptions(sv_event *ev, const sv_jid *account, sv_str contact, unsigned flags)
 {
     if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT))
@@ -256,7 +258,7 @@ static sv_verdict on_foreign(sv_event *ev, void *self)
     return sv->refuse(ev, SV_FORBIDDEN);
 }
 
-/* --- items that a subscription makes (RFC 6121 3.1.2, 3.1.5) ----------------------------------------- */
+/* --- items that a subscription makes (RFC 6121 3.1.2, 3.1.5) ------------------------------- */
 
 static void room_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
@@ -281,7 +283,7 @@ static sv_verdict on_presence_out(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------- */
 
 static void kept(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {

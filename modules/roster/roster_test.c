@@ -1,5 +1,5 @@
-/* Tests of rosters: what a set may hold and what each mistake brings (RFC 6121 2.3.3, 2.5.3), pushes, bounds, what outlives the
- * server. */
+/* Tests of rosters: what a set may hold and what each mistake brings (RFC 6121 2.3.3, 2.5.3),
+ * pushes, bounds, what outlives the server. */
 #include <stave/roster.h>
 
 #include "../../tests/modules/modules_world.h"
@@ -17,7 +17,7 @@ static void set(world *w, client *c, const char *items)
     say(w, c, text);
 }
 
-/* --- sets ---------------------------------------------------------------------------------------------------- */
+/* --- sets ---------------------------------------------------------------------------------- */
 
 static void mistakes(void **state)
 {
@@ -61,8 +61,8 @@ static void mistakes(void **state)
     leave(w);
 }
 
-/* 2.1.2.1, 2.1.2.2, 2.1.2.5: what a client says of states is not taken; 2.4.1: an update replaces name and groups whole; names
- * keep every other character. */
+/* 2.1.2.1, 2.1.2.2, 2.1.2.5: what a client says of states is not taken; 2.4.1: an update replaces
+ * name and groups whole; names keep every other character. */
 static void updates(void **state)
 {
     (void)state;
@@ -132,9 +132,10 @@ static void removals(void **state)
     leave(w);
 }
 
-/* --- whose ---------------------------------------------------------------------------------------------------- */
+/* --- whose --------------------------------------------------------------------------------- */
 
-/* Threats U5: nobody reads or writes somebody else's roster; a push from a client reaches nobody as one of ours. */
+/* Threats U5: nobody reads or writes somebody else's roster; a push from a client reaches nobody as
+ * one of ours. */
 static void of_others(void **state)
 {
     (void)state;
@@ -160,9 +161,10 @@ static void of_others(void **state)
     leave(w);
 }
 
-/* --- bounds ---------------------------------------------------------------------------------------------------- */
+/* --- bounds -------------------------------------------------------------------------------- */
 
-/* Every way to a new item meets the bound: a set, a request, an approval. What waits only takes no room. */
+/* Every way to a new item meets the bound: a set, a request, an approval. What waits only takes no
+ * room. */
 static void the_number_is_bounded(void **state)
 {
     (void)state;
@@ -212,9 +214,10 @@ static void groups_are_bounded(void **state)
     leave(w);
 }
 
-/* --- what lasts ------------------------------------------------------------------------------------------------ */
+/* --- what lasts ---------------------------------------------------------------------------- */
 
-/* What was answered is there after a kill; what is not yet committed was not answered. Goes with the account. */
+/* What was answered is there after a kill; what is not yet committed was not answered. Goes with
+ * the account. */
 static void answered_means_stored(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* Tests of all modules together when the store fails or the server is killed: for the 1st, 2nd, 3rd ... read, commit or job. Every
- * request is answered once, no message is lost in silence, and what a client was told is true after the next start. */
+/* Tests of all modules together when the store fails or the server is killed: for the 1st, 2nd, 3rd
+ * ... read, commit or job. Every request is answered once, no message is lost in silence, and what
+ * a client was told is true after the next start. */
 #include <stave/roster.h>
 
 #include "modules_world.h"
@@ -16,7 +17,7 @@ typedef struct play {
     client *romeo, *juliet;
 } play;
 
-/* --- the play -------------------------------------------------------------------------------------------------- */
+/* --- the play ------------------------------------------------------------------------------ */
 
 static void go_on(play *p)
 {
@@ -95,7 +96,7 @@ static bool was_answered(play *p, const char *id, const char *type)
     return SEEN(p->w, p->romeo, .name = "iq", .id = id, .type = type) == 1;
 }
 
-/* --- what must hold --------------------------------------------------------------------------------------------- */
+/* --- what must hold ------------------------------------------------------------------------ */
 
 static unsigned state_of(world *w, const char *owner, const char *contact)
 {
@@ -104,8 +105,9 @@ static unsigned state_of(world *w, const char *owner, const char *contact)
     return sv_roster_flags(sv_str_of(record));
 }
 
-/* What was told before the end of the server is what stands on the disk now; both sides of a subscription agree, and a request that
- * waits has its stanza. `sets` are those that were answered with a result. */
+/* What was told before the end of the server is what stands on the disk now; both sides of a
+ * subscription agree, and a request that waits has its stanza. `sets` are those that were answered
+ * with a result. */
 static void check_disk(world *w, const bool sets[SETS], bool saw_ask, bool saw_approval)
 {
     char contact[64];
@@ -123,7 +125,8 @@ static void check_disk(world *w, const bool sets[SETS], bool saw_ask, bool saw_a
     if (saw_approval) assert_true((mine & SV_ROSTER_TO) != 0);
 }
 
-/* Ends the server without another write, starts it on what the disk has, and compares that with what clients saw. */
+/* Ends the server without another write, starts it on what the disk has, and compares that with
+ * what clients saw. */
 static void kill_and_check(play *p)
 {
     world *w = p->w;
@@ -147,7 +150,7 @@ static void kill_and_check(play *p)
     leave(w);
 }
 
-/* --- the tests --------------------------------------------------------------------------------------------------- */
+/* --- the tests ----------------------------------------------------------------------------- */
 
 /* Killed after each single job of the engine. */
 static void killed_at_every_job(void **state)
@@ -194,7 +197,8 @@ static void check_messages(play *p, const client *later)
     }
 }
 
-/* The n-th read fails: every request is answered once, by an error if it has to be; no message is lost; the books balance. */
+/* The n-th read fails: every request is answered once, by an error if it has to be; no message is
+ * lost; the books balance. */
 static void every_read_fails_once(void **state)
 {
     (void)state;
@@ -221,8 +225,9 @@ static void every_read_fails_once(void **state)
     assert_in_range(n, 4, MOST - 1);
 }
 
-/* An item is removed in one unit, the contact's side follows in its own. Killed in between, the contact goes on seeing nothing, and
- * learns it when it asks at its next login (RFC 6121 4.3.2, rule 1). */
+/* An item is removed in one unit, the contact's side follows in its own. Killed in between, the
+ * contact goes on seeing nothing, and learns it when it asks at its next login (RFC 6121 4.3.2,
+ * rule 1). */
 static void removal_half_done(void **state)
 {
     (void)state;

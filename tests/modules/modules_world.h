@@ -1,6 +1,7 @@
-/* A world for the unit tests of modules: the real core with real modules on a virtual clock and a simulated disk, which outlives
- * a stop or a kill of the server. Builds on the world of the loader's tests; adds accounts, questions about what a client got,
- * stanzas from elsewhere, rows written and read behind the modules' backs, and the books at the end. */
+/* A world for the unit tests of modules: the real core with real modules on a virtual clock and a
+ * simulated disk, which outlives a stop or a kill of the server. Builds on the world of the
+ * loader's tests; adds accounts, questions about what a client got, stanzas from elsewhere, rows
+ * written and read behind the modules' backs, and the books at the end. */
 #ifndef TESTS_MODULES_WORLD_H
 #define TESTS_MODULES_WORLD_H
 
@@ -11,7 +12,7 @@
 #define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"disco\", \"ping\""
 #define HERE "one.example"
 
-/* --- beginning and end ------------------------------------------------------------------------------------ */
+/* --- beginning and end --------------------------------------------------------------------- */
 
 static inline void w_failed(void *ctx, const sv_err *err)
 {
@@ -82,7 +83,7 @@ static inline void leave(world *w)
     world_free(w);
 }
 
-/* --- accounts and rows ------------------------------------------------------------------------------------ */
+/* --- accounts and rows --------------------------------------------------------------------- */
 
 static inline void w_status(void *ctx, sv_status status)
 {
@@ -161,7 +162,7 @@ static inline bool read_row(world *w, const char *map, const char *owner, const 
     return found;
 }
 
-/* --- what a client got ------------------------------------------------------------------------------------ */
+/* --- what a client got --------------------------------------------------------------------- */
 
 /* What is asked of a stanza; NULL: anything. An empty text means that the attribute is absent. */
 typedef struct like {
@@ -205,7 +206,8 @@ static inline size_t element_bytes(const char *at, size_t n)
     return 0;
 }
 
-/* Place (from 1) of the first such stanza among all that the client got since it spoke last; their number in *count_out. */
+/* Place (from 1) of the first such stanza among all that the client got since it spoke last; their
+ * number in *count_out. */
 static inline unsigned look_for(world *w, const client *c, const like *l, unsigned *count_out)
 {
     unsigned place = 0, first = 0;
@@ -260,7 +262,8 @@ static inline client *online(world *w, const char *jid)
     return c;
 }
 
-/* A client whose connection holds little: what it is sent beyond that stays in the server while it is deaf. */
+/* A client whose connection holds little: what it is sent beyond that stays in the server while it
+ * is deaf. */
 static inline client *join_narrow(world *w, const char *jid)
 {
     client *c = join(w, jid);
@@ -287,7 +290,7 @@ static inline void listens(world *w, const client *c, bool does)
     turn(w);
 }
 
-/* --- from elsewhere --------------------------------------------------------------------------------------- */
+/* --- from elsewhere ------------------------------------------------------------------------ */
 
 /* Passes a stanza at its recipient's side, as if it had come from another server. */
 static inline void arrives(world *w, const char *xml)

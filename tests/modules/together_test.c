@@ -1,5 +1,5 @@
-/* Tests of which modules are enabled, and in which order: the server starts or says what is missing, disco tells what there is, and
- * what nobody handles is answered. */
+/* Tests of which modules are enabled, and in which order: the server starts or says what is
+ * missing, disco tells what there is, and what nobody handles is answered. */
 #include "modules_world.h"
 
 #define ROMEO "romeo@" HERE
@@ -36,7 +36,8 @@ static void assert_features(world *w, client *c, const char *host, const char *o
     assert_int_equal(SEEN(w, c, .holds = "<identity category='account' type='registered'/>"), 1);
 }
 
-/* Threats U7: of what is enabled every subset that may start does, answers what it has, and refuses what it has not. */
+/* Threats U7: of what is enabled every subset that may start does, answers what it has, and refuses
+ * what it has not. */
 static void single_modules_missing(void **state)
 {
     (void)state;
@@ -120,9 +121,10 @@ static void says_what_is_missing(void **state)
     leave(w);
 }
 
-/* --- disco and ping ------------------------------------------------------------------------------------------- */
+/* --- disco and ping ------------------------------------------------------------------------ */
 
-/* XEP-0030 8, RFC 6121 8.5.2.1.3, threats U7: those who see the presence are told, all others what nobody would tell them. */
+/* XEP-0030 8, RFC 6121 8.5.2.1.3, threats U7: those who see the presence are told, all others what
+ * nobody would tell them. */
 static void disco_of_accounts(void **state)
 {
     (void)state;

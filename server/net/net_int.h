@@ -22,6 +22,7 @@
 #define SVI_WRITE_TURN_BYTES ((size_t)65536) /* written to one connection in one turn */
 #define SVI_HANDSHAKES_MAX 256u              /* at once per thread (architecture 11) */
 #define SVI_HANDSHAKE_US ((int64_t)15000000) /* for one handshake, then the peer is gone */
+#define SVI_HURRY_US ((int64_t)2000000) /* for one handshake while others wait for its place */
 #define SVI_HANDSHAKE_STEPS_TURN 8u          /* of 200 us and more each, in one turn */
 #define SVI_NOTIFY_US ((int64_t)10000)       /* after which the router hears what was written */
 #define SVI_REST_US ((int64_t)100000)        /* silence after which a parser is given back */

@@ -116,6 +116,15 @@ static void retry_blocked(svi_io *io)
 
 /* --- timers -------------------------------------------------------------------------------------------- */
 
+/* When the oldest handshake gives its place up; 0: there is none. All have the same time, but less
+ * of it while others wait: a few silent peers must not keep everybody out. */
+static int64_t shaking_due_us(const svi_io *io)
+{
+    if (svi_chain_empty(&io->shaking)) return 0;
+    const int64_t due_us = SVI_OF(svi_conn, io.timed, io->shaking.next)->io.due_us;
+    return svi_chain_empty(&io->tls_wait) ? due_us : due_us - SVI_HANDSHAKE_US + SVI_HURRY_US;
+}
+
 void svi_io_time(svi_conn *conn, svi_chain *list, int64_t due_us)
 {
     svi_io *io = conn->thread;
@@ -123,8 +132,8 @@ void svi_io_time(svi_conn *conn, svi_chain *list, int64_t due_us)
     if (list == NULL) return;
     svi_chain_add(list, &conn->io.timed);
     conn->io.due_us = due_us;
-    if (list != &io->tls_wait && (io->timer_us == 0 || due_us < io->timer_us))
-        io->timer_us = due_us;
+    if (list == &io->tls_wait) due_us = shaking_due_us(io);
+    if (due_us != 0 && (io->timer_us == 0 || due_us < io->timer_us)) io->timer_us = due_us;
 }
 
 static void run_closing(svi_io *io, int64_t *next)
@@ -140,17 +149,13 @@ static void run_closing(svi_io *io, int64_t *next)
     }
 }
 
-/* In order of time, since all have the same. Threats T5. */
+/* In order of time. Threats T5. */
 static void run_shaking(svi_io *io, int64_t *next)
 {
-    while (!svi_chain_empty(&io->shaking)) {
-        svi_conn *conn = SVI_OF(svi_conn, io.timed, io->shaking.next);
-        if (conn->io.due_us > io->now_us) {
-            if (*next == 0 || conn->io.due_us < *next) *next = conn->io.due_us;
-            return;
-        }
-        svi_pipe_drop(conn, SVI_CLOSED_TLS);
-    }
+    int64_t due_us;
+    while ((due_us = shaking_due_us(io)) != 0 && due_us <= io->now_us)
+        svi_pipe_drop(SVI_OF(svi_conn, io.timed, io->shaking.next), SVI_CLOSED_TLS);
+    if (due_us != 0 && (*next == 0 || due_us < *next)) *next = due_us;
 }
 
 static void run_timers(svi_io *io)

@@ -473,8 +473,8 @@ static void handshakes_queue_beyond_their_number(void **state)
     svi_conn_close(w->conns[1].conn, SV_STR("bye"), 1000); /* one of those who wait */
     settle(w);
     assert_int_equal(w->conns[1].closed, 1);
-    /* Threats T5: the one that stalls makes room in the end. */
-    svi_plat_virtual_advance(&w->clock, SVI_HANDSHAKE_US - 1000);
+    /* Threats T5: the one that stalls makes room soon, since others wait. */
+    svi_plat_virtual_advance(&w->clock, SVI_HURRY_US - 1000);
     settle(w);
     assert_int_equal(w->conns[0].closed, 0);
     svi_plat_virtual_advance(&w->clock, 2000);
@@ -485,6 +485,26 @@ static void handshakes_queue_beyond_their_number(void **state)
     assert_int_equal(w->conns[3].headers, 1);
     assert_int_equal(io->tls_now, SVI_HANDSHAKES_MAX - 1);
     io->tls_now = 0;
+    world_free(w);
+}
+
+/* Threats T5. While there is room for others, a slow link has its time. */
+static void a_stalled_handshake_ends(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* needs the virtual clock */
+    world *w = tls_world();
+    client *c = client_new(w);
+    svi_buf_put(&c->out, (sv_str){"\x16\x03\x01\x02", 4});
+    settle(w);
+    svi_plat_virtual_advance(&w->clock, SVI_HANDSHAKE_US - 1000);
+    settle(w);
+    assert_int_equal(w->conns[0].closed, 0);
+    svi_plat_virtual_advance(&w->clock, 2000);
+    settle(w);
+    assert_int_equal(w->conns[0].closed, 1);
+    assert_int_equal(w->conns[0].why, SVI_CLOSED_TLS);
+    assert_int_equal(w->net->ios[0].tls_now, 0);
     world_free(w);
 }
 
@@ -512,6 +532,7 @@ int main(void)
         cmocka_unit_test(faults_are_delivered_once),
         cmocka_unit_test(at_rest_little_is_kept),
         cmocka_unit_test(handshakes_queue_beyond_their_number),
+        cmocka_unit_test(a_stalled_handshake_ends),
     };
     (void)alarm(60);
     make_certificate();

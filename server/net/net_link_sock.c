@@ -52,6 +52,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     if (s->link.ready != NULL)
         s->link.ready(s->link.ctx, broken || (events & (UV_READABLE | UV_DISCONNECT)) != 0,
                       broken || (events & UV_WRITABLE) != 0);
+    /* libuv has stopped a poll that it reports broken. If there were bytes before the error, they
+     * may be read and the error not yet: it must be told again. */
+    if (broken && s->fd >= 0 && s->events != 0) (void)uv_poll_start(&s->poll, s->events, on_poll);
 }
 
 static void sock_want(svi_link *link, bool read, bool write)

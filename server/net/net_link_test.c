@@ -186,9 +186,55 @@ static void sockets_read_write_and_end(void **state)
     assert_int_equal(atomic_load(&books.live_bytes), 0);
 }
 
+/* A connected pair over TCP, where a peer can reset. */
+static void tcp_pair(int fds[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, n), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &n), 0);
+    fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fds[1], (struct sockaddr *)&at, n), 0);
+    fds[0] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(fds[0] >= 0);
+    (void)close(listener);
+}
+
+/* The poll ends with the first report of an error; whoever then reads the bytes that stand before
+ * it must hear of it again, or the connection stays for ever. */
+static void a_reset_behind_bytes_is_told_twice(void **state)
+{
+    (void)state;
+    uv_loop_t loop;
+    int fds[2];
+    char to[8];
+    told t = {0};
+    assert_int_equal(uv_loop_init(&loop), 0);
+    tcp_pair(fds);
+    svi_link *link = svi_link_socket(&books, &loop, fds[0]);
+    watch(link, &t);
+    link->ops->want(link, true, false);
+    assert_int_equal(write(fds[1], "hi", 2), 2);
+    const struct linger reset = {.l_onoff = 1};
+    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+    (void)close(fds[1]);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(t.readable, 1);
+    assert_int_equal(link->ops->read(link, to, sizeof to), 2);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    assert_int_equal(t.readable, 2);
+    assert_int_not_equal(link->ops->read(link, to, sizeof to), -EAGAIN);
+    link->ops->close(link);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reset_behind_bytes_is_told_twice),
         cmocka_unit_test(bytes_cross_within_the_window),
         cmocka_unit_test(readiness_is_told_while_it_lasts),
         cmocka_unit_test(an_end_is_read_after_the_rest),

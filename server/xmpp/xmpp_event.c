@@ -262,7 +262,7 @@ static void outgoing_run(void *ctx)
         if (session == NULL)
             session = svi_session_find_number(out->server, out->full, out->session_number);
         if (session != NULL && out->map != NULL)
-            svi_session_keep(session, out->entry, out->map, out->owner, out->key);
+            svi_session_keep(session, out->entry, out->stanza, out->map, out->owner, out->key);
         if (session != NULL)
             svi_session_send(session, out->stanza, out->to, out->entry);
         else

@@ -105,6 +105,7 @@ typedef struct svi_kept {
     uint64_t token;
     svi_map *map;
     sv_str owner, key;
+    size_t bytes; /* of the stanza */
 } svi_kept;
 
 typedef struct svi_session_rows {
@@ -134,6 +135,7 @@ struct sv_session {
     svi_session_slot *items;
     svi_session_rows *rows;
     svi_kept *kept, **kept_end;
+    size_t kept_bytes; /* of all of them */
     svi_xevent *xevents; /* open events whose `session` it is */
 };
 
@@ -153,7 +155,8 @@ void svi_session_announce(sv_session *session);
 
 /* Notes the row that is deleted when the stanza of that token was written; before
  * svi_session_send. */
-void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str owner, sv_str key);
+void svi_session_keep(sv_session *session, uint64_t token, const sv_stanza *stanza, svi_map *map,
+                      sv_str owner, sv_str key);
 /* Queues a copy; `to` (may be .p NULL) replaces the stanza's own. */
 void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
 

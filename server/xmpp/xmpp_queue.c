@@ -5,14 +5,17 @@
 
 /* --- rows that go with their stanza ----------------------------------------------------------- */
 
-void svi_session_keep(sv_session *session, uint64_t token, svi_map *map, sv_str owner, sv_str key)
+void svi_session_keep(sv_session *session, uint64_t token, const sv_stanza *stanza, svi_map *map,
+                      sv_str owner, sv_str key)
 {
     svi_acct *acct = session->server->acct;
     svi_kept *kept = svi_alloc(acct, sizeof *kept);
     *kept = (svi_kept){.token = token,
                        .map = map,
                        .owner = svi_str_dup(acct, owner),
-                       .key = svi_str_dup(acct, key)};
+                       .key = svi_str_dup(acct, key),
+                       .bytes = svi_stanza_held_bytes(stanza)};
+    session->kept_bytes += kept->bytes;
     *session->kept_end = kept;
     session->kept_end = &kept->next;
 }
@@ -26,6 +29,8 @@ static svi_kept *take_kept(sv_session *session, uint64_t token)
         if (kept->token != token) continue;
         *at = kept->next;
         if (*at == NULL) session->kept_end = at;
+        SV_ASSERT(session->kept_bytes >= kept->bytes);
+        session->kept_bytes -= kept->bytes;
         return kept;
     }
     return NULL;
@@ -71,14 +76,21 @@ static void coalesce(sv_session *session, const sv_stanza *newer)
     }
 }
 
+/* What waits for the session together with this stanza, which is not queued yet. Copies of stored
+ * stanzas don't count: how many there may be is bounded where they are stored, and who logs in to
+ * more of them than the hard bound must get them all the same. */
+static size_t waiting_bytes(const sv_session *session, const sv_stanza *next)
+{
+    const size_t all = svi_conn_queued_bytes(session->conn) + svi_stanza_held_bytes(next);
+    return all > session->kept_bytes ? all - session->kept_bytes : 0;
+}
+
 static void keep_bounds(sv_session *session, const sv_stanza *stanza)
 {
     if (session->is_kicked) return;
     const svi_limits *limits = &session->server->limits;
-    const size_t cost = svi_stanza_held_bytes(stanza);
-    if (svi_conn_queued_bytes(session->conn) + cost > limits->queue_soft_bytes)
-        coalesce(session, stanza);
-    if (svi_conn_queued_bytes(session->conn) + cost <= limits->queue_hard_bytes) return;
+    if (waiting_bytes(session, stanza) > limits->queue_soft_bytes) coalesce(session, stanza);
+    if (waiting_bytes(session, stanza) <= limits->queue_hard_bytes) return;
     SV_LOG(SV_WARN, "session-slow", LF_STR("jid", session->jid.full),
            LF_INT("bytes", svi_conn_queued_bytes(session->conn)));
     svi_session_kick(session, "resource-constraint"); /* RFC 6120 4.9.3.17 */

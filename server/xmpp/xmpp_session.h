@@ -65,7 +65,8 @@ void svi_session_keep_rows(sv_session *session, svi_rows *take);
 
 /* Queues a copy for the session; `entry` is the open ledger number that is closed when it is
  * written or lost. Applies the bounds of architecture 3.7: above the soft one presence of one
- * sender is coalesced, above the hard one the connection is closed. */
+ * sender is coalesced, above the hard one the connection is closed. Copies of stored stanzas
+ * (svi_x_push_stored) do not count towards them. */
 void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry);
 
 /* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The

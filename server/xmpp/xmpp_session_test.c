@@ -401,6 +401,42 @@ static void hard_bound(void **state)
     world_free(&w);
 }
 
+/* Who logs in to more stored stanzas than the hard bound gets them all; what others send still
+ * counts. */
+static void stored_beyond_the_hard_bound(void **state)
+{
+    (void)state;
+    char text[10000];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    memcpy(text, "<message id='kept'>", 19);
+    memcpy(text + sizeof text - 11, "</message>", 10);
+    const svi_limits limits = small_queues();
+    world *w = world_new(&limits);
+    table t = open_table(w);
+    sending push = {.text = text, .map = t.map};
+    on(w, "iq-get/self", send_more, &push);
+    on(w, "iq-get/self", send_result, NULL);
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    client *juliet = deaf_juliet(w, romeo, 0);
+    push.to = juliet;
+    for (int i = 0; i < 30; i++) tell(romeo, "<iq type='get' id='a'><q xmlns='x:y'/></iq>");
+    assert_int_equal(made(w, SVI_MADE_RECOVERED), 30);
+    assert_non_null(svi_session_find(w->server, SV_STR("juliet@example.org/balcony")));
+    listen_again(juliet);
+    HAS_N(juliet, "id='kept'", 30);
+    BALANCED(w);
+    go_deaf(juliet);
+    for (int i = 0; i < 25; i++)
+        say_bulk(romeo, "<message to='juliet@example.org/balcony'>", 10000);
+    settle(w);
+    assert_null(svi_session_find(w->server, SV_STR("juliet@example.org/balcony")));
+    pass_time(w, 6000000);
+    BALANCED(w);
+    world_free(&w);
+}
+
 /* --- ends ------------------------------------------------------------------------------------- */
 
 static void kicked(void **state)
@@ -501,6 +537,7 @@ int main(void)
         cmocka_unit_test(unsent_goes_to_others),
         cmocka_unit_test(presence_is_coalesced),
         cmocka_unit_test(hard_bound),
+        cmocka_unit_test(stored_beyond_the_hard_bound),
         cmocka_unit_test(kicked),
         cmocka_unit_test(gone_may_wait),
     };

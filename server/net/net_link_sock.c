@@ -82,11 +82,11 @@ static void on_closed(uv_handle_t *handle)
 static void sock_close(svi_link *link)
 {
     sock_link *s = sock_of(link);
-    (void)uv_poll_stop(&s->poll);
-    (void)close(s->fd);
-    s->fd = -1;
     s->link.ready = NULL;
     uv_close((uv_handle_t *)&s->poll, on_closed);
+    /* Behind uv_close, which still uses its number: another thread may be given that at once. */
+    (void)close(s->fd);
+    s->fd = -1;
 }
 
 static const svi_link_ops sock_ops = {

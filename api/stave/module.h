@@ -324,6 +324,8 @@ typedef struct sv_api {
     /* A time as XEP-0082 writes it in UTC, "2026-01-01T00:00:00Z", with milliseconds if there are
      * any. */
     sv_str (*stamp)(sv_event *ev, int64_t ms);
+    /* How long all values of the rows are together, in bytes; for quotas. */
+    int64_t (*row_bytes)(const sv_rows *rows);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

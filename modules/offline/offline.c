@@ -60,11 +60,8 @@ static const sv_stanza *stamped(sv_event *ev)
 
 static bool has_room(const offline *me, const sv_rows *rows, size_t bytes)
 {
-    if ((int64_t)sv->row_count(rows) >= me->max_messages) return false;
-    int64_t sum = (int64_t)bytes;
-    sv_str key = SV_STR_NONE, value;
-    while (sum <= me->max_bytes && sv->row_next(rows, &key, &value)) sum += (int64_t)value.n;
-    return sum <= me->max_bytes;
+    return (int64_t)sv->row_count(rows) < me->max_messages &&
+           sv->row_bytes(rows) + (int64_t)bytes <= me->max_bytes;
 }
 
 static sv_str next_key(sv_event *ev, offline *me)

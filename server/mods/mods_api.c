@@ -175,6 +175,7 @@ static const sv_api api = {
     .random_hex = svi_api_random_hex,
     .is_admin = svi_api_is_admin,
     .stamp = svi_api_stamp,
+    .row_bytes = svi_api_row_bytes,
 };
 
 const sv_api *svi_mods_api(void)

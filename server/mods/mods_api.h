@@ -78,6 +78,7 @@ void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_ro
 bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out);
 bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
 size_t svi_api_row_count(const sv_rows *rows);
+int64_t svi_api_row_bytes(const sv_rows *rows);
 void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
 
 #endif

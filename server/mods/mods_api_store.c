@@ -136,6 +136,12 @@ size_t svi_api_row_count(const sv_rows *rows)
     return svi_rows_count(rows->rows);
 }
 
+int64_t svi_api_row_bytes(const sv_rows *rows)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    return (int64_t)svi_rows_value_bytes(rows->rows);
+}
+
 /* --- reads in flight -------------------------------------------------------------------------------- */
 
 static operation *begin(sv_event *ev, sv_store *store)

@@ -107,7 +107,7 @@ static void storing(void **state)
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k1'/>", ">one<");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='none'/>", "item-not-found");
     ask(w, c, "get", "<list xmlns='urn:stave:probe'/>");
-    assert_has(&c->in, "count='2' missing='yes' again='yes'");
+    assert_has(&c->in, "bytes='6' count='2' missing='yes' again='yes'");
     assert_has(&c->in, "<row key='k1'>one</row><row key='k2'>two</row>");
     ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
     assert_has(&c->in, "count='2'");

@@ -145,6 +145,9 @@ bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out);
 /* How many rows there are now. */
 size_t svi_rows_count(const svi_rows *rows);
 
+/* How long all values are together; for quotas in bytes. */
+size_t svi_rows_value_bytes(const svi_rows *rows);
+
 /* One value: status SV_OK and value (borrowed for the call), SV_ENOTFOUND, SV_EIO, SV_ECANCELED.
  * Same rules of calling as svi_rows_done. */
 typedef void (*svi_get_done)(void *ctx, sv_status status, sv_str value);

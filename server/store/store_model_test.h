@@ -182,7 +182,7 @@ static inline void model_failed(void *ctx, const sv_err *err)
 static inline void check_rows(const model *m, const svi_rows *rows, int map, int o)
 {
     char text[2048];
-    size_t want = 0;
+    size_t want = 0, want_bytes = 0;
     for (int k = 0; k < KEYS; k++) {
         sv_str value;
         const uint32_t v = m->version[map][o][k];
@@ -190,8 +190,10 @@ static inline void check_rows(const model *m, const svi_rows *rows, int map, int
         assert_int_equal(found, v != 0);
         if (v) assert_true(sv_str_eq(value, model_value(map, o, k, v, text)));
         want += v != 0;
+        if (v) want_bytes += value.n;
     }
     assert_int_equal(svi_rows_count(rows), want);
+    assert_int_equal(svi_rows_value_bytes(rows), want_bytes);
     sv_str key = SV_STR_NONE, value, last = SV_STR_NONE;
     size_t walked = 0;
     for (; svi_rows_next(rows, &key, &value); walked++) {

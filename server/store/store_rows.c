@@ -24,7 +24,8 @@ struct svi_rows {
     row *row; /* in order of keys */
     size_t count, cap;
     svi_arena *arena;
-    size_t bytes;
+    size_t bytes;       /* of memory */
+    size_t value_bytes; /* of all values together */
     svi_read *waiters;
     svi_rows *older, *newer; /* in the LRU list while refs == 0 */
 };
@@ -237,6 +238,8 @@ static void rows_reserve(svi_rows *rows, svi_acct *acct, size_t count)
 static void row_drop(svi_rows *rows, row *r)
 {
     if (r->own) rows->bytes -= r->key.n + r->value.n;
+    SV_ASSERT(rows->value_bytes >= r->value.n);
+    rows->value_bytes -= r->value.n;
     svi_free(r->own);
     *r = (row){0};
 }
@@ -262,6 +265,7 @@ static void rows_set(svi_rows *rows, svi_acct *acct, sv_str key, sv_str value)
         rows->count++;
     }
     rows->row[i] = row_own(rows, acct, key, value);
+    rows->value_bytes += value.n;
 }
 
 static void rows_del(svi_rows *rows, sv_str key)
@@ -358,6 +362,7 @@ static void rows_fill(svi_rows *rows, svi_read *read)
         rows->row[rows->count++] = all[i].rank == 0
                                        ? (row){.key = all[i].key, .value = all[i].value}
                                        : row_own(rows, acct, all[i].key, all[i].value);
+        rows->value_bytes += all[i].value.n;
     }
     svi_free(all);
     rows->ready = true;
@@ -474,6 +479,12 @@ size_t svi_rows_count(const svi_rows *rows)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
     return rows->count;
+}
+
+size_t svi_rows_value_bytes(const svi_rows *rows)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    return rows->value_bytes;
 }
 
 /* --- single values --------------------------------------------------------------------------------- */

@@ -175,6 +175,7 @@ static void answer_rows(sv_event *ev, sv_status status, sv_rows *rows, void *sel
         return;
     }
     sv_draft *out = sv->reply(ev, SV_STR("list"), SV_STR(NS));
+    sv->set_int(out, SV_STR("bytes"), sv->row_bytes(rows));
     sv->set_int(out, SV_STR("count"), (int64_t)sv->row_count(rows));
     sv_str key = SV_STR_NONE, value;
     while (sv->row_next(rows, &key, &value)) {

@@ -8,6 +8,9 @@
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_DELAY "urn:xmpp:delay"
 #define NS_HINTS "urn:xmpp:hints"
+#define PORTION 64 /* messages handed over at a time, ... */
+#define PORTION_BYTES                                                                              \
+    65536u /* ... unless they are as long as this before: the queue of a session is bounded */
 #define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
 
 typedef struct offline {
@@ -162,12 +165,15 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     if (session && sv->row_count(rows) > 0) {
         given *g = given_to(me, session);
         forget_written(g, rows);
+        size_t count = 0, sum = 0;
         sv_str key = SV_STR_NONE, bytes;
-        while (sv->row_next(rows, &key, &bytes)) {
+        while (count < PORTION && sum < PORTION_BYTES && sv->row_next(rows, &key, &bytes)) {
             const sv_stanza *stanza;
             if (is_in_hand(ev, me, key) || sv->stanza_parse(ev, bytes, &stanza) != SV_OK) continue;
             sv->push_stored(ev, session, stanza, me->messages, sv->from(ev)->node, key);
             note_given(g, key);
+            count++;
+            sum += bytes.n;
         }
     }
     sv->pass(ev);
@@ -209,6 +215,7 @@ static const sv_hook hooks[] = {
     {.on = "session/unsent", .call = on_unsent, .band = SV_LATE},
     {.on = "session/presence", .call = on_session},
     {.on = "session/gone", .call = on_session},
+    {.on = "session/written", .call = on_session},
     {.on = "account/removed", .call = on_removed},
     {0},
 };

@@ -275,6 +275,28 @@ static void bounded_by_bytes(void **state)
     leave(w);
 }
 
+/* A full queue is handed over whole, however much that is: nobody is cut off for it. */
+static void a_full_queue_is_handed_over(void **state)
+{
+    (void)state;
+    static const struct {
+        int count, bytes;
+    } cases[] = {{1000, 100}, {1000, 1800}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        client *romeo;
+        world *w = play("", &romeo);
+        send_many(w, romeo, 1, cases[i].count, cases[i].bytes);
+        assert_int_equal(kept(w), cases[i].count);
+        client *juliet = comes(w, JULIET "/balcony");
+        pass_time(w, 1000000);
+        if (kept(w) > 0 || SEEN(w, juliet, .name = "message") != (unsigned)cases[i].count)
+            fail_msg("%d of %d bytes: %zu left, %u got", cases[i].count, cases[i].bytes, kept(w),
+                     SEEN(w, juliet, .name = "message"));
+        assert_false(has(&juliet->in, "<stream:error>"));
+        leave(w);
+    }
+}
+
 /* A row that is no stanza (another version's, damage) stops nothing and is not thrown away. */
 static void a_bad_row_is_passed_over(void **state)
 {
@@ -316,6 +338,7 @@ int main(void)
         cmocka_unit_test(what_is_kept),
         cmocka_unit_test(bounded_by_number),
         cmocka_unit_test(bounded_by_bytes),
+        cmocka_unit_test(a_full_queue_is_handed_over),
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
     };

@@ -132,6 +132,9 @@ void svi_session_sent(sv_session *session, uint64_t token, bool written, const s
     if (kept != NULL) {
         settle_kept(session->server, kept, written);
         svi_ledger_close(ledger, token, written ? SVI_HANDED_OVER : SVI_STORED, NULL);
+        if (written && session->kept == NULL && session->is_listed)
+            svi_occasion(session->host, SVI_POINT_SESSION_WRITTEN, NULL, session, NULL, SV_STR_NONE,
+                         NULL);
         return;
     }
     if (written) {

@@ -8,9 +8,10 @@
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_DELAY "urn:xmpp:delay"
 #define NS_HINTS "urn:xmpp:hints"
-#define PORTION 64 /* messages handed over at a time, ... */
-#define PORTION_BYTES                                                                              \
-    65536u /* ... unless they are as long as this before: the queue of a session is bounded */
+/* How much is handed over at a time: the queue of a session is bounded by what it takes in memory,
+ * which for the smallest elements is some twenty times their text. */
+#define PORTION 64u
+#define PORTION_BYTES 16384u
 #define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
 
 typedef struct offline {

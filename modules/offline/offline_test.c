@@ -297,6 +297,31 @@ static void a_full_queue_is_handed_over(void **state)
     }
 }
 
+/* The same when a stranger filled it with what takes the most memory. */
+static void a_queue_of_small_elements(void **state)
+{
+    (void)state;
+    enum { COUNT = 60 };
+    static char text[12000];
+    client *romeo;
+    world *w = play("", &romeo);
+    for (int i = 1; i <= COUNT; i++) {
+        int n = snprintf(text, sizeof text, "<message to='" JULIET "' id='m%d'>", i);
+        while (n < 10000) n += snprintf(text + n, sizeof text - (size_t)n, "<a/>");
+        snprintf(text + n, sizeof text - (size_t)n, "</message>");
+        say(w, romeo, text);
+    }
+    assert_int_equal(kept(w), COUNT);
+    client *juliet = join(w, JULIET "/balcony");
+    static const char presence[] = "<presence/>";
+    assert_true(juliet->link->ops->write(juliet->link, presence, sizeof presence - 1) > 0);
+    turn(w);
+    assert_non_null(svi_session_find(w->server, SV_STR(JULIET "/balcony")));
+    assert_got(w, juliet, 1, COUNT);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
 /* A row that is no stanza (another version's, damage) stops nothing and is not thrown away. */
 static void a_bad_row_is_passed_over(void **state)
 {
@@ -339,6 +364,7 @@ int main(void)
         cmocka_unit_test(bounded_by_number),
         cmocka_unit_test(bounded_by_bytes),
         cmocka_unit_test(a_full_queue_is_handed_over),
+        cmocka_unit_test(a_queue_of_small_elements),
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
     };

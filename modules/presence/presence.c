@@ -368,7 +368,7 @@ static const sv_option options[] = {
         presence, max_requests, "presence_max_requests", "100", "1", "10000",
         "How many unanswered subscription requests an account keeps; further ones are refused."),
     SV_OPT_INT(
-        presence, request_bytes, "presence_request_bytes", "4096", "256", "65536",
+        presence, request_bytes, "presence_request_bytes", "2048", "256", "65536",
         "How large a kept subscription request may be; a larger one is kept without its contents."),
     SV_OPT_SIZE(presence, directed_bytes, "presence_directed_bytes", "16k", "1k", "1M",
                 "How long a session's list of addresses that it sent presence to may be."),

@@ -319,6 +319,33 @@ static void requests_outlive_the_server(void **state)
     leave(w);
 }
 
+/* Requests full of small elements, as many and as large as are kept: a stranger's means to cut a session off at each login
+ * (threats U9). */
+static void many_requests_harm_nobody(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "romeo");
+    static char text[8192];
+    for (int i = 0; i < 100; i++) {
+        int n = snprintf(text, sizeof text,
+                         "<presence xmlns='jabber:client' type='subscribe' from='x%03d@" HERE
+                         "' to='" ROMEO "'>",
+                         i);
+        while (n < 4000) n += snprintf(text + n, sizeof text - (size_t)n, "<a/>");
+        snprintf(text + n, sizeof text - (size_t)n, "</presence>");
+        arrives(w, text);
+    }
+    assert_int_equal(row_count(w, "presence/requests", "romeo"), 100);
+    client *romeo = join(w, ROMEO "/orchard");
+    static const char presence[] = "<presence/>";
+    assert_true(romeo->link->ops->write(romeo->link, presence, sizeof presence - 1) > 0);
+    turn(w);
+    assert_non_null(svi_session_find(w->server, SV_STR(ROMEO "/orchard")));
+    assert_int_equal(SEEN(w, romeo, .type = "subscribe"), 100);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +356,7 @@ int main(void)
         cmocka_unit_test(cancellation_comes_last),
         cmocka_unit_test(removal_answers_the_request),
         cmocka_unit_test(requests_outlive_the_server),
+        cmocka_unit_test(many_requests_harm_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,13 +164,24 @@ sv_verdict presence_subs_load(sv_event *ev, void *self)
 
 /* --- inbound ------------------------------------------------------------------------------- */
 
+#define REQUEST_ELEMENTS 16u
+
+static size_t count_elements(const sv_node *node)
+{
+    size_t count = 1;
+    for (const sv_node *child = sv->first(node); child; child = sv->next(node, child))
+        count += count_elements(child);
+    return count;
+}
+
 /* The request as it is kept until it is answered: one for each contact, without its contents if
- * they are too large. */
+ * they are too large or of too many elements. All requests are shown to a session at once, and what
+ * strangers sent must not fill its queue. */
 static sv_status keep_request(sv_event *ev, const presence *me)
 {
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
     sv_str bytes = sv->stanza_bytes(ev, sv->stanza(ev));
-    if ((int64_t)bytes.n > me->request_bytes)
+    if ((int64_t)bytes.n > me->request_bytes || count_elements(sv->root(ev)) > REQUEST_ELEMENTS)
         bytes =
             sv->stanza_bytes(ev, presence_make(ev, SV_STR("subscribe"), contact->bare, user->bare));
     return sv->put(ev, me->requests, user->node, contact->bare, bytes);

@@ -12,7 +12,7 @@
 #define GROUPS_MAX 64
 
 typedef struct roster {
-    int64_t max_items;
+    int64_t max_items, max_bytes;
     int64_t name_bytes;
     sv_store *items;
 } roster;
@@ -181,17 +181,35 @@ static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, con
     return sv->send(ev);
 }
 
-/* Whether one more contact may be listed. Requests that only wait (RFC 6121 3.1.3) take no room. */
-static bool has_room(const roster *me, const sv_rows *rows, sv_str contact)
+/* About what an item takes in memory on its way to a session, where the queue is bounded. */
+static int64_t item_cost(sv_str jid, sv_str record)
 {
-    sv_str key = SV_STR_NONE, record;
-    if (sv->row(rows, contact, &record) && (sv_roster_flags(record) & SV_ROSTER_LISTED))
-        return true;
-    if ((int64_t)sv->row_count(rows) < me->max_items) return true;
-    int64_t listed = 0;
-    while (sv->row_next(rows, &key, &record))
-        if (sv_roster_flags(record) & SV_ROSTER_LISTED) listed++;
-    return listed < me->max_items;
+    int64_t cost = 256 + (int64_t)(jid.n + record.n);
+    sv_str groups = sv_roster_rest(record), line;
+    (void)next_line(&groups, &line); /* the name */
+    while (next_line(&groups, &line)) cost += 128;
+    return cost;
+}
+
+/* Whether the contact may be listed with this record (empty: as a subscription makes it). What is
+ * listed may always become smaller; requests that only wait (RFC 6121 3.1.3) take no room. */
+static bool has_room(const roster *me, const sv_rows *rows, sv_str contact, sv_str record)
+{
+    const int64_t wanted = item_cost(contact, record);
+    int64_t others = 0, cost = wanted;
+    bool is_new = true;
+    sv_str key = SV_STR_NONE, other;
+    while (sv->row_next(rows, &key, &other)) {
+        if (!(sv_roster_flags(other) & SV_ROSTER_LISTED)) continue;
+        if (!sv_str_eq(key, contact)) {
+            others++;
+            cost += item_cost(key, other);
+            continue;
+        }
+        if (wanted <= item_cost(key, other)) return true;
+        is_new = false;
+    }
+    return (!is_new || others < me->max_items) && cost <= me->max_bytes;
 }
 
 static sv_verdict is_full(sv_event *ev)
@@ -205,13 +223,13 @@ static sv_verdict put_item(sv_event *ev, roster *me, const sv_rows *rows, const 
     sv_str old;
     const bool known = sv->row(rows, contact->bare, &old);
     const unsigned flags = (known ? sv_roster_flags(old) : 0) | SV_ROSTER_LISTED;
-    if (!has_room(me, rows, contact->bare)) return is_full(ev);
     const sv_str name = sv->attr(item, SV_STR("name"));
     if ((int64_t)name.n > me->name_bytes || has_line_feed(name))
         return sv->refuse(ev, SV_NOT_ACCEPTABLE);
     sv_str record = sv->format(ev, "R1%02x\n%.*s\n", flags, (int)name.n, name.n ? name.p : "");
     const sv_cond wrong = read_groups(ev, me, item, &record);
     if (wrong) return sv->refuse(ev, wrong);
+    if (!has_room(me, rows, contact->bare, record)) return is_full(ev);
     if (sv->put(ev, me->items, sv->from(ev)->node, contact->bare, record) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
     tell(ev, contact->bare, record);
@@ -264,7 +282,7 @@ static void room_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     if (status != SV_OK)
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
-    else if (has_room(self, rows, sv->to(ev)->bare))
+    else if (has_room(self, rows, sv->to(ev)->bare, SV_STR_NONE))
         sv->pass(ev);
     else
         (void)is_full(ev);
@@ -278,7 +296,7 @@ static sv_verdict on_presence_out(sv_event *ev, void *self)
     if (!sv_str_eq(type, SV_STR("subscribe")) && !sv_str_eq(type, SV_STR("subscribed")))
         return SV_PASS;
     sv_rows *rows = sv->rows(ev, me->items, sv->from(ev)->node);
-    if (rows) return has_room(me, rows, sv->to(ev)->bare) ? SV_PASS : is_full(ev);
+    if (rows) return has_room(me, rows, sv->to(ev)->bare, SV_STR_NONE) ? SV_PASS : is_full(ev);
     sv->rows_load(ev, me->items, sv->from(ev)->node, room_rows);
     return SV_LATER;
 }
@@ -329,6 +347,8 @@ static const sv_hook hooks[] = {
 static const sv_option options[] = {
     SV_OPT_INT(roster, max_items, "roster_max_items", "1000", "1", "100000",
                "How many contacts an account may have."),
+    SV_OPT_SIZE(roster, max_bytes, "roster_max_bytes", "768k", "64k", "64M",
+                "How large a roster may be, as the server holds it when it tells it to a session."),
     SV_OPT_INT(roster, name_bytes, "roster_name_bytes", "1023", "16", "8192",
                "How long the name of a contact or group may be, in bytes."),
     {0},

@@ -11,7 +11,7 @@
 /* Sends a set with this inside the query; the client gets answer "s". */
 static void set(world *w, client *c, const char *items)
 {
-    char text[4096];
+    static char text[20000];
     snprintf(text, sizeof text,
              "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>%s</query></iq>", items);
     say(w, c, text);
@@ -255,6 +255,39 @@ static void answered_means_stored(void **state)
     leave(w);
 }
 
+/* A roster as large as it may become is still told: an account must not be shut out by its own. */
+static void a_full_roster_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        int items, groups, name_bytes;
+    } cases[] = {{1000, 2, 30}, {1000, 64, 1}, {1000, 1, 1000}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        world *w = stage(ALL_MODULES, "");
+        client *romeo = online(w, ROMEO "/orchard");
+        int made = 0;
+        for (bool room = true; room && made < cases[c].items; made += room) {
+            static char text[16384];
+            int n = snprintf(text, sizeof text, "<item jid='contact%d@b.example' name='%0*d'>",
+                             made, cases[c].name_bytes, 0);
+            for (int g = 0; g < cases[c].groups; g++)
+                n += snprintf(text + n, sizeof text - (size_t)n, "<group>%d</group>", g);
+            snprintf(text + n, sizeof text - (size_t)n, "</item>");
+            set(w, romeo, text);
+            room = SEEN(w, romeo, .type = "result") == 1;
+        }
+        if (c == 0) assert_int_equal(made, cases[c].items);
+        client *street = join(w, ROMEO "/street");
+        static const char get[] = "<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>";
+        assert_true(street->link->ops->write(street->link, get, sizeof get - 1) > 0);
+        turn(w);
+        if (svi_session_find(w->server, SV_STR(ROMEO "/street")) == NULL)
+            fail_msg("case %zu: cut off for %d items", c, made);
+        assert_int_equal(SEEN(w, street, .type = "result", .id = "g"), 1);
+        leave(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +297,7 @@ int main(void)
         cmocka_unit_test(of_others),
         cmocka_unit_test(the_number_is_bounded),
         cmocka_unit_test(groups_are_bounded),
+        cmocka_unit_test(a_full_roster_is_told),
         cmocka_unit_test(answered_means_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

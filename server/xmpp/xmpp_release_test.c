@@ -279,11 +279,18 @@ static sv_verdict not_the_kept(sv_event *ev, void *self)
     return SV_PASS;
 }
 
+static sv_verdict count_one(sv_event *ev, void *self)
+{
+    (void)ev;
+    ++*(int *)self;
+    return SV_PASS;
+}
+
 /* The row goes with the stanza, and stays if the stanza never went. */
 static void stored_pushes(void **state)
 {
     (void)state;
-    int unsent = 0;
+    int unsent = 0, written = 0;
     world *w = world_new(NULL);
     table t = open_table(w);
     client *romeo = join(w, "romeo", "orchard");
@@ -295,12 +302,15 @@ static void stored_pushes(void **state)
     on(w, "iq-set/self", write_row, &t);
     on(w, "iq-set/self", send_empty, NULL);
     on(w, "session/unsent", not_the_kept, &unsent);
+    on(w, "session/written", count_one, &written);
     use_handlers(w, w->host);
     tell(romeo, "<iq type='set' id='w'><q xmlns='x:y'/></iq>");
     assert_int_equal(look_up(w, t.map), SV_OK);
+    assert_int_equal(written, 0);
     tell(romeo, ASK);
     HAS(juliet, "id='kept'");
     assert_int_equal(look_up(w, t.map), SV_ENOTFOUND);
+    assert_int_equal(written, 1);
 
     tell(romeo, "<iq type='set' id='w2'><q xmlns='x:y'/></iq>");
     pass_time(w, 10000);
@@ -325,6 +335,7 @@ static void stored_pushes(void **state)
     hold_disk(w, false);
     assert_int_equal(look_up(w, t.map), SV_OK);
     assert_int_equal(disposed(w, SVI_STORED), 2);
+    assert_int_equal(written, 1); /* what was never written is not */
     BALANCED(w);
     world_free(&w);
 }

@@ -224,4 +224,8 @@ typedef struct svi_bus_stats {
 /* Fills in the figures as they are now. */
 void svi_bus_stats_get(const svi_bus *bus, svi_bus_stats *stats_out);
 
+/* How often the bus began something that no handler was in the midst of. Any thread: whoever sees the same number twice sees a
+ * handler that did not return meanwhile, or a bus at rest. */
+uint64_t svi_bus_beats(const svi_bus *bus);
+
 #endif

@@ -3,6 +3,8 @@
 #ifndef SVI_BUS_IMPL_H
 #define SVI_BUS_IMPL_H
 
+#include <stdatomic.h>
+
 #include "bus/bus.h"
 
 enum {
@@ -149,6 +151,7 @@ struct svi_bus {
     svi_pool *lanes;
     uint16_t filter[SVI_LANE_FILTER]; /* how many lanes there are for a cheap hash of their key */
     svi_bus_stats stats;
+    atomic_uint_fast64_t beats; /* written by the bus's thread alone */
 };
 
 /* --- bus_hooks.c

@@ -40,13 +40,28 @@ void svi_exec_enter(const sv_event *ev)
     memcpy(now->head, ev->head, sizeof now->head);
 }
 
+static void beat(svi_bus *bus)
+{
+    if (bus == NULL || bus->depth > 0) return;
+    const uint_fast64_t now = atomic_load_explicit(&bus->beats, memory_order_relaxed);
+    atomic_store_explicit(&bus->beats, now + 1, memory_order_relaxed);
+}
+
+uint64_t svi_bus_beats(const svi_bus *bus)
+{
+    SV_CHECK(bus, SVI_BUS_MAGIC);
+    return atomic_load_explicit(&bus->beats, memory_order_relaxed);
+}
+
 static void frame_enter(svi_frame *frame, sv_event *ev, sv_str key)
 {
     svi_bus *bus = ev->bus;
     *frame = (svi_frame){.outer = bus->top, .ev = ev, .key = key, .saved = *svi_exec_now()};
     bus->top = frame;
+    beat(bus);
     bus->depth++;
-    svi_plat_enter(bus->config.plat); /* a thread may have several servers, each with its own clock */
+    svi_plat_enter(
+        bus->config.plat); /* a thread may have several servers, each with its own clock */
     svi_exec_enter(ev);
 }
 
@@ -171,6 +186,7 @@ void svi_event_call(sv_event *ev, void (*back)(void *ctx), void *ctx)
     now->module = ev->blame_module;
     now->hook = ev->blame_hook;
     const int64_t from_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) : 0;
+    beat(ev->bus);
     back(ctx);
     const int64_t took_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) - from_us : 0;
     if (ev->bus != NULL && took_us > ev->bus->config.slow_us) tell_slow(ev, took_us);

@@ -134,6 +134,12 @@ static void on_assertion(const char *expression, const char *file, int line)
     (void)snprintf(crash.why, sizeof crash.why, "%s (%s:%d)", expression, file, line);
 }
 
+void svi_crash_thread(pthread_t thread, const char *why)
+{
+    (void)snprintf(crash.why, sizeof crash.why, "%s", why);
+    (void)pthread_kill(thread, SIGABRT);
+}
+
 void svi_crash_install(const char *file)
 {
     (void)snprintf(crash.file, sizeof crash.file, "%s", file);

@@ -6,6 +6,8 @@
 #ifndef SVI_MAIN_CRASH_H
 #define SVI_MAIN_CRASH_H
 
+#include <pthread.h>
+
 #include "base/base_assert.h"
 #include "base/base_str.h"
 
@@ -13,6 +15,10 @@
  * file, mode 0600) and to standard error, then ends the process by that signal. `file` is copied.
  * Once a process, before threads start. */
 void svi_crash_install(const char *file);
+
+/* Ends the process by SIGABRT on that thread, which then reports what it was about. `why` is copied and stands where a failed
+ * assertion would. Any thread. */
+void svi_crash_thread(pthread_t thread, const char *why);
 
 /* Writes the report's text to a descriptor. Uses only what a signal handler may use. `why` is the
  * failed assertion or NULL. */

@@ -15,6 +15,7 @@
 #include "main/main_reload.h"
 #include "main/main_state.h"
 #include "main/main_tls.h"
+#include "main/main_watch.h"
 
 #define DRAIN_MS 5000u
 
@@ -30,6 +31,7 @@ typedef struct worker {
     size_t listener_count;
     svi_commands *commands;
     svi_control *control;
+    svi_watch *watch;
     uv_signal_t on_term, on_hup;
 } worker;
 
@@ -175,13 +177,17 @@ static sv_status start(worker *w, sv_err *err)
     const svi_commands_config commands = {
         .shard = w->shard, .reload = on_reload, .stop = on_stop, .ctx = w};
     w->commands = svi_commands_new(&commands);
-    return svi_control_open(w->shard, w->commands, w->cli->control, &w->control, err);
+    status = svi_control_open(w->shard, w->commands, w->cli->control, &w->control, err);
+    if (status != SV_OK) return status;
+    return svi_watch_start(&w->acct, svi_shard_loop(w->shard),
+                           svi_server_bus(svi_shard_server(w->shard)), &w->watch, err);
 }
 
 /* --- end ---------------------------------------------------------------------------------------------- */
 
 static void finish(worker *w)
 {
+    svi_watch_stop(&w->watch);
     svi_control_close(&w->control);
     svi_commands_free(&w->commands);
     for (size_t i = 0; i < w->listener_count; i++)

@@ -71,7 +71,9 @@ static bool pipe_starttls(flow_pipe *pipe, const char *domain)
     p->ssl = SSL_new(p->world->tls);
     SV_ASSERT(p->ssl != NULL);
     (void)SSL_set_fd(p->ssl, pipe->fd);
-    (void)SSL_set_tlsext_host_name(p->ssl, domain);
+    char name[256]; /* the macro takes no const text */
+    snprintf(name, sizeof name, "%s", domain);
+    (void)SSL_set_tlsext_host_name(p->ssl, name);
     for (;;) {
         ERR_clear_error();
         const int done = SSL_connect(p->ssl);

@@ -237,9 +237,104 @@ static void edit_kids(svi_build *build, const sv_node *root, const svi_edit *edi
     SV_ASSERT(strip == edit->strip_count); /* ascending, and each in range */
 }
 
+/* --- attributes alone ------------------------------------------------------------------------- */
+
+/* How large the block of a root with other attributes is: its attributes, and the text of what is
+ * new in them. */
+typedef struct attr_room {
+    size_t attrs, text;
+} attr_room;
+
+static attr_room measure_attrs(const sv_node *root, const svi_edit *edit)
+{
+    attr_room room = {.attrs = root->attr_count};
+    for (size_t i = 0; i < edit->attr_count; i++) {
+        const svi_attr_set *set = edit->attrs + i;
+        const bool is_new = svi_node_attr(root, set->name).p == NULL;
+        SV_ASSERT(name_ok(set->name) && chars_ok(set->value));
+        SV_ASSERT(!sv_str_eq(set->name, SV_STR("xmlns")));
+        SV_ASSERT(find_set(edit, set->name) == set); /* each name once */
+        room.text += set->value.n;
+        if (set->value.p == NULL) {
+            room.attrs -= is_new ? 0 : 1;
+        } else if (is_new) {
+            room.attrs++;
+            room.text += set->name.n;
+        }
+    }
+    return room;
+}
+
+static const char *lay_text(char **text, sv_str s)
+{
+    const char *at = *text;
+    if (s.n > 0) memcpy(*text, s.p, s.n);
+    *text += s.n;
+    return at;
+}
+
+/* The attributes as edit_attrs says; what stays is used where it lies. */
+static void lay_attrs(svi_attr *to, char *text, const sv_node *root, const svi_edit *edit)
+{
+    const svi_attr *attr = svi_node_attrs(root);
+    for (uint32_t i = 0; i < root->attr_count; i++) {
+        const svi_attr_set *set =
+            svi_attr_ns(attr + i).n ? NULL : find_set(edit, svi_attr_name(attr + i));
+        if (set && !set->value.p) continue;
+        *to = attr[i];
+        if (set) {
+            to->value = lay_text(&text, set->value);
+            to->value_len = (uint32_t)set->value.n;
+        }
+        to++;
+    }
+    for (size_t i = 0; i < edit->attr_count; i++) {
+        const svi_attr_set *set = edit->attrs + i;
+        if (!set->value.p || svi_node_attr(root, set->name).p) continue;
+        *to = (svi_attr){.name_len = (uint32_t)set->name.n, .value_len = (uint32_t)set->value.n};
+        to->name = lay_text(&text, set->name);
+        to->value = lay_text(&text, set->value);
+        to++;
+    }
+}
+
+/* PERF: every stanza of a client gets its `from` this way; without the builder that is a fifth of
+ * the instructions. */
+static sv_stanza *edit_attrs_alone(svi_acct *acct, const sv_stanza *stanza, const svi_edit *edit)
+{
+    const sv_node *root = svi_stanza_root(stanza);
+    const attr_room room = measure_attrs(root, edit);
+    const size_t kids_bytes = root->kid_count * sizeof(svi_kid);
+    const size_t attrs_bytes = room.attrs * sizeof(svi_attr);
+    const size_t cost = sizeof(sv_stanza) + sizeof(sv_node) + kids_bytes + attrs_bytes +
+                        sizeof(sv_stanza *) + room.text;
+    sv_stanza *edited = svi_alloc_raw(acct, cost);
+    sv_node *node = (sv_node *)(edited + 1);
+    char *attrs = (char *)(node + 1) + kids_bytes, *shares = attrs + attrs_bytes;
+    *edited = (sv_stanza){.magic = SVI_STANZA_MAGIC,
+                          .refs = 1,
+                          .child_bits = stanza->child_bits,
+                          .cost_bytes = cost,
+                          .held_bytes = cost + stanza->held_bytes,
+                          .acct = acct,
+                          .shares = (const sv_stanza **)(void *)shares,
+                          .share_count = 1,
+                          .node_count = 1};
+    *node = *root;
+    node->arrays = node + 1;
+    node->attr_count = (uint32_t)room.attrs;
+    node->slot = 0;
+    if (kids_bytes > 0) memcpy(node + 1, svi_node_kids(root), kids_bytes);
+    lay_attrs((svi_attr *)(void *)attrs, shares + sizeof(sv_stanza *), root, edit);
+    edited->shares[0] = svi_stanza_ref(stanza);
+    return edited;
+}
+
 sv_stanza *svi_stanza_edit(svi_acct *acct, const svi_atoms *atoms, const sv_stanza *stanza,
                            const svi_edit *edit)
 {
+    if (edit->strip_count == 0 && edit->add_count == 0)
+        return edit_attrs_alone(acct, stanza, edit);
     const sv_node *root = svi_stanza_root(stanza);
     svi_build_space space;
     svi_build build;

@@ -211,6 +211,40 @@ static void edit_shares_children(void **state)
     svi_stanza_unref(&edited);
 }
 
+/* The same in the short way: nothing but attributes differs; text, elements, qualified names stay. */
+static void edit_of_attributes_alone(void **state)
+{
+    (void)state;
+    sv_stanza *base = parse("<m to='t' from='f' xmlns:q='urn:q' q:from='qf' xml:lang='en' id='1'>tx"
+                            "<body>b</body>ty</m>");
+    const svi_attr_set attrs[] = {{SV_STR_INIT("from"), SV_STR_INIT("me@here/'x'")},
+                                  {SV_STR_INIT("id"), {NULL, 0}},
+                                  {SV_STR_INIT("new"), SV_STR_INIT("")},
+                                  {SV_STR_INIT("last"), SV_STR_INIT("l")},
+                                  {SV_STR_INIT("absent"), {NULL, 0}}};
+    const svi_edit change = {.attrs = attrs, .attr_count = 5};
+    sv_stanza *edited = edit(base, &change);
+    const sv_node *root = svi_stanza_root(edited);
+    const sv_node *body = svi_node_first(svi_stanza_root(base));
+    assert_ptr_equal(svi_node_first(root), body);
+    assert_null(svi_node_next(root, body));
+    assert_int_equal(svi_stanza_child_bits(edited), svi_stanza_child_bits(base));
+    svi_stanza_unref(&base);
+    expect_str(svi_node_attr_ns(root, SV_STR("from"), SV_STR("urn:q")), "qf");
+    expect_xml(edited, "<m to='t' from='me@here/&apos;x&apos;' xmlns:ns3='urn:q' ns3:from='qf' "
+                       "xml:lang='en' new='' last='l'>tx<body>b</body>ty</m>");
+    sv_stanza *again = edit(edited, &(svi_edit){.attrs = attrs + 1, .attr_count = 1});
+    expect_xml(again, "<m to='t' from='me@here/&apos;x&apos;' xmlns:ns3='urn:q' ns3:from='qf' "
+                      "xml:lang='en' new='' last='l'>tx<body>b</body>ty</m>");
+    svi_stanza_unref(&edited);
+    svi_stanza_unref(&again);
+    sv_stanza *empty = parse("<m/>");
+    edited = edit(empty, &change);
+    svi_stanza_unref(&empty);
+    expect_xml(edited, "<m from='me@here/&apos;x&apos;' new='' last='l'/>");
+    svi_stanza_unref(&edited);
+}
+
 /* House-style B.8: one small block. */
 static void edit_costs_one_small_block(void **state)
 {
@@ -464,6 +498,7 @@ int main(void)
         cmocka_unit_test(drafts),
         cmocka_unit_test(walk_over_grafts),
         cmocka_unit_test(edit_shares_children),
+        cmocka_unit_test(edit_of_attributes_alone),
         cmocka_unit_test(edit_costs_one_small_block),
         cmocka_unit_test(child_bits_follow_the_edit),
         cmocka_unit_test(long_chain_of_edits),

@@ -19,15 +19,18 @@ void svi_assert_set_hook(svi_assert_hook hook)
     atomic_store(&hook_set, hook);
 }
 
-/* The stanza's head holds what a peer wrote: nothing of it may steer the operator's terminal. */
-static void without_controls(char to[96], const char from[96])
+void svi_exec_head(const svi_exec *exec, char *to, size_t size)
 {
-    size_t n = 0;
-    for (; n < 95 && from[n] != '\0'; n++) {
-        const unsigned char c = (unsigned char)from[n];
-        to[n] = c < 0x20 || c >= 0x7f ? '?' : from[n];
-    }
-    to[n] = '\0';
+    static _Thread_local bool is_writing;
+    SV_ASSERT(size > 0);
+    to[0] = '\0';
+    if (exec->head == NULL || is_writing) return;
+    is_writing = true;
+    exec->head(exec->head_of, to, size);
+    is_writing = false;
+    /* it holds what a peer wrote: nothing of it may steer the operator's terminal */
+    for (char *c = to; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f) *c = '?';
 }
 
 static const char *or_none(const char *text)
@@ -39,7 +42,7 @@ static void report(const char *expression, const char *file, int line)
 {
     const svi_exec *now = svi_exec_now();
     char head[96], text[1024];
-    without_controls(head, now->head);
+    svi_exec_head(now, head, sizeof head);
     const int n =
         snprintf(text, sizeof text,
                  "stave: assertion failed: %s (%s:%d) module %s hook %s host %s stanza %llu %s\n",

@@ -6,6 +6,10 @@
 
 #include <stave/types.h>
 
+/* Writes element, type and addresses of a stanza to `to`, NUL-terminated; never a body. A signal
+ * handler calls it: it allocates nothing and waits for nothing. */
+typedef void (*svi_exec_head_fn)(const void *of, char *to, size_t size);
+
 /* Who runs on this thread right now. Set by the bus around each handler, read by log and crash report.
  * Plain static text or text that outlives the entry; a signal handler may read it. */
 typedef struct svi_exec {
@@ -13,8 +17,13 @@ typedef struct svi_exec {
     const char *hook;   /* hook text, NULL outside hooks */
     const char *host;   /* host served, NULL if none */
     uint64_t stanza;    /* ledger number of the stanza, 0 if none */
-    char head[96];      /* element, type and addresses of the stanza; never a body */
+    svi_exec_head_fn head; /* what reports show of the stanza, NULL if none ... */
+    const void *head_of;   /* ... is made of this when it is asked for: nearly never */
 } svi_exec;
+
+/* The head of the context's stanza, without control characters; "" if there is none, or while one is being
+ * written (what asserts on the way there is reported without). Any thread; a signal handler may call it. */
+void svi_exec_head(const svi_exec *exec, char *to, size_t size);
 
 /* This thread's context; never NULL. */
 svi_exec *svi_exec_now(void);

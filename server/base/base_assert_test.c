@@ -34,6 +34,11 @@ static void hook_that_returns(const char *expression, const char *file, int line
     (void)line;
 }
 
+static void head_text(const void *of, char *to, size_t size)
+{
+    snprintf(to, size, "%s", (const char *)of);
+}
+
 static _Noreturn void child(int error_fd, bool hook_returns)
 {
     dup2(error_fd, STDERR_FILENO);
@@ -43,7 +48,8 @@ static _Noreturn void child(int error_fd, bool hook_returns)
     now->module = "roster";
     now->hook = "iq-set/account";
     now->stanza = 4711;
-    snprintf(now->head, sizeof now->head, "<iq> from a\r\n\x1b[31mb@localhost");
+    now->head = head_text;
+    now->head_of = "<iq> from a\r\n\x1b[31mb@localhost";
     SV_ASSERT(1 + 1 == 3);
     _exit(0);
 }

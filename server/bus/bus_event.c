@@ -51,12 +51,11 @@ static sv_event *event_get(svi_bus *bus)
     return ev;
 }
 
-/* Fresh again but for its arena. The kids and the head are written before they are read. */
+/* Fresh again but for its arena. The kids are written before they are read. */
 static void event_clear(sv_event *ev)
 {
     svi_arena *arena = ev->arena;
-    memset(ev, 0, offsetof(sv_event, head));
-    ev->head[0] = '\0';
+    memset(ev, 0, offsetof(sv_event, kids));
     ev->arena = arena;
 }
 
@@ -156,6 +155,8 @@ void svi_event_at_end(sv_event *ev, void (*run)(void *ctx), void *ctx)
 static void event_free(sv_event *ev)
 {
     SV_ASSERT(ev->state == SVI_EVENT_RELEASED && ev->holds == 0);
+    svi_exec *now = svi_exec_now();
+    if (now->head_of == ev) now->head = NULL;
     for (const svi_ending *ending = ev->endings; ending != NULL; ending = ending->next)
         ending->run(ending->ctx);
     svi_hooks_unref(&ev->hooks);
@@ -414,8 +415,7 @@ void svi_event_emit_all(sv_event *ev, bool drop)
         now->module = emission->module;
         now->hook = emission->hook;
         now->host = emission->host;
-        now->stanza = ev->entry;
-        memcpy(now->head, ev->head, sizeof now->head);
+        svi_exec_stanza(ev);
         if (!drop)
             emission->run(emission->ctx);
         else if (emission->drop != NULL)

@@ -92,8 +92,6 @@ struct sv_event {
     sv_verdict verdict;
     const char *blame_module, *blame_hook; /* who said DONE, LATER, or ran last */
     uint64_t bits;
-    svi_kid kids[SVI_KIDS_NOTED];
-
     svi_emission *emissions, **emissions_end;
     svi_ending *endings; /* the newest first */
     svi_lane *lane;
@@ -103,7 +101,7 @@ struct sv_event {
     sv_event *due_prev, *due_next; /* waiting events by deadline */
     int64_t due_us;
     sv_event *all_prev, *all_next;
-    char head[96]; /* for the execution context */
+    svi_kid kids[SVI_KIDS_NOTED]; /* last: not cleared */
 };
 
 struct svi_lane {
@@ -212,6 +210,8 @@ void svi_pass(sv_event *ev, sv_str key);
 void svi_pass_timeout(sv_event *ev);
 /* Fills the execution context for the core working on that event; the caller restores it. */
 void svi_exec_enter(const sv_event *ev);
+/* The same for the stanza alone. */
+void svi_exec_stanza(const sv_event *ev);
 
 /* --- bus.c
  * ------------------------------------------------------------------------------------------ */

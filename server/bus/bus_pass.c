@@ -18,16 +18,26 @@ static char *head_put(char *to, const char *end, const char *before, sv_str s, s
 }
 
 /* "message chat from=A to=B": what reports show of a stanza; never a body (architecture 11). */
-static void head_fill(sv_event *ev)
+static void head_write(const void *of, char *to, size_t size)
 {
+    const sv_event *ev = of;
+    const char *end = to + size - 1;
+    *to = '\0';
+    if (ev->magic != SVI_EVENT_MAGIC || ev->stanza == NULL) return;
     const sv_node *root = svi_stanza_root(ev->stanza);
-    char *to = ev->head;
-    const char *end = ev->head + sizeof ev->head - 1;
     to = head_put(to, end, "", svi_node_name(root), 9);
     to = head_put(to, end, " ", svi_node_attr(root, SV_STR("type")), 12);
     to = head_put(to, end, " from=", svi_node_attr(root, SV_STR("from")), 31);
     to = head_put(to, end, " to=", svi_node_attr(root, SV_STR("to")), 31);
     *to = '\0';
+}
+
+void svi_exec_stanza(const sv_event *ev)
+{
+    svi_exec *now = svi_exec_now();
+    now->stanza = ev->entry;
+    now->head = head_write;
+    now->head_of = ev;
 }
 
 void svi_exec_enter(const sv_event *ev)
@@ -36,8 +46,7 @@ void svi_exec_enter(const sv_event *ev)
     now->module = NULL;
     now->hook = NULL;
     now->host = ev->host;
-    now->stanza = ev->entry;
-    memcpy(now->head, ev->head, sizeof now->head);
+    svi_exec_stanza(ev);
 }
 
 static void beat(svi_bus *bus)
@@ -289,7 +298,6 @@ void svi_pass(sv_event *ev, sv_str key)
     svi_bus *bus = ev->bus;
     svi_frame frame;
     ev->state = SVI_EVENT_RUNNING;
-    if (ev->stanza != NULL && ev->head[0] == '\0') head_fill(ev);
     const bool too_deep = bus->depth >= SVI_DEPTH_MAX;
     if (too_deep) refuse_depth(ev); /* before the context of who fired is covered */
     frame_enter(&frame, ev, key);

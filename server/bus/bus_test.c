@@ -178,6 +178,42 @@ static void test_unknown_verdict(void **state)
     assert_true(logged(w, "PASS, DONE or LATER"));
 }
 
+static void head_is(const char *want)
+{
+    char head[96];
+    svi_exec_head(svi_exec_now(), head, sizeof head);
+    assert_string_equal(head, want);
+}
+
+static void sees_first(sv_event *ev, plan *p)
+{
+    (void)ev;
+    (void)p;
+    head_is("message chat from=r@a.example/x to=j@a.example");
+}
+
+static void sees_other(sv_event *ev, plan *p)
+{
+    (void)ev;
+    (void)p;
+    head_is("message to=j@a.example");
+}
+
+/* Architecture 11: reports show element and addresses of the stanza as it is now, never a body, and
+ * nothing of one that is gone. */
+static void test_head_for_reports(void **state)
+{
+    world *w = *state;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "one", SV_PASS)->extra = sees_first;
+    plan *two = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "two", SV_PASS);
+    two->replaces = true;
+    two->extra = sees_other;
+    table(w);
+    run(w, "");
+    saw(w, "one two next unclaimed released");
+    head_is("");
+}
+
 static void expect_rule(const char *expression, const char *file, int line)
 {
     (void)file;
@@ -439,6 +475,7 @@ int main(void)
         TEST(test_one_answer),
         TEST(test_leak_is_closed),
         TEST(test_unknown_verdict),
+        TEST(test_head_for_reports),
         TEST(test_strict_leak_ends_worker),
         TEST(test_strict_undisposed_ends_worker),
         TEST(test_strict_double_disposal_ends_worker),

@@ -94,11 +94,13 @@ void svi_crash_write(int fd, int signal, const svi_exec *exec, const char *why)
     put_text(fd, "hook", exec->hook);
     put_text(fd, "host", exec->host);
     put_number(fd, "stanza", exec->stanza);
-    put_text(fd, "head", exec->head);
     void *frames[FRAMES_MAX];
     const int count = backtrace(frames, FRAMES_MAX);
     put(fd, "calls:\n", 7);
     backtrace_symbols_fd(frames, count, fd);
+    char head[96]; /* last: it is read from memory that may be what broke */
+    svi_exec_head(exec, head, sizeof head);
+    put_text(fd, "head", head);
 }
 
 /* --- catching ----------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@ svi_exec svi_mod_enter(const sv_mod *mod, const char *hook)
     now->hook = hook;
     now->host = mod->group->host_name.p;
     now->stanza = 0;
-    now->head[0] = '\0';
+    now->head = NULL;
     return saved;
 }
 

@@ -99,6 +99,12 @@ static void note_kids(sv_event *ev)
     }
 }
 
+/* Does a look at the bits tell that handler `i` does not want the stanza? */
+static inline bool is_ruled_out(const sv_event *ev, size_t i)
+{
+    return ev->has_bits && ev->filters[i] != 0 && (ev->bits & ev->filters[i]) == 0;
+}
+
 /* Does handler `i` want the stanza as it is now? */
 static bool wants(sv_event *ev, size_t i)
 {
@@ -209,7 +215,7 @@ static bool run_handlers(sv_event *ev)
     watch_start(ev, &watch);
     while (ev->at < ev->monitors) {
         const size_t i = ev->at++;
-        if (!wants(ev, i)) continue;
+        if (is_ruled_out(ev, i) || !wants(ev, i)) continue;
         const sv_verdict verdict = call(ev, &ev->handlers[i], &watch);
         if (verdict == SV_LATER) return false;
         if (verdict == SV_PASS && !svi_event_is_disposed(ev)) continue;

@@ -15,7 +15,7 @@ svi_xevent *svi_xevent_of(const sv_event *ev)
 static sv_jid copy_jid(svi_arena *arena, const sv_jid *jid)
 {
     if (jid->domain.n == 0) return (sv_jid){.node = SV_STR_NONE};
-    return svi_jid_make(arena, jid->node, jid->domain, jid->resource);
+    return svi_jid_copy(arena, jid);
 }
 
 static void link_session(svi_xevent *x, sv_session *session)

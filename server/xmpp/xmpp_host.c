@@ -68,7 +68,11 @@ sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_ho
 svi_host *svi_host_find(svi_server *server, sv_str domain)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
-    return svi_dict_get(server->by_domain, domain);
+    svi_host *recent = server->recent_host; /* hosts stay */
+    if (recent != NULL && sv_str_eq(recent->domain, domain)) return recent;
+    svi_host *host = svi_dict_get(server->by_domain, domain);
+    if (host != NULL) server->recent_host = host;
+    return host;
 }
 
 svi_host *svi_host_next(svi_server *server, svi_host *after)

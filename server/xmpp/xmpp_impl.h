@@ -53,6 +53,9 @@ struct svi_server {
     svi_dict *by_domain;
     svi_dict *by_full; /* full JID -> sv_session */
     svi_dict *by_bare; /* bare JID -> svi_online */
+    /* found last: a message asks for its recipient several times; NULL if none */
+    const svi_online *recent_online;
+    svi_host *recent_host;
     size_t session_count;
     uint64_t tables; /* grows with each change of the two above */
     uint64_t last_session;

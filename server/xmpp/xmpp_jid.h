@@ -33,6 +33,9 @@ sv_status svi_jid_prep_domain(svi_arena *arena, sv_str text, sv_str *domain_out)
 /* Prepares a resource alone (RFC 7622 3.4). */
 sv_status svi_jid_prep_resource(svi_arena *arena, sv_str text, sv_str *resource_out);
 
+/* Copies a prepared JID into `arena`. */
+sv_jid svi_jid_copy(svi_arena *arena, const sv_jid *jid);
+
 /* Copies a prepared JID: one allocation; free with svi_jid_free. */
 void svi_jid_dup(svi_acct *acct, const sv_jid *jid, sv_jid *jid_out);
 

@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+
+#include "base/base_plat.h"
 #include "xmpp/xmpp_jid.h"
 #include "xmpp/xmpp_precis.h"
 
@@ -193,6 +196,59 @@ static sv_str repeat(const char *unit, size_t times)
 
 /* RFC 7622 3.3, 3.4: 1023 bytes behind the mapping; full-width letters shrink to a third, so
  * 1023 of them fit. */
+/* RFC 7622 3.2, part by part: no short way. */
+static sv_status parse_slowly(sv_str text, sv_jid *jid_out)
+{
+    const size_t slash = svi_str_find(text, '/');
+    const sv_str head = svi_str_sub(text, 0, slash);
+    const size_t at = svi_str_find(head, '@');
+    const bool has_node = at < head.n;
+    sv_str node = SV_STR_NONE, domain = SV_STR_NONE, resource = SV_STR_NONE;
+    if (has_node && svi_jid_prep_node(arena, svi_str_sub(head, 0, at), &node)) return SV_EINVAL;
+    if (svi_jid_prep_domain(arena, has_node ? svi_str_sub(head, at + 1, head.n) : head, &domain))
+        return SV_EINVAL;
+    if (slash < text.n &&
+        svi_jid_prep_resource(arena, svi_str_sub(text, slash + 1, text.n), &resource))
+        return SV_EINVAL;
+    *jid_out = svi_jid_make(arena, node, domain, resource);
+    return SV_OK;
+}
+
+static void assert_same_jid(sv_str text, const sv_jid *a, const sv_jid *b)
+{
+    if (!sv_str_eq(a->node, b->node) || !sv_str_eq(a->domain, b->domain) ||
+        !sv_str_eq(a->resource, b->resource) || !sv_str_eq(a->bare, b->bare) ||
+        !sv_str_eq(a->full, b->full))
+        fail_msg("%.*s: %.*s or %.*s", (int)text.n, text.p, (int)a->full.n, a->full.p,
+                 (int)b->full.n, b->full.p);
+}
+
+/* The short way of plain addresses takes nothing that the long one refuses or changes. */
+static void short_way_is_the_long_one(void **state)
+{
+    (void)state;
+    static const char letters[] = "aazB09-._@@//x n~:";
+    static const char *const starts[] = {"", "", "a@b/", "a@", "xn--", "a@b.c-d"};
+    svi_plat_virtual v;
+    svi_plat_virtual_init(&v, 7);
+    size_t good_ones = 0;
+    for (int i = 0; i < 20000; i++) {
+        char text[64];
+        size_t n = (size_t)snprintf(text, sizeof text, "%s", starts[i % 6]);
+        unsigned char r[9];
+        v.plat.random(v.plat.ctx, r, sizeof r);
+        for (size_t k = 1; k <= r[0] % 9u; k++) text[n++] = letters[r[k] % (sizeof letters - 1)];
+        sv_jid fast, slow;
+        const sv_status status = svi_jid_parse(arena, (sv_str){text, n}, &fast);
+        if (status != parse_slowly((sv_str){text, n}, &slow))
+            fail_msg("%.*s: %d", (int)n, text, (int)status);
+        if (status == SV_OK) assert_same_jid((sv_str){text, n}, &fast, &slow);
+        good_ones += status == SV_OK;
+        svi_arena_clear(arena);
+    }
+    assert_in_range(good_ones, 2000, 15000);
+}
+
 static void holds_to_the_lengths(void **state)
 {
     (void)state;
@@ -263,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(parses_what_is_valid, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(short_way_is_the_long_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_to_the_lengths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_and_copies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(prepares_opaque_strings, set_up, tear_down),

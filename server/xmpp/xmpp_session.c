@@ -51,6 +51,7 @@ void svi_session_unlist(sv_session *session)
     session->online = NULL;
     if (--online->count == 0) {
         svi_dict_del(server->by_bare, session->jid.bare);
+        if (server->recent_online == online) server->recent_online = NULL;
         svi_free(online);
     }
     void *was = svi_dict_del(server->by_full, session->jid.full);
@@ -73,8 +74,12 @@ sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *af
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
     if (after != NULL) return after->account_next;
+    const svi_online *recent = server->recent_online;
+    if (recent != NULL && sv_str_eq(recent->first->jid.bare, bare_jid)) return recent->first;
     const svi_online *online = svi_dict_get(server->by_bare, bare_jid);
-    return online != NULL ? online->first : NULL;
+    if (online == NULL) return NULL;
+    server->recent_online = online;
+    return online->first;
 }
 
 size_t svi_session_count(const svi_server *server)

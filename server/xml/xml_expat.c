@@ -12,11 +12,36 @@
 extern XML_Bool XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled)
     __attribute__((weak));
 
+/* Since 2.8.0; where it is missing, the shorter salt has to do. */
+extern XML_Bool XML_SetHashSalt16Bytes(XML_Parser parser, const uint8_t entropy[16])
+    __attribute__((weak));
+
+/* Newer releases ask for 64-bit forms of these three, which older ones lack. They are the same
+ * here: a position is a long of 64 bits, and a token is bounded far below 2^31 bytes. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static int64_t event_start(const svi_parser *p)
+{
+    return XML_GetCurrentByteIndex(p->expat);
+}
+
+static int64_t event_bytes(const svi_parser *p)
+{
+    return XML_GetCurrentByteCount(p->expat);
+}
+
+static void salt_shortly(svi_parser *p, uint64_t salt)
+{
+    (void)XML_SetHashSalt(p->expat, (unsigned long)salt);
+}
+#pragma GCC diagnostic pop
+_Static_assert(sizeof(XML_Index) >= 8, "positions in a stream of any length");
+
 /* --- stopping ------------------------------------------------------------------------------------ */
 
 static int64_t event_end(const svi_parser *p)
 {
-    return XML_GetCurrentByteIndex(p->expat) + XML_GetCurrentByteCount(p->expat);
+    return event_start(p) + event_bytes(p);
 }
 
 static void stop(svi_parser *p)
@@ -136,14 +161,14 @@ static void XMLCALL on_start(void *ctx, const XML_Char *raw, const XML_Char **at
     p->ns_decls = 0;
     if (p->replaying) return;
     const full_name name = split_name(raw);
-    if (XML_GetCurrentByteCount(p->expat) > (int64_t)p->limits.token_bytes)
+    if (event_bytes(p) > (int64_t)p->limits.token_bytes)
         fail(p, SVI_XML_TOO_BIG, "tag too long");
     else if (p->depth > p->limits.depth + 1)
         fail(p, SVI_XML_TOO_BIG, "too many levels");
     else if (!prefix_ok(p, &name))
         fail(p, SVI_XML_BAD_PREFIX, "prefix on an element of the content namespace");
     if (p->stopped) return;
-    if (p->depth == 2) p->stanza_start = XML_GetCurrentByteIndex(p->expat);
+    if (p->depth == 2) p->stanza_start = event_start(p);
     open_element(p, &name, atts);
     if (p->depth == 1) report_header(p, &name);
 }
@@ -204,7 +229,7 @@ static void XMLCALL on_ns(void *ctx, const XML_Char *prefix, const XML_Char *uri
 {
     svi_parser *p = ctx;
     if (p->stopped || p->replaying) return;
-    if (XML_GetCurrentByteCount(p->expat) > (int64_t)p->limits.token_bytes)
+    if (event_bytes(p) > (int64_t)p->limits.token_bytes)
         fail(p, SVI_XML_TOO_BIG, "tag too long");
     if (++p->ns_decls > p->limits.ns_decls)
         fail(p, SVI_XML_TOO_BIG, "too many namespace declarations");
@@ -268,14 +293,22 @@ void svi_expat_drop(svi_parser *p)
     p->stopped = false;
 }
 
-/* Unguessable by a peer: the keyed hash of a value that no two parsers share at a time (threats X8). */
-static unsigned long salt_for(svi_parser *p)
+/* Unguessable by a peer: keyed hashes of values that no two parsers share at a time (threats X8). */
+static void salt(svi_parser *p)
 {
-    const struct {
+    struct {
         uintptr_t place;
-        uint64_t number;
+        uint64_t number, half;
     } unique = {.place = (uintptr_t)p, .number = ++p->expats_made};
-    return (unsigned long)svi_hash((sv_str){(const char *)&unique, sizeof unique});
+    uint64_t salts[2];
+    for (; unique.half < 2; unique.half++)
+        salts[unique.half] = svi_hash((sv_str){(const char *)&unique, sizeof unique});
+    uint8_t bytes[sizeof salts];
+    memcpy(bytes, salts, sizeof salts);
+    if (XML_SetHashSalt16Bytes)
+        (void)XML_SetHashSalt16Bytes(p->expat, bytes);
+    else
+        salt_shortly(p, salts[0]);
 }
 
 static void set_handlers(svi_parser *p)
@@ -297,7 +330,7 @@ void svi_expat_make(svi_parser *p)
     p->expat = XML_ParserCreateNS("UTF-8", SEPARATOR);
     SV_ASSERT(p->expat != NULL); /* memory exhausted */
     XML_SetReturnNSTriplet(p->expat, 1);
-    XML_SetHashSalt(p->expat, salt_for(p));
+    salt(p);
     if (XML_SetReparseDeferralEnabled) XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
     set_handlers(p);
     p->depth = 0;
@@ -312,5 +345,5 @@ void svi_expat_make(svi_parser *p)
 
 int64_t svi_expat_unfinished(const svi_parser *p)
 {
-    return p->fed - XML_GetCurrentByteIndex(p->expat);
+    return p->fed - event_start(p);
 }

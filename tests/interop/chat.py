@@ -43,6 +43,12 @@ class Client(slixmpp.ClientXMPP):
             raise TimeoutError(f"{self.boundjid} neither started nor failed")
         return self.started.is_set()
 
+    def abort(self):
+        try:
+            super().abort()
+        except AttributeError:  # of Python's TLS transport, when the server was first to end the connection
+            pass
+
     async def leave(self):
         await asyncio.wait_for(self.disconnect(wait=2), WAIT)
 

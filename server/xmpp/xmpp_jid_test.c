@@ -238,7 +238,7 @@ static void short_way_is_the_long_one(void **state)
         unsigned char r[9];
         v.plat.random(v.plat.ctx, r, sizeof r);
         for (size_t k = 1; k <= r[0] % 9u; k++) text[n++] = letters[r[k] % (sizeof letters - 1)];
-        sv_jid fast, slow;
+        sv_jid fast = {.full = SV_STR_NONE}, slow = {.full = SV_STR_NONE};
         const sv_status status = svi_jid_parse(arena, (sv_str){text, n}, &fast);
         if (status != parse_slowly((sv_str){text, n}, &slow))
             fail_msg("%.*s: %d", (int)n, text, (int)status);

@@ -140,8 +140,8 @@ static void batch_make(svi_journal *j, uint64_t first, const sv_str *records, si
     memset(svi_buf_space(&j->buf, HEAD), 0, HEAD);
     j->buf.len = HEAD;
     for (size_t i = 0; i < count; i++) {
-        put_le(svi_buf_space(&j->buf, 4), records[i].n, 4);
-        j->buf.len += 4;
+        put_le(svi_buf_space(&j->buf, UNIT_HEAD), records[i].n, UNIT_HEAD);
+        j->buf.len += UNIT_HEAD;
         svi_buf_put(&j->buf, records[i]);
     }
     const size_t n = j->buf.len;

@@ -10,7 +10,8 @@
 #define MAGIC "STAVEJNL"
 #define FORMAT 1u
 #define HEADER 64u
-#define HEAD 24u /* of a batch */
+#define HEAD 24u     /* of a batch */
+#define UNIT_HEAD 4u /* of a unit: its length */
 #define LOOSE 1u /* flag of a segment: its batches were not synced */
 #define NAME_MAX_BYTES 40
 #define BUFFER_KEPT (1u << 20)

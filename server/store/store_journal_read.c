@@ -36,11 +36,18 @@ static bool batch_read(const svi_journal *j, uint32_t seed, sv_str file, size_t 
     return crc == want;
 }
 
-/* Whether a whole batch with a number above `number` begins anywhere at or behind `at`. */
-static bool later_batch(const svi_journal *j, uint32_t seed, sv_str file, size_t at,
+/* Whether that many bytes can hold the units after `from` up to `to`: each has its length before it. */
+static bool holds_units(uint64_t bytes, uint64_t from, uint64_t to)
+{
+    return to >= from && to - from <= bytes / UNIT_HEAD;
+}
+
+/* Whether a whole batch with a number above `number` begins anywhere at or behind `start`. What peers wrote may look
+ * like the head of a batch at every few bytes; the numbers tell before a checksum over megabytes has to. */
+static bool later_batch(const svi_journal *j, uint32_t seed, sv_str file, size_t start,
                         uint64_t number, size_t *where_out)
 {
-    for (; file.n - at > HEAD; at++) {
+    for (size_t at = start; file.n - at > HEAD; at++) {
         const char *p = file.p + at;
         uint64_t first, last;
         memcpy(&first, p + 8, 8);
@@ -48,7 +55,8 @@ static bool later_batch(const svi_journal *j, uint32_t seed, sv_str file, size_t
         first = get_le(p + 8, 8);
         last = get_le(p + 16, 8);
         batch b;
-        if (first <= number || last < first || last - first > file.n) continue;
+        if (first <= number || !holds_units(at - start, number, first - 1)) continue;
+        if (!holds_units(get_le(p, 4), first - 1, last)) continue;
         if (!batch_read(j, seed, file, at, &b)) continue;
         *where_out = at;
         return true;
@@ -90,17 +98,18 @@ static sv_status batch_units(reader *r, const batch *b, size_t at)
     size_t pos = 0;
     for (uint64_t number = b->first; number <= b->last; number++) {
         const size_t left = b->payload.n - pos;
-        const size_t n = left < 4 ? SIZE_MAX : (size_t)get_le(b->payload.p + pos, 4);
-        if (n > left - 4)
+        const size_t n =
+            left < UNIT_HEAD ? SIZE_MAX : (size_t)get_le(b->payload.p + pos, UNIT_HEAD);
+        if (n > left - UNIT_HEAD)
             return svi_err(r->err, SV_EIO, "%s: batch at offset %zu holds no unit %llu", r->name,
                            at, (unsigned long long)number);
-        const sv_str record = {b->payload.p + pos + 4, n};
+        const sv_str record = {b->payload.p + pos + UNIT_HEAD, n};
         const sv_status st = number <= r->folded ? SV_OK : r->unit(r->ctx, number, record);
         if (st != SV_OK)
             return svi_err(r->err, st, "%s: unit %llu in the batch at offset %zu: %s", r->name,
                            (unsigned long long)number, at,
                            st == SV_EVERSION ? "written by a later release" : "not readable");
-        pos += 4 + n;
+        pos += UNIT_HEAD + n;
     }
     return SV_OK;
 }

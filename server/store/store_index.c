@@ -90,6 +90,9 @@ sv_status svi_index_open(const svi_index_config *config, svi_index **index_out,
     if (rc == 0) rc = mdb_env_open(x->env, config->path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
     head h = {0};
     if (rc == 0) rc = tables_open(x, &h);
+    /* a worker that was killed in a commit may have left its last page in memory only; the journal goes by what we
+     * read, so that must be on disk */
+    if (rc == 0) rc = mdb_env_sync(x->env, 1);
     if (rc != 0) {
         svi_index_close(&x);
         return mdb_err(err, rc, "open");

@@ -90,7 +90,8 @@ typedef struct reader {
     void *ctx;
     sv_err *err;
     char name[NAME_MAX_BYTES];
-    bool loose; /* the segment at hand: after a power cut any of it may be missing */
+    bool loose;     /* the segment at hand: after a power cut any of it may be missing */
+    size_t last_at; /* its last whole batch */
 } reader;
 
 static sv_status batch_units(reader *r, const batch *b, size_t at)
@@ -140,10 +141,12 @@ static sv_status segment_units(reader *r, sv_str file, uint32_t seed, bool newes
     svi_journal *j = r->j;
     size_t at = HEADER;
     batch b;
+    r->last_at = at;
     while (batch_read(j, seed, file, at, &b) && b.first == j->last + 1) {
         const sv_status st = batch_units(r, &b, at);
         if (st != SV_OK) return st;
         j->last = b.last;
+        r->last_at = at;
         at += HEAD + b.payload.n;
     }
     static const char zeros[HEAD];
@@ -158,6 +161,20 @@ static sv_status segment_units(reader *r, sv_str file, uint32_t seed, bool newes
                        r->name, at, where);
     *at_out = at;
     *torn_out = !clean || later;
+    return SV_OK;
+}
+
+/* What is read here counts as committed, but a worker that was killed, or whose sync failed, left its last batch in
+ * memory only. After a failed sync the kernel takes those pages for clean: they are written again before they are synced.
+ * `end` is where that batch ends. */
+static sv_status settle(const reader *r, int fd, sv_str file, size_t end)
+{
+    static const char zeros[HEAD];
+    const size_t room = file.n - end < HEAD ? file.n - end : HEAD, n = end - r->last_at;
+    if (pwrite(fd, file.p + r->last_at, n, (off_t)r->last_at) != (ssize_t)n ||
+        pwrite(fd, zeros, room, (off_t)end) != (ssize_t)room || fdatasync(fd) != 0)
+        return svi_err(r->err, SV_EIO, "%s: can't make sure of its end: %s", r->name,
+                       strerror(errno));
     return SV_OK;
 }
 
@@ -198,6 +215,8 @@ static sv_status segment_open(reader *r, uint64_t first, bool newest)
                          (unsigned long long)said);
     if (status == SV_OK) status = segment_units(r, file, j->seed, newest, &at, &torn);
     if (status == SV_OK && torn) status = cut(r, fd, at, file);
+    /* all others were synced before the next began */
+    if (status == SV_OK && j->config.sync && (newest || r->loose)) status = settle(r, fd, file, at);
     svi_free(data);
     if (status == SV_OK)
         svi_journal_add(j, (segment){.first = first, .last = j->last, .bytes = size});

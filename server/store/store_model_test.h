@@ -43,6 +43,7 @@ typedef struct model {
 
     svi_acct acct;
     svi_plat_virtual clock;
+    svi_durability durability;
     svi_store *store;
     svi_map *map[MAPS];
     uint64_t seen_committed;
@@ -388,6 +389,7 @@ static inline void model_open(model *m, svi_engine *engine, int64_t gather_us)
     const svi_store_config config = {.engine = engine,
                                      .acct = &m->acct,
                                      .plat = &m->clock.plat,
+                                     .durability = m->durability,
                                      .gather_us = gather_us,
                                      .fold_ops = 40,
                                      .fold_bytes = 64 << 10,

@@ -1,16 +1,19 @@
 /* Power cuts: every write, sync and change of names that journal and LMDB make is recorded; then the folder is built as it may be
  * after a cut at a sampled moment (all that was synced, any part of what was not), opened, and held against the model.
+ * So it is after a worker was killed and started again: what it had written is in memory, what it had not synced is not on disk,
+ * and what a failed sync left behind no later sync brings there.
  *
  * The system calls are recorded by functions of the same names here, which the libraries resolve to. */
 #include "store/store_model_test.h"
 /* after cmocka */
 #include "store/store_folder_test.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-enum { EVENTS_MAX = 60000, FILES_MAX = 400, BLOCK = 512 };
+enum { EVENTS_MAX = 60000, FILES_MAX = 400, BLOCK = 512, ROUNDS = 20 };
 
 typedef enum kind { WRITE, SIZE, SYNC, CREATE, RENAME, UNLINK, NAMES_SYNC, TOLD } kind;
 
@@ -18,13 +21,20 @@ typedef struct event {
     kind kind;
     int file;      /* index of the file */
     bool synced;   /* WRITE: through a descriptor that syncs */
+    bool gone;     /* WRITE: its sync failed; the kernel keeps it in memory and does not try again */
     size_t at, n;  /* WRITE; SIZE: n */
     char *data;    /* WRITE: bytes; CREATE, RENAME: name in the folder */
     uint64_t told; /* TOLD */
 } event;
 
+/* Where a worker is killed: before any call; in a write that syncs (LMDB's meta page); in a sync that fails. */
+typedef enum kill_kind { KILL_ANYWHERE, KILL_IN_SYNCED_WRITE, KILL_IN_FAILED_SYNC } kill_kind;
+
 typedef struct recorder {
     bool on;
+    kill_kind kill;
+    size_t kill_at; /* at the first such call when there are so many events; 0: not at all */
+    bool dead;      /* nothing reaches the kernel any more */
     char path[200];
     event *events;
     size_t count;
@@ -35,6 +45,14 @@ typedef struct recorder {
 static recorder rec;
 
 /* --- recording ------------------------------------------------------------------------------------- */
+
+/* Before each call: whether the worker is dead. */
+static bool is_dead(kill_kind how)
+{
+    if (rec.on && rec.kill_at > 0 && rec.kill == how && rec.count >= rec.kill_at) rec.dead = true;
+    if (rec.dead) errno = EIO;
+    return rec.dead;
+}
 
 static event *add(kind k, int file)
 {
@@ -74,6 +92,7 @@ static void note_write(int fd, const void *data, size_t n, off_t at)
     e->data = malloc(n + 1);
     memcpy(e->data, data, n);
     e->synced = (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
+    if (e->synced && is_dead(KILL_IN_SYNCED_WRITE)) e->synced = false;
 }
 
 static void note_sync(int fd)
@@ -86,6 +105,20 @@ static void note_sync(int fd)
     }
     const int file = file_of(fd);
     if (file >= 0) add(SYNC, file);
+}
+
+/* What was written to the file since its last sync stays away from the disk. */
+static bool sync_fails(int fd)
+{
+    if (rec.dead || !is_dead(KILL_IN_FAILED_SYNC)) return rec.dead;
+    const int file = file_of(fd);
+    for (size_t i = rec.count; i-- > 0;) {
+        event *e = &rec.events[i];
+        if (e->file != file) continue;
+        if (e->kind == SYNC) break;
+        e->gone = e->kind == WRITE;
+    }
+    return true;
 }
 
 static void note_size(int fd, size_t n)
@@ -105,6 +138,7 @@ static int file_named(int dir_fd, const char *name)
 
 ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
 {
+    if (is_dead(KILL_ANYWHERE)) return -1;
     note_write(fd, data, n, at);
     return syscall(SYS_pwrite64, fd, data, n, at);
 }
@@ -127,7 +161,10 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at)
 
 ssize_t write(int fd, const void *data, size_t n)
 {
-    if (rec.on && file_of(fd) >= 0) note_write(fd, data, n, lseek(fd, 0, SEEK_CUR));
+    if (rec.on && file_of(fd) >= 0) {
+        if (is_dead(KILL_ANYWHERE)) return -1;
+        note_write(fd, data, n, lseek(fd, 0, SEEK_CUR));
+    }
     return syscall(SYS_write, fd, data, n);
 }
 
@@ -144,30 +181,35 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
 
 int fdatasync(int fd)
 {
+    if (is_dead(KILL_ANYWHERE) || sync_fails(fd)) return -1;
     note_sync(fd);
     return (int)syscall(SYS_fdatasync, fd);
 }
 
 int fsync(int fd)
 {
+    if (is_dead(KILL_ANYWHERE) || sync_fails(fd)) return -1;
     note_sync(fd);
     return (int)syscall(SYS_fsync, fd);
 }
 
 int ftruncate(int fd, off_t n)
 {
+    if (is_dead(KILL_ANYWHERE)) return -1;
     note_size(fd, (size_t)n);
     return (int)syscall(SYS_ftruncate, fd, n);
 }
 
 int fallocate(int fd, int mode, off_t at, off_t n)
 {
+    if (is_dead(KILL_ANYWHERE)) return -1;
     if (mode == 0) note_size(fd, (size_t)(at + n));
     return (int)syscall(SYS_fallocate, fd, mode, at, n);
 }
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
+    if (is_dead(KILL_ANYWHERE)) return -1;
     const int file = file_named(from_fd, from);
     if (file >= 0) add(RENAME, file)->data = strdup(to);
     return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
@@ -175,6 +217,7 @@ int renameat(int from_fd, const char *from, int to_fd, const char *to)
 
 int unlinkat(int dir_fd, const char *name, int flags)
 {
+    if (is_dead(KILL_ANYWHERE)) return -1;
     const int file = file_named(dir_fd, name);
     if (file >= 0) {
         add(UNLINK, file);
@@ -228,7 +271,7 @@ static void image_build(image *images, size_t cut, int lost, model *m)
             if (e->n > im->n) image_put(im, e->n, "", 0);
             im->n = e->n;
         } else if (e->kind == WRITE) {
-            const bool sure = e->synced || i < synced[e->file] || lost == 0;
+            const bool sure = e->synced || (i < synced[e->file] && !e->gone) || lost == 0;
             for (size_t at = 0; at < e->n; at += BLOCK) {
                 const size_t n = e->n - at < BLOCK ? e->n - at : BLOCK;
                 if (sure || (lost == 2 && rnd(m, 2))) image_put(im, e->at + at, e->data + at, n);
@@ -336,8 +379,62 @@ static void test_power_cuts(void **state)
     folder_remove(&dir);
 }
 
+static void record_until_dead(model *m, const folder *dir, kill_kind how)
+{
+    rec = (recorder){.on = true, .events = rec.events, .kill = how, .kill_at = SIZE_MAX};
+    PATH_PRINT(rec.path, "%s", dir->path);
+    model_open(m, engine_make(m, dir->path), 0);
+    if (m->durability == SVI_DURABLE_SYNC) m->store->config.committed = told;
+    rec.kill_at = rec.count + 1 + rnd(m, 600);
+    while (!rec.dead) {
+        assert_true(rec.count < EVENTS_MAX / 2);
+        do_unit(m);
+        svi_store_poll(m->store);
+    }
+    svi_store_drop(&m->store);
+    rec.dead = false;
+    rec.kill_at = 0;
+}
+
+/* What a new worker finds it takes for committed: from then on a cut must not take it away. In each fourth round the
+ * operator has turned `durability` up from `write` in between. */
+static void test_power_cuts_after_a_kill(void **state)
+{
+    (void)state;
+    rec.events = calloc(EVENTS_MAX, sizeof *rec.events);
+    for (int round = 0; round < ROUNDS; round++) {
+        const folder dir = folder_make();
+        model m;
+        model_init(&m, 1000 + (uint64_t)round);
+        m.durability = round % 4 == 3 ? SVI_DURABLE_WRITE : SVI_DURABLE_SYNC;
+        record_until_dead(&m, &dir, (kill_kind)(round % 4 % 3));
+        const size_t killed = m.durability == SVI_DURABLE_SYNC ? rec.count : 0;
+        m.durability = SVI_DURABLE_SYNC;
+        model_open(&m, engine_make(&m, dir.path), 0);
+        add(TOLD, -1)->told = m.seen_committed;
+        const size_t from = killed > 0 ? killed : rec.count;
+        m.store->config.committed = told;
+        for (size_t i = rnd(&m, 12); i > 0; i--) {
+            do_unit(&m);
+            svi_store_poll(m.store);
+        }
+        rec.on = false;
+        svi_store_drop(&m.store);
+        for (int i = 0; i < 3; i++)
+            check_cut(&m, i == 0 ? rec.count : from + rnd(&m, rec.count - from + 1), 1 + i % 2);
+        for (size_t i = 0; i < rec.count; i++) {
+            free(rec.events[i].data);
+            rec.events[i] = (event){0};
+        }
+        model_free(&m);
+        folder_remove(&dir);
+    }
+    free(rec.events);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_power_cuts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_power_cuts),
+                                       cmocka_unit_test(test_power_cuts_after_a_kill)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

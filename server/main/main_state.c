@@ -48,6 +48,28 @@ static sv_status make_folder(const char *path, uid_t owner, gid_t group, sv_err 
     return SV_OK;
 }
 
+/* A folder's own name is in its parent. Who may not read that, has not made the folder. */
+static bool sync_name_of(int folder)
+{
+    const int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0) return errno == EACCES;
+    const bool ok = fsync(parent) == 0;
+    (void)close(parent);
+    return ok;
+}
+
+/* What is confirmed as stored is lost if the folder that holds it is. At every start: the one before may have been
+ * killed in between. */
+static sv_status sync_names(const char *path, sv_err *err)
+{
+    const int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return failed(err, path);
+    const sv_status status =
+        fsync(folder) == 0 && sync_name_of(folder) ? SV_OK : failed(err, path);
+    (void)close(folder);
+    return status;
+}
+
 sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err)
 {
     static const char *const names[] = {"secrets", "crash", "store"};
@@ -57,7 +79,7 @@ sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err
         if (!join(full, path, names[i])) return svi_err(err, SV_ELIMIT, "%s: too long", path);
         status = make_folder(full, owner, group, err);
     }
-    return status;
+    return status == SV_OK ? sync_names(path, err) : status;
 }
 
 sv_status svi_state_owner(sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err)

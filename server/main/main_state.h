@@ -17,7 +17,8 @@
 
 #define SVI_SALT_BYTES 32u
 
-/* Makes the folder and those in it where they are missing, the parents not. `owner` and `group` get
+/* Makes the folder and those in it where they are missing, the parents not; their names are on
+ * disk when it returns. `owner` and `group` get
  * them when the process is root's (-1: stay). SV_EIO with path and reason; SV_EDENIED if the folder
  * may be entered by others. */
 sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err);

@@ -1,4 +1,5 @@
-/* The state folder: modes of what holds secrets, a salt that is made once, one process at a time. */
+/* The state folder: modes of what holds secrets, names that a power cut leaves, a salt that is made once, one process at
+ * a time. */
 #include "main/main_state.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/base_testing.h"
@@ -72,6 +74,39 @@ static void test_modes(void **state)
     assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
 }
 
+/* fsync() of the server comes here */
+static ino_t synced[8];
+static size_t synced_count;
+
+int fsync(int fd)
+{
+    struct stat st;
+    if (synced_count < sizeof synced / sizeof *synced && fstat(fd, &st) == 0)
+        synced[synced_count++] = st.st_ino;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static bool was_synced(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    for (size_t i = 0; i < synced_count; i++)
+        if (synced[i] == st.st_ino) return true;
+    return false;
+}
+
+static void test_names_are_on_disk(void **state)
+{
+    const place *p = *state;
+    sv_err err = {.text = ""};
+    for (int start = 0; start < 2; start++) { /* a first one may have been cut short */
+        synced_count = 0;
+        assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
+        assert_true(was_synced(p->data)); /* holds the names `store` and `secrets` */
+        assert_true(was_synced(p->root)); /* holds the name `data` */
+    }
+}
+
 static void test_salt(void **state)
 {
     const place *p = *state;
@@ -110,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_names_are_on_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_salt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_are_never_replaced, set_up, tear_down),
     };

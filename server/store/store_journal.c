@@ -207,6 +207,9 @@ static sv_status rotated(svi_journal *j, uint64_t first, const char *spare, sv_e
         return broke(j, err, "rename");
     if (fsync(j->config.dir_fd) != 0) return broke(j, err, "folder sync");
     pthread_mutex_lock(&j->lock);
+    /* an empty one of the other kind began with the same unit: the name is the new one's now */
+    if (j->segment_count > 0 && j->segments[j->segment_count - 1].first == first)
+        j->bytes -= j->segments[--j->segment_count].bytes;
     svi_journal_add(j, (segment){.first = first, .last = first - 1, .bytes = j->end});
     pthread_mutex_unlock(&j->lock);
     return SV_OK;

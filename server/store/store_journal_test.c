@@ -426,6 +426,30 @@ static void test_loose(void **state)
     assert_int_equal(f->next, 5);
 }
 
+/* A loose segment of which nothing is left, and `durability` turned up: the next one begins with the same unit, has the
+ * same name, and must not go as the old one. */
+static void test_empty_loose_segment(void **state)
+{
+    fixture *f = *state;
+    f->config.sync = false;
+    assert_int_equal(reopen(f, 0), SV_OK);
+    assert_int_equal(write_batch(f, 2), SV_OK);
+    svi_journal_close(&f->journal);
+    size_t n;
+    char *data = segment_read(f, FIRST_SEGMENT, &n);
+    data[100] ^= 1;
+    segment_write(f, FIRST_SEGMENT, data, n);
+    free(data);
+    f->config.sync = true;
+    assert_int_equal(reopen(f, 0), SV_OK);
+    assert_int_equal(f->next, 1);
+    assert_int_equal(write_batch(f, 2), SV_OK);
+    assert_int_equal(svi_journal_bytes(f->journal), 4096);
+    assert_int_equal(svi_journal_folded(f->journal, 0), SV_OK);
+    assert_int_equal(reopen(f, 0), SV_OK);
+    assert_int_equal(f->next, 3);
+}
+
 static void test_failures_are_final(void **state)
 {
     fixture *f = *state;
@@ -522,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bit_flips, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_in_older_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loose, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_empty_loose_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_are_final, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spare_makes_last_batches_sure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_later_format, setup, teardown),

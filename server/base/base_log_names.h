@@ -53,6 +53,7 @@ SVI_LOG_NAME("store-shortage", "Disk or map is below the watermark; new writes a
 SVI_LOG_NAME("store-plenty", "A shortage is over; writes are accepted again.")
 SVI_LOG_NAME("fold-done", "Journal records were folded into the indexes.")
 SVI_LOG_NAME("journal-replayed", "The journal's tail was read at start.")
+SVI_LOG_NAME("journal-behind-index", "The journal ends before the index: its end was not synced, or is missing.")
 SVI_LOG_NAME("journal-cut", "The journal ended in a torn record, which was cut off.")
 
 /* supervisor and worker */

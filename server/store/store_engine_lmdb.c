@@ -297,6 +297,17 @@ static sv_status threads_start(lmdb *e, sv_err *err)
     return rc == 0 ? SV_OK : svi_err(err, SV_EIO, "can't start a store thread: %s", strerror(rc));
 }
 
+/* An operator reads this: adds where it is and what to do. */
+static sv_status unreadable(const lmdb *e, sv_status st, sv_err *err)
+{
+    const char *advice = st == SV_EVERSION
+                             ? "start the release that wrote it"
+                             : "if that can't be mended, restore it from a backup";
+    if (st != SV_EIO && st != SV_EVERSION) return st;
+    const sv_err cause = *err;
+    return svi_err(err, st, "%s; %s (%s)", cause.text, advice, e->path);
+}
+
 static sv_status lmdb_recover(svi_engine *engine,
                               sv_status (*unit)(void *ctx, uint64_t n, sv_str r), void *ctx,
                               uint64_t *folded_out, sv_err *err)
@@ -304,15 +315,16 @@ static sv_status lmdb_recover(svi_engine *engine,
     lmdb *e = (lmdb *)engine;
     const int64_t began = now_us();
     sv_status st = folder_open(e, err);
-    if (st == SV_OK) st = index_open(e, folded_out, err);
     if (st != SV_OK) return st;
+    st = index_open(e, folded_out, err);
+    if (st != SV_OK) return unreadable(e, st, err);
     const svi_journal_config config = {.acct = e->acct,
                                        .dir_fd = e->dir_fd,
                                        .segment_bytes = e->config.segment_bytes,
                                        .sync = engine->durability == SVI_DURABLE_SYNC,
                                        .files = e->config.files};
     st = svi_journal_open(&config, *folded_out, unit, ctx, &e->journal, err);
-    if (st != SV_OK) return st;
+    if (st != SV_OK) return unreadable(e, st, err);
     st = svi_journal_folded(e->journal, *folded_out);
     if (st != SV_OK && e->ballast_bytes > 0) {
         ballast_set(e, 0);

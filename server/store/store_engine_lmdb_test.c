@@ -517,6 +517,45 @@ static void test_modes_and_folder(void **state)
     folder_remove(&above);
 }
 
+/* Place, cause and what to do, for damage and for what a later release wrote. */
+static void test_unreadable_store(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        off_t at;
+        sv_status status;
+        const char *cause, *advice;
+    } cases[] = {
+        {"index/data.mdb", 16, SV_EIO, "index: open", "restore it from a backup"},
+        {"journal-0000000000000001", 0, SV_EIO, "no journal header", "restore it from a backup"},
+        {"journal-0000000000000001", 8, SV_EVERSION, "format", "start the release that wrote it"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const folder dir = folder_make();
+        const svi_lmdb_config config = config_for(&dir);
+        model m;
+        model_init(&m, 83);
+        model_open(&m, engine_make(&m, &config), 0);
+        do_unit(&m);
+        settle(&m);
+        svi_store_close(&m.store);
+        char path[300];
+        PATH_PRINT(path, "%s/%s", dir.path, cases[i].file);
+        const int fd = open(path, O_RDWR);
+        assert_int_equal(pwrite(fd, "\177\177\177\177", 4, cases[i].at), 4);
+        close(fd);
+        const svi_store_config store = {.engine = engine_make(&m, &config), .acct = &m.acct};
+        sv_err err;
+        assert_int_equal(svi_store_open(&store, &m.store, &err), cases[i].status);
+        assert_non_null(strstr(err.text, cases[i].cause));
+        assert_non_null(strstr(err.text, cases[i].advice));
+        assert_non_null(strstr(err.text, dir.path));
+        model_free(&m);
+        folder_remove(&dir);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_failed_fold),         cmocka_unit_test(test_shortage_of_map),
         cmocka_unit_test(test_shortage_of_disk),    cmocka_unit_test(test_full_tmpfs),
         cmocka_unit_test(test_second_opener),       cmocka_unit_test(test_modes_and_folder),
+        cmocka_unit_test(test_unreadable_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

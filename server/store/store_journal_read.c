@@ -297,6 +297,7 @@ static sv_status replay_all(reader *r, const uint64_t *numbers, size_t count)
 static sv_status start_behind_index(reader *r)
 {
     svi_journal *j = r->j;
+    SV_LOG(SV_WARN, "journal-behind-index", LF_INT("last", j->last), LF_INT("folded", r->folded));
     j->last = r->folded;
     if (j->fd >= 0) close(j->fd);
     j->fd = -1;

@@ -86,13 +86,14 @@ static sv_verdict note_directed(sv_event *ev, const presence *me, sv_session *se
 }
 
 /* Tells the end of a session to those on its list; contacts in `rows` (may be NULL) who see its
- * presence get the broadcast. */
+ * presence get the broadcast. There is none for a session that was not available (4.6.3 rule 3). */
 static void end_directed(sv_event *ev, sv_session *session, const sv_stanza *gone,
                          const sv_rows *rows)
 {
+    const bool was_told = rows && sv->session_presence(session);
     sv_str rest = sv->session_item(session, DIRECTED), line, record;
     while (next_line(&rest, &line)) {
-        if (rows && sv->row(rows, line, &record) && (sv_roster_flags(record) & SV_ROSTER_FROM))
+        if (was_told && sv->row(rows, line, &record) && (sv_roster_flags(record) & SV_ROSTER_FROM))
             continue;
         sv->route(ev, sv->with_attrs(ev, gone, (const sv_str[]){SV_STR("to"), line}, 2));
     }

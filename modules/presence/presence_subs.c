@@ -231,7 +231,10 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
     if (sv_str_eq(type, SV_STR("unsubscribe"))) {
         (void)sv->del(ev, me->requests, user->node, contact->bare);
         if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
-        sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
+        /* A.3.2 [1]; but a session of this server has ended its own side in this event, and what
+         * came behind would undo a request that it sends next */
+        if (!sv->session(ev))
+            sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
     }
     if (sv_str_eq(type, SV_STR("subscribed")) && sv->is_local(ev, contact))
         presence_send_all(

@@ -14,7 +14,8 @@
 
 /* The occasion that whoever writes a record fires, in the same event. `from` is the account; the
  * subject is the contact's bare JID, a line feed and the new record, or nothing behind the line
- * feed if the item was removed. */
+ * feed if the item was removed. Then its rows, which show what was before the event, are in memory,
+ * and so are those of a contact of the same host. */
 #define SV_ROSTER_CHANGED "roster/changed"
 
 /* Bits of the state of one item (RFC 6121 appendix A.1: both directions plus pending ones). */

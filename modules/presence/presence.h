@@ -31,7 +31,8 @@ sv_verdict presence_subs_in(sv_event *ev, presence *me);
  * answer (RFC 6121 3.1.3, 4). */
 sv_verdict presence_show_requests(sv_event *ev, void *self);
 
-/* On roster/changed: a request of a contact that was removed no longer waits. */
+/* On roster/changed: with a contact that was removed end the subscriptions in both directions (RFC
+ * 6121 2.5.2); its request no longer waits. */
 sv_verdict presence_item_changed(sv_event *ev, void *self);
 
 /* A presence stanza; an empty type is available. */

@@ -288,12 +288,74 @@ sv_verdict presence_show_requests(sv_event *ev, void *self)
     return SV_LATER;
 }
 
+/* --- what ends with a roster item (RFC 6121 2.5.2) ------------------------------------------ */
+
+/* To a contact elsewhere; unavailable presence comes before "unsubscribed" (3.2.2). */
+static void route_ends(sv_event *ev, const sv_jid *user, const sv_jid *contact, unsigned flags)
+{
+    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT))
+        sv->route(ev, presence_make(ev, SV_STR("unsubscribe"), user->bare, contact->bare));
+    if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
+        sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
+}
+
+static void push_interested(sv_event *ev, const sv_jid *account, const sv_stanza *stanza)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session)))
+        if (sv->session_item(session, "roster-interested").p) sv->push(ev, session, stanza);
+}
+
+/* Shows a stanza of the user to the contact if it changes the contact's state; the new state. */
+static unsigned end_one(sv_event *ev, const sv_jid *user, const sv_jid *contact, const char *type,
+                        unsigned flags)
+{
+    const change *c = find(inbound, sv_str_of(type));
+    if (!applies(c, flags)) return flags;
+    push_interested(ev, contact, presence_make(ev, sv_str_of(type), user->bare, contact->bare));
+    return flags & ~c->clear;
+}
+
+/* Of a contact of this host, both sides change in one event: together durable, and nothing that is
+ * sent next comes in between. */
+static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
+                     unsigned flags, const sv_rows *rows)
+{
+    sv_str rest;
+    const unsigned theirs = flags_of(rows, user->bare, &rest);
+    unsigned left = theirs;
+    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) {
+        left = end_one(ev, user, contact, "unsubscribe", left);
+        if (theirs & ~left & SV_ROSTER_PENDING_IN)
+            (void)sv->del(ev, me->requests, contact->node, user->bare);
+        if (theirs & ~left & SV_ROSTER_FROM) send_unavailable(ev, contact, user);
+    }
+    if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
+        left = end_one(ev, user, contact, "unsubscribed", left);
+    if (left != theirs) /* no larger than what it replaces */
+        (void)write_flags(ev, me, contact, user->bare, rows, left);
+}
+
 sv_verdict presence_item_changed(sv_event *ev, void *self)
 {
-    const presence *me = self;
+    presence *me = self;
+    const sv_jid *user = sv->from(ev);
     const sv_str subject = sv->subject(ev);
     const char *end = subject.n ? memchr(subject.p, '\n', subject.n) : NULL;
     if (!end || end != subject.p + subject.n - 1) return SV_PASS; /* there is a record behind it */
-    (void)sv->del(ev, me->requests, sv->from(ev)->node, (sv_str){subject.p, subject.n - 1});
+    sv_jid contact;
+    const sv_rows *rows = sv->rows(ev, me->roster, user->node), *theirs = NULL;
+    if (!rows || !sv->jid_parse(ev, (sv_str){subject.p, subject.n - 1}, &contact)) return SV_PASS;
+    (void)sv->del(ev, me->requests, user->node, contact.bare);
+    sv_str rest;
+    const unsigned flags = flags_of(rows, contact.bare, &rest); /* as they were before this event */
+    if (contact.node.n && sv_str_eq(contact.domain, user->domain))
+        theirs = sv->rows(ev, me->roster, contact.node);
+    if (theirs)
+        end_here(ev, me, user, &contact, flags, theirs);
+    else
+        route_ends(ev, user, &contact, flags);
     return SV_PASS;
 }

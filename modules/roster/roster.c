@@ -141,30 +141,14 @@ static sv_cond read_groups(sv_event *ev, const roster *me, const sv_node *item, 
     return 0;
 }
 
-static sv_stanza const *presence(sv_event *ev, sv_str type, sv_str from, sv_str to)
-{
-    sv_draft *draft = sv->draft(ev, SV_STR("presence"), SV_STR("jabber:client"));
-    sv->set(draft, SV_STR("type"), type);
-    sv->set(draft, SV_STR("from"), from);
-    sv->set(draft, SV_STR("to"), to);
-    return sv->freeze(ev, draft);
-}
+static void contact_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self);
 
-/* Ends both directions with the contact (2.5.2); unavailable presence comes before "unsubscribed"
- * (3.2.2). */
-static void end_subscriptions(sv_event *ev, const sv_jid *account, sv_str contact, unsigned flags)
+/* The contact's side of what ends with the item (2.5.2) is changed in this event, too, by the
+ * presence module; it needs the rows of a contact of this host. */
+static bool has_to_load(sv_event *ev, const roster *me, const sv_jid *contact)
 {
-    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT))
-        sv->route(ev, presence(ev, SV_STR("unsubscribe"), account->bare, contact));
-    if (flags & SV_ROSTER_FROM) {
-        sv_session *session = NULL;
-        while ((session = sv->session_next(ev, account, session)))
-            if (sv->session_presence(session))
-                sv->route(ev, presence(ev, SV_STR("unavailable"), sv->session_jid(session)->full,
-                                       contact));
-    }
-    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
-        sv->route(ev, presence(ev, SV_STR("unsubscribed"), account->bare, contact));
+    return contact->node.n > 0 && sv_str_eq(contact->domain, sv->from(ev)->domain) &&
+           !sv->rows(ev, me->items, contact->node);
 }
 
 static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact)
@@ -172,11 +156,13 @@ static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, con
     sv_str record;
     if (!sv->row(rows, contact->bare, &record) || !(sv_roster_flags(record) & SV_ROSTER_LISTED))
         return sv->refuse(ev, SV_ITEM_NOT_FOUND); /* 2.5.3 */
-    const unsigned flags = sv_roster_flags(record);
+    if (has_to_load(ev, me, contact)) {
+        sv->rows_load(ev, me->items, contact->node, contact_rows);
+        return SV_LATER;
+    }
     if (sv->del(ev, me->items, sv->from(ev)->node, contact->bare) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
     tell(ev, contact->bare, SV_STR_NONE);
-    end_subscriptions(ev, sv->from(ev), contact->bare, flags);
     (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
     return sv->send(ev);
 }
@@ -258,6 +244,13 @@ static void set_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         (void)change(ev, self, rows);
     else
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
+}
+
+static void contact_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const roster *me = self;
+    (void)rows; /* the contact's; change() asks for them */
+    set_rows(ev, status, sv->rows(ev, me->items, sv->from(ev)->node), self);
 }
 
 static sv_verdict on_set(sv_event *ev, void *self)

@@ -296,6 +296,79 @@ static void directed_presence_is_bounded(void **state)
     leave(w);
 }
 
+enum { CROWD = 300, ROUNDS = 20 };
+
+/* A session that sees many contacts, none of them in memory, with the store standing still: it comes
+ * and goes, and each time all of them are asked; then it sends a message. */
+static client *floods(world *w, client **juliet_out)
+{
+    account(w, "romeo");
+    account(w, "juliet");
+    for (int i = 0; i < CROWD; i++) {
+        char name[16], jid[64];
+        snprintf(name, sizeof name, "c%03d", i);
+        snprintf(jid, sizeof jid, "%s@" HERE, name);
+        account(w, name);
+        subscribe(w, "romeo", jid, SV_ROSTER_TO);
+        subscribe(w, name, ROMEO, SV_ROSTER_FROM);
+    }
+    halt(w, false);
+    boot(w, ALL_MODULES, "");
+    *juliet_out = online(w, JULIET "/balcony");
+    client *romeo = join(w, ROMEO "/orchard");
+    svi_engine_sim_plan(w->engine)->hold = true;
+    static char text[ROUNDS * 64];
+    int n = 0;
+    for (int i = 0; i < ROUNDS; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      "<presence/><presence type='unavailable'/>");
+    snprintf(text + n, sizeof text - (size_t)n,
+             "<message type='chat' id='m1' to='" JULIET "'><body>x</body></message>");
+    say(w, romeo, text);
+    return romeo;
+}
+
+/* Threats U9: what one session caused and is not done is bounded; what it sends behind it waits, in
+ * order. */
+static void floods_are_bounded(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *juliet, *romeo = floods(w, &juliet);
+    const size_t most = svi_limits_default().caused_events + CROWD + 10;
+    uint64_t now = svi_ledger_in_flight(svi_server_ledger(w->server));
+    assert_in_range(now, CROWD, most);
+    bool has_said = false;
+    while (svi_engine_sim_step(w->engine, 20) > 0) {
+        turn(w);
+        now = svi_ledger_in_flight(svi_server_ledger(w->server));
+        assert_in_range(now, 0, most);
+        if (has_said || now >= svi_limits_default().caused_events) continue;
+        has_said = true;
+        say(w, romeo, "<message type='chat' id='m2' to='" JULIET "/balcony'/>");
+        assert_int_equal(SEEN(w, juliet, .name = "message"), 0);
+    }
+    assert_true(has_said);
+    assert_int_equal(SEEN(w, juliet, .name = "message"), 2);
+    assert_true(PLACE(w, juliet, .id = "m1") < PLACE(w, juliet, .id = "m2"));
+    leave(w);
+}
+
+/* What waits behind the flood when the connection ends was sent before its end. */
+static void a_flood_swallows_nothing(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *juliet, *romeo = floods(w, &juliet);
+    assert_int_equal(SEEN(w, juliet, .name = "message"), 0);
+    part(w, romeo);
+    assert_int_equal(SEEN(w, juliet, .name = "message", .id = "m1"), 1);
+    assert_in_range(svi_ledger_in_flight(svi_server_ledger(w->server)), CROWD,
+                    svi_limits_default().caused_events + CROWD + 10);
+    while (svi_engine_sim_step(w->engine, 20) > 0) turn(w);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +381,8 @@ int main(void)
         cmocka_unit_test(probes_by_strangers),
         cmocka_unit_test(probes_after_directed_presence),
         cmocka_unit_test(directed_presence_is_bounded),
+        cmocka_unit_test(floods_are_bounded),
+        cmocka_unit_test(a_flood_swallows_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

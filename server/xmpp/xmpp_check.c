@@ -27,6 +27,8 @@ static void hold(svi_check *check, const svi_passage *passage)
     h->session_number = passage->session != NULL ? passage->session->number : 0;
     svi_jid_dup(acct, &passage->from, &h->passage.from);
     svi_jid_dup(acct, &passage->to, &h->passage.to);
+    h->passage.payer.full = svi_str_dup(acct, passage->payer.full);
+    svi_session_owes(check->server, &passage->payer, true);
     *check->end = h;
     check->end = &h->next;
 }
@@ -45,6 +47,7 @@ static void held_free(held *h)
     svi_stanza_unref((sv_stanza **)(uintptr_t)&h->passage.stanza);
     svi_jid_free(&h->passage.from);
     svi_jid_free(&h->passage.to);
+    svi_str_free(&h->passage.payer.full);
     svi_free(h);
 }
 
@@ -60,6 +63,7 @@ static void go_on(svi_check *check, sv_status status)
             svi_passage_run(passage);
         else
             svi_passage_refuse(passage, SV_INTERNAL_SERVER_ERROR);
+        svi_session_owes(check->server, &passage->payer, false);
         held_free(h);
     }
 }

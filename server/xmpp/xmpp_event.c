@@ -59,6 +59,7 @@ static void fill(svi_xevent *x, const svi_passage *passage, svi_arena *arena)
         .cost_bytes = passage->cost_bytes,
         .kind = passage->kind,
         .place = passage->place,
+        .payer = {svi_arena_str(arena, passage->payer.full), passage->payer.number},
     };
     if (passage->stanza != NULL) {
         const sv_str type = svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type"));
@@ -89,6 +90,7 @@ sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, 
     const svi_event_config config = config_of(passage, ops, point, x);
     sv_event *ev = svi_event_new(passage->server->bus, &config);
     fill(x, passage, svi_event_arena(ev));
+    svi_session_owes(x->server, &x->payer, true);
     return ev;
 }
 
@@ -97,7 +99,17 @@ void svi_xevent_close(svi_xevent *x)
     SV_CHECK(x, SVI_XEVENT_MAGIC);
     unlink_session(x);
     x->magic = 0;
-    if (!x->is_borrowed) svi_pool_put(x->server->xevents, x);
+    if (x->is_borrowed) return;
+    svi_session_owes(x->server, &x->payer, false);
+    svi_pool_put(x->server->xevents, x);
+}
+
+/* --- who caused it ---------------------------------------------------------------------------- */
+
+static svi_payer payer_of(const svi_xevent *x)
+{
+    if (x->payer.number != 0 || !x->is_own) return x->payer;
+    return (svi_payer){x->sender_full, x->session_number};
 }
 
 /* --- occasions -------------------------------------------------------------------------------- */
@@ -125,6 +137,7 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
     if (account != NULL) passage.from = passage.to = *account;
     passage.to.resource = SV_STR_NONE;
     if (parent == NULL) {
+        if (session != NULL) passage.payer = (svi_payer){session->jid.full, session->number};
         svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
         return;
     }
@@ -212,13 +225,17 @@ typedef struct outgoing {
     uint64_t entry; /* open; 0: a push is opened at release */
     svi_map *map;   /* the row that goes when it was written */
     sv_str owner, key;
+    svi_payer payer;
 } outgoing;
 
 static outgoing *outgoing_new(sv_event *ev, const sv_stanza *stanza)
 {
     const svi_xevent *x = svi_xevent_of(ev);
     outgoing *out = svi_arena_get(svi_event_arena(ev), sizeof *out);
-    *out = (outgoing){.server = x->server, .host = x->host, .stanza = svi_stanza_ref(stanza)};
+    *out = (outgoing){.server = x->server,
+                      .host = x->host,
+                      .stanza = svi_stanza_ref(stanza),
+                      .payer = payer_of(x)};
     return out;
 }
 
@@ -242,7 +259,7 @@ static void outgoing_drop(void *ctx)
 static void lost_session(outgoing *out)
 {
     if (out->x != NULL && out->x->delivered == 1) {
-        svi_route(out->server, out->host, out->stanza, out->entry);
+        svi_route_for(&out->payer, out->server, out->host, out->stanza, out->entry);
         return;
     }
     const bool is_kept = out->map != NULL;
@@ -256,7 +273,7 @@ static void outgoing_run(void *ctx)
     if (out->full.p == NULL) {
         if (out->entry == 0)
             out->entry = svi_ledger_open(out->server->ledger, SVI_MADE_PUSH, &out->host->counts);
-        svi_route(out->server, out->host, out->stanza, out->entry);
+        svi_route_for(&out->payer, out->server, out->host, out->stanza, out->entry);
     } else {
         sv_session *session = out->session;
         if (session == NULL)

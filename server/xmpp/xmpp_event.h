@@ -13,6 +13,12 @@ typedef struct svi_place {
     uint64_t tables;     /* their state at the look-up; 0: never looked */
 } svi_place;
 
+/* The session whose stanza caused an event, for svi_session_owes; `number` 0: none. */
+typedef struct svi_payer {
+    sv_str full;
+    uint64_t number;
+} svi_payer;
+
 /* The XMPP side of an event; in the event's arena. */
 typedef struct svi_xevent {
     uint32_t magic;
@@ -34,6 +40,7 @@ typedef struct svi_xevent {
     uint64_t session_number;         /* the asking session's, for its answer; 0 if there is none */
     svi_place place;                 /* of `to` */
     svi_host *from_host;             /* the sender's, or whose hooks the occasion is for */
+    svi_payer payer;                 /* of an event that another one caused */
     bool is_borrowed;                /* lives in a parent's arena */
     bool is_redirected; /* a handler changed the recipient */
     bool is_ending;                  /* its end comes behind what runs now */

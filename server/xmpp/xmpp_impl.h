@@ -111,6 +111,13 @@ typedef struct svi_kept {
     size_t bytes; /* of the stanza */
 } svi_kept;
 
+/* A stanza of a session that waits until less of what came before it is on its way. */
+typedef struct svi_unheard {
+    struct svi_unheard *next;
+    sv_stanza *stanza;
+    size_t cost_bytes;
+} svi_unheard;
+
 typedef struct svi_session_rows {
     struct svi_session_rows *next;
     svi_rows *rows;
@@ -140,6 +147,8 @@ struct sv_session {
     svi_kept *kept, **kept_end;
     size_t kept_bytes; /* of all of them */
     svi_xevent *xevents; /* open events whose `session` it is */
+    size_t owed;         /* events not done that its stanzas caused, besides their own */
+    svi_unheard *unheard, **unheard_end;
 };
 
 /* --- xmpp_host.c ------------------------------------------------------------------------------ */
@@ -153,6 +162,16 @@ void svi_hosts_free(svi_server *server);
 void svi_session_unlist(sv_session *session);
 /* Fires session/bound if that is still to come: before the first stanza is looked at. */
 void svi_session_announce(sv_session *session);
+
+/* One more, or one less, of what the payer's stanzas caused is on its way. A stanza may cause an
+ * event for each contact, and those wait for the store: whoever sends faster than that goes is
+ * slowed by his own cost (architecture 3, step 2). */
+void svi_session_owes(svi_server *server, const svi_payer *payer, bool more);
+/* Keeps a stanza of a session that owes too much, in order; its credit is not given back. Takes
+ * the reference. False, and nothing is done, if it need not wait. */
+bool svi_session_puts_off(sv_session *session, sv_stanza *take, size_t cost_bytes);
+/* What svi_inbound does with a stanza that need not wait (xmpp_inbound.c). */
+void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes);
 
 /* --- xmpp_queue.c ----------------------------------------------------------------------------- */
 
@@ -180,7 +199,12 @@ typedef struct svi_passage {
     bool is_own;
     bool account_exists;
     sv_str error_from; /* of an error instead of the stanza's own `to`; .p NULL */
+    svi_payer payer;
 } svi_passage;
+
+/* svi_route of what another event caused. */
+void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_host,
+                   const sv_stanza *stanza, uint64_t entry);
 
 /* Makes the event at that point of the passage's host; addresses and texts are copied into its
  * arena. */

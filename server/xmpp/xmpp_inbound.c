@@ -38,6 +38,16 @@ static bool is_stanza(const sv_stanza *stanza)
            svi_node_is(root, SV_STR("iq"), SV_STR(SVI_NS_CLIENT));
 }
 
+/* RFC 6121 4.2, 4.4, 4.5: to all who may see it. */
+static bool is_broadcast(const sv_stanza *stanza)
+{
+    const sv_node *root = svi_stanza_root(stanza);
+    const sv_str type = svi_node_attr(root, SV_STR("type"));
+    return sv_str_eq(svi_node_name(root), SV_STR("presence")) &&
+           svi_node_attr(root, SV_STR("to")).p == NULL &&
+           (type.n == 0 || sv_str_eq(type, SV_STR("unavailable")));
+}
+
 typedef enum form { FORM_OK, FORM_BAD, FORM_DROP } form;
 
 /* RFC 6120 8.2.3: id and type are required, a request has exactly one child, a result at most
@@ -102,6 +112,13 @@ static void check_and_start(svi_arena *arena, svi_passage *passage)
 void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (!svi_session_puts_off(session, take, cost_bytes))
+        svi_inbound_now(session, take, cost_bytes);
+}
+
+void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
     svi_server *server = session->server;
     svi_session_announce(session);
     svi_passage passage = {
@@ -114,9 +131,12 @@ void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes)
         .is_own = true,
     };
     const bool is_ended = session->is_kicked;
-    if (is_ended || !is_stanza(take)) {
-        drop(&passage, is_ended ? "stream-ended" : "unsupported-stanza-type");
-        if (!is_ended) svi_session_kick(session, "unsupported-stanza-type"); /* 4.9.3.24 */
+    /* it waited until the end, which session/gone tells */
+    const bool is_late = !session->is_listed && is_broadcast(take);
+    if (is_ended || is_late || !is_stanza(take)) {
+        const bool is_unknown = !is_ended && !is_late;
+        drop(&passage, is_unknown ? "unsupported-stanza-type" : "stream-ended");
+        if (is_unknown) svi_session_kick(session, "unsupported-stanza-type"); /* 4.9.3.24 */
         svi_stanza_unref(&take);
         return;
     }

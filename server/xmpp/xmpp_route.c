@@ -393,6 +393,12 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
 
 void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza, uint64_t entry)
 {
+    svi_route_for(&(svi_payer){.number = 0}, server, from_host, stanza, entry);
+}
+
+void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_host,
+                   const sv_stanza *stanza, uint64_t entry)
+{
     SV_CHECK(server, SVI_SERVER_MAGIC);
     const svi_mark mark = svi_arena_mark(server->scratch);
     const sv_node *root = svi_stanza_root(stanza);
@@ -402,6 +408,7 @@ void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza,
         .stanza = stanza,
         .entry = entry,
         .kind = (int)svi_kind_of(stanza),
+        .payer = *payer,
     };
     const sv_str from = svi_node_attr(root, SV_STR("from"));
     const sv_str to = svi_node_attr(root, SV_STR("to"));

@@ -15,6 +15,7 @@ svi_limits svi_limits_default(void)
         .credit_bytes = 64 * KIB,
         .queue_soft_bytes = 256 * KIB,
         .queue_hard_bytes = 1024 * KIB,
+        .caused_events = 1024,
         .sessions_per_account = 20,
         .strangers = 1000,
         .auth_tries = 5,

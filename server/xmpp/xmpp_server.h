@@ -19,6 +19,8 @@ typedef struct svi_limits {
     size_t credit_bytes;           /* per connection (64 KiB) */
     size_t queue_soft_bytes;       /* per session: presence is coalesced above it (256 KiB) */
     size_t queue_hard_bytes;       /* closed above it (1 MiB) */
+    size_t caused_events;          /* per session: not done yet that its stanzas caused (1024); its
+                                    * next stanza waits above it */
     unsigned sessions_per_account; /* 20 */
     unsigned strangers;            /* connections before login (1000); the oldest is closed first */
     unsigned auth_tries;           /* per stream (5), RFC 6120 6.4.5 */

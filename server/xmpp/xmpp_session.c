@@ -88,6 +88,51 @@ size_t svi_session_count(const svi_server *server)
     return server->session_count;
 }
 
+/* --- what its stanzas caused ------------------------------------------------------------------ */
+
+static void become_due(sv_session *session);
+
+void svi_session_owes(svi_server *server, const svi_payer *payer, bool more)
+{
+    if (payer->number == 0) return;
+    sv_session *session = svi_session_find_number(server, payer->full, payer->number);
+    if (session == NULL) return; /* it has gone, and will not be listed again */
+    if (more) {
+        session->owed++;
+        return;
+    }
+    SV_ASSERT(session->owed > 0);
+    session->owed--;
+    if (session->unheard != NULL && session->owed <= server->limits.caused_events / 2)
+        become_due(session);
+}
+
+static bool owes_too_much(const sv_session *session)
+{
+    return session->is_listed && session->owed >= session->server->limits.caused_events;
+}
+
+bool svi_session_puts_off(sv_session *session, sv_stanza *take, size_t cost_bytes)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (session->is_kicked || session->is_gone) return false;
+    if (session->unheard == NULL && !owes_too_much(session)) return false;
+    svi_unheard *unheard = svi_alloc(session->server->acct, sizeof *unheard);
+    *unheard = (svi_unheard){.stanza = take, .cost_bytes = cost_bytes};
+    *session->unheard_end = unheard;
+    session->unheard_end = &unheard->next;
+    return true;
+}
+
+static void hear_first(sv_session *session)
+{
+    svi_unheard *unheard = session->unheard;
+    session->unheard = unheard->next;
+    if (session->unheard == NULL) session->unheard_end = &session->unheard;
+    svi_inbound_now(session, unheard->stanza, unheard->cost_bytes);
+    svi_free(unheard);
+}
+
 /* --- occasions -------------------------------------------------------------------------------- */
 
 void svi_session_announce(sv_session *session)
@@ -102,6 +147,7 @@ static void fire_gone(sv_session *session)
 {
     if (session->is_gone) return;
     svi_session_announce(session); /* gone never comes without bound */
+    while (session->unheard != NULL) hear_first(session); /* it was sent before the end */
     session->is_gone = true;
     svi_occasion(session->host, SVI_POINT_SESSION_GONE, NULL, session, NULL, SV_STR_NONE, NULL);
 }
@@ -116,10 +162,12 @@ static void fire_due(void *ctx)
         session->due_next = NULL;
         session->is_due = false;
         if (session->is_kicked) svi_session_unlist(session);
-        if (session->is_listed)
-            svi_session_announce(session);
-        else
+        if (!session->is_listed) {
             fire_gone(session);
+            continue;
+        }
+        svi_session_announce(session);
+        while (session->unheard != NULL && !owes_too_much(session)) hear_first(session);
     }
 }
 
@@ -173,6 +221,7 @@ static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *con
         .conn = conn,
     };
     session->kept_end = &session->kept;
+    session->unheard_end = &session->unheard;
     svi_jid_dup(server->acct, jid, &session->jid);
     server->session_count++;
     return session;
@@ -260,6 +309,7 @@ static void free_slots(svi_session_slot **slots)
 
 static void free_session(sv_session *session)
 {
+    SV_ASSERT(session->unheard == NULL);
     svi_xevent_forget_session(session);
     while (session->blocks != NULL) free_block(session->blocks);
     free_slots(&session->items);

@@ -26,6 +26,7 @@ typedef struct offline {
  * empty at first. */
 typedef struct given {
     char first[KEY_BYTES], last[KEY_BYTES];
+    bool is_on_its_way; /* the newest portion is not written yet */
 } given;
 
 /* --- what is kept -------------------------------------------------------------------------- */
@@ -163,7 +164,7 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     offline *me = self;
     sv_session *session = status == SV_OK ? receiver(ev) : NULL;
-    if (session && sv->row_count(rows) > 0) {
+    if (session && sv->row_count(rows) > 0 && !given_to(me, session)->is_on_its_way) {
         given *g = given_to(me, session);
         forget_written(g, rows);
         size_t count = 0, sum = 0;
@@ -176,6 +177,7 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
             count++;
             sum += bytes.n;
         }
+        g->is_on_its_way = count > 0;
     }
     sv->pass(ev);
 }
@@ -185,9 +187,17 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 static sv_verdict on_session(sv_event *ev, void *self)
 {
     const offline *me = self;
-    if (!receiver(ev)) return SV_PASS;
+    sv_session *session = receiver(ev);
+    if (!session || given_to(me, session)->is_on_its_way) return SV_PASS;
     sv->rows_load(ev, me->messages, sv->from(ev)->node, hand_over);
     return SV_LATER;
+}
+
+/* The session has room for the next portion. */
+static sv_verdict on_written(sv_event *ev, void *self)
+{
+    if (sv->session(ev)) given_to(self, sv->session(ev))->is_on_its_way = false;
+    return on_session(ev, self);
 }
 
 static sv_verdict on_removed(sv_event *ev, void *self)
@@ -216,7 +226,7 @@ static const sv_hook hooks[] = {
     {.on = "session/unsent", .call = on_unsent, .band = SV_LATE},
     {.on = "session/presence", .call = on_session},
     {.on = "session/gone", .call = on_session},
-    {.on = "session/written", .call = on_session},
+    {.on = "session/written", .call = on_written},
     {.on = "account/removed", .call = on_removed},
     {0},
 };

@@ -333,6 +333,28 @@ static void a_queue_of_small_elements(void **state)
     leave(w);
 }
 
+/* Who reads nothing and changes its presence again and again gets no more of it at a time. */
+static void presence_brings_one_portion(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 100, 1000);
+    client *juliet = join_narrow(w, JULIET "/balcony");
+    listens(w, juliet, false);
+    for (int i = 0; i < 20; i++) {
+        static const char presence[] = "<presence/>";
+        assert_true(juliet->link->ops->write(juliet->link, presence, sizeof presence - 1) > 0);
+        turn(w);
+    }
+    const sv_session *session = svi_session_find(w->server, SV_STR(JULIET "/balcony"));
+    assert_in_range(svi_conn_queued_bytes(svi_session_conn(session)), 10000, 60000);
+    listens(w, juliet, true);
+    assert_got(w, juliet, 1, 100);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
 /* A row that is no stanza (another version's, damage) stops nothing and is not thrown away. */
 static void a_bad_row_is_passed_over(void **state)
 {
@@ -376,6 +398,7 @@ int main(void)
         cmocka_unit_test(bounded_by_bytes),
         cmocka_unit_test(a_full_queue_is_handed_over),
         cmocka_unit_test(a_queue_of_small_elements),
+        cmocka_unit_test(presence_brings_one_portion),
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
     };

@@ -131,6 +131,9 @@ bool flow_match(const sv_node *want, const sv_node *got, flow_vars *vars, char *
 /* Keeps a value as if it had been captured. */
 void flow_vars_set(flow_vars *vars, sv_str name, sv_str value);
 
+/* True if {NAME} means something: any, none or what was captured. */
+bool flow_vars_has(flow_vars *vars, sv_str name);
+
 /* Replaces {NAME} of captured values, {repeat N TEXT} and {base64 TEXT} in text that is sent or expected. */
 sv_str flow_vars_expand(flow_vars *vars, sv_str text);
 

@@ -35,6 +35,12 @@ void flow_vars_set(flow_vars *vars, sv_str name, sv_str value)
     set_var(vars, name, value);
 }
 
+bool flow_vars_has(flow_vars *vars, sv_str name)
+{
+    return sv_str_eq(name, SV_STR("any")) || sv_str_eq(name, SV_STR("none")) ||
+           find_var(vars, name) != NULL;
+}
+
 /* {repeat N TEXT}: TEXT N times, for what is large. */
 static bool put_repeated(svi_buf *buf, sv_str inside)
 {

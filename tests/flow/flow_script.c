@@ -39,15 +39,43 @@ static bool fail(script *s, const char *format, ...)
 
 /* --- XML in scripts ------------------------------------------------------------------------------------ */
 
+static bool is_kept_in(sv_str text, sv_str name)
+{
+    char save[100];
+    const int n = snprintf(save, sizeof save, "{save %.*s}", (int)name.n, name.p);
+    return n > 0 && (size_t)n < sizeof save && memmem(text.p, text.n, save, (size_t)n) != NULL;
+}
+
+/* A misspelt {NAME} would be sent as it stands, or match nothing, which some steps take for success. */
+static bool names_are_known(script *s, sv_str text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] != '{') continue;
+        size_t end = i + 1;
+        while (end < text.n && memchr(letters, text.p[end], sizeof letters - 1)) end++;
+        const sv_str name = svi_str_sub(text, i + 1, end - i - 1);
+        if (name.n == 0 || end == text.n || text.p[end] != '}' || flow_vars_has(&s->vars, name))
+            continue;
+        if (!is_kept_in(text, name))
+            return fail(s, "nothing is kept as {%.*s}", (int)name.n, name.p);
+    }
+    return true;
+}
+
 /* The elements of a block, inside a wrapper that declares the stream prefix. */
 static sv_stanza *parse_block(script *s, sv_str text)
 {
+    if (!names_are_known(s, text)) return NULL;
     const sv_str whole = svi_arena_printf(s->arena, "<flow xmlns:stream='%s'>%.*s</flow>",
                                           SVI_NS_STREAM, (int)text.n, text.p);
     sv_stanza *block = NULL;
     sv_err err;
     if (svi_stanza_parse(s->acct, NULL, whole, SV_STR(SVI_NS_CLIENT), &block, &err) != SV_OK)
         (void)fail(s, "the XML of the script can't be parsed: %s", err.text);
+    else if (!svi_node_first(svi_stanza_root(block)))
+        (void)fail(s, "there is no element in it");
+    if (s->result->failed && block) svi_stanza_unref(&block);
     return block;
 }
 
@@ -310,7 +338,9 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (acts && !others_settled(s, c)) return false;
     if (sv_str_eq(rest, SV_STR("connects"))) return done(s, c, flow_client_connect(c));
     if (sv_str_eq(rest, SV_STR("can't connect"))) {
+        if (c->pipe) return fail(s, "%s is connected already", c->name);
         const bool connected = flow_client_connect(c);
+        if (!connected && (!c->pipe || c->broken)) return done(s, c, false); /* not for a reason of the server's */
         if (!connected) flow_client_vanish(c);
         return connected ? fail(s, "%s could connect", c->name) : true;
     }
@@ -320,6 +350,7 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (sv_str_eq(rest, SV_STR("receives nothing"))) return receive_nothing(s, c);
     if (sv_str_eq(rest, SV_STR("forgets"))) return forget(s, c);
     if (svi_str_starts(rest, SV_STR("sends "))) {
+        if (!names_are_known(s, rest)) return false;
         const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, 6, rest.n)));
         return done(s, c, flow_client_send(c, text));
     }
@@ -351,6 +382,7 @@ static bool step(script *s, sv_str text)
     if (sv_str_eq(word, SV_STR("client"))) return define_client(s, rest);
     if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("config"))) {
+        if (s->client_count > 0) return fail(s, "config comes before the first client");
         if (s->world->configure && s->world->configure(s->world, rest)) return true;
         s->result->skipped = true;
         (void)snprintf(s->result->text, sizeof s->result->text, "needs a config of its own: %.*s",

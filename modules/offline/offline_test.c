@@ -157,6 +157,28 @@ static void one_vanishes_meanwhile(void **state)
     leave(w);
 }
 
+/* One of a higher priority comes while they are on their way to another: it gets what that one was not
+ * sent, when that one has gone, and no message twice. */
+static void a_better_one_comes_meanwhile(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 8, 500);
+    client *train = join_narrow(w, JULIET "/train");
+    listens(w, train, false);
+    say(w, train, "<presence/>");
+    const int left = (int)kept(w);
+    assert_in_range(left, 6, 8);
+    client *balcony = join(w, JULIET "/balcony");
+    say(w, balcony, "<presence><priority>5</priority></presence>");
+    assert_int_equal(SEEN(w, balcony, .name = "message"), 0);
+    part(w, train);
+    assert_got(w, balcony, 9 - left, 8);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
 /* A session that got some takes the later ones too: when it comes back, and when another does. */
 static void away_and_back(void **state)
 {
@@ -391,6 +413,7 @@ int main(void)
         cmocka_unit_test(killed_while_handing_over),
         cmocka_unit_test(two_come_at_once),
         cmocka_unit_test(one_vanishes_meanwhile),
+        cmocka_unit_test(a_better_one_comes_meanwhile),
         cmocka_unit_test(away_and_back),
         cmocka_unit_test(the_next_takes_over),
         cmocka_unit_test(what_is_kept),

@@ -7,6 +7,8 @@
  * namespace cannot contain it (threats X4). */
 #define SEPARATOR '\xFF'
 
+enum { RENEW_BYTES = 256 * 1024 }; /* parsed by one expat before there is a new one */
+
 /* Debian's 2.5.0 has it by a security update, upstream since 2.6.0. Weak, since a library without it has
  * no reparse deferral that would have to be switched off. */
 extern XML_Bool XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled)
@@ -92,6 +94,14 @@ static void check_size(svi_parser *p)
     else if (p->stage == IN_STREAM &&
              event_end(p) - p->stanza_start > (int64_t)p->limits.stanza_bytes)
         fail(p, SVI_XML_TOO_BIG, "stanza too long");
+}
+
+/* Expat keeps each name of an element, attribute or prefix that it has seen, in tables that only grow. So it
+ * is made anew from time to time, and not only when the peer falls silent: nothing a peer sends enters a
+ * table that outlives it for long (architecture 3.1). */
+static bool has_had_enough(const svi_parser *p)
+{
+    return event_end(p) > RENEW_BYTES;
 }
 
 static const svi_atoms *atoms_now(const svi_parser *p)
@@ -199,7 +209,7 @@ static void XMLCALL on_end(void *ctx, const XML_Char *raw)
     sv_stanza *stanza = svi_build_finish(&p->build);
     svi_build_clear(&p->build);
     p->calls.stanza(p->ctx, stanza);
-    if (p->paused) stop(p);
+    if (p->paused || has_had_enough(p)) stop(p);
 }
 
 static void XMLCALL on_text(void *ctx, const XML_Char *text, int length)

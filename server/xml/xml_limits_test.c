@@ -1,8 +1,14 @@
 /* Limits of the parser: threats X6 to X9, exactly at the edge, whole and in pieces; and what unfinished tokens
  * cost. */
+#include <malloc.h>
 #include <time.h>
 
+#include "base/base_asan.h"
 #include "xml/xml_test_util.h"
+
+#if SVI_ASAN
+size_t __sanitizer_get_current_allocated_bytes(void); /* gcc ships no header that declares it */
+#endif
 
 static svi_xml_limits small(void)
 {
@@ -246,6 +252,76 @@ static void scratch_shrinks_after_a_large_stanza(void **state)
     test_log_close(&log);
 }
 
+/* Bytes on the heap, those of libraries, too. */
+static size_t heap_bytes(void)
+{
+#if SVI_ASAN
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    return mallinfo2().uordblks;
+#endif
+}
+
+/* Expat keeps each name it has seen for as long as it lives. Whoever sends on and on, each name another,
+ * must not fill the memory with them (architecture 3.1). */
+static void names_are_not_kept_for_ever(void **state)
+{
+    (void)state;
+    const svi_xml_limits limits = svi_xml_limits_user();
+    test_log log;
+    test_log_open(&log, &limits);
+    test_feed(&log, SV_STR(TEST_HEADER), 0);
+    const size_t before = heap_bytes();
+    size_t most = 0;
+    for (unsigned i = 0; i < 100000; i++) {
+        char one[128];
+        const int n = snprintf(one, sizeof one, "<m%u k%u='' xmlns:p%u='u' p%u:q='v'/>", i, i, i, i);
+        test_feed(&log, (sv_str){one, (size_t)n}, 0);
+        svi_buf_clear(&log.text);
+        const size_t now = heap_bytes();
+        if (now > before && now - before > most) most = now - before;
+    }
+    const size_t stanzas = log.stanzas;
+    test_log_close(&log);
+    assert_int_equal(stanzas, 100000);
+    assert_true(most < (size_t)4 << 20);
+}
+
+/* The change from one expat to the next is not seen: neither inside a read nor between two. */
+static void a_new_expat_goes_on_where_the_old_one_was(void **state)
+{
+    (void)state;
+    const svi_xml_limits limits = svi_xml_limits_user();
+    const size_t steps[] = {0, 1000, 100003};
+    svi_buf buf;
+    svi_buf_init(&buf, &test_acct);
+    svi_buf_put(&buf, SV_STR(TEST_HEADER));
+    const size_t start = buf.len;
+    for (unsigned i = 0; i < 30000; i++) svi_buf_printf(&buf, "<m k='%u'>text</m>\n", i);
+    const size_t end = buf.len;
+    svi_buf_put(&buf, SV_STR("</stream:stream>"));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        test_log log;
+        test_log_open(&log, &limits);
+        assert_int_equal(test_feed(&log, svi_buf_str(&buf), steps[i]), buf.len);
+        assert_int_equal(log.stanzas, 30000);
+        svi_buf want;
+        svi_buf_init(&want, &test_acct);
+        svi_buf_putc(&want, 'H');
+        for (size_t k = start; k < end; k++) {
+            if (buf.data[k] == '\n') continue;
+            if (k == start || buf.data[k - 1] == '\n') svi_buf_putc(&want, 'S');
+            svi_buf_putc(&want, buf.data[k]);
+        }
+        svi_buf_putc(&want, 'E');
+        const bool same = sv_str_eq(svi_buf_str(&want), svi_buf_str(&log.text));
+        svi_buf_free(&want);
+        test_log_close(&log);
+        assert_true(same);
+    }
+    svi_buf_free(&buf);
+}
+
 static int nothing_left(void **state)
 {
     (void)state;
@@ -263,6 +339,8 @@ int main(void)
         cmocka_unit_test(long_tags_cost_linear_time),
         cmocka_unit_test(limits_change_on_the_way),
         cmocka_unit_test(scratch_shrinks_after_a_large_stanza),
+        cmocka_unit_test(names_are_not_kept_for_ever),
+        cmocka_unit_test(a_new_expat_goes_on_where_the_old_one_was),
     };
     return cmocka_run_group_tests(tests, NULL, nothing_left);
 }

@@ -1,7 +1,8 @@
 /* Parser: drives expat, enforces the limits on what is not complete yet, pauses, restarts and rests.
  *
- * Every pause, end and fault stops expat for good; what follows is parsed by a new one that is first told
- * the stream header's name and namespace declarations (`head`). So no byte is ever kept twice. */
+ * Every pause, end and fault stops expat for good, and so does a stanza's end when it has seen enough; what
+ * follows is parsed by a new one that is first told the stream header's name and namespace declarations
+ * (`head`). So no byte is ever kept twice. */
 #include "xml/xml_expat.h"
 
 #define PARSER_MAGIC 0x58504152u
@@ -299,7 +300,7 @@ size_t svi_parser_feed(svi_parser *parser, sv_str bytes)
         const sv_str piece = svi_str_sub(bytes, used, CHUNK_BYTES);
         const size_t eaten = feed_piece(p, piece);
         used += eaten;
-        if (eaten < piece.n) break;
+        if (eaten < piece.n && p->stage != IN_STREAM) break; /* a new stream looks at its lead first */
     }
     return used;
 }

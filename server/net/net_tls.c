@@ -117,6 +117,10 @@ static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
     tls->pipe = pipe_method();
     SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                    SSL_MODE_RELEASE_BUFFERS);
+    /* Else one SSL_read goes on through records without data (key updates) for as long as the peer sends
+     * them, and nobody else of the thread has a turn. Without, it returns where the socket is to be read
+     * again. */
+    SSL_CTX_clear_mode(tls->ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_read_ahead(tls->ctx, 1);
     SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                       SSL_OP_CIPHER_SERVER_PREFERENCE |

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base_testing.h"
+#include "net/net_link.h"
 #include "net/net_tls.h"
 
 static svi_acct books = {.name = "tls-test"};
@@ -228,6 +229,79 @@ static void old_protocols_and_suites_are_not_offered(void **state)
     svi_tls_unref(&server);
 }
 
+/* Writes as many key updates as fit into the link. Returns how many. */
+static size_t update_keys(SSL *ssl, size_t most)
+{
+    size_t n = 0;
+    while (n < most && SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1 &&
+           SSL_do_handshake(ssl) == 1)
+        n++;
+    return n;
+}
+
+/* A link that counts what is read from the one below. */
+typedef struct counted {
+    svi_link link;
+    svi_link *below;
+    size_t bytes;
+} counted;
+
+static ssize_t counted_read(svi_link *link, void *to, size_t n)
+{
+    counted *c = (counted *)link;
+    const ssize_t got = c->below->ops->read(c->below, to, n);
+    if (got > 0) c->bytes += (size_t)got;
+    return got;
+}
+
+static ssize_t counted_write(svi_link *link, const void *from, size_t n)
+{
+    const counted *c = (const counted *)link;
+    return c->below->ops->write(c->below, from, n);
+}
+
+static const svi_link_ops counted_ops = {.read = counted_read, .write = counted_write};
+
+/* Records without data (key updates, RFC 8446 4.6.3) come to an end of a turn like any other: a peer
+ * that sends them without a pause must not hold the thread inside one read. */
+static void records_without_data_end_a_read(void **state)
+{
+    (void)state;
+    assert_int_equal(svi_tls_make_self_signed(SV_STR("a.example"), cert, key, NULL), SV_OK);
+    svi_tls *server = NULL, *client = NULL;
+    const svi_tls_config config = {
+        .acct = &books, .cert_file = sv_str_of(cert), .key_file = sv_str_of(key)};
+    assert_int_equal(svi_tls_new(&config, &server, NULL), SV_OK);
+    assert_int_equal(svi_tls_client_new(&books, NULL, &client, NULL), SV_OK);
+    svi_link_pairs *pairs = svi_link_pairs_new(&books);
+    svi_link *a, *b;
+    svi_link_pair(pairs, 1000000, &a, &b);
+    counted count = {.link = {.ops = &counted_ops}, .below = a};
+    SSL *s = svi_tls_attach(server, &count.link, NULL);
+    SSL *c = svi_tls_attach(client, b, NULL);
+    bool done = false;
+    for (int i = 0; i < 100 && !done; i++) done = SSL_do_handshake(c) + SSL_do_handshake(s) == 2;
+    assert_true(done);
+    char byte;
+    assert_int_equal(SSL_read(s, &byte, 1), -1);
+    count.bytes = 0;
+    const size_t updates = 5000;
+    assert_int_equal(update_keys(c, updates), updates);
+    assert_int_equal(SSL_write(c, "x", 1), 1);
+    /* As on an I/O thread: ready as long as there is something to read. */
+    int got = SSL_read(s, &byte, 1);
+    assert_int_equal(SSL_get_error(s, got), SSL_ERROR_WANT_READ);
+    assert_true(count.bytes <= 40000);
+    for (int i = 0; i < 100 && got <= 0; i++) got = SSL_read(s, &byte, 1);
+    assert_int_equal(got, 1);
+    ERR_clear_error();
+    SSL_free(s);
+    SSL_free(c);
+    svi_link_pairs_free(&pairs);
+    svi_tls_unref(&server);
+    svi_tls_unref(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +314,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(clients_verify_when_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(old_protocols_and_suites_are_not_offered, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(records_without_data_end_a_read, set_up, tear_down),
     };
     (void)alarm(60);
     return cmocka_run_group_tests_name("net_tls", tests, NULL, NULL);

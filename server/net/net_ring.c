@@ -85,29 +85,40 @@ void svi_ring_release(svi_ring *ring, size_t n)
     atomic_store(&ring->head, head + n);
 }
 
+/* Turns a list around; returns its new first. */
+static svi_mail_link *reversed(svi_mail_link *link)
+{
+    svi_mail_link *done = NULL;
+    while (link != NULL) {
+        svi_mail_link *next = link->next;
+        link->next = done;
+        done = link;
+        link = next;
+    }
+    return done;
+}
+
+/* The box holds the newest first, so that a list goes on top of what was not fetched yet in one step: at no
+ * moment is the box empty while something was posted and not taken. The router relies on it: with an
+ * event it sees what was posted before that. */
 void svi_mail_post(svi_mail *mail, svi_mail_link *first, svi_mail_link *last)
 {
     SV_ASSERT(first != NULL && last != NULL && last->next == NULL);
-    svi_mail_link *old = NULL;
-    if (!atomic_compare_exchange_strong(&mail->first, &old, first)) {
-        /* Take back what was not fetched yet and lay the longer list; the fetcher may find the
-         * box empty in between. */
-        old = atomic_exchange(&mail->first, NULL);
-        if (old != NULL) mail->last->next = first;
-        atomic_store(&mail->first, old != NULL ? old : first);
-    }
-    mail->last = last;
+    (void)reversed(first);
+    svi_mail_link *old = atomic_load_explicit(&mail->newest, memory_order_relaxed);
+    do first->next = old;
+    while (!atomic_compare_exchange_weak(&mail->newest, &old, last));
 }
 
 svi_mail_link *svi_mail_take(svi_mail *mail)
 {
-    if (atomic_load_explicit(&mail->first, memory_order_relaxed) == NULL) return NULL;
-    return atomic_exchange(&mail->first, NULL);
+    if (atomic_load_explicit(&mail->newest, memory_order_relaxed) == NULL) return NULL;
+    return reversed(atomic_exchange(&mail->newest, NULL));
 }
 
 bool svi_mail_has(svi_mail *mail)
 {
-    return atomic_load(&mail->first) != NULL;
+    return atomic_load(&mail->newest) != NULL;
 }
 
 void svi_sleep_announce(svi_sleeper *sleeper, svi_sleep how)

@@ -53,12 +53,11 @@ typedef struct svi_mail_link {
 
 /* A letter box: lists are posted whole and taken whole, in order. Zero-initialise. */
 typedef struct svi_mail {
-    _Atomic(svi_mail_link *) first;
-    svi_mail_link *last; /* the producer's: end of what it posted last */
+    _Atomic(svi_mail_link *) newest; /* each link leads to the one posted before it */
 } svi_mail;
 
-/* Producer: hands over the list `first` .. `last` behind what lies there. One atomic exchange
- * if the box is empty. */
+/* Producer: hands over the list `first` .. `last` behind what lies there, in one step: whoever sees
+ * something that the producer published later finds the list in the box. */
 void svi_mail_post(svi_mail *mail, svi_mail_link *first, svi_mail_link *last);
 
 /* Consumer: takes all that lies there, oldest first; NULL if nothing. */

@@ -62,7 +62,7 @@ typedef struct node {
 static void mail_joins_what_was_not_fetched(void **state)
 {
     (void)state;
-    svi_mail mail = {.last = NULL};
+    svi_mail mail = {.newest = NULL};
     node n[5] = {{.number = 0}, {.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
     assert_null(svi_mail_take(&mail));
     n[0].link.next = &n[1].link;
@@ -185,6 +185,50 @@ static void two_threads_lose_nothing_and_nobody_oversleeps(void **state)
     }
 }
 
+/* As an I/O thread does it: mail first, then the event that comes behind it. */
+static void *produce_in_order(void *arg)
+{
+    pair *p = arg;
+    for (size_t i = 0; i < ITEMS; i++) {
+        node *n = &p->nodes[i];
+        n->number = i;
+        svi_mail_post(&p->mail, &n->link, &n->link);
+        while (!svi_ring_put(p->ring, &(svi_ring_item){.n = i})) continue;
+        (void)svi_ring_publish(p->ring);
+    }
+    return NULL;
+}
+
+static size_t events_before_their_mail(void)
+{
+    pair p = {.ring = svi_ring_new(&books, 1024)};
+    p.nodes = svi_alloc(&books, ITEMS * sizeof *p.nodes);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, produce_in_order, &p), 0);
+    size_t early = 0;
+    while (p.got_items < ITEMS) {
+        const size_t ready = svi_ring_ready(p.ring);
+        consume_mail(&p);
+        p.got_items += ready;
+        if (p.got_mail < p.got_items) early++;
+        svi_ring_release(p.ring, ready);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    svi_free(p.nodes);
+    svi_ring_free(&p.ring);
+    return early;
+}
+
+/* Whoever sees an event gets the mail that was posted before it, also while more is being posted: the
+ * last event of a connection frees it, and none of its nodes may come after that. */
+static void mail_is_there_before_what_was_published_behind_it(void **state)
+{
+    (void)state;
+    size_t early = 0;
+    for (unsigned i = 0; i < 20 && early == 0; i++) early = events_before_their_mail();
+    assert_int_equal(early, 0);
+}
+
 static void only_who_wants_it_is_woken(void **state)
 {
     (void)state;
@@ -209,6 +253,7 @@ int main(void)
         cmocka_unit_test(mail_joins_what_was_not_fetched),
         cmocka_unit_test(only_who_wants_it_is_woken),
         cmocka_unit_test(two_threads_lose_nothing_and_nobody_oversleeps),
+        cmocka_unit_test(mail_is_there_before_what_was_published_behind_it),
     };
     (void)alarm(60);
     const int failed = cmocka_run_group_tests_name("net_ring", tests, NULL, NULL);

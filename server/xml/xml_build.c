@@ -28,7 +28,7 @@ void svi_build_release(svi_build *build)
     vec_release(&build->kids);
     vec_release(&build->shares);
     vec_release(&build->text);
-    build->qnames = 0;
+    build->qnames = build->ns_bytes = 0;
     build->open = SVI_BUILD_NONE;
 }
 
@@ -45,7 +45,7 @@ void svi_build_clear(svi_build *build)
     vec_clear(&build->kids);
     vec_clear(&build->shares);
     vec_clear(&build->text);
-    build->qnames = 0;
+    build->qnames = build->ns_bytes = 0;
     build->open = SVI_BUILD_NONE;
 }
 
@@ -143,8 +143,10 @@ void svi_build_open(svi_build *build, const svi_atoms *atoms, sv_str name, sv_st
     const size_t count = build->nodes.len / sizeof(svi_build_node);
     const uint32_t last = count ? (uint32_t)count - 1 : SVI_BUILD_NONE;
     svi_build_node node = {0};
-    if (!same_ns(build, &node, build->open, ns) && !same_ns(build, &node, last, ns))
-        node.ns = put_name(build, atoms, ns, &node.ns_atom);
+    if (!same_ns(build, &node, build->open, ns)) {
+        build->ns_bytes += ns.n;
+        if (!same_ns(build, &node, last, ns)) node.ns = put_name(build, atoms, ns, &node.ns_atom);
+    }
     if (!same_name(build, &node, last, name))
         node.name = put_name(build, atoms, name, &node.name_atom);
     push_node(build, node);

@@ -53,6 +53,7 @@ typedef struct svi_build {
     svi_vec shares;
     svi_vec text;
     size_t qnames; /* attributes that have a namespace */
+    size_t ns_bytes; /* of the namespaces that elements declare when they are written */
     uint32_t open; /* the element that is being filled; SVI_BUILD_NONE before and after the root */
 } svi_build;
 

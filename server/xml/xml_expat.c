@@ -86,11 +86,15 @@ static full_name split_name(const char *raw)
     return name;
 }
 
-/* Parsed and wire size of what is open (threats X6, X9). */
+/* Parsed and wire size of what is open (threats X6, X9), and what it will take on the wire again: there is no
+ * prefix for a namespace that we write, so that many short names in one long namespace become long. Those of
+ * attributes are part of the parsed size. */
 static void check_size(svi_parser *p)
 {
     if (svi_build_cost(&p->build) > p->limits.stanza_bytes)
         fail(p, SVI_XML_TOO_BIG, "stanza takes too much memory");
+    else if (p->build.ns_bytes > p->limits.stanza_bytes)
+        fail(p, SVI_XML_TOO_BIG, "namespaces too long");
     else if (p->stage == IN_STREAM &&
              event_end(p) - p->stanza_start > (int64_t)p->limits.stanza_bytes)
         fail(p, SVI_XML_TOO_BIG, "stanza too long");

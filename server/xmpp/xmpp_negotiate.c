@@ -272,6 +272,7 @@ bool svi_stream_answers(svi_stream *stream, const sv_node *element)
     bool is_bind = is_iq_set(element, "bind", SVI_NS_BIND);
     if (!is_bind && !is_iq_set(element, "session", SVI_NS_SESSION)) return false;
     if (!is_for_stream(stream, element)) return false;
+    svi_session_bound(stream->session, 0); /* these answers, too, wait for one who does not read */
     if (is_bind) {
         send_iq_error(stream, element,
                       SV_NOT_ALLOWED); /* one resource a stream (RFC 6120 7.6.2.2) */

@@ -76,24 +76,32 @@ static void coalesce(sv_session *session, const sv_stanza *newer)
     }
 }
 
-/* What waits for the session together with this stanza, which is not queued yet. Copies of stored
+/* What waits for the session together with a stanza (its size), which is not queued yet. Copies of stored
  * stanzas don't count: how many there may be is bounded where they are stored, and who logs in to
  * more of them than the hard bound must get them all the same. */
-static size_t waiting_bytes(const sv_session *session, const sv_stanza *next)
+static size_t waiting_bytes(const sv_session *session, size_t next_bytes)
 {
-    const size_t all = svi_conn_queued_bytes(session->conn) + svi_stanza_held_bytes(next);
+    const size_t all = svi_conn_queued_bytes(session->conn) + next_bytes;
     return all > session->kept_bytes ? all - session->kept_bytes : 0;
+}
+
+void svi_session_bound(sv_session *session, size_t next_bytes)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (session->is_kicked) return;
+    if (waiting_bytes(session, next_bytes) <= session->server->limits.queue_hard_bytes) return;
+    SV_LOG(SV_WARN, "session-slow", LF_STR("jid", session->jid.full),
+           LF_INT("bytes", svi_conn_queued_bytes(session->conn)));
+    svi_session_kick(session, "resource-constraint"); /* RFC 6120 4.9.3.17 */
 }
 
 static void keep_bounds(sv_session *session, const sv_stanza *stanza)
 {
     if (session->is_kicked) return;
-    const svi_limits *limits = &session->server->limits;
-    if (waiting_bytes(session, stanza) > limits->queue_soft_bytes) coalesce(session, stanza);
-    if (waiting_bytes(session, stanza) <= limits->queue_hard_bytes) return;
-    SV_LOG(SV_WARN, "session-slow", LF_STR("jid", session->jid.full),
-           LF_INT("bytes", svi_conn_queued_bytes(session->conn)));
-    svi_session_kick(session, "resource-constraint"); /* RFC 6120 4.9.3.17 */
+    const size_t bytes = svi_stanza_held_bytes(stanza);
+    if (waiting_bytes(session, bytes) > session->server->limits.queue_soft_bytes)
+        coalesce(session, stanza);
+    svi_session_bound(session, bytes);
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */

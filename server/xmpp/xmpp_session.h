@@ -74,4 +74,8 @@ void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t 
  * comes back later. Idempotent. */
 void svi_session_kick(sv_session *session, const char *stream_error);
 
+/* Ends a session that does not read, by the hard bound of its queue (architecture 3.7), if what waits
+ * for it and `next_bytes` more exceed it. For what is written past svi_session_send. */
+void svi_session_bound(sv_session *session, size_t next_bytes);
+
 #endif

@@ -349,10 +349,19 @@ static void on_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
     svi_stream_enter(stream, SVI_STEP_HEADER);
 }
 
+/* A stranger that asks and does not read what it is told (threats R2): each answer takes about as much
+ * memory as its question, so what waits is held to one such question. */
+static bool is_deaf(const svi_stream *stream)
+{
+    return stream->is_stranger && svi_conn_queued_bytes(stream->conn) >
+                                      svi_server_limits(stream->server)->stranger.stanza_bytes;
+}
+
 /* Runs the step's function on a header or element, and goes to the step it returns. */
 static void run_step(svi_stream *stream, sv_stanza *take, step_fn on_element)
 {
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
+    if (is_deaf(stream)) (void)svi_stream_fail(stream, "resource-constraint", NULL);
     if (stream->step != SVI_STEP_CLOSING) {
         svi_step next = on_element(stream, svi_stanza_root(take));
         if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);

@@ -272,6 +272,59 @@ static void strangers_are_bounded(void **state)
     world_free(w);
 }
 
+/* Architecture 3.7: also the stream's own answers are bounded for one who does not read them. */
+static void own_answers_are_bounded(void **state)
+{
+    (void)state;
+    setting s = PLAIN;
+    s.limits = svi_limits_default();
+    s.limits.queue_soft_bytes = 10000;
+    s.limits.queue_hard_bytes = 20000;
+    world *w = world_new(s);
+    client *c = bound(w, "r");
+    const char *said = svi_arena_printf(w->arena,
+                                        "<iq type='set' id='%05000d'><session "
+                                        "xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
+                                        1)
+                           .p;
+    const sv_session *session;
+    size_t most = 0;
+    c->broken = true; /* run() leaves its link alone: it does not read */
+    for (int i = 0; i < 1000; i++) {
+        (void)c->link->ops->write(c->link, said, strlen(said));
+        run(w);
+        session = svi_session_find(w->server, SV_STR("romeo@localhost/r"));
+        if (session == NULL) break;
+        const size_t now = svi_conn_queued_bytes(svi_session_conn(session));
+        if (now > most) most = now;
+    }
+    assert_in_range(most, 10000, 26000);
+    assert_null(session);
+    pass_time(w, 6 * 1000000);
+    assert_int_equal(svi_session_count(w->server), 0);
+    world_free(w);
+}
+
+/* Threats R2: a stranger that asks again and again and reads none of the challenges. */
+static void answers_to_strangers_are_bounded(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w);
+    const char *said =
+        sasl_text(w, "auth", " mechanism='SCRAM-SHA-256'",
+                  svi_arena_printf(w->arena, "n,,n=romeo,r=%03000d", 1));
+    c->broken = true;
+    for (int i = 0; i < 500; i++) {
+        (void)c->link->ops->write(c->link, said, strlen(said));
+        run(w);
+    }
+    c->broken = false;
+    pass_time(w, 1000000);
+    assert_failed(w, c, "resource-constraint");
+    world_free(w);
+}
+
 static void shutdown_tells_everybody(void **state)
 {
     (void)state;
@@ -306,6 +359,8 @@ int main(void)
         cmocka_unit_test(bound_streams_have_no_deadline),
         cmocka_unit_test(bound_streams_have_the_users_limits),
         cmocka_unit_test(strangers_are_bounded),
+        cmocka_unit_test(own_answers_are_bounded),
+        cmocka_unit_test(answers_to_strangers_are_bounded),
         cmocka_unit_test(shutdown_tells_everybody),
     };
     make_certificate();

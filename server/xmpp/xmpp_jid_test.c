@@ -300,6 +300,30 @@ static void prepares_opaque_strings(void **state)
     assert_int_equal(svi_precis_opaque(arena, SV_STR("my cat is a \tby"), &out), SV_EINVAL);
 }
 
+/* RFC 5892 A.7 to A.9, and that the longest names cost no more than their length: by its square the
+ * hundreds of them here take far longer than the limit of a test. */
+static void judges_whole_names_at_once(void **state)
+{
+    (void)state;
+    static const char dot[] = "\u30fb", digit[] = "\u0660", kana[] = "\u3042";
+    char dots[SVI_PRECIS_MAX], digits[SVI_PRECIS_MAX];
+    const size_t dots_n = SVI_PRECIS_MAX - 3, digits_n = SVI_PRECIS_MAX;
+    sv_str out;
+    assert_int_equal(svi_precis_opaque(arena, SV_STR("a\u30fb"), &out), SV_EINVAL);
+    assert_int_equal(svi_precis_opaque(arena, SV_STR("\u30fb\u3042"), &out), SV_OK);
+    assert_int_equal(svi_precis_opaque(arena, SV_STR("\u0660\u06f0"), &out), SV_EINVAL);
+    assert_int_equal(svi_precis_opaque(arena, SV_STR("\u06f0\u0660"), &out), SV_EINVAL);
+    for (size_t i = 0; i < dots_n; i++) dots[i] = dot[i % 3];
+    memcpy(dots + dots_n, kana, 3);
+    for (size_t i = 0; i < digits_n; i++) digits[i] = digit[i % 2];
+    for (int i = 0; i < 150; i++) {
+        const svi_mark mark = svi_arena_mark(arena);
+        assert_int_equal(svi_precis_opaque(arena, (sv_str){dots, dots_n + 3}, &out), SV_OK);
+        assert_int_equal(svi_precis_opaque(arena, (sv_str){digits, digits_n}, &out), SV_OK);
+        svi_arena_reset(arena, mark);
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -323,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(holds_to_the_lengths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_and_copies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(prepares_opaque_strings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judges_whole_names_at_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

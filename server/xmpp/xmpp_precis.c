@@ -131,7 +131,15 @@ static bool has_japanese(const codes *s)
     return false;
 }
 
-/* RFC 5892 appendix A: whether a code point that needs it has the right company. */
+/* RFC 5892 A.7 to A.9: the rules that look at the whole string. Asked once a string: asked at each code
+ * point, a stranger's long name would hold the router for the square of its length. */
+static bool whole_fits(const codes *s)
+{
+    if (has_between(s, 0x660, 0x669) && has_between(s, 0x6f0, 0x6f9)) return false;
+    return !has_between(s, 0x30fb, 0x30fb) || has_japanese(s);
+}
+
+/* RFC 5892 appendix A: whether a code point that needs it has the right company beside it. */
 static bool context_fits(const codes *s, size_t i)
 {
     ucs4_t c = s->p[i], before = i ? s->p[i - 1] : 0, after = i + 1 < s->n ? s->p[i + 1] : 0;
@@ -142,12 +150,10 @@ static bool context_fits(const codes *s, size_t i)
     case 0x375: return after && is_script(after, "Greek");
     case 0x5f3:
     case 0x5f4: return before && is_script(before, "Hebrew");
-    case 0x30fb: return has_japanese(s);
     default: break;
     }
-    if (in_range(c, 0x660, 0x669)) return !has_between(s, 0x6f0, 0x6f9);
-    SV_ASSERT(in_range(c, 0x6f0, 0x6f9));
-    return !has_between(s, 0x660, 0x669);
+    SV_ASSERT(c == 0x30fb || in_range(c, 0x660, 0x669) || in_range(c, 0x6f0, 0x6f9));
+    return true; /* see whole_fits */
 }
 
 static bool is_allowed(const codes *s, bool freeform)
@@ -157,7 +163,7 @@ static bool is_allowed(const codes *s, bool freeform)
         if (p == DISALLOWED || (p == FREEFORM_ONLY && !freeform)) return false;
         if (p == CONTEXT && !context_fits(s, i)) return false;
     }
-    return s->n > 0;
+    return s->n > 0 && whole_fits(s);
 }
 
 static bool one_of(int bidi, const int *set, size_t count)

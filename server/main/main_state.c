@@ -30,22 +30,29 @@ static bool join(char to[PATH_MAX], const char *path, const char *name)
     return n > 0 && n < PATH_MAX;
 }
 
-static sv_status make_folder(const char *path, uid_t owner, gid_t group, sv_err *err)
+/* `flags` of O_NOFOLLOW: the folder lies in one that the worker's user may write, who might have put a
+ * link there to have root give away what it leads to. */
+static sv_status make_folder(const char *path, uid_t owner, gid_t group, int flags, sv_err *err)
 {
     const bool made = mkdir(path, 0700) == 0;
     if (!made && errno != EEXIST) return failed(err, path);
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return svi_err(err, SV_EIO, "%s: is no folder%s", path,
+                       flags & O_NOFOLLOW ? " (a link to one is not followed here)" : "");
+    if (fd < 0) return failed(err, path);
     struct stat st;
-    if (stat(path, &st) != 0) return failed(err, path);
-    if (!S_ISDIR(st.st_mode)) return svi_err(err, SV_EIO, "%s: is no folder", path);
-    if (geteuid() == 0 && (owner != (uid_t)-1 || group != (gid_t)-1) &&
-        (st.st_uid != owner || st.st_gid != group) && chown(path, owner, group) != 0)
-        return failed(err, path);
-    if (st.st_mode & 077)
-        return svi_err(
+    sv_status status = fstat(fd, &st) == 0 ? SV_OK : failed(err, path);
+    if (status == SV_OK && geteuid() == 0 && (owner != (uid_t)-1 || group != (gid_t)-1) &&
+        (st.st_uid != owner || st.st_gid != group) && fchown(fd, owner, group) != 0)
+        status = failed(err, path);
+    (void)close(fd);
+    if (status == SV_OK && (st.st_mode & 077))
+        status = svi_err(
             err, SV_EDENIED,
             "%s: other users may enter this folder, which holds secrets; do: chmod 700 %s", path,
             path);
-    return SV_OK;
+    return status;
 }
 
 /* A folder's own name is in its parent. Who may not read that, has not made the folder. */
@@ -73,11 +80,11 @@ static sv_status sync_names(const char *path, sv_err *err)
 sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err)
 {
     static const char *const names[] = {"secrets", "crash", "store"};
-    sv_status status = make_folder(path, owner, group, err);
+    sv_status status = make_folder(path, owner, group, 0, err);
     for (size_t i = 0; i < sizeof names / sizeof *names && status == SV_OK; i++) {
         char full[PATH_MAX];
         if (!join(full, path, names[i])) return svi_err(err, SV_ELIMIT, "%s: too long", path);
-        status = make_folder(full, owner, group, err);
+        status = make_folder(full, owner, group, O_NOFOLLOW, err);
     }
     return status == SV_OK ? sync_names(path, err) : status;
 }

@@ -107,6 +107,26 @@ static void test_names_are_on_disk(void **state)
     }
 }
 
+/* Root gives the folders to the user of the worker, who may have put links in their place since. */
+static void test_links_are_not_followed(void **state)
+{
+    const place *p = *state;
+    char link[128], others[128];
+    sv_err err = {.text = ""};
+    (void)snprintf(others, sizeof others, "%s/taken", p->data);
+    (void)snprintf(link, sizeof link, "%s/store", p->data);
+    assert_int_equal(mkdir(p->data, 0700), 0);
+    assert_int_equal(mkdir(others, 0700), 0);
+    assert_int_equal(symlink(others, link), 0);
+    const bool is_root = geteuid() == 0;
+    assert_int_equal(svi_state_make(p->data, is_root ? 1 : (uid_t)-1, is_root ? 1 : (gid_t)-1, &err),
+                     SV_EIO);
+    assert_non_null(strstr(err.text, "/store: is no folder (a link"));
+    struct stat st;
+    assert_int_equal(stat(others, &st), 0);
+    assert_int_equal(st.st_uid, geteuid());
+}
+
 static void test_salt(void **state)
 {
     const place *p = *state;
@@ -146,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_are_on_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_links_are_not_followed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_salt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_are_never_replaced, set_up, tear_down),
     };

@@ -293,7 +293,7 @@ static sv_status open_all(supervisor *s, sv_err *err)
     if (status == SV_OK) status = svi_sockets_open(&s->settings, &s->sockets, err);
     if (status == SV_OK) status = svi_sockets_open_control(control, &s->sockets, err);
     if (status == SV_OK && geteuid() == 0 && owner != (uid_t)-1 &&
-        chown(control, owner, group) != 0)
+        lchown(control, owner, group) != 0)
         status = svi_err(err, SV_EIO, "%s: %s", control, strerror(errno));
     return status;
 }

@@ -1,4 +1,5 @@
-/* The control socket: each connection sends one request a line and gets one answer a line, in order. */
+/* The control socket: each connection sends one request a line and gets one answer a line, in order. The next request
+ * waits until the answer before it is written, and nothing is read meanwhile: who reads no answers costs one. */
 #include "main/main_control.h"
 
 #include <stdlib.h>
@@ -16,8 +17,8 @@ typedef struct client {
     uv_pipe_t pipe;
     svi_acct *acct;
     svi_buf in;
-    unsigned refs; /* the open handle, an answer under way, each write */
-    bool is_busy;  /* a request is under way: the next one waits */
+    unsigned refs; /* the open handle, an answer under way, a write */
+    bool is_busy;  /* a request is under way or its answer not yet written: the next one waits */
     bool is_closed;
 } client;
 
@@ -69,13 +70,19 @@ typedef struct answer {
     char *text; /* made by jansson */
 } answer;
 
+static void go_on(client *c);
+
 static void on_written(uv_write_t *request, int failed)
 {
     answer *a = (answer *)request;
     client *c = a->client;
     free(a->text);
     svi_free(a);
-    if (failed) end(c);
+    c->is_busy = false;
+    if (failed)
+        end(c);
+    else
+        go_on(c);
     let_go(c);
 }
 
@@ -90,22 +97,18 @@ static void send_answer(client *c, json_t *take)
     a->text[n] = '\n';
     const uv_buf_t line = uv_buf_init(a->text, (unsigned)n + 1);
     c->refs++;
+    c->is_busy = true;
     if (uv_write(&a->request, (uv_stream_t *)&c->pipe, &line, 1, on_written) == 0) return;
     on_written(&a->request, -1);
 }
 
-static void take_lines(client *c);
-
 static void on_answer(void *ctx, json_t *take_answer)
 {
     client *c = ctx;
-    c->is_busy = false;
-    if (c->is_closed) {
+    if (c->is_closed)
         json_decref(take_answer);
-    } else {
+    else
         send_answer(c, take_answer);
-        take_lines(c);
-    }
     let_go(c);
 }
 
@@ -121,29 +124,28 @@ static void take_line(client *c, sv_str line)
                                request ? "this is something else" : error.text);
     } else {
         c->refs++; /* on_answer's */
+        c->is_busy = true;
         now = svi_commands_run(c->control->commands, request, on_answer, c);
-        if (now)
-            let_go(c);
-        else
-            c->is_busy = true;
+        if (now) let_go(c);
     }
     json_decref(request);
     if (now) send_answer(c, now);
 }
 
-static void take_lines(client *c)
+/* True if it took one; a copy, since an answer that comes at once may read on. */
+static bool take_next(client *c)
 {
-    while (!c->is_busy && !c->is_closed) {
-        const sv_str all = svi_buf_str(&c->in);
-        const size_t n = svi_str_find(all, '\n');
-        if (n == all.n) break;
-        svi_buf line; /* a copy: an answer that comes at once may read on */
-        svi_buf_init(&line, c->acct);
-        svi_buf_put(&line, svi_str_sub(all, 0, n));
-        svi_buf_consume(&c->in, n + 1);
-        take_line(c, svi_buf_str(&line));
-        svi_buf_free(&line);
-    }
+    const sv_str all = svi_buf_str(&c->in);
+    const size_t n = svi_str_find(all, '\n');
+    if (n == all.n) return false;
+    svi_buf line;
+    svi_buf_init(&line, c->acct);
+    svi_buf_put(&line, svi_str_sub(all, 0, n));
+    svi_buf_consume(&c->in, n + 1);
+    (void)uv_read_stop((uv_stream_t *)&c->pipe);
+    take_line(c, svi_buf_str(&line));
+    svi_buf_free(&line);
+    return true;
 }
 
 static void on_room(uv_handle_t *handle, size_t wanted, uv_buf_t *room)
@@ -162,11 +164,29 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *room)
         return;
     }
     c->in.len += (size_t)n;
-    if (c->in.len > LINE_MAX_BYTES) {
+    if (c->in.len > LINE_MAX_BYTES)
         end(c);
-        return;
-    }
-    take_lines(c);
+    else
+        (void)take_next(c);
+}
+
+/* The next request if it is here already, else it is read. */
+static void go_on(client *c)
+{
+    if (c->is_closed || c->is_busy || take_next(c)) return;
+    if (uv_read_start((uv_stream_t *)&c->pipe, on_room, on_read) != 0) end(c);
+}
+
+/* Room for one more: the one that came first of those that ask nothing leaves, so that clients that connect and say
+ * nothing keep no operator out. */
+static void make_room(svi_control *control)
+{
+    client *first = NULL;
+    for (client *c = control->clients; c; c = c->next)
+        if (!c->is_busy) first = c;
+    if (control->count < CLIENTS_MAX || !first) return;
+    SV_LOG(SV_WARN, "control-failed", LF_TXT("reason", "too many connections: one was closed"));
+    end(first);
 }
 
 static void on_connection(uv_stream_t *listener, int failed)
@@ -176,6 +196,7 @@ static void on_connection(uv_stream_t *listener, int failed)
         SV_LOG(SV_WARN, "control-failed", LF_TXT("reason", uv_strerror(failed)));
         return;
     }
+    make_room(control);
     client *c = svi_alloc(control->acct, sizeof *c);
     c->acct = control->acct;
     c->refs = 1;

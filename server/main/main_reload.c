@@ -103,6 +103,7 @@ static sv_status read_fresh(const svi_reload_config *config, svi_problems *probl
                                     .config = *config_out,
                                     .settings = settings_out,
                                     .program = config->program,
+                                    .library = config->library,
                                     .report = svi_problems_note,
                                     .report_ctx = problems};
     if (status == SV_OK) status = svi_shard_check(&shard);

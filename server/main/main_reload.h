@@ -6,12 +6,14 @@
 #include <jansson.h>
 
 #include "main/main_settings.h"
+#include "mods/mods_loader.h"
 
 typedef struct svi_reload_config {
     svi_acct *acct;
     const svi_config *running; /* what the server was started with */
     const char *path;          /* file to read */
     const char *program;
+    svi_mods *library; /* the running modules: files that have not changed are not loaded again */
     svi_listener *
         *listeners; /* get the new certificates; none if the server was started without TLS */
     size_t listener_count;

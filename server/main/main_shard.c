@@ -146,6 +146,7 @@ static void make_mods(svi_shard *shard, const svi_shard_config *config)
                                   .config = config->config,
                                   .paths = shard->paths,
                                   .path_count = shard->path_count,
+                                  .library = config->library,
                                   .report = config->report,
                                   .report_ctx = config->report_ctx};
     shard->mods = svi_mods_new(shard->acct, &mods);

@@ -16,6 +16,7 @@ typedef struct svi_shard_config {
     const char *program;          /* path of this binary: modules are looked for beside it */
     svi_config_report report;     /* problems of modules */
     void *report_ctx;
+    svi_mods *library; /* of a shard that runs, for svi_shard_check within its process; may be NULL */
     unsigned io_threads;
     void (*fatal)(void *ctx, const sv_err *err); /* the store failed: the process must end */
     void *fatal_ctx;

@@ -90,6 +90,7 @@ static json_t *on_reload(void *ctx)
                                       .running = w->config,
                                       .path = w->cli->config,
                                       .program = w->cli->program,
+                                      .library = svi_shard_mods(w->shard),
                                       .listeners = w->listeners,
                                       .listener_count = w->tls ? w->listener_count : 0};
     return svi_reload(&config);

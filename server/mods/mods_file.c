@@ -229,26 +229,59 @@ static sv_status load_image(svi_mod_file *file, const char *image, size_t size, 
     return ask(file, err);
 }
 
-static sv_status load_fd(svi_mod_file *file, int fd, const char *path, sv_err *err)
+static bool has_bytes(const svi_mod_file *file, const char *image, size_t size)
 {
-    char *image;
-    size_t size;
+    char part[4096];
+    if (file->size != size) return false;
+    for (size_t done = 0; done < size;) {
+        const size_t left = size - done;
+        const ssize_t got =
+            pread(file->fd, part, left < sizeof part ? left : sizeof part, (off_t)done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0 || memcmp(part, image + done, (size_t)got) != 0) return false;
+        done += (size_t)got;
+    }
+    return true;
+}
+
+/* Code stays mapped and its copy open, so each look at a file that has not changed would cost both once more. */
+static svi_mod_file *loaded_before(const svi_mods *library, sv_str name, const char *image,
+                                   size_t size)
+{
+    for (size_t i = 0; library != NULL && i < library->file_count; i++) {
+        svi_mod_file *file = library->files[i];
+        if (sv_str_eq(sv_str_of(file->name), name) && has_bytes(file, image, size))
+            return svi_mod_file_ref(file);
+    }
+    return NULL;
+}
+
+static sv_status load_new(svi_acct *acct, sv_str name, const char *image, size_t size,
+                          svi_mod_file **file_out, sv_err *err)
+{
     sv_err why = {.text = ""};
-    sv_status status = read_all(file->acct, fd, &image, &size);
-    if (status != SV_OK)
-        return svi_err(err, status, "module \"%s\": %s can't be read", file->name, path);
-    status = svi_mods_check_image(image, size, &why);
+    svi_mod_file *file = svi_alloc(acct, sizeof *file);
+    file->acct = acct;
+    file->refs = 1;
+    file->fd = -1;
+    file->size = size;
+    memcpy(file->name, name.p, name.n);
+    sv_status status = svi_mods_check_image(image, size, &why);
     if (status == SV_OK) status = load_image(file, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
-    svi_free(image);
-    return status == SV_OK ? SV_OK
-                           : svi_err(err, status, "module \"%s\": %s", file->name, why.text);
+    if (status != SV_OK) {
+        (void)svi_err(err, status, "module \"%s\": %s", file->name, why.text);
+        svi_mod_file_unref(&file);
+    }
+    *file_out = file;
+    return status;
 }
 
 sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
                             svi_mod_file **file_out, sv_err *err)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], *image;
+    size_t size;
     *file_out = NULL;
     if (!is_name(name))
         return svi_err(err, SV_EINVAL,
@@ -259,15 +292,13 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
         return svi_err(err, SV_EIO, "module \"%.*s\": %s can't be opened", (int)name.n, name.p,
                        path);
     if (fd < 0) return not_found(config, name, err);
-    svi_mod_file *file = svi_alloc(acct, sizeof *file);
-    file->acct = acct;
-    file->refs = 1;
-    file->fd = -1;
-    memcpy(file->name, name.p, name.n);
-    const sv_status status = load_fd(file, fd, path, err);
+    sv_status status = read_all(acct, fd, &image, &size);
     close(fd);
-    if (status != SV_OK) svi_mod_file_unref(&file);
-    *file_out = file;
+    if (status != SV_OK)
+        return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
+    *file_out = loaded_before(config->library, name, image, size);
+    if (*file_out == NULL) status = load_new(acct, name, image, size, file_out, err);
+    svi_free(image);
     return status;
 }
 

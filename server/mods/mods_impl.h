@@ -18,10 +18,10 @@ enum {
 
 /* One shared object, loaded once by a loader however many hosts use it. */
 typedef struct svi_mod_file {
-    struct svi_mod_file *next;
     svi_acct *acct;
     uint32_t refs;
-    int fd; /* of the private copy; open as long as the code is mapped */
+    size_t size; /* of the private copy */
+    int fd;      /* of it; open as long as the code is mapped */
     void *handle;
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
     char name[SVI_MOD_NAME_MAX];
@@ -87,7 +87,8 @@ struct svi_mods {
     bool is_running;
     svi_acct *acct;
     svi_mods_config config;
-    svi_mod_file *files;
+    svi_mod_file **files; /* a reference each */
+    size_t file_count;
     svi_group *groups, **groups_end;
 };
 

@@ -39,19 +39,35 @@ complain(const svi_mods *mods, const svi_section *section, const svi_value *plac
 
 /* --- loading ---------------------------------------------------------------------------------------- */
 
+static bool has_file(const svi_mods *mods, const svi_mod_file *file)
+{
+    for (size_t i = 0; i < mods->file_count; i++)
+        if (mods->files[i] == file) return true;
+    return false;
+}
+
+/* Takes the reference over. */
+static void keep_file(svi_mods *mods, svi_mod_file *file)
+{
+    mods->files =
+        svi_realloc(mods->acct, mods->files, (mods->file_count + 1) * sizeof(svi_mod_file *));
+    mods->files[mods->file_count++] = file;
+}
+
 /* The file of that name, loaded once; a name that failed is tried again where it stands again, so that each place is told. */
 static svi_mod_file *file_of(svi_mods *mods, const svi_group *group, const svi_value *item)
 {
-    for (svi_mod_file *file = mods->files; file != NULL; file = file->next)
-        if (sv_str_eq(sv_str_of(file->name), item->text)) return file;
+    for (size_t i = 0; i < mods->file_count; i++)
+        if (sv_str_eq(sv_str_of(mods->files[i]->name), item->text)) return mods->files[i];
     svi_mod_file *file;
     sv_err err = {.text = ""};
     if (svi_mod_file_load(mods->acct, &mods->config, item->text, &file, &err) != SV_OK) {
         complain(mods, group->section, item, "%s", err.text);
         return NULL;
     }
-    file->next = mods->files;
-    mods->files = file;
+    keep_file(mods, file);
+    svi_mods *library = mods->config.library;
+    if (library != NULL && !has_file(library, file)) keep_file(library, svi_mod_file_ref(file));
     return file;
 }
 
@@ -235,11 +251,9 @@ static void discard(svi_mods *mods)
         svi_group_unref(&group);
     }
     mods->groups_end = &mods->groups;
-    while (mods->files != NULL) {
-        svi_mod_file *file = mods->files;
-        mods->files = file->next;
-        svi_mod_file_unref(&file);
-    }
+    while (mods->file_count > 0) svi_mod_file_unref(&mods->files[--mods->file_count]);
+    svi_free(mods->files);
+    mods->files = NULL;
 }
 
 static sv_status start_group(svi_mods *mods, svi_group *group)

@@ -17,6 +17,8 @@ typedef struct svi_mods_config {
     const svi_config *config;
     const char *const *paths; /* folders where NAME.so is looked for, in order */
     size_t path_count;
+    svi_mods *library; /* a loader that runs and outlives this one: what it has loaded is not loaded
+                          again, and what this one loads stays with it; may be NULL */
     svi_config_report report;
     void *report_ctx;
 } svi_mods_config;

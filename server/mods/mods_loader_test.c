@@ -414,6 +414,33 @@ static void generations_leave_nothing(void **state)
     world_free(w);
 }
 
+/* What a reload does: code stays mapped and its copy open, so each look at unchanged files would cost both once more. */
+static void unchanged_files_are_not_loaded_again(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, ONE "\"probe\", \"needs\" }\n");
+    size_t files = open_files();
+    for (int i = 0; i < 3; i++) {
+        svi_mods *look = svi_mods_new(
+            &w->acct, &(svi_mods_config){.server = w->server,
+                                         .config = w->config,
+                                         .paths = w->paths,
+                                         .path_count = 2,
+                                         .library = w->mods,
+                                         .report = w_report,
+                                         .report_ctx = w});
+        assert_int_equal(svi_mods_check(look), SV_OK);
+        assert_int_equal(open_files(), files);
+        svi_mods_free(&look);
+        assert_int_equal(open_files(), files);
+    }
+    client *c = join(w, "romeo@one.example/a");
+    say(w, c, ASK_MISC);
+    assert_has(&c->in, "limit='5'");
+    world_free(w);
+}
+
 /* Several servers in one process, as the stage has them: each its own code, state and clock. */
 static void servers_do_not_share(void **state)
 {
@@ -506,6 +533,7 @@ int main(void)
         cmocka_unit_test(a_leak_is_blamed),
         cmocka_unit_test(leaks_and_double_disposals_end_a_strict_worker),
         cmocka_unit_test(generations_leave_nothing),
+        cmocka_unit_test(unchanged_files_are_not_loaded_again),
         cmocka_unit_test(servers_do_not_share),
         cmocka_unit_test(ends_while_events_wait),
         cmocka_unit_test(ends_while_a_handler_hangs),

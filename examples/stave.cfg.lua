@@ -14,6 +14,8 @@ data_path = "data"
 -- Where clients come in: every address with every port. "*" is all of IPv4, "::" all of IPv6.
 c2s_interfaces = { "*", "::" }
 c2s_ports = { 5222 }
+-- TLS from the first byte (XEP-0368)
+c2s_direct_tls_ports = { 5223 }
 
 -- Clients must use TLS before they log in.
 c2s_require_encryption = true

@@ -130,10 +130,12 @@ static sv_status worker_number(svi_cli *cli, sv_str name, const char *value, sv_
         cli->control = (int)number;
     else if (sv_str_eq(name, SV_STR("--ready")))
         cli->ready = (int)number;
-    else if (cli->socket_count < SVI_CLI_SOCKETS_MAX)
-        cli->sockets[cli->socket_count++] = (int)number;
-    else
+    else if (cli->socket_count == SVI_CLI_SOCKETS_MAX)
         return svi_err(err, SV_ELIMIT, "worker: too many listeners");
+    else {
+        cli->is_direct[cli->socket_count] = sv_str_eq(name, SV_STR("--listen-tls"));
+        cli->sockets[cli->socket_count++] = (int)number;
+    }
     return SV_OK;
 }
 
@@ -146,7 +148,8 @@ static sv_status take_option(svi_cli *cli, const char *name, const char *value, 
     const bool is_dir = sv_str_eq(word, SV_STR("--dir"));
     const bool is_number = sv_str_eq(word, SV_STR("--control")) ||
                            sv_str_eq(word, SV_STR("--ready")) ||
-                           sv_str_eq(word, SV_STR("--listen"));
+                           sv_str_eq(word, SV_STR("--listen")) ||
+                           sv_str_eq(word, SV_STR("--listen-tls"));
     const bool is_known =
         (is_config && (c->flags & TAKES_CONFIG)) || (is_dir && (c->flags & TAKES_DIR)) ||
         ((is_number || sv_str_eq(word, SV_STR("--crash"))) && (c->flags & IS_WORKER));

@@ -50,6 +50,7 @@ typedef struct svi_cli {
     const char *crash_file;
     int control, ready;
     int sockets[SVI_CLI_SOCKETS_MAX];
+    bool is_direct[SVI_CLI_SOCKETS_MAX]; /* of each: TLS from the first byte */
     size_t socket_count;
 } svi_cli;
 

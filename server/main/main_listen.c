@@ -47,21 +47,29 @@ static address address_of(sv_str interface, sv_str port)
     return a;
 }
 
+/* What of all interfaces and ports to bind. */
+typedef struct wanted {
+    sv_str interface, port;
+    const char *option; /* that names the port */
+    bool is_direct;
+} wanted;
+
 /* The kernel's reason and what to do about it. */
-static sv_status refused(sv_err *err, sv_str interface, sv_str port, int why)
+static sv_status refused(sv_err *err, const wanted *w, int why)
 {
+    const sv_str interface = w->interface, port = w->port;
     const int i = (int)interface.n, p = (int)port.n;
     switch (why) {
     case EADDRINUSE:
         return svi_err(err, SV_EBUSY,
                        "port %.*s on %.*s is in use by another program: stop that one, or set "
-                       "c2s_ports in the configuration to a free port",
-                       p, port.p, i, interface.p);
+                       "%s in the configuration to a free port",
+                       p, port.p, i, interface.p, w->option);
     case EACCES:
         return svi_err(err, SV_EDENIED,
                        "port %.*s on %.*s may only be used by root: start as root with the option "
-                       "user, or set c2s_ports to one above 1023",
-                       p, port.p, i, interface.p);
+                       "user, or set %s to one above 1023",
+                       p, port.p, i, interface.p, w->option);
     case EADDRNOTAVAIL:
         return svi_err(err, SV_EIO,
                        "%.*s is no address of this machine: correct c2s_interfaces in the "
@@ -90,30 +98,37 @@ static int listen_on(const address *at)
     return -1;
 }
 
-static sv_status add(svi_sockets *sockets, sv_str interface, sv_str port, sv_err *err)
+static sv_status add(svi_sockets *sockets, const wanted *w, sv_err *err)
 {
-    const address at = address_of(interface, port);
+    const address at = address_of(w->interface, w->port);
     if (sockets->c2s_count == SVI_SOCKETS_MAX)
         return svi_err(err, SV_ELIMIT,
-                       "more than %u listeners: shorten c2s_interfaces or c2s_ports",
-                       SVI_SOCKETS_MAX);
+                       "more than %u listeners: shorten c2s_interfaces or %s", SVI_SOCKETS_MAX,
+                       w->option);
     const int fd = listen_on(&at);
     if (fd >= 0) {
-        sockets->c2s[sockets->c2s_count++] = fd;
+        sockets->c2s[sockets->c2s_count++] = (svi_socket){.fd = fd, .is_direct = w->is_direct};
         return SV_OK;
     }
     const bool has_no_family = errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL;
-    return at.is_any && has_no_family ? SV_OK : refused(err, interface, port, errno);
+    return at.is_any && has_no_family ? SV_OK : refused(err, w, errno);
 }
 
 sv_status svi_sockets_open(const svi_settings *settings, svi_sockets *sockets_out, sv_err *err)
 {
     sv_status status = SV_OK;
     *sockets_out = (svi_sockets){.control = -1};
-    for (size_t i = 0; i < settings->c2s_interfaces.count; i++)
-        for (size_t p = 0; p < settings->c2s_ports.count && status == SV_OK; p++)
-            status = add(sockets_out, settings->c2s_interfaces.items[i],
-                         settings->c2s_ports.items[p], err);
+    const sv_str_list *lists[] = {&settings->c2s_ports, &settings->c2s_direct_tls_ports};
+    static const char *const options[] = {"c2s_ports", "c2s_direct_tls_ports"};
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < settings->c2s_interfaces.count; i++)
+            for (size_t p = 0; p < lists[k]->count && status == SV_OK; p++)
+                status = add(sockets_out,
+                             &(wanted){.interface = settings->c2s_interfaces.items[i],
+                                       .port = lists[k]->items[p],
+                                       .option = options[k],
+                                       .is_direct = k == 1},
+                             err);
     if (status == SV_OK && sockets_out->c2s_count == 0)
         status = svi_err(err, SV_EIO, "there is neither IPv4 nor IPv6 on this machine");
     if (status != SV_OK) svi_sockets_close(sockets_out);
@@ -146,7 +161,7 @@ sv_status svi_sockets_open_control(const char *path, svi_sockets *sockets, sv_er
 
 void svi_sockets_close(svi_sockets *sockets)
 {
-    for (size_t i = 0; i < sockets->c2s_count; i++) (void)close(sockets->c2s[i]);
+    for (size_t i = 0; i < sockets->c2s_count; i++) (void)close(sockets->c2s[i].fd);
     if (sockets->control >= 0) (void)close(sockets->control);
     *sockets = (svi_sockets){.control = -1};
 }

@@ -7,14 +7,20 @@
 
 #define SVI_SOCKETS_MAX 64u
 
+/* A listener of clients. */
+typedef struct svi_socket {
+    int fd;
+    bool is_direct; /* TLS from the first byte (XEP-0368) */
+} svi_socket;
+
 /* All are close-on-exec and do not block. */
 typedef struct svi_sockets {
     int control; /* unix socket; -1: none */
-    int c2s[SVI_SOCKETS_MAX];
+    svi_socket c2s[SVI_SOCKETS_MAX];
     size_t c2s_count;
 } svi_sockets;
 
-/* Binds and listens on c2s_interfaces x c2s_ports (IPv6 ones for IPv6 only). An address family that
+/* Binds and listens on c2s_interfaces x (c2s_ports and c2s_direct_tls_ports) (IPv6 ones for IPv6 only). An address family that
  * the system does not have is left out if "*" or "::" asked for it. On a failure `err` says which
  * address, why and what to do, and nothing stays open: SV_EBUSY for a port in use, SV_EDENIED for
  * one that may not be used, SV_EIO. */

@@ -24,6 +24,9 @@ static const sv_option options[] = {
                 "set."),
     SV_OPT_LIST(svi_settings, c2s_ports, "c2s_ports",
                 "Ports to listen on for clients; { 5222 } if not set."),
+    SV_OPT_LIST(svi_settings, c2s_direct_tls_ports, "c2s_direct_tls_ports",
+                "Ports to listen on for clients that begin with TLS at once (XEP-0368), usually { "
+                "5223 }; none if not set."),
     SV_OPT_STRING(svi_settings, certificate, "certificate", NULL,
                   "PEM file with the host's certificate and the chain behind it."),
     SV_OPT_STRING(svi_settings, key, "key", NULL,
@@ -155,6 +158,27 @@ static void check_twice(check *c, const char *name, const sv_str_list *list)
                          list->items[i].p, name);
 }
 
+static void check_ports(check *c, const char *name, const sv_str_list *ports)
+{
+    for (size_t i = 0; i < ports->count; i++) {
+        const sv_str at = ports->items[i];
+        int64_t number;
+        if (svi_str_int(at, 1, 65535, &number) == SV_OK) continue;
+        complain(c, name, "'%.*s' in '%s' is no port (1 to 65535)", (int)at.n, at.p, name);
+    }
+}
+
+/* One port speaks one way. */
+static void check_apart(check *c, const char *name, const sv_str_list *list, const char *other_name,
+                        const sv_str_list *other)
+{
+    for (size_t i = 0; i < list->count; i++)
+        for (size_t k = 0; k < other->count; k++)
+            if (sv_str_eq(list->items[i], other->items[k]))
+                complain(c, name, "'%.*s' stands in '%s' and in '%s'", (int)list->items[i].n,
+                         list->items[i].p, name, other_name);
+}
+
 static void check_listeners(check *c, svi_settings *s)
 {
     static const char *const all[] = {"*", "::"}, *const port[] = {"5222"};
@@ -168,14 +192,12 @@ static void check_listeners(check *c, svi_settings *s)
                  "IPv6)",
                  (int)at.n, at.p);
     }
-    for (size_t i = 0; i < s->c2s_ports.count; i++) {
-        const sv_str at = s->c2s_ports.items[i];
-        int64_t number;
-        if (svi_str_int(at, 1, 65535, &number) == SV_OK) continue;
-        complain(c, "c2s_ports", "'%.*s' in 'c2s_ports' is no port (1 to 65535)", (int)at.n, at.p);
-    }
+    check_ports(c, "c2s_ports", &s->c2s_ports);
+    check_ports(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports);
     check_twice(c, "c2s_interfaces", &s->c2s_interfaces);
     check_twice(c, "c2s_ports", &s->c2s_ports);
+    check_twice(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports);
+    check_apart(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports, "c2s_ports", &s->c2s_ports);
 }
 
 /* Prepares the addresses in place. */
@@ -236,8 +258,9 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
 static void check_global_only(check *c)
 {
     static const char *const names[] = {
-        "data_path",  "control_socket", "module_paths", "c2s_ports",  "c2s_interfaces",
-        "io_threads", "durability",     "log_level",    "log_format", "user"};
+        "data_path",  "control_socket",       "module_paths", "c2s_interfaces",
+        "c2s_ports",  "c2s_direct_tls_ports", "io_threads",   "durability",
+        "log_level",  "log_format",           "user"};
     size_t pos = 0;
     sv_str name;
     const svi_value *value;
@@ -260,7 +283,8 @@ static bool check_section(check *c, bool *is_host_out)
     if (c->section->kind != SVI_SECTION_GLOBAL) check_global_only(c);
     if (svi_settings_read(c->config, c->section, &s, c->report, c->ctx) != SV_OK)
         c->failed = true;
-    else if (*is_host_out && s.certificate.n == 0 && s.c2s_require_encryption)
+    else if (*is_host_out && s.certificate.n == 0 &&
+             (s.c2s_require_encryption || s.c2s_direct_tls_ports.count > 0))
         complain(c, "certificate",
                  "'%s' has no certificate: set 'certificate' and 'key' (PEM files)",
                  c->section->name.p);

@@ -15,6 +15,7 @@ typedef struct svi_settings {
     sv_str_list admins;
     sv_str_list c2s_interfaces; /* IPv4 and IPv6 addresses, "*" and "::" for all */
     sv_str_list c2s_ports;      /* default { 5222 } */
+    sv_str_list c2s_direct_tls_ports; /* default none */
     sv_str certificate, key;    /* PEM files; of a host, else the global ones */
     bool c2s_require_encryption;
     int64_t io_threads;            /* -1: cores - 1, at least 1 */

@@ -87,6 +87,17 @@ static void test_checks(void **state)
     checks("c2s_ports = { 5222, 5223, 5222 }\nc2s_interfaces = { \"::1\", \"::1\" }\n" HOST,
            ":2: '::1' stands twice in 'c2s_interfaces'\n"
            ":1: '5222' stands twice in 'c2s_ports'\n");
+    checks("c2s_direct_tls_ports = { 5223, 5222, 0 }\n" HOST,
+           ":1: '0' in 'c2s_direct_tls_ports' is no port (1 to 65535)\n"
+           ":1: '5222' stands in 'c2s_direct_tls_ports' and in 'c2s_ports'\n");
+    checks("c2s_direct_tls_ports = { 5223, 5223 }\n" HOST,
+           ":1: '5223' stands twice in 'c2s_direct_tls_ports'\n");
+    checks("c2s_direct_tls_ports = { 5223 }\nc2s_require_encryption = false\n"
+           "VirtualHost \"a.example\"\n",
+           ":3: 'a.example' has no certificate: set 'certificate' and 'key' (PEM files)\n");
+    checks(HOST "c2s_direct_tls_ports = { 5223 }\n",
+           ":4: 'c2s_direct_tls_ports' is for the whole server: set it before the first "
+           "VirtualHost\n");
     checks("admins = { \"x\" }\n" HOST "VirtualHost \"b.example\"\n",
            ":1: 'x' in 'admins' is no address such as name@example.org\n");
     checks("c2s_interfaces = { \"lo\" }\n" HOST,

@@ -72,8 +72,8 @@ static const char *const *worker_args(supervisor *s, svi_arena *arena, int ready
     args[n++] = "--ready";
     args[n++] = svi_arena_printf(arena, "%d", ready).p;
     for (size_t i = 0; i < s->sockets.c2s_count; i++) {
-        args[n++] = "--listen";
-        args[n++] = svi_arena_printf(arena, "%d", s->sockets.c2s[i]).p;
+        args[n++] = s->sockets.c2s[i].is_direct ? "--listen-tls" : "--listen";
+        args[n++] = svi_arena_printf(arena, "%d", s->sockets.c2s[i].fd).p;
     }
     SV_ASSERT(n < ARGS_MAX);
     return args;
@@ -91,7 +91,7 @@ static _Noreturn void become_worker(const supervisor *s, const char *const *args
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != s->pid) _exit(SVI_EXIT_FAILED); /* it ended before it could be watched */
     (void)sigprocmask(SIG_UNBLOCK, &s->heard, NULL);
-    for (size_t i = 0; i < s->sockets.c2s_count; i++) keep_open(s->sockets.c2s[i]);
+    for (size_t i = 0; i < s->sockets.c2s_count; i++) keep_open(s->sockets.c2s[i].fd);
     keep_open(s->sockets.control);
     keep_open(ready);
     /* the binary that runs, even if another lies at its path by now */

@@ -141,9 +141,12 @@ static sv_status listen_all(worker *w, sv_err *err)
     sv_status status =
         svi_tls_of_config(&w->acct, w->config, svi_problems_note, &w->problems, &w->tls);
     svi_server *server = status == SV_OK ? svi_shard_server(w->shard) : NULL;
+    static const char *const mode_names[] = {
+        [SVI_TLS_NONE] = "none", [SVI_TLS_STARTTLS] = "starttls", [SVI_TLS_DIRECT] = "direct"};
     for (size_t i = 0; i < w->cli->socket_count && status == SV_OK; i++) {
+        const svi_tls_mode with_tls = w->cli->is_direct[i] ? SVI_TLS_DIRECT : SVI_TLS_STARTTLS;
         const svi_listen_config config = {.fd = w->cli->sockets[i],
-                                          .mode = w->tls ? SVI_TLS_STARTTLS : SVI_TLS_NONE,
+                                          .mode = w->tls ? with_tls : SVI_TLS_NONE,
                                           .tls = w->tls,
                                           .limits = svi_server_limits(server)->stranger};
         status = svi_net_listen(svi_server_net(server), &config, &w->listeners[i], err);
@@ -152,7 +155,7 @@ static sv_status listen_all(worker *w, sv_err *err)
         char name[64];
         svi_socket_name(w->cli->sockets[i], name);
         SV_LOG(SV_INFO, "listener-open", LF_TXT("address", name), LF_TXT("kind", "c2s"),
-               LF_TXT("tls", w->tls ? "starttls" : "none"));
+               LF_TXT("tls", mode_names[config.mode]));
     }
     return status;
 }

@@ -20,8 +20,8 @@ typedef struct svi_sockets {
     size_t c2s_count;
 } svi_sockets;
 
-/* Binds and listens on c2s_interfaces x (c2s_ports and c2s_direct_tls_ports) (IPv6 ones for IPv6 only). An address family that
- * the system does not have is left out if "*" or "::" asked for it. On a failure `err` says which
+/* Binds and listens on each of c2s_interfaces with each of c2s_ports and c2s_direct_tls_ports (IPv6
+ * ones for IPv6 only). An address family that the system does not have is left out if "*" or "::" asked for it. On a failure `err` says which
  * address, why and what to do, and nothing stays open: SV_EBUSY for a port in use, SV_EDENIED for
  * one that may not be used, SV_EIO. */
 sv_status svi_sockets_open(const svi_settings *settings, svi_sockets *sockets_out, sv_err *err);

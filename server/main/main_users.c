@@ -9,7 +9,6 @@
 #include "xmpp/xmpp_account.h"
 
 #define MAGIC 0x55534552u
-#define MECHANISM "SCRAM-SHA-256"
 #define LIST_MAX 500
 #define PASSWORD_MAX 1023u
 
@@ -29,8 +28,7 @@ typedef struct operation {
     sv_jid jid;
     svi_host *host;
     sv_str password; /* wiped when the keys are derived */
-    uint8_t salt[SVI_SCRAM_SALT_BYTES];
-    svi_scram_keys keys;
+    svi_scram_keys keys[SVI_SCRAM_HASHES];
     sv_status status;
     uv_work_t work;
     svi_command_done done;
@@ -93,7 +91,7 @@ static void finish(operation *o, json_t *take_answer)
     svi_users *users = o->users;
     svi_command_done done = o->done;
     void *ctx = o->ctx;
-    svi_scram_keys_wipe(&o->keys);
+    for (size_t i = 0; i < SVI_SCRAM_HASHES; i++) svi_scram_keys_wipe(&o->keys[i]);
     svi_arena *arena = o->arena;
     svi_arena_free(&arena); /* the operation lies in it */
     let_go(users);
@@ -112,9 +110,7 @@ static void on_done(void *ctx, sv_status status)
 static void derive(uv_work_t *work)
 {
     operation *o = work->data;
-    o->status =
-        svi_scram_derive(MECHANISM, o->password, (sv_str){(const char *)o->salt, sizeof o->salt},
-                         SVI_SCRAM_ITERATIONS, &o->keys);
+    o->status = svi_scram_derive_all(svi_plat_kernel(), o->password, o->keys);
     OPENSSL_cleanse((void *)(uintptr_t)o->password.p, o->password.n);
 }
 
@@ -126,7 +122,8 @@ static void on_derived(uv_work_t *work, int canceled)
         on_done(o, canceled || !shard ? SV_ECANCELED : o->status);
         return;
     }
-    svi_account_set(o->host, o->jid.node, &o->keys, 1, o->verb == PASSWD, on_done, o);
+    svi_account_set(o->host, o->jid.node, o->keys, SVI_SCRAM_HASHES, o->verb == PASSWD, on_done,
+                    o);
     svi_shard_wake(shard);
 }
 
@@ -136,8 +133,6 @@ static json_t *begin_set(operation *o, const json_t *request)
     if (!password || !*password || strlen(password) > PASSWORD_MAX)
         return svi_answer_error("%s: a password has 1 to %u bytes", o->jid.bare.p, PASSWORD_MAX);
     o->password = svi_arena_str(o->arena, sv_str_of(password));
-    const svi_plat *plat = svi_plat_kernel();
-    plat->random(plat->ctx, o->salt, sizeof o->salt);
     o->work.data = o;
     const int failed = uv_queue_work(svi_shard_loop(o->users->shard), &o->work, derive, on_derived);
     SV_ASSERT(failed == 0);

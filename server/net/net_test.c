@@ -29,6 +29,24 @@ static void echoes_whatever_the_pieces(void **state)
     }
 }
 
+/* The connection has that channel binding with this data. */
+static void assert_binding(const seen *s, size_t i, const char *type, const uint8_t *data, size_t n)
+{
+    assert_true(i < s->info.binding_count);
+    assert_string_equal(s->info.bindings[i].type, type);
+    assert_int_equal(s->info.bindings[i].n, n);
+    assert_memory_equal(s->info.bindings[i].data, data, n);
+}
+
+/* RFC 5929 4.1: SHA-256 of the certificate that the client was shown, which is signed with that. */
+static void expect_end_point(const seen *s, size_t i, SSL *ssl)
+{
+    uint8_t digest[32];
+    unsigned n = 0;
+    assert_int_equal(X509_digest(SSL_get0_peer_certificate(ssl), EVP_sha256(), digest, &n), 1);
+    assert_binding(s, i, "tls-server-end-point", digest, n);
+}
+
 static void tls_tells_what_was_agreed(void **state)
 {
     (void)state;
@@ -41,12 +59,13 @@ static void tls_tells_what_was_agreed(void **state)
     assert_string_equal(s->info.sni, "stave.test");
     assert_string_equal(s->info.alpn, "");
     assert_false(s->info.resumed);
-    assert_true(s->info.has_exporter);
     uint8_t mine[32];
     assert_int_equal(SSL_export_keying_material(c->ssl, mine, sizeof mine,
                                                 "EXPORTER-Channel-Binding", 24, NULL, 0, 1),
                      1);
-    assert_memory_equal(mine, s->info.exporter, sizeof mine);
+    assert_binding(s, 0, "tls-exporter", mine, sizeof mine);
+    expect_end_point(s, 1, c->ssl);
+    assert_int_equal(s->info.binding_count, 2); /* RFC 8446 C.5: no tls-unique in TLS 1.3 */
     client_send(c, "<message id='x'><body>hi</body></message>");
     assert_until(w, count_text(c, "<body>hi</body>") >= 1);
     svi_net_stats stats;
@@ -301,9 +320,20 @@ static void old_protocols_are_refused(void **state)
     assert_int_equal(w->conns[0].why, SVI_CLOSED_TLS);
     /* A good suite under TLS 1.2 is taken. */
     assert_int_equal(SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-GCM-SHA256"), 1);
-    (void)streaming(w, true);
+    const client *second = streaming(w, true);
     assert_string_equal(w->conns[1].info.version, "TLSv1.2");
-    assert_false(w->conns[1].info.has_exporter);
+    /* the same three on both ends, tls-unique of the client's Finished (RFC 5929 3.1) */
+    svi_tls_info mine;
+    svi_tls_describe(second->ssl, &mine);
+    assert_int_equal(w->conns[1].info.binding_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_binding(&w->conns[1], i, mine.bindings[i].type, mine.bindings[i].data,
+                       mine.bindings[i].n);
+    assert_string_equal(mine.bindings[1].type, "tls-unique");
+    uint8_t finished[64];
+    const size_t finished_n = SSL_get_finished(second->ssl, finished, sizeof finished);
+    assert_binding(&w->conns[1], 1, "tls-unique", finished, finished_n);
+    expect_end_point(&w->conns[1], 2, second->ssl);
     world_free(w);
 }
 

@@ -254,6 +254,47 @@ static void copy_text(char *to, size_t size, const void *from, size_t n)
     to[n] = '\0';
 }
 
+/* --- channel bindings: how many bytes were written to `to` (64), 0 if the connection has none --------- */
+
+/* Without it the master secret of TLS 1.2 does not name the handshake, and neither binding would hold
+ * (RFC 7627 1, RFC 9266 4.2). */
+static bool has_extended_secret(SSL *ssl)
+{
+    return SSL_version(ssl) == TLS1_3_VERSION || SSL_get_extms_support(ssl) == 1;
+}
+
+/* RFC 9266 2: label EXPORTER-Channel-Binding, empty context, 32 bytes. */
+static size_t exporter(SSL *ssl, uint8_t *to)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    if (!has_extended_secret(ssl)) return 0;
+    return SSL_export_keying_material(ssl, to, 32, label, sizeof label - 1, NULL, 0, 1) == 1 ? 32
+                                                                                             : 0;
+}
+
+/* RFC 5929 3.1: the first Finished message: the client's, but the server's when a session was resumed.
+ * Not defined for TLS 1.3 (RFC 8446 C.5). We are the server; a client's end asks the other way. */
+static size_t unique(SSL *ssl, uint8_t *to)
+{
+    if (SSL_version(ssl) == TLS1_3_VERSION || !has_extended_secret(ssl)) return 0;
+    const bool is_ours = (SSL_session_reused(ssl) == 1) == (SSL_is_server(ssl) == 1);
+    return is_ours ? SSL_get_finished(ssl, to, 64) : SSL_get_peer_finished(ssl, to, 64);
+}
+
+/* RFC 5929 4.1: the server's certificate under the hash of its signature, but SHA-256 where that is MD5
+ * or SHA-1; a signature without such a hash (Ed25519) has none. */
+static size_t end_point(SSL *ssl, uint8_t *to)
+{
+    X509 *cert = SSL_is_server(ssl) == 1 ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
+    int hash = NID_undef;
+    unsigned n = 0;
+    if (cert == NULL || X509_get_signature_info(cert, &hash, NULL, NULL, NULL) != 1) return 0;
+    if (hash == NID_md5 || hash == NID_sha1 || hash == NID_md5_sha1) hash = NID_sha256;
+    const EVP_MD *md = hash == NID_undef ? NULL : EVP_get_digestbynid(hash);
+    if (md == NULL || EVP_MD_get_size(md) > 64) return 0;
+    return X509_digest(cert, md, to, &n) == 1 ? n : 0;
+}
+
 void svi_tls_describe(SSL *ssl, svi_tls_info *info_out)
 {
     memset(info_out, 0, sizeof *info_out);
@@ -268,11 +309,13 @@ void svi_tls_describe(SSL *ssl, svi_tls_info *info_out)
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_n);
     copy_text(info_out->alpn, sizeof info_out->alpn, alpn, alpn_n);
     info_out->resumed = SSL_session_reused(ssl) == 1;
-    /* RFC 9266 2: label EXPORTER-Channel-Binding, empty context, 32 bytes. For TLS 1.2 it needs
-     * the extended master secret (RFC 9266 4.2), so it is given for TLS 1.3 only. */
-    static const char label[] = "EXPORTER-Channel-Binding";
-    if (SSL_version(ssl) == TLS1_3_VERSION)
-        info_out->has_exporter =
-            SSL_export_keying_material(ssl, info_out->exporter, sizeof info_out->exporter, label,
-                                       sizeof label - 1, NULL, 0, 0) == 1;
+    static size_t (*const kinds[])(SSL *ssl, uint8_t *to) = {exporter, unique, end_point};
+    static const char *const names[] = {"tls-exporter", "tls-unique", "tls-server-end-point"};
+    for (size_t i = 0; i < SVI_BINDINGS_MAX; i++) {
+        svi_binding *b = &info_out->bindings[info_out->binding_count];
+        b->n = kinds[i](ssl, b->data);
+        if (b->n == 0) continue;
+        b->type = names[i];
+        info_out->binding_count++;
+    }
 }

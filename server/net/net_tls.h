@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 #include "base/base_mem.h"
 #include "base/base_str.h"
+#include "net/net_binding.h"
 #include "net/net_link.h"
 
 typedef struct svi_tls svi_tls; /* a context; immutable, refcounted, shared by threads */
@@ -49,8 +50,8 @@ typedef struct svi_tls_info {
     char    sni[256];     /* name the client asked for, empty if none */
     char    alpn[32];
     bool    resumed;
-    uint8_t exporter[32]; /* EXPORTER-Channel-Binding (RFC 9266), zero unless TLS 1.3 */
-    bool    has_exporter;
+    svi_binding bindings[SVI_BINDINGS_MAX]; /* those the connection has, strongest first */
+    size_t      binding_count;
 } svi_tls_info;
 
 /* Fills `info_out` from an SSL object whose handshake has finished. */

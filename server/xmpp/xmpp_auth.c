@@ -19,6 +19,13 @@ void svi_auth_drop(svi_stream *stream)
     svi_str_free(&stream->claimed);
 }
 
+void svi_auth_forget_bindings(svi_stream *stream)
+{
+    svi_free(stream->bindings);
+    stream->bindings = NULL;
+    stream->binding_count = 0;
+}
+
 /* Base64, or "=" for nothing (RFC 6120 6.4.2, 6.4.6). */
 static void send_sasl(svi_stream *stream, const char *element, sv_str data)
 {
@@ -78,6 +85,7 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
            LF_TXT("tls", stream->is_secure ? "yes" : "no"));
     send_sasl(stream, "success", result->out);
     svi_auth_drop(stream);
+    svi_auth_forget_bindings(stream);
     svi_stream_known(stream);
     stream->is_open = false;
     svi_conn_restart(stream->conn);
@@ -161,7 +169,9 @@ static svi_step on_auth(svi_stream *stream, const sv_node *element)
     if (!svi_stream_may_login(stream))
         return refuse(stream, SVI_SASL_ENCRYPTION_REQUIRED, SV_STR_NONE);
     const svi_sasl_env env = {.plat = svi_server_plat(stream->server),
-                              .host = svi_host_domain(stream->host)};
+                              .host = svi_host_domain(stream->host),
+                              .bindings = stream->bindings,
+                              .binding_count = stream->binding_count};
     stream->sasl = svi_sasl_new(svi_server_acct(stream->server),
                                 svi_node_attr(element, SV_STR("mechanism")), &env);
     if (!stream->sasl) return refuse(stream, SVI_SASL_INVALID_MECHANISM, SV_STR_NONE);

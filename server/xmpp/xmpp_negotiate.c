@@ -83,11 +83,21 @@ static void put_starttls(const svi_stream *stream, svi_buf *buf)
 static void put_mechanisms(const svi_stream *stream, svi_buf *buf)
 {
     if (stream->name.n || !svi_stream_may_login(stream)) return;
-    sv_str rest = sv_str_of(svi_sasl_mechanisms()), name;
+    const char *name;
     svi_buf_put(buf, SV_STR("<mechanisms xmlns='" SVI_NS_SASL "'>"));
-    while (svi_str_split(&rest, ' ', &name))
-        svi_buf_printf(buf, "<mechanism>%.*s</mechanism>", (int)name.n, name.p);
+    for (size_t i = 0; (name = svi_sasl_offered(stream->binding_count > 0, i)) != NULL; i++)
+        svi_buf_printf(buf, "<mechanism>%s</mechanism>", name);
     svi_buf_put(buf, SV_STR("</mechanisms>"));
+}
+
+/* XEP-0440 2: which channel bindings the -PLUS mechanisms may use. */
+static void put_bindings(const svi_stream *stream, svi_buf *buf)
+{
+    if (stream->name.n || !svi_stream_may_login(stream) || stream->binding_count == 0) return;
+    svi_buf_put(buf, SV_STR("<sasl-channel-binding xmlns='" SVI_NS_SASL_CB "'>"));
+    for (size_t i = 0; i < stream->binding_count; i++)
+        svi_buf_printf(buf, "<channel-binding type='%s'/>", stream->bindings[i].type);
+    svi_buf_put(buf, SV_STR("</sasl-channel-binding>"));
 }
 
 static void put_bind(const svi_stream *stream, svi_buf *buf)
@@ -107,6 +117,7 @@ static void put_session(const svi_stream *stream, svi_buf *buf)
 static void (*const features[])(const svi_stream *stream, svi_buf *buf) = {
     put_starttls,
     put_mechanisms,
+    put_bindings,
     put_bind,
     put_session,
 };

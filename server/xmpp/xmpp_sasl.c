@@ -11,9 +11,15 @@ typedef struct mechanism {
     bool plus;
 } mechanism;
 
-/* Strongest first. -PLUS needs channel-binding data in svi_sasl_env. */
+/* Strongest first. -PLUS needs channel-binding data in svi_sasl_env. RFC 5802, RFC 7677; SHA-512 by
+ * draft-melnikov-scram-sha-512. */
 static const mechanism mechanisms[] = {
+    {.name = "SCRAM-SHA-512-PLUS", .hash = "SCRAM-SHA-512", .plus = true},
+    {.name = "SCRAM-SHA-256-PLUS", .hash = "SCRAM-SHA-256", .plus = true},
+    {.name = "SCRAM-SHA-1-PLUS", .hash = "SCRAM-SHA-1", .plus = true},
+    {.name = "SCRAM-SHA-512", .hash = "SCRAM-SHA-512"},
     {.name = "SCRAM-SHA-256", .hash = "SCRAM-SHA-256"},
+    {.name = "SCRAM-SHA-1", .hash = "SCRAM-SHA-1"},
 };
 
 struct svi_sasl {
@@ -21,9 +27,11 @@ struct svi_sasl {
     svi_scram *scram;
 };
 
-const char *svi_sasl_mechanisms(void)
+const char *svi_sasl_offered(bool has_bindings, size_t i)
 {
-    return "SCRAM-SHA-256";
+    for (size_t k = 0; k < sizeof mechanisms / sizeof mechanisms[0]; k++)
+        if ((has_bindings || !mechanisms[k].plus) && i-- == 0) return mechanisms[k].name;
+    return NULL;
 }
 
 const char *svi_sasl_fault_name(svi_sasl_fault fault)
@@ -49,6 +57,7 @@ svi_sasl *svi_sasl_new(svi_acct *acct, sv_str name, const svi_sasl_env *env)
     for (size_t i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++) {
         const mechanism *m = &mechanisms[i];
         if (!sv_str_eq(name, sv_str_of(m->name))) continue;
+        if (m->plus && env->binding_count == 0) return NULL;
         svi_sasl *sasl = svi_alloc(acct, sizeof *sasl);
         sasl->magic = SASL_MAGIC;
         sasl->scram = svi_scram_new(acct, svi_scram_hash_find(sv_str_of(m->hash)), m->plus, env);

@@ -6,10 +6,12 @@
 
 #include "base/base_plat.h"
 #include "base/base_str.h"
+#include "net/net_binding.h"
 
 #define SVI_SCRAM_MAX_ITERATIONS 1000000u
 #define SVI_SCRAM_ITERATIONS 10000u
 #define SVI_SCRAM_SALT_BYTES 16u /* of new accounts and of made-up salts alike */
+#define SVI_SCRAM_HASHES 3u      /* SHA-512, SHA-256, SHA-1 */
 
 /* What is stored for one SCRAM hash (RFC 5802 3): never the password. */
 typedef struct svi_scram_keys {
@@ -26,6 +28,11 @@ typedef struct svi_scram_keys {
  * mechanism. `salt` is 1 to 32 bytes, for new accounts SVI_SCRAM_SALT_BYTES. Any thread. */
 sv_status svi_scram_derive(const char *mechanism, sv_str password, sv_str salt, uint32_t iterations,
                            svi_scram_keys *keys_out);
+
+/* Derives keys of every hash, each with a salt of its own from the platform, as a new password needs
+ * them: a client of any mechanism may log in then. Errors and thread as above. */
+sv_status svi_scram_derive_all(const svi_plat *plat, sv_str password,
+                               svi_scram_keys keys_out[SVI_SCRAM_HASHES]);
 
 /* Appends the record form for the accounts' map: "1 SCRAM-SHA-256 ITERATIONS SALT STORED
  * SERVER", the last three in base64. */
@@ -81,18 +88,20 @@ typedef struct svi_sasl_result {
 typedef struct svi_sasl_env {
     const svi_plat *plat;
     sv_str host;       /* domain of the stream */
-    bool plus_offered; /* a -PLUS mechanism was offered (RFC 5802 6: then gs2 'y' is a downgrade) */
+    const svi_binding *bindings; /* those of the connection, which were announced; -PLUS needs one */
+    size_t binding_count;
 } svi_sasl_env;
 
-/* Starts an exchange: NULL if there is no such mechanism. `env` is copied; its host must outlive
- * the exchange. */
+/* Starts an exchange: NULL if no such mechanism is offered. `env` is copied; its host and bindings
+ * must outlive the exchange. */
 svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env);
 
 /* Ends an exchange at any point; secrets in it are wiped. */
 void svi_sasl_free(svi_sasl **sasl);
 
-/* Mechanism names, strongest first, separated by blanks. */
-const char *svi_sasl_mechanisms(void);
+/* Name of the mechanism number `i` of those offered, strongest first; NULL at the end. -PLUS ones are
+ * offered where there are channel bindings (RFC 5802 6). */
+const char *svi_sasl_offered(bool has_bindings, size_t i);
 
 /* The client's next message, raw. All mechanisms here are client-first (RFC 4422 5 2a): when
  * <auth/> brought no initial response the caller sends an empty challenge and hands over what

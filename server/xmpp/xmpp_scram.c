@@ -6,6 +6,7 @@
 #include "xmpp/xmpp_scram_keys.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
 
 #define SCRAM_MAGIC 0x5c7a3001u
 #define MESSAGE_MAX 8192u /* bytes of one client message; its name is at most 3 x 1023 of them */
@@ -22,6 +23,7 @@ struct svi_scram {
     svi_arena *arena; /* everything the exchange keeps */
     svi_buf out;
     sv_str gs2;        /* header as received: part of what c= must hold */
+    const svi_binding *binding; /* that the client named; NULL: none */
     sv_str first_bare; /* as received: "MUST use it as received in hash calculations" */
     sv_str name;       /* prepared */
     sv_str nonce;      /* the client's, then both */
@@ -121,19 +123,30 @@ static bool unescape(svi_arena *arena, sv_str text, sv_str *out)
     return n > 0;
 }
 
-/* The flag of the gs2 header up to and with its comma. Channel binding that the mechanism does
- * not have is refused, and so is 'y' when a -PLUS mechanism was offered: somebody has taken it
- * out of the list (RFC 5802 6). */
-static svi_sasl_fault take_flag(const svi_scram *scram, sv_str *rest)
+static const svi_binding *find_binding(const svi_sasl_env *env, sv_str type)
 {
-    sv_str binding;
+    for (size_t i = 0; i < env->binding_count; i++)
+        if (sv_str_eq(type, sv_str_of(env->bindings[i].type))) return &env->bindings[i];
+    return NULL;
+}
+
+/* The flag of the gs2 header up to and with its comma. 'p' belongs to -PLUS and must name a binding
+ * that the connection has; 'y' is refused when a -PLUS mechanism was offered: somebody has taken it
+ * out of the list (RFC 5802 6). */
+static svi_sasl_fault take_flag(svi_scram *scram, sv_str *rest)
+{
+    sv_str type;
     bool more;
-    if (take(rest, 'p', &binding, &more))
-        return more ? SVI_SASL_NOT_AUTHORIZED : SVI_SASL_MALFORMED_REQUEST;
+    if (take(rest, 'p', &type, &more)) {
+        if (!more) return SVI_SASL_MALFORMED_REQUEST;
+        scram->binding = scram->plus ? find_binding(&scram->env, type) : NULL;
+        return scram->binding ? SVI_SASL_OK : SVI_SASL_NOT_AUTHORIZED;
+    }
     if (rest->n < 2 || rest->p[1] != ',') return SVI_SASL_MALFORMED_REQUEST;
     char flag = rest->p[0];
     if (flag != 'n' && flag != 'y') return SVI_SASL_MALFORMED_REQUEST;
-    if (scram->plus || (flag == 'y' && scram->env.plus_offered)) return SVI_SASL_NOT_AUTHORIZED;
+    if (scram->plus || (flag == 'y' && scram->env.binding_count > 0))
+        return SVI_SASL_NOT_AUTHORIZED;
     *rest = svi_str_sub(*rest, 2, rest->n);
     return SVI_SASL_OK;
 }
@@ -194,6 +207,46 @@ static svi_sasl_result on_first(svi_scram *scram, sv_str message)
         .next = SVI_SASL_NEED_KEYS, .name = scram->name, .keys = scram->hash->mechanism};
 }
 
+static int by_octets(const void *a, const void *b)
+{
+    return svi_str_cmp(*(const sv_str *)a, *(const sv_str *)b);
+}
+
+/* Appends the words in order of their octets, with 0x1E between them. */
+static void put_sorted(svi_buf *buf, sv_str *words, size_t count)
+{
+    qsort(words, count, sizeof *words, by_octets);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) svi_buf_putc(buf, 0x1e);
+        svi_buf_put(buf, words[i]);
+    }
+}
+
+/* XEP-0474 6.1: a hash of all that was offered, signed by the exchange, so that a client sees if
+ * somebody has taken the better half out. */
+static void put_offer_hash(svi_scram *scram)
+{
+    const svi_sasl_env *env = &scram->env;
+    sv_str words[2 * SVI_SCRAM_HASHES], types[SVI_BINDINGS_MAX];
+    uint8_t digest[64];
+    size_t count = 0;
+    const char *name;
+    while ((name = svi_sasl_offered(env->binding_count > 0, count)) != NULL) {
+        SV_ASSERT(count < 2 * SVI_SCRAM_HASHES);
+        words[count++] = sv_str_of(name);
+    }
+    for (size_t i = 0; i < env->binding_count; i++) types[i] = sv_str_of(env->bindings[i].type);
+    svi_buf text;
+    svi_buf_init(&text, scram->out.acct);
+    put_sorted(&text, words, count);
+    if (env->binding_count > 0) svi_buf_putc(&text, 0x1f);
+    put_sorted(&text, types, env->binding_count);
+    svi_scram_digest(scram->hash, text.data, text.len, digest);
+    svi_buf_free(&text);
+    svi_buf_put(&scram->out, SV_STR(",h="));
+    svi_base64_put(&scram->out, (sv_str){(const char *)digest, scram->hash->bytes});
+}
+
 svi_sasl_result svi_scram_keys_given(svi_scram *scram, const svi_scram_keys *keys, bool real)
 {
     SV_CHECK(scram, SCRAM_MAGIC);
@@ -212,6 +265,7 @@ svi_sasl_result svi_scram_keys_given(svi_scram *scram, const svi_scram_keys *key
     svi_base64_put(&scram->out, (sv_str){(const char *)keys->salt, keys->salt_bytes});
     svi_buf_put(&scram->out, SV_STR(",i="));
     svi_buf_int(&scram->out, keys->iterations);
+    put_offer_hash(scram);
     scram->server_first = svi_arena_str(scram->arena, svi_buf_str(&scram->out));
     scram->nonce = svi_str_sub(scram->server_first, 2, nonce_end - 2);
     scram->state = FINAL;
@@ -219,12 +273,16 @@ svi_sasl_result svi_scram_keys_given(svi_scram *scram, const svi_scram_keys *key
         .next = SVI_SASL_CHALLENGE, .out = scram->server_first, .name = scram->name};
 }
 
-/* The whole value that c= must have: without channel binding the gs2 header and nothing behind
- * it (RFC 5802 5.1, threats A3). */
+/* The whole value that c= must have: the gs2 header, and behind it the data of the channel binding or
+ * nothing (RFC 5802 5.1, threats A3). */
 static bool binding_fits(svi_scram *scram, sv_str value)
 {
+    const size_t data_n = scram->binding ? scram->binding->n : 0;
+    char *input = svi_arena_get(scram->arena, scram->gs2.n + data_n);
+    memcpy(input, scram->gs2.p, scram->gs2.n);
+    if (data_n > 0) memcpy(input + scram->gs2.n, scram->binding->data, data_n);
     svi_buf_clear(&scram->out);
-    svi_base64_put(&scram->out, scram->gs2);
+    svi_base64_put(&scram->out, (sv_str){input, scram->gs2.n + data_n});
     return svi_str_eq_secret(value, svi_buf_str(&scram->out));
 }
 

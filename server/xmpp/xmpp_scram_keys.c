@@ -8,10 +8,13 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
-/* A further hash is a line here, and one in xmpp_sasl.c. */
+/* A further hash is a line here, and two in xmpp_sasl.c. */
 static const svi_scram_hash hashes[] = {
+    {.mechanism = "SCRAM-SHA-512", .digest = "SHA512", .bytes = 64},
     {.mechanism = "SCRAM-SHA-256", .digest = "SHA256", .bytes = 32},
+    {.mechanism = "SCRAM-SHA-1", .digest = "SHA1", .bytes = 20},
 };
+_Static_assert(sizeof hashes / sizeof hashes[0] == SVI_SCRAM_HASHES, "as xmpp_sasl.h says");
 
 const svi_scram_hash *svi_scram_hash_find(sv_str mechanism)
 {
@@ -69,6 +72,19 @@ sv_status svi_scram_derive(const char *mechanism, sv_str password, sv_str salt, 
     sv_status status = svi_precis_opaque(arena, password, &prepared);
     if (status == SV_OK) derive(hash, prepared, keys_out);
     svi_arena_free(&arena);
+    return status;
+}
+
+sv_status svi_scram_derive_all(const svi_plat *plat, sv_str password,
+                               svi_scram_keys keys_out[SVI_SCRAM_HASHES])
+{
+    sv_status status = SV_OK;
+    for (size_t i = 0; i < SVI_SCRAM_HASHES && status == SV_OK; i++) {
+        char salt[SVI_SCRAM_SALT_BYTES];
+        plat->random(plat->ctx, salt, sizeof salt);
+        status = svi_scram_derive(hashes[i].mechanism, password, (sv_str){salt, sizeof salt},
+                                  SVI_SCRAM_ITERATIONS, &keys_out[i]);
+    }
     return status;
 }
 

@@ -27,10 +27,18 @@ static void fixed_random(void *ctx, void *to, size_t n)
     memcpy(to, fixed, n);
 }
 
-static svi_sasl_env env_of(bool plus_offered)
+static const svi_binding bindings[] = {
+    {.type = "tls-exporter", .data = "exported\0bytes", .n = 14},
+    {.type = "tls-server-end-point", .data = "hash of a certificate", .n = 21},
+};
+
+/* Of a connection with channel bindings or without. */
+static svi_sasl_env env_of(bool has_bindings)
 {
-    return (svi_sasl_env){
-        .plat = &clock_.plat, .host = SV_STR("localhost"), .plus_offered = plus_offered};
+    return (svi_sasl_env){.plat = &clock_.plat,
+                          .host = SV_STR("localhost"),
+                          .bindings = bindings,
+                          .binding_count = has_bindings ? 2 : 0};
 }
 
 static sv_str base64(sv_str raw)
@@ -65,27 +73,51 @@ static sv_str text_of(const char *format, ...)
     return svi_arena_str(arena, (sv_str){room, (size_t)n});
 }
 
-static svi_scram_keys keys_of(const char *password)
+static svi_scram_keys keys_for(const char *mechanism, const char *password)
 {
     svi_scram_keys keys;
-    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", sv_str_of(password),
-                                      SV_STR("0123456789abcdef"), 4096, &keys),
+    assert_int_equal(svi_scram_derive(mechanism, sv_str_of(password), SV_STR("0123456789abcdef"),
+                                      4096, &keys),
                      SV_OK);
     return keys;
+}
+
+static svi_scram_keys keys_of(const char *password)
+{
+    return keys_for("SCRAM-SHA-256", password);
 }
 
 /* The proof a client computes (RFC 5802 3) for a password and the three messages. */
 static sv_str proof_of(const svi_scram_keys *keys, const char *password, sv_str auth)
 {
-    const svi_scram_hash *hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256"));
-    uint8_t salted[32], client[32], stored[32], signature[32];
+    const svi_scram_hash *hash = svi_scram_hash_find(sv_str_of(keys->mechanism));
+    const size_t n = hash->bytes;
+    uint8_t salted[64], client[64], stored[64], signature[64];
     PKCS5_PBKDF2_HMAC(password, (int)strlen(password), keys->salt, (int)keys->salt_bytes,
-                      (int)keys->iterations, EVP_sha256(), 32, salted);
-    svi_scram_hmac(hash, salted, 32, SV_STR("Client Key"), client);
-    svi_scram_digest(hash, client, 32, stored);
-    svi_scram_hmac(hash, stored, 32, auth, signature);
-    for (size_t i = 0; i < 32; i++) client[i] ^= signature[i];
-    return base64((sv_str){(const char *)client, 32});
+                      (int)keys->iterations, EVP_get_digestbyname(hash->digest), (int)n, salted);
+    svi_scram_hmac(hash, salted, n, SV_STR("Client Key"), client);
+    svi_scram_digest(hash, client, n, stored);
+    svi_scram_hmac(hash, stored, n, auth, signature);
+    for (size_t i = 0; i < n; i++) client[i] ^= signature[i];
+    return base64((sv_str){(const char *)client, n});
+}
+
+/* RFC 5802 5: the example of SCRAM-SHA-1. */
+static void vector_of_rfc5802(void **state)
+{
+    (void)state;
+    svi_scram_keys keys;
+    sv_str salt = unbase64("QSXCR+Q6sek8bf92");
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-1", SV_STR("pencil"), salt, 4096, &keys), SV_OK);
+    sv_str nonce = SV_STR("fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j");
+    sv_str auth =
+        text_of("n=user,r=fyko+d2lbbFgONRv9qkxdawL,r=%s,s=QSXCR+Q6sek8bf92,i=4096,c=biws,r=%s",
+                nonce.p, nonce.p);
+    assert_string_equal(proof_of(&keys, "pencil", auth).p, "v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=");
+    uint8_t server[20];
+    svi_scram_hmac(svi_scram_hash_find(SV_STR("SCRAM-SHA-1")), keys.server_key, 20, auth, server);
+    assert_string_equal(base64((sv_str){(const char *)server, 20}).p,
+                        "rmF9pqV8S7suAoZWja4dJRkFsKQ=");
 }
 
 /* RFC 7677 3: proof and signature of the example, by the functions that the engine uses. The
@@ -124,10 +156,12 @@ typedef struct run {
     sv_str bare, server_first, nonce;
 } run;
 
-static run begin(const char *first, const svi_scram_keys *keys, bool real)
+static run begin_as(const char *mechanism, bool has_bindings, const char *first,
+                    const svi_scram_keys *keys, bool real)
 {
-    svi_sasl_env env = env_of(false);
-    run t = {.sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env)};
+    svi_sasl_env env = env_of(has_bindings);
+    run t = {.sasl = svi_sasl_new(&acct, sv_str_of(mechanism), &env)};
+    assert_non_null(t.sasl);
     t.r = svi_sasl_step(t.sasl, sv_str_of(first));
     if (t.r.next != SVI_SASL_NEED_KEYS) return t;
     t.r = svi_sasl_keys(t.sasl, keys, real);
@@ -138,12 +172,117 @@ static run begin(const char *first, const svi_scram_keys *keys, bool real)
     return t;
 }
 
+static run begin(const char *first, const svi_scram_keys *keys, bool real)
+{
+    return begin_as("SCRAM-SHA-256", false, first, keys, real);
+}
+
 static void finish(run *t, const svi_scram_keys *keys, const char *password,
                    const char *without_proof)
 {
     sv_str auth = text_of("%s,%s,%s", t->bare.p, t->server_first.p, without_proof);
     sv_str proof = proof_of(keys, password, auth);
     t->r = svi_sasl_step(t->sasl, text_of("%s,p=%s", without_proof, proof.p));
+}
+
+static sv_str hash_of(const char *mechanism, const char *text)
+{
+    const svi_scram_hash *hash = svi_scram_hash_find(sv_str_of(mechanism));
+    uint8_t digest[64];
+    svi_scram_digest(hash, text, strlen(text), digest);
+    return base64((sv_str){(const char *)digest, hash->bytes});
+}
+
+/* XEP-0474 6.1 and its example 1: a hash of all mechanisms and channel bindings that were offered, in
+ * order of octets, by the mechanism's own hash. */
+static void tells_a_hash_of_what_was_offered(void **state)
+{
+    (void)state;
+    assert_string_equal(hash_of("SCRAM-SHA-1", "SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1ftls-exporter\x1e"
+                                               "tls-server-end-point").p,
+                        "G6k/rBLDqgOhRRaCuuatSDFkJ08=");
+    static const char *const mechanisms[] = {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+    for (size_t i = 0; i < 3; i++) {
+        svi_scram_keys keys = keys_for(mechanisms[i], "pencil");
+        run t = begin_as(mechanisms[i], true, "n,,n=user,r=x", &keys, true);
+        sv_str want = hash_of(mechanisms[i], "SCRAM-SHA-1\x1eSCRAM-SHA-1-PLUS\x1eSCRAM-SHA-256\x1e"
+                                             "SCRAM-SHA-256-PLUS\x1eSCRAM-SHA-512\x1e"
+                                             "SCRAM-SHA-512-PLUS\x1ftls-exporter\x1e"
+                                             "tls-server-end-point");
+        assert_true(svi_str_ends(t.server_first, text_of(",h=%s", want.p)));
+        svi_sasl_free(&t.sasl);
+    }
+}
+
+/* The data of a channel binding stands behind the gs2 header in c= (RFC 5802 5.1, 6). */
+static sv_str bound(const char *gs2, const svi_binding *b)
+{
+    char room[256];
+    const size_t n = strlen(gs2);
+    memcpy(room, gs2, n);
+    if (b) memcpy(room + n, b->data, b->n);
+    return base64((sv_str){room, n + (b ? b->n : 0)});
+}
+
+/* Every mechanism, with each binding the connection has; the right data, the other's, a byte more,
+ * none. */
+static void binds_to_the_channel(void **state)
+{
+    (void)state;
+    static const char *const hashes[] = {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+    svi_binding longer = bindings[0];
+    longer.n++;
+    const svi_binding *const datas[] = {&bindings[0], &bindings[1], &longer, NULL};
+    for (size_t i = 0; i < 3 * 2 * 4; i++) {
+        const char *hash = hashes[i % 3];
+        const svi_binding *named = &bindings[i / 3 % 2], *data = datas[i / 6];
+        svi_scram_keys keys = keys_for(hash, "pencil");
+        sv_str gs2 = text_of("p=%s,,", named->type);
+        run t = begin_as(text_of("%s-PLUS", hash).p, true, text_of("%sn=user,r=x", gs2.p).p, &keys,
+                         true);
+        finish(&t, &keys, "pencil",
+               text_of("c=%s,r=%.*s", bound(gs2.p, data).p, (int)t.nonce.n, t.nonce.p).p);
+        if ((t.r.next == SVI_SASL_SUCCESS) != (data == named))
+            fail_msg("%zu: %s %s gave %s", i, hash, gs2.p, svi_sasl_fault_name(t.r.fault));
+        svi_sasl_free(&t.sasl);
+    }
+}
+
+/* What a -PLUS mechanism refuses: no binding named, one that the connection has not; and 'p' outside
+ * of -PLUS. */
+static void judges_bindings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mechanism, *first;
+    } cases[] = {
+        {"SCRAM-SHA-256-PLUS", "n,,n=user,r=x"},
+        {"SCRAM-SHA-256-PLUS", "y,,n=user,r=x"},
+        {"SCRAM-SHA-256-PLUS", "p=tls-unique,,n=user,r=x"},
+        {"SCRAM-SHA-256-PLUS", "p=tls-exporte,,n=user,r=x"},
+        {"SCRAM-SHA-256", "p=tls-exporter,,n=user,r=x"},
+    };
+    svi_sasl_env env = env_of(true);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(cases[i].mechanism), &env);
+        svi_sasl_result result = svi_sasl_step(sasl, sv_str_of(cases[i].first));
+        if (result.fault != SVI_SASL_NOT_AUTHORIZED) fail_msg("%zu: %s", i, cases[i].first);
+        svi_sasl_free(&sasl);
+    }
+    env = env_of(false); /* not offered, so not known */
+    assert_null(svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256-PLUS"), &env));
+}
+
+static void offers_the_strongest_first(void **state)
+{
+    (void)state;
+    static const char *const all[] = {"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS",
+                                      "SCRAM-SHA-1-PLUS",   "SCRAM-SHA-512",
+                                      "SCRAM-SHA-256",      "SCRAM-SHA-1"};
+    for (size_t i = 0; i < 6; i++) assert_string_equal(svi_sasl_offered(true, i), all[i]);
+    for (size_t i = 0; i < 3; i++) assert_string_equal(svi_sasl_offered(false, i), all[3 + i]);
+    assert_null(svi_sasl_offered(true, 6));
+    assert_null(svi_sasl_offered(false, 3));
 }
 
 static void logs_in(void **state)
@@ -153,7 +292,10 @@ static void logs_in(void **state)
     run t = begin("n,,n=Romeo,r=abc", &keys, true);
     assert_true(sv_str_eq(t.r.name, SV_STR("romeo"))); /* the prepared form (threats A9) */
     assert_true(svi_str_starts(t.nonce, SV_STR("abc")) && t.nonce.n == 3 + 24);
-    assert_true(svi_str_ends(t.server_first, SV_STR(",s=MDEyMzQ1Njc4OWFiY2RlZg==,i=4096")));
+    assert_true(svi_str_ends(
+        t.server_first, text_of(",s=MDEyMzQ1Njc4OWFiY2RlZg==,i=4096,h=%s",
+                                hash_of("SCRAM-SHA-256", "SCRAM-SHA-1\x1eSCRAM-SHA-256\x1e"
+                                                         "SCRAM-SHA-512").p)));
     sv_str final = text_of("c=biws,r=%.*s", (int)t.nonce.n, t.nonce.p);
     finish(&t, &keys, "pencil", final.p);
     assert_int_equal(t.r.next, SVI_SASL_SUCCESS);
@@ -468,7 +610,12 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(vector_of_rfc5802, set_up, tear_down),
         cmocka_unit_test_setup_teardown(vector_of_rfc7677, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_a_hash_of_what_was_offered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(binds_to_the_channel, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(judges_bindings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(offers_the_strongest_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(logs_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonces_come_from_the_platform, set_up, tear_down),
         cmocka_unit_test_setup_teardown(judges_final_messages, set_up, tear_down),

@@ -340,10 +340,16 @@ static svi_stream *stream_of(const svi_conn *conn)
 static void on_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
 {
     (void)ctx;
-    (void)info;
     svi_stream *stream = stream_of(conn);
     if (stream->step == SVI_STEP_CLOSING) return;
     stream->is_secure = true;
+    SV_ASSERT(stream->bindings == NULL);
+    if (info->binding_count > 0) {
+        const size_t n = info->binding_count * sizeof *stream->bindings;
+        stream->bindings = svi_alloc(svi_server_acct(stream->server), n);
+        memcpy(stream->bindings, info->bindings, n);
+        stream->binding_count = info->binding_count;
+    }
     stream->host = NULL;
     svi_str_free(&stream->from);
     svi_stream_enter(stream, SVI_STEP_HEADER);
@@ -463,6 +469,7 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     SV_LOG(SV_DEBUG, "stream-close", LF_TXT("peer", stream->peer), LF_TXT("why", closed_name(why)));
     svi_session_end(&stream->session, closed_name(why));
     svi_auth_drop(stream);
+    svi_auth_forget_bindings(stream);
     svi_stream_known(stream);
     unlist_all(stream);
     svi_timer_cancel(&stream->step_timer);

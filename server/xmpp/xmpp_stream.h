@@ -17,6 +17,7 @@
 #define SVI_NS_STREAMS "urn:ietf:params:xml:ns:xmpp-streams"
 #define SVI_NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
 #define SVI_NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
+#define SVI_NS_SASL_CB "urn:xmpp:sasl-cb:0"
 #define SVI_NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
 #define SVI_NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
 
@@ -59,6 +60,8 @@ struct svi_stream {
     sv_session *session;
     svi_sasl *sasl;
     svi_key_lookup *lookup;
+    svi_binding *bindings; /* of the TLS connection, until somebody has logged in; may be NULL */
+    size_t binding_count;
     svi_timer *step_timer, *login_timer;
     svi_stream_link all, strangers;
     svi_tls_mode tls_mode;
@@ -126,5 +129,8 @@ svi_step svi_on_sasl(svi_stream *stream, const sv_node *element);
 
 /* Drops the exchange and what it waits for. */
 void svi_auth_drop(svi_stream *stream);
+
+/* Gives the memory of the channel bindings back: nobody logs in any more. */
+void svi_auth_forget_bindings(svi_stream *stream);
 
 #endif

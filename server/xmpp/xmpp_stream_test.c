@@ -23,8 +23,15 @@ static void whole_login(setting s, size_t chop)
         "xmlns:stream='http://etherx.jabber.org/streams'>");
     const char *second = heard(w, c);
     assert_has(second, " to='romeo@localhost'");
-    assert_has(second,
-               "<mechanisms xmlns='" SASL_NS "'><mechanism>SCRAM-SHA-256</mechanism></mechanisms>");
+    assert_has(second, "<mechanisms xmlns='" SASL_NS "'><mechanism>SCRAM-SHA-512-PLUS</mechanism>"
+                       "<mechanism>SCRAM-SHA-256-PLUS</mechanism>"
+                       "<mechanism>SCRAM-SHA-1-PLUS</mechanism><mechanism>SCRAM-SHA-512</mechanism>"
+                       "<mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism>"
+                       "</mechanisms>");
+    /* XEP-0440 2 */
+    assert_has(second, "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>"
+                       "<channel-binding type='tls-exporter'/>"
+                       "<channel-binding type='tls-server-end-point'/></sasl-channel-binding>");
     assert_lacks(second, "starttls");
     log_in(w, c, "romeo", "rosaline");
     assert_has(bind_resource(w, c, "balcony"), "<iq type='result' id='b'><bind xmlns='" BIND_NS

@@ -22,10 +22,8 @@ static svi_acct acct = {.name = "fuzz"};
 static void known_keys(const svi_scram_hash *hash, svi_scram_keys *keys, uint8_t client[64])
 {
     memset(client, 7, 64);
-    *keys = (svi_scram_keys){.mechanism = "SCRAM-SHA-256",
-                             .salt_bytes = 16,
-                             .iterations = 4096,
-                             .key_bytes = hash->bytes};
+    *keys = (svi_scram_keys){.salt_bytes = 16, .iterations = 4096, .key_bytes = hash->bytes};
+    (void)snprintf(keys->mechanism, sizeof keys->mechanism, "%s", hash->mechanism);
     svi_scram_digest(hash, client, hash->bytes, keys->stored_key);
 }
 
@@ -35,7 +33,7 @@ typedef struct talk {
     svi_scram_keys keys;
     uint8_t client[64];
     sv_str first, server_first;
-    bool real, plus_offered, is_ours;
+    bool real, has_bindings, plus, is_ours;
 } talk;
 
 /* The message with the right proof for exactly this text; "%" in it stands for the nonce. */
@@ -78,7 +76,10 @@ static void check_success(const talk *t, const svi_sasl_result *r)
 {
     sv_str again;
     MUST(t->is_ours && t->real);
-    MUST(t->first.p[0] == 'n' || (t->first.p[0] == 'y' && !t->plus_offered));
+    if (t->plus)
+        MUST(svi_str_starts(t->first, SV_STR("p=tls-exporter,")));
+    else
+        MUST(t->first.p[0] == 'n' || (t->first.p[0] == 'y' && !t->has_bindings));
     MUST(svi_jid_prep_node(t->arena, r->name, &again) == SV_OK && sv_str_eq(again, r->name));
     MUST(svi_str_starts(r->out, SV_STR("v=")));
 }
@@ -121,14 +122,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     svi_plat_virtual clock;
     svi_plat_virtual_init(&clock, data[0]);
     const sv_str text = {(const char *)data + 1, size - 1};
+    /* the first byte chooses: bit 0 a real account, 1 channel bindings, 2 and 3 the hash, 4 -PLUS */
+    static const char *const hashes[] = {"SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-512",
+                                         "SCRAM-SHA-256"};
+    static const svi_binding binding = {.type = "tls-exporter", .data = "data", .n = 4};
+    const char *const name = hashes[data[0] >> 2 & 3];
     talk t = {.arena = svi_arena_new(&acct, 0),
-              .hash = svi_scram_hash_find(SV_STR("SCRAM-SHA-256")),
+              .hash = svi_scram_hash_find(sv_str_of(name)),
               .real = data[0] & 1,
-              .plus_offered = data[0] & 2};
+              .has_bindings = data[0] & 2,
+              .plus = (data[0] & 2) && (data[0] & 16)};
     known_keys(t.hash, &t.keys, t.client);
-    const svi_sasl_env env = {
-        .plat = &clock.plat, .host = SV_STR("localhost"), .plus_offered = t.plus_offered};
-    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    const svi_sasl_env env = {.plat = &clock.plat,
+                              .host = SV_STR("localhost"),
+                              .bindings = &binding,
+                              .binding_count = t.has_bindings};
+    char mechanism[32];
+    (void)snprintf(mechanism, sizeof mechanism, "%s%s", name, t.plus ? "-PLUS" : "");
+    svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(mechanism), &env);
     converse(&t, sasl, text);
     svi_sasl_free(&sasl);
     record(text);

@@ -9,6 +9,7 @@
 /* Outlives the stream if that closes first; then it knows no stream any more. */
 struct svi_key_lookup {
     svi_stream *stream;
+    svi_sasl_work *work; /* what is being worked on, if it is that */
 };
 
 void svi_auth_drop(svi_stream *stream)
@@ -17,6 +18,15 @@ void svi_auth_drop(svi_stream *stream)
     stream->lookup = NULL;
     svi_sasl_free(&stream->sasl);
     svi_str_free(&stream->claimed);
+}
+
+svi_sasl_env svi_auth_env(const svi_stream *stream)
+{
+    return (svi_sasl_env){.plat = svi_server_plat(stream->server),
+                          .host = svi_host_domain(stream->host),
+                          .is_secure = stream->is_secure,
+                          .bindings = stream->bindings,
+                          .binding_count = stream->binding_count};
 }
 
 void svi_auth_forget_bindings(svi_stream *stream)
@@ -124,11 +134,46 @@ static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
     return SVI_STEP_KEYS;
 }
 
+static void run_work(void *ctx)
+{
+    const svi_key_lookup *lookup = ctx;
+    svi_sasl_work_run(lookup->work);
+}
+
+static void on_worked(void *ctx, bool is_over)
+{
+    svi_key_lookup *lookup = ctx;
+    svi_stream *stream = is_over ? NULL : lookup->stream;
+    svi_sasl_work *work = lookup->work;
+    svi_free(lookup);
+    if (stream) {
+        SV_CHECK(stream, SVI_STREAM_MAGIC);
+        SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
+        stream->lookup = NULL;
+        svi_mark mark = svi_arena_mark(stream->streams->scratch);
+        svi_sasl_result result = svi_sasl_worked(stream->sasl, work);
+        svi_step next = next_of(stream, &result);
+        if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+        svi_arena_reset(stream->streams->scratch, mark);
+    }
+    svi_sasl_work_free(&work);
+}
+
+static svi_step work_on(svi_stream *stream, svi_sasl_work *take)
+{
+    stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
+    stream->lookup->stream = stream;
+    stream->lookup->work = take;
+    svi_server_work(stream->server, run_work, on_worked, stream->lookup);
+    return SVI_STEP_KEYS;
+}
+
 static svi_step next_of(svi_stream *stream, const svi_sasl_result *result)
 {
     switch (result->next) {
     case SVI_SASL_CHALLENGE: send_sasl(stream, "challenge", result->out); return SVI_STEP_SASL;
     case SVI_SASL_NEED_KEYS: return look_up(stream, result);
+    case SVI_SASL_NEED_WORK: return work_on(stream, result->work);
     case SVI_SASL_SUCCESS: return succeed(stream, result);
     case SVI_SASL_FAILURE: break;
     }
@@ -168,13 +213,11 @@ static svi_step on_auth(svi_stream *stream, const sv_node *element)
     svi_auth_drop(stream);
     if (!svi_stream_may_login(stream))
         return refuse(stream, SVI_SASL_ENCRYPTION_REQUIRED, SV_STR_NONE);
-    const svi_sasl_env env = {.plat = svi_server_plat(stream->server),
-                              .host = svi_host_domain(stream->host),
-                              .bindings = stream->bindings,
-                              .binding_count = stream->binding_count};
+    const svi_sasl_env env = svi_auth_env(stream);
+    svi_sasl_fault fault;
     stream->sasl = svi_sasl_new(svi_server_acct(stream->server),
-                                svi_node_attr(element, SV_STR("mechanism")), &env);
-    if (!stream->sasl) return refuse(stream, SVI_SASL_INVALID_MECHANISM, SV_STR_NONE);
+                                svi_node_attr(element, SV_STR("mechanism")), &env, &fault);
+    if (!stream->sasl) return refuse(stream, fault, SV_STR_NONE);
     if (svi_node_child_count(element) > 0) return on_data(stream, element);
     /* no initial response: the mechanism is client-first, so an empty challenge asks for it (RFC
      * 4422 5.1) */

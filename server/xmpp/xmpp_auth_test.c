@@ -2,6 +2,8 @@
  * logged in. */
 #include "xmpp/xmpp_stream_testing.h"
 
+#define DIRECT ((setting){.mode = SVI_TLS_DIRECT, .is_public = true, .require_tls = true})
+
 static void wrong_passwords_end_the_stream(void **state)
 {
     (void)state;
@@ -48,7 +50,10 @@ static void judges_sasl_elements(void **state)
     static const struct {
         const char *said, *answer;
     } cases[] = {
+        /* RFC 6120 6.5.3: not without TLS, whatever the listener is bound to */
         {"<auth xmlns='" SASL_NS "' mechanism='PLAIN'>AHJvbWVvAHJvc2FsaW5l</auth>",
+         "<encryption-required/>"},
+        {"<auth xmlns='" SASL_NS "' mechanism='LOGIN'>AHJvbWVvAHJvc2FsaW5l</auth>",
          "<invalid-mechanism/>"},
         {"<auth xmlns='" SASL_NS "'>biws</auth>", "<invalid-mechanism/>"},
         {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>bi ws</auth>",
@@ -140,6 +145,63 @@ static void an_end_during_the_look_up(void **state)
     world_free(w);
 }
 
+/* A stream under TLS that may log in. */
+static client *secured(world *w)
+{
+    client *c = client_new(w);
+    start_tls_layer(w, c);
+    say(w, c, STREAM);
+    (void)heard(w, c);
+    return c;
+}
+
+static void say_plain(world *w, client *c, const char *user, const char *password)
+{
+    const size_t n = strlen(user), m = strlen(password);
+    char text[256] = {0};
+    memcpy(text + 1, user, n);
+    memcpy(text + n + 2, password, m);
+    say(w, c, sasl_text(w, "auth", " mechanism='PLAIN'", (sv_str){text, n + m + 2}));
+}
+
+/* RFC 4616 on a stream under TLS: the right password, a wrong one, no such account; the same answer
+ * for the last two. */
+static void logs_in_with_plain(void **state)
+{
+    (void)state;
+    world *w = world_new(DIRECT);
+    client *c = secured(w);
+    say_plain(w, c, "romeo", "wrong");
+    assert_string_equal(heard(w, c), "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
+    say_plain(w, c, "nobody", "rosaline");
+    assert_string_equal(heard(w, c), "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
+    say_plain(w, c, "ROMEO", "rosaline");
+    assert_string_equal(heard(w, c), "<success xmlns='" SASL_NS "'></success>");
+    say(w, c, STREAM);
+    assert_has(heard(w, c), "<bind ");
+    assert_has(bind_resource(w, c, "balcony"), "<jid>romeo@localhost/balcony</jid>");
+    assert_lacks(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, "rosaline");
+    world_free(w);
+}
+
+/* The connection goes, or the server, while a password is compared: nobody hears of it, nothing is
+ * left. And a password that changes meanwhile ends what compares with the old one. */
+static void an_end_during_the_work(void **state)
+{
+    (void)state;
+    world *w = world_new(DIRECT);
+    client *gone = secured(w), *late = secured(w);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    say_plain(w, gone, "nobody", "x");
+    say_plain(w, late, "nobody2", "x");
+    client_close(gone);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    run(w);
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&late->in)).p, "<not-authorized/>");
+    say_plain(w, late, "romeo", "rosaline");
+    world_free(w); /* with what was just asked */
+}
+
 /* RFC 6120 6.4.6: who says under TLS that it is somebody, and logs in as somebody else. */
 static void from_must_fit_the_login(void **state)
 {
@@ -175,6 +237,8 @@ int main(void)
         cmocka_unit_test(a_new_auth_begins_again),
         cmocka_unit_test(a_failing_store_is_temporary),
         cmocka_unit_test(an_end_during_the_look_up),
+        cmocka_unit_test(logs_in_with_plain),
+        cmocka_unit_test(an_end_during_the_work),
         cmocka_unit_test(from_must_fit_the_login),
         cmocka_unit_test(a_login_stays_at_its_host),
     };

@@ -16,6 +16,8 @@
 
 #define SVI_NS_STANZAS "urn:ietf:params:xml:ns:xmpp-stanzas"
 
+typedef struct svi_work svi_work; /* xmpp_work.c */
+
 typedef struct svi_deferred {
     struct svi_deferred *next;
     void (*run)(void *ctx);
@@ -67,6 +69,7 @@ struct svi_server {
     svi_dict *checking; /* bare JID -> svi_check: accounts being looked up */
 
     svi_deferred *deferred, **deferred_end;
+    svi_work *works; /* in the pool, or done and not told */
 
     void *streams;
     const svi_streams_ops *streams_ops;
@@ -260,6 +263,11 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond);
 void svi_passage_start(svi_passage *passage);
 
 /* --- xmpp_check.c ----------------------------------------------------------------------------- */
+
+/* --- xmpp_work.c ------------------------------------------------------------------------------ */
+
+/* What is still in the pool ends without the server. */
+void svi_works_detach(svi_server *server);
 
 /* Holds the passage until the account is known, or while others wait for the same; then
  * svi_passage_run. */

@@ -85,7 +85,8 @@ static void put_mechanisms(const svi_stream *stream, svi_buf *buf)
     if (stream->name.n || !svi_stream_may_login(stream)) return;
     const char *name;
     svi_buf_put(buf, SV_STR("<mechanisms xmlns='" SVI_NS_SASL "'>"));
-    for (size_t i = 0; (name = svi_sasl_offered(stream->binding_count > 0, i)) != NULL; i++)
+    const svi_sasl_env env = svi_auth_env(stream);
+    for (size_t i = 0; (name = svi_sasl_offered(&env, i)) != NULL; i++)
         svi_buf_printf(buf, "<mechanism>%s</mechanism>", name);
     svi_buf_put(buf, SV_STR("</mechanisms>"));
 }

@@ -1,13 +1,15 @@
 /* The table of SASL mechanisms; each is an engine of its own (RFC 4422). */
 #include "xmpp/xmpp_sasl.h"
 #include "base/base_assert.h"
+#include "xmpp/xmpp_jid.h"
+#include "xmpp/xmpp_plain.h"
 #include "xmpp/xmpp_scram.h"
 
 #define SASL_MAGIC 0x5a51e001u
 
 typedef struct mechanism {
     const char *name;
-    const char *hash; /* SCRAM without -PLUS */
+    const char *hash; /* of SCRAM, its name without -PLUS; NULL: PLAIN */
     bool plus;
 } mechanism;
 
@@ -20,17 +22,26 @@ static const mechanism mechanisms[] = {
     {.name = "SCRAM-SHA-512", .hash = "SCRAM-SHA-512"},
     {.name = "SCRAM-SHA-256", .hash = "SCRAM-SHA-256"},
     {.name = "SCRAM-SHA-1", .hash = "SCRAM-SHA-1"},
+    {.name = "PLAIN"},
 };
 
 struct svi_sasl {
     uint32_t magic;
-    svi_scram *scram;
+    svi_scram *scram; /* one of the two */
+    svi_plain *plain;
 };
 
-const char *svi_sasl_offered(bool has_bindings, size_t i)
+/* SVI_SASL_OK if it is offered on such a stream. */
+static svi_sasl_fault judge(const mechanism *m, const svi_sasl_env *env)
+{
+    if (m->plus && env->binding_count == 0) return SVI_SASL_INVALID_MECHANISM;
+    return m->hash || env->is_secure ? SVI_SASL_OK : SVI_SASL_ENCRYPTION_REQUIRED;
+}
+
+const char *svi_sasl_offered(const svi_sasl_env *env, size_t i)
 {
     for (size_t k = 0; k < sizeof mechanisms / sizeof mechanisms[0]; k++)
-        if ((has_bindings || !mechanisms[k].plus) && i-- == 0) return mechanisms[k].name;
+        if (judge(&mechanisms[k], env) == SVI_SASL_OK && i-- == 0) return mechanisms[k].name;
     return NULL;
 }
 
@@ -52,15 +63,22 @@ const char *svi_sasl_fault_name(svi_sasl_fault fault)
     return "not-authorized";
 }
 
-svi_sasl *svi_sasl_new(svi_acct *acct, sv_str name, const svi_sasl_env *env)
+svi_sasl *svi_sasl_new(svi_acct *acct, sv_str name, const svi_sasl_env *env,
+                       svi_sasl_fault *fault_out)
 {
+    *fault_out = SVI_SASL_INVALID_MECHANISM;
     for (size_t i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++) {
         const mechanism *m = &mechanisms[i];
         if (!sv_str_eq(name, sv_str_of(m->name))) continue;
-        if (m->plus && env->binding_count == 0) return NULL;
+        *fault_out = judge(m, env);
+        if (*fault_out != SVI_SASL_OK) return NULL;
         svi_sasl *sasl = svi_alloc(acct, sizeof *sasl);
         sasl->magic = SASL_MAGIC;
-        sasl->scram = svi_scram_new(acct, svi_scram_hash_find(sv_str_of(m->hash)), m->plus, env);
+        if (m->hash)
+            sasl->scram =
+                svi_scram_new(acct, svi_scram_hash_find(sv_str_of(m->hash)), m->plus, env);
+        else
+            sasl->plain = svi_plain_new(acct, env);
         return sasl;
     }
     return NULL;
@@ -71,6 +89,7 @@ void svi_sasl_free(svi_sasl **sasl)
     if (!*sasl) return;
     SV_CHECK(*sasl, SASL_MAGIC);
     svi_scram_free(&(*sasl)->scram);
+    svi_plain_free(&(*sasl)->plain);
     (*sasl)->magic = 0;
     svi_free(*sasl);
     *sasl = NULL;
@@ -79,11 +98,28 @@ void svi_sasl_free(svi_sasl **sasl)
 svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message)
 {
     SV_CHECK(sasl, SASL_MAGIC);
-    return svi_scram_step(sasl->scram, message);
+    return sasl->scram ? svi_scram_step(sasl->scram, message)
+                       : svi_plain_step(sasl->plain, message);
 }
 
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real)
 {
     SV_CHECK(sasl, SASL_MAGIC);
-    return svi_scram_keys_given(sasl->scram, keys, real);
+    return sasl->scram ? svi_scram_keys_given(sasl->scram, keys, real)
+                       : svi_plain_keys_given(sasl->plain, keys, real);
+}
+
+svi_sasl_result svi_sasl_worked(svi_sasl *sasl, const svi_sasl_work *work)
+{
+    SV_CHECK(sasl, SASL_MAGIC);
+    SV_ASSERT(sasl->plain != NULL);
+    return svi_plain_worked(sasl->plain, work);
+}
+
+bool svi_sasl_authzid_fits(svi_arena *arena, sv_str authzid, sv_str name, sv_str host)
+{
+    sv_jid jid;
+    if (!authzid.p) return true;
+    return !svi_jid_parse(arena, authzid, &jid) && svi_jid_is_bare(&jid) &&
+           sv_str_eq(jid.node, name) && sv_str_eq(jid.domain, host);
 }

@@ -70,38 +70,51 @@ const char *svi_sasl_fault_name(svi_sasl_fault fault);
 typedef enum svi_sasl_next {
     SVI_SASL_CHALLENGE, /* send `out` as a challenge */
     SVI_SASL_NEED_KEYS, /* look up the keys of `name`, then call svi_sasl_keys */
+    SVI_SASL_NEED_WORK, /* have `work` run off the router, then call svi_sasl_worked */
     SVI_SASL_SUCCESS,   /* `name` is who it is; send `out` as additional data */
     SVI_SASL_FAILURE    /* `fault` */
 } svi_sasl_next;
 
 typedef struct svi_sasl svi_sasl;
 
+/* A check that takes milliseconds, apart from the exchange it belongs to, which may end meanwhile. */
+typedef struct svi_sasl_work svi_sasl_work;
+
+/* Does it, once. Any thread, which nobody else uses it on. */
+void svi_sasl_work_run(svi_sasl_work *work);
+
+/* Frees it, run or not; secrets in it are wiped. */
+void svi_sasl_work_free(svi_sasl_work **work);
+
 typedef struct svi_sasl_result {
     svi_sasl_next next;
     sv_str out;       /* raw, not base64; borrowed until the next call */
     sv_str name;      /* prepared localpart; borrowed */
     const char *keys; /* NEED_KEYS: the mechanism that they are stored under; static */
+    svi_sasl_work *work; /* NEED_WORK: the caller's from now on */
     svi_sasl_fault fault;
 } svi_sasl_result;
 
 /* What channel and server can do; bound into the exchange. */
 typedef struct svi_sasl_env {
     const svi_plat *plat;
-    sv_str host;       /* domain of the stream */
+    sv_str host;    /* domain of the stream */
+    bool is_secure; /* under TLS: PLAIN needs it */
     const svi_binding *bindings; /* those of the connection, which were announced; -PLUS needs one */
     size_t binding_count;
 } svi_sasl_env;
 
-/* Starts an exchange: NULL if no such mechanism is offered. `env` is copied; its host and bindings
- * must outlive the exchange. */
-svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env);
+/* Starts an exchange: NULL if no such mechanism is offered, with the reason in *fault_out. `env` is
+ * copied; its host and bindings must outlive the exchange. */
+svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env,
+                       svi_sasl_fault *fault_out);
 
 /* Ends an exchange at any point; secrets in it are wiped. */
 void svi_sasl_free(svi_sasl **sasl);
 
 /* Name of the mechanism number `i` of those offered, strongest first; NULL at the end. -PLUS ones are
- * offered where there are channel bindings (RFC 5802 6). */
-const char *svi_sasl_offered(bool has_bindings, size_t i);
+ * offered where there are channel bindings (RFC 5802 6), PLAIN under TLS (RFC 6120 13.8.3). */
+const char *svi_sasl_offered(const svi_sasl_env *env, size_t i);
 
 /* The client's next message, raw. All mechanisms here are client-first (RFC 4422 5 2a): when
  * <auth/> brought no initial response the caller sends an empty challenge and hands over what
@@ -110,5 +123,11 @@ svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message);
 /* The keys asked for by NEED_KEYS, copied (`real` false: made-up ones, which make the end a
  * failure after the same work). */
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real);
+/* The work asked for by NEED_WORK has run; it stays the caller's. */
+svi_sasl_result svi_sasl_worked(svi_sasl *sasl, const svi_sasl_work *work);
+
+/* The authorization identity is compared, never used (threats A1): none, or the bare JID (RFC 6120
+ * 6.3.8) that the authenticated `name` has on `host`. */
+bool svi_sasl_authzid_fits(svi_arena *arena, sv_str authzid, sv_str name, sv_str host);
 
 #endif

@@ -10,6 +10,7 @@
 
 #define SCRAM_MAGIC 0x5c7a3001u
 #define MESSAGE_MAX 8192u /* bytes of one client message; its name is at most 3 x 1023 of them */
+#define OFFERED_MAX 16u /* mechanisms of one stream */
 #define SERVER_NONCE_BYTES 18u /* base64 of 18 bytes has no padding */
 
 typedef enum state { FIRST, KEYS, FINAL, ENDED } state;
@@ -165,16 +166,6 @@ static svi_sasl_fault take_authzid(svi_scram *scram, sv_str *rest, sv_str *authz
     return unescape(scram->arena, text, authzid_out) ? SVI_SASL_OK : SVI_SASL_INVALID_AUTHZID;
 }
 
-/* The authorization identity is compared, never used (threats A1): a bare JID (RFC 6120 6.3.8)
- * that must be the one that the authenticated name has on this host. */
-static bool authzid_fits(const svi_scram *scram, sv_str authzid)
-{
-    sv_jid jid;
-    if (!authzid.p) return true;
-    return !svi_jid_parse(scram->arena, authzid, &jid) && svi_jid_is_bare(&jid) &&
-           sv_str_eq(jid.node, scram->name) && sv_str_eq(jid.domain, scram->env.host);
-}
-
 /* client-first-message-bare = username "," nonce ["," extensions]; a reserved-mext in front is
  * no username, so it fails. */
 static svi_sasl_fault take_bare(svi_scram *scram, sv_str rest)
@@ -200,7 +191,8 @@ static svi_sasl_result on_first(svi_scram *scram, sv_str message)
     if (!fault)
         scram->gs2 = svi_arena_str(scram->arena, svi_str_sub(message, 0, message.n - rest.n));
     if (!fault) fault = take_bare(scram, rest);
-    if (!fault && !authzid_fits(scram, authzid)) fault = SVI_SASL_INVALID_AUTHZID;
+    if (!fault && !svi_sasl_authzid_fits(scram->arena, authzid, scram->name, scram->env.host))
+        fault = SVI_SASL_INVALID_AUTHZID;
     if (fault) return fail(scram, fault);
     scram->state = KEYS;
     return (svi_sasl_result){
@@ -227,12 +219,12 @@ static void put_sorted(svi_buf *buf, sv_str *words, size_t count)
 static void put_offer_hash(svi_scram *scram)
 {
     const svi_sasl_env *env = &scram->env;
-    sv_str words[2 * SVI_SCRAM_HASHES], types[SVI_BINDINGS_MAX];
+    sv_str words[OFFERED_MAX], types[SVI_BINDINGS_MAX];
     uint8_t digest[64];
     size_t count = 0;
     const char *name;
-    while ((name = svi_sasl_offered(env->binding_count > 0, count)) != NULL) {
-        SV_ASSERT(count < 2 * SVI_SCRAM_HASHES);
+    while ((name = svi_sasl_offered(env, count)) != NULL) {
+        SV_ASSERT(count < OFFERED_MAX);
         words[count++] = sv_str_of(name);
     }
     for (size_t i = 0; i < env->binding_count; i++) types[i] = sv_str_of(env->bindings[i].type);

@@ -32,6 +32,14 @@ static const svi_binding bindings[] = {
     {.type = "tls-server-end-point", .data = "hash of a certificate", .n = 21},
 };
 
+static svi_sasl *sasl_of(const char *mechanism, const svi_sasl_env *env)
+{
+    svi_sasl_fault fault;
+    svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(mechanism), env, &fault);
+    assert_int_equal(fault == SVI_SASL_OK, sasl != NULL);
+    return sasl;
+}
+
 /* Of a connection with channel bindings or without. */
 static svi_sasl_env env_of(bool has_bindings)
 {
@@ -160,7 +168,7 @@ static run begin_as(const char *mechanism, bool has_bindings, const char *first,
                     const svi_scram_keys *keys, bool real)
 {
     svi_sasl_env env = env_of(has_bindings);
-    run t = {.sasl = svi_sasl_new(&acct, sv_str_of(mechanism), &env)};
+    run t = {.sasl = sasl_of(mechanism, &env)};
     assert_non_null(t.sasl);
     t.r = svi_sasl_step(t.sasl, sv_str_of(first));
     if (t.r.next != SVI_SASL_NEED_KEYS) return t;
@@ -264,13 +272,13 @@ static void judges_bindings(void **state)
     };
     svi_sasl_env env = env_of(true);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(cases[i].mechanism), &env);
+        svi_sasl *sasl = sasl_of(cases[i].mechanism, &env);
         svi_sasl_result result = svi_sasl_step(sasl, sv_str_of(cases[i].first));
         if (result.fault != SVI_SASL_NOT_AUTHORIZED) fail_msg("%zu: %s", i, cases[i].first);
         svi_sasl_free(&sasl);
     }
     env = env_of(false); /* not offered, so not known */
-    assert_null(svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256-PLUS"), &env));
+    assert_null(sasl_of("SCRAM-SHA-256-PLUS", &env));
 }
 
 static void offers_the_strongest_first(void **state)
@@ -278,11 +286,14 @@ static void offers_the_strongest_first(void **state)
     (void)state;
     static const char *const all[] = {"SCRAM-SHA-512-PLUS", "SCRAM-SHA-256-PLUS",
                                       "SCRAM-SHA-1-PLUS",   "SCRAM-SHA-512",
-                                      "SCRAM-SHA-256",      "SCRAM-SHA-1"};
-    for (size_t i = 0; i < 6; i++) assert_string_equal(svi_sasl_offered(true, i), all[i]);
-    for (size_t i = 0; i < 3; i++) assert_string_equal(svi_sasl_offered(false, i), all[3 + i]);
-    assert_null(svi_sasl_offered(true, 6));
-    assert_null(svi_sasl_offered(false, 3));
+                                      "SCRAM-SHA-256",      "SCRAM-SHA-1",
+                                      "PLAIN"};
+    svi_sasl_env tls = env_of(true), none = env_of(false);
+    tls.is_secure = true;
+    for (size_t i = 0; i < 7; i++) assert_string_equal(svi_sasl_offered(&tls, i), all[i]);
+    for (size_t i = 0; i < 3; i++) assert_string_equal(svi_sasl_offered(&none, i), all[3 + i]);
+    assert_null(svi_sasl_offered(&tls, 7));
+    assert_null(svi_sasl_offered(&none, 3));
 }
 
 static void logs_in(void **state)
@@ -322,7 +333,7 @@ static void nonces_come_from_the_platform(void **state)
     fixed_n = 18;
     memset(fixed, 0, sizeof fixed);
     svi_sasl_env env = {.plat = &plat, .host = SV_STR("localhost")};
-    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    svi_sasl *sasl = sasl_of("SCRAM-SHA-256", &env);
     (void)svi_sasl_step(sasl, SV_STR("n,,n=user,r=x"));
     svi_sasl_result r = svi_sasl_keys(sasl, &keys, true);
     assert_true(svi_str_starts(r.out, SV_STR("r=xAAAAAAAAAAAAAAAAAAAAAAAA,s=")));
@@ -488,7 +499,7 @@ static void judges_first_messages(void **state)
     (void)state;
     svi_sasl_env env = env_of(false);
     for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
-        svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+        svi_sasl *sasl = sasl_of("SCRAM-SHA-256", &env);
         svi_sasl_result r = svi_sasl_step(sasl, sv_str_of(firsts[i].text));
         if (r.fault != firsts[i].fault ||
             (r.next == SVI_SASL_NEED_KEYS) != (firsts[i].name != NULL))
@@ -496,13 +507,13 @@ static void judges_first_messages(void **state)
         if (firsts[i].name) assert_true(sv_str_eq(r.name, sv_str_of(firsts[i].name)));
         svi_sasl_free(&sasl);
     }
-    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    svi_sasl *sasl = sasl_of("SCRAM-SHA-256", &env);
     assert_int_equal(svi_sasl_step(sasl, SV_STR("n,,n=us\0er,r=x")).fault,
                      SVI_SASL_MALFORMED_REQUEST);
     svi_sasl_free(&sasl);
     char *big = svi_arena_get(arena, 9001);
     memset(big, 'a', 9000);
-    sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    sasl = sasl_of("SCRAM-SHA-256", &env);
     assert_int_equal(svi_sasl_step(sasl, text_of("n,,n=user,r=%s", big)).fault,
                      SVI_SASL_MALFORMED_REQUEST);
     svi_sasl_free(&sasl);
@@ -513,10 +524,10 @@ static void refuses_y_when_plus_was_offered(void **state)
 {
     (void)state;
     svi_sasl_env env = env_of(true);
-    svi_sasl *sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    svi_sasl *sasl = sasl_of("SCRAM-SHA-256", &env);
     assert_int_equal(svi_sasl_step(sasl, SV_STR("y,,n=user,r=x")).fault, SVI_SASL_NOT_AUTHORIZED);
     svi_sasl_free(&sasl);
-    sasl = svi_sasl_new(&acct, SV_STR("SCRAM-SHA-256"), &env);
+    sasl = sasl_of("SCRAM-SHA-256", &env);
     assert_int_equal(svi_sasl_step(sasl, SV_STR("n,,n=user,r=x")).next, SVI_SASL_NEED_KEYS);
     svi_sasl_free(&sasl);
 }
@@ -587,9 +598,11 @@ static void derives_only_what_it_can(void **state)
     assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("\u00e9 x"), salt, 1, &b), SV_OK);
     assert_memory_equal(&a, &b, sizeof a);
     svi_sasl_env env = env_of(false);
-    assert_null(svi_sasl_new(&acct, SV_STR("PLAIN"), &env));
-    assert_null(svi_sasl_new(&acct, SV_STR("scram-sha-256"), &env));
-    assert_null(svi_sasl_new(&acct, SV_STR(""), &env));
+    svi_sasl_fault fault;
+    assert_null(svi_sasl_new(&acct, SV_STR("PLAIN"), &env, &fault)); /* RFC 6120 6.5.3 */
+    assert_int_equal(fault, SVI_SASL_ENCRYPTION_REQUIRED);
+    assert_null(sasl_of("scram-sha-256", &env));
+    assert_null(sasl_of("", &env));
 }
 
 static int set_up(void **state)

@@ -338,6 +338,7 @@ void svi_server_free(svi_server **server, unsigned within_ms)
     svi_store_hurry(s->store);
     svi_store_poll(s->store);
     drop_deferred(s);
+    svi_works_detach(s);
     SV_ASSERT(s->session_count == 0);
     free_rest(s);
     *server = NULL; /* not before: what ends here may still reach it */

@@ -95,6 +95,12 @@ void svi_server_declare(svi_server *server, const sv_str *names, size_t count);
 void svi_server_defer(svi_server *server, void (*run)(void *ctx), void (*drop)(void *ctx),
                       void *ctx);
 
+/* Runs `run(ctx)` on another thread (on the stage in the next turn), then `done(ctx, false)` in a turn
+ * of the router. If the server ends first: `done(ctx, true)` all the same, when the loop runs next or
+ * at once; the server may not be used then. Exactly once, never before this has returned. */
+void svi_server_work(svi_server *server, void (*run)(void *ctx),
+                     void (*done)(void *ctx, bool is_over), void *ctx);
+
 /* --- hosts ------------------------------------------------------------------------------------ */
 
 typedef struct svi_host_config {

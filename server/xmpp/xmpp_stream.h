@@ -130,6 +130,9 @@ svi_step svi_on_sasl(svi_stream *stream, const sv_node *element);
 /* Drops the exchange and what it waits for. */
 void svi_auth_drop(svi_stream *stream);
 
+/* What the stream's mechanisms stand on; its host is known. */
+svi_sasl_env svi_auth_env(const svi_stream *stream);
+
 /* Gives the memory of the channel bindings back: nobody logs in any more. */
 void svi_auth_forget_bindings(svi_stream *stream);
 

@@ -95,7 +95,12 @@ static void converse(talk *t, svi_sasl *sasl, sv_str rest)
         if (r.next == SVI_SASL_NEED_KEYS) {
             MUST(r.name.n > 0 && r.keys && svi_scram_hash_find(sv_str_of(r.keys)));
             r = svi_sasl_keys(sasl, &t->keys, t->real);
-            t->server_first = svi_arena_str(t->arena, r.out);
+            if (r.next == SVI_SASL_CHALLENGE) t->server_first = svi_arena_str(t->arena, r.out);
+        }
+        if (r.next == SVI_SASL_NEED_WORK) { /* not done here: PBKDF2 */
+            MUST(r.name.n > 0);
+            svi_sasl_work_free(&r.work);
+            return;
         }
         if (r.next == SVI_SASL_SUCCESS) check_success(t, &r);
         if (r.next != SVI_SASL_CHALLENGE) return;
@@ -122,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     svi_plat_virtual clock;
     svi_plat_virtual_init(&clock, data[0]);
     const sv_str text = {(const char *)data + 1, size - 1};
-    /* the first byte chooses: bit 0 a real account, 1 channel bindings, 2 and 3 the hash, 4 -PLUS */
+    /* the first byte chooses: bit 0 a real account, 1 channel bindings, 2 and 3 the hash, 4 -PLUS, 5 PLAIN */
     static const char *const hashes[] = {"SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-512",
                                          "SCRAM-SHA-256"};
     static const svi_binding binding = {.type = "tls-exporter", .data = "data", .n = 4};
@@ -135,11 +140,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     known_keys(t.hash, &t.keys, t.client);
     const svi_sasl_env env = {.plat = &clock.plat,
                               .host = SV_STR("localhost"),
+                              .is_secure = true,
                               .bindings = &binding,
                               .binding_count = t.has_bindings};
     char mechanism[32];
-    (void)snprintf(mechanism, sizeof mechanism, "%s%s", name, t.plus ? "-PLUS" : "");
-    svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(mechanism), &env);
+    (void)snprintf(mechanism, sizeof mechanism, "%s%s", data[0] & 32 ? "PLAIN" : name,
+                   t.plus && !(data[0] & 32) ? "-PLUS" : "");
+    svi_sasl_fault fault;
+    svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(mechanism), &env, &fault);
+    MUST(sasl && fault == SVI_SASL_OK);
     converse(&t, sasl, text);
     svi_sasl_free(&sasl);
     record(text);

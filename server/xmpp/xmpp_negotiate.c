@@ -114,6 +114,15 @@ static void put_session(const svi_stream *stream, svi_buf *buf)
         svi_buf_put(buf, SV_STR("<session xmlns='" SVI_NS_SESSION "'><optional/></session>"));
 }
 
+/* XEP-0478 3.1: how large an element may be, now and when somebody has logged in. */
+static void put_limits(const svi_stream *stream, svi_buf *buf)
+{
+    const svi_limits *limits = svi_server_limits(stream->server);
+    const svi_xml_limits *now = stream->name.n ? &limits->user : &limits->stranger;
+    svi_buf_printf(buf, "<limits xmlns='" SVI_NS_LIMITS "'><max-bytes>%zu</max-bytes></limits>",
+                   now->stanza_bytes);
+}
+
 /* Every feature and when it is offered; one that modules bring is a line here. */
 static void (*const features[])(const svi_stream *stream, svi_buf *buf) = {
     put_starttls,
@@ -121,6 +130,7 @@ static void (*const features[])(const svi_stream *stream, svi_buf *buf) = {
     put_bindings,
     put_bind,
     put_session,
+    put_limits,
 };
 
 static void put_features(const svi_stream *stream, svi_buf *buf)

@@ -19,6 +19,7 @@
 #define SVI_NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
 #define SVI_NS_SASL_CB "urn:xmpp:sasl-cb:0"
 #define SVI_NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
+#define SVI_NS_LIMITS "urn:xmpp:stream-limits:0"
 #define SVI_NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
 
 #define SVI_CLOSE_MS 5000u /* how long a stream may take to write its end (RFC 6120 4.4) */

@@ -14,7 +14,8 @@ static void whole_login(setting s, size_t chop)
     assert_has(first, " from='localhost' version='1.0' xml:lang='en'>");
     assert_lacks(first, " to='");
     assert_has(first, "<stream:features><starttls xmlns='" TLS_NS
-                      "'><required/></starttls></stream:features>");
+                      "'><required/></starttls><limits xmlns='urn:xmpp:stream-limits:0'>"
+                      "<max-bytes>10240</max-bytes></limits></stream:features>");
     say(w, c, STARTTLS);
     assert_string_equal(heard(w, c), "<proceed xmlns='" TLS_NS "'/>");
     start_tls_layer(w, c);
@@ -33,7 +34,12 @@ static void whole_login(setting s, size_t chop)
                        "<channel-binding type='tls-exporter'/>"
                        "<channel-binding type='tls-server-end-point'/></sasl-channel-binding>");
     assert_lacks(second, "starttls");
-    log_in(w, c, "romeo", "rosaline");
+    assert_has(authenticate(w, c, "romeo", "rosaline"), "<success");
+    say(w, c, STREAM);
+    const char *third = heard(w, c);
+    assert_has(third, "<bind xmlns='" BIND_NS "'/>");
+    assert_has(third, "</session><limits xmlns='urn:xmpp:stream-limits:0'>"
+                      "<max-bytes>262144</max-bytes></limits></stream:features>");
     assert_has(bind_resource(w, c, "balcony"), "<iq type='result' id='b'><bind xmlns='" BIND_NS
                                                "'><jid>romeo@localhost/balcony</jid></bind></iq>");
     assert_int_equal(svi_session_count(w->server), 1);

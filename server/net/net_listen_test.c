@@ -1,5 +1,6 @@
 /* Tests of accepting: addresses, distribution, certificates replaced, no descriptors left. */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/x509v3.h>
 #include <sys/resource.h>
 
@@ -89,6 +90,49 @@ static void accepts_and_says_from_where(void **state)
         world_free(w);
         if (fd >= 0) (void)close(fd);
     }
+}
+
+/* The server's end of a client's connection, in this process. */
+static int other_end(const client *c)
+{
+    struct sockaddr_in mine, peer;
+    socklen_t n = sizeof mine;
+    assert_int_equal(getsockname(c->fd, (struct sockaddr *)&mine, &n), 0);
+    for (int fd = 3; fd < 1024; fd++) {
+        n = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &n) == 0 && peer.sin_family == AF_INET &&
+            peer.sin_port == mine.sin_port)
+            return fd;
+    }
+    return -1;
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t n = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &n), 0);
+    return value;
+}
+
+/* RFC 6120 4.6.1: who goes without a word is noticed; and records leave at once. */
+static void sockets_notice_dead_peers(void **state)
+{
+    (void)state;
+    int fd;
+    uint16_t port;
+    world *w = world_on("127.0.0.1", SVI_TLS_NONE, &fd, &port);
+    client *c = connect_to(w, "127.0.0.1", port);
+    client_send(c, STREAM "<message id='m'/>");
+    assert_until(w, count_text(c, "id='m'") >= 1);
+    const int end = other_end(c);
+    assert_true(end >= 0);
+    assert_int_equal(option_of(end, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option_of(end, IPPROTO_TCP, TCP_USER_TIMEOUT), 120000);
+    assert_int_equal(option_of(end, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option_of(end, IPPROTO_TCP, TCP_KEEPIDLE), 900);
+    world_free(w);
+    (void)close(fd);
 }
 
 /* Architecture 11: a listener bound to loopback counts as secure, one that others reach does not,
@@ -220,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_and_says_from_where),
+        cmocka_unit_test(sockets_notice_dead_peers),
         cmocka_unit_test(who_listens_everywhere_is_not_loopback),
         cmocka_unit_test(a_new_certificate_is_for_new_connections),
         cmocka_unit_test(connections_outlive_their_listener),

@@ -108,7 +108,8 @@ static sv_status read_fresh(const svi_reload_config *config, svi_problems *probl
                                     .report_ctx = problems};
     if (status == SV_OK) status = svi_shard_check(&shard);
     if (status == SV_OK)
-        status = svi_tls_of_config(config->acct, *config_out, svi_problems_note, problems, tls_out);
+        status = svi_tls_of_config(config->acct, *config_out, config->tickets, svi_problems_note,
+                                   problems, tls_out);
     return status;
 }
 

@@ -7,6 +7,7 @@
 
 #include "main/main_settings.h"
 #include "mods/mods_loader.h"
+#include "net/net_tickets.h"
 
 typedef struct svi_reload_config {
     svi_acct *acct;
@@ -17,6 +18,7 @@ typedef struct svi_reload_config {
     svi_listener *
         *listeners; /* get the new certificates; none if the server was started without TLS */
     size_t listener_count;
+    svi_tickets *tickets; /* for the new certificates */
 } svi_reload_config;
 
 /* Takes over log level and certificates (read again even if the file says the same). The answer (a

@@ -187,23 +187,45 @@ static bool sync_folder_of(const char *file)
     return ok;
 }
 
-sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *err)
+/* The bytes in a file of their own beside `file`, synced; its name in `temp`. */
+static sv_status write_beside(const char *file, sv_str bytes, mode_t mode, char temp[PATH_MAX],
+                              sv_err *err)
 {
-    char temp[PATH_MAX];
-    const int n = snprintf(temp, sizeof temp, "%s.%ld.new", file, (long)getpid());
+    const int n = snprintf(temp, PATH_MAX, "%s.%ld.new", file, (long)getpid());
     if (n <= 0 || n >= PATH_MAX) return svi_err(err, SV_ELIMIT, "%s: too long", file);
     (void)unlink(temp);
     const int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) return failed(err, file);
     const bool written = write_all(fd, bytes) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
-    sv_status status = written ? SV_OK : failed(err, file);
+    const sv_status status = written ? SV_OK : failed(err, file);
     (void)close(fd);
-    if (status == SV_OK && link(temp, file) != 0) /* unlike rename() it replaces nothing */
-        status =
-            errno == EEXIST ? svi_err(err, SV_EEXIST, "%s: is there", file) : failed(err, file);
+    return status;
+}
+
+/* The file beside has got its name, or not; either way it goes. */
+static sv_status settle(const char *file, const char *temp, sv_status status, sv_err *err)
+{
     (void)unlink(temp);
     if (status == SV_OK && !sync_folder_of(file)) status = failed(err, file);
     return status;
+}
+
+sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *err)
+{
+    char temp[PATH_MAX] = "";
+    sv_status status = write_beside(file, bytes, mode, temp, err);
+    if (status == SV_OK && link(temp, file) != 0) /* unlike rename() it replaces nothing */
+        status =
+            errno == EEXIST ? svi_err(err, SV_EEXIST, "%s: is there", file) : failed(err, file);
+    return settle(file, temp, status, err);
+}
+
+sv_status svi_state_replace(const char *file, sv_str bytes, mode_t mode, sv_err *err)
+{
+    char temp[PATH_MAX] = "";
+    sv_status status = write_beside(file, bytes, mode, temp, err);
+    if (status == SV_OK && rename(temp, file) != 0) status = failed(err, file);
+    return settle(file, temp, status, err);
 }
 
 /* --- secrets ------------------------------------------------------------------------------------------ */

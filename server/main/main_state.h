@@ -4,7 +4,7 @@
  *     lock                  held by the one process that uses the folder; its number is in it
  *     control        0600   unix socket for commands
  *     store/                journal and index
- *     secrets/       0700   salt (32 bytes, 0600)
+ *     secrets/       0700   salt (32 bytes), tickets (main_tickets.h), both 0600
  *     crash/         0700   reports of workers that died
  */
 #ifndef SVI_MAIN_STATE_H
@@ -35,6 +35,9 @@ sv_status svi_state_salt(const char *path, const svi_plat *plat, uint8_t salt_ou
 /* Writes a new file of that mode that appears whole or not at all. SV_EEXIST if there is one,
  * SV_EIO with path and reason. */
 sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *err);
+
+/* The same in place of a file that may be there. */
+sv_status svi_state_replace(const char *file, sv_str bytes, mode_t mode, sv_err *err);
 
 /* Who is to own the state folder: the system user `user` (NUL-terminated) if the process is root's
  * and one is set, else -1 and -1. SV_ENOTFOUND. */

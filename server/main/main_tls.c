@@ -45,7 +45,7 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 
 /* A host's context; NULL if it has no certificate or that is bad. */
 static svi_tls *load(svi_acct *acct, const svi_config *config, const svi_section *section,
-                     svi_config_report report, void *ctx, bool *failed)
+                     svi_tickets *tickets, svi_config_report report, void *ctx, bool *failed)
 {
     svi_settings s;
     svi_tls *tls = NULL;
@@ -55,7 +55,8 @@ static svi_tls *load(svi_acct *acct, const svi_config *config, const svi_section
         return NULL;
     }
     if (s.certificate.n == 0) return NULL;
-    const svi_tls_config files = {.acct = acct, .cert_file = s.certificate, .key_file = s.key};
+    const svi_tls_config files = {
+        .acct = acct, .cert_file = s.certificate, .key_file = s.key, .tickets = tickets};
     if (svi_tls_new(&files, &tls, &err) == SV_OK) return tls;
     const svi_value *at = svi_config_get(config, section, SV_STR("certificate"));
     report(ctx, at ? at->file : section->file, at ? at->line : section->line, err.text);
@@ -74,8 +75,8 @@ static void join(svi_tls *first, sni_table *table)
     SSL_CTX_set_tlsext_servername_callback(context, on_name);
 }
 
-sv_status svi_tls_of_config(svi_acct *acct, const svi_config *config, svi_config_report report,
-                            void *ctx, svi_tls **tls_out)
+sv_status svi_tls_of_config(svi_acct *acct, const svi_config *config, svi_tickets *tickets,
+                            svi_config_report report, void *ctx, svi_tls **tls_out)
 {
     size_t sections = 0;
     while (svi_config_section(config, sections)) sections++;
@@ -86,7 +87,7 @@ sv_status svi_tls_of_config(svi_acct *acct, const svi_config *config, svi_config
     for (size_t i = 0; i < sections; i++) {
         const svi_section *section = svi_config_section(config, i);
         if (section->kind != SVI_SECTION_HOST) continue;
-        svi_tls *tls = load(acct, config, section, report, ctx, &failed);
+        svi_tls *tls = load(acct, config, section, tickets, report, ctx, &failed);
         if (!tls) continue;
         table->hosts[table->count].domain = svi_str_dup(acct, section->name);
         if (first)

@@ -45,7 +45,7 @@ static sv_status check_all(tool *t)
     sv_status status = read_config(t);
     if (t->config) status = svi_settings_check(t->config, svi_problems_note, &t->problems);
     if (status == SV_OK)
-        status = svi_tls_of_config(&t->acct, t->config, svi_problems_note, &t->problems, &tls);
+        status = svi_tls_of_config(&t->acct, t->config, NULL, svi_problems_note, &t->problems, &tls);
     if (tls) svi_tls_unref(&tls);
     const svi_shard_config shard = {.acct = &t->acct,
                                     .config = t->config,

@@ -14,6 +14,7 @@
 #include "main/main_log.h"
 #include "main/main_reload.h"
 #include "main/main_state.h"
+#include "main/main_tickets.h"
 #include "main/main_tls.h"
 #include "main/main_watch.h"
 
@@ -26,6 +27,8 @@ typedef struct worker {
     svi_settings settings;
     svi_problems problems;
     svi_shard *shard;
+    svi_tickets *tickets;
+    uv_timer_t tickets_timer;
     svi_tls *tls;
     svi_listener *listeners[SVI_CLI_SOCKETS_MAX];
     size_t listener_count;
@@ -92,7 +95,8 @@ static json_t *on_reload(void *ctx)
                                       .program = w->cli->program,
                                       .library = svi_shard_mods(w->shard),
                                       .listeners = w->listeners,
-                                      .listener_count = w->tls ? w->listener_count : 0};
+                                      .listener_count = w->tls ? w->listener_count : 0,
+                                      .tickets = w->tickets};
     return svi_reload(&config);
 }
 
@@ -136,10 +140,30 @@ static sv_status open_shard(worker *w, sv_err *err)
     return svi_shard_open(&config, &w->shard, err);
 }
 
+/* Ticket keys: read, and rotated whenever it is time. */
+static void on_tickets_due(uv_timer_t *timer)
+{
+    const worker *w = timer->data;
+    sv_err err = {.text = ""};
+    const int64_t due_s =
+        svi_tickets_turn(w->settings.data_path.p, svi_plat_kernel(), w->tickets, &err);
+    if (err.code != SV_OK) SV_LOG(SV_ERROR, "tickets-not-kept", LF_TXT("reason", err.text));
+    (void)uv_timer_start(timer, on_tickets_due, (uint64_t)due_s * 1000, 0);
+}
+
+static void open_tickets(worker *w)
+{
+    w->tickets = svi_tickets_new(&w->acct);
+    (void)uv_timer_init(svi_shard_loop(w->shard), &w->tickets_timer);
+    w->tickets_timer.data = w;
+    on_tickets_due(&w->tickets_timer);
+}
+
 static sv_status listen_all(worker *w, sv_err *err)
 {
     sv_status status =
-        svi_tls_of_config(&w->acct, w->config, svi_problems_note, &w->problems, &w->tls);
+        svi_tls_of_config(&w->acct, w->config, w->tickets, svi_problems_note, &w->problems,
+                          &w->tls);
     svi_server *server = status == SV_OK ? svi_shard_server(w->shard) : NULL;
     static const char *const mode_names[] = {
         [SVI_TLS_NONE] = "none", [SVI_TLS_STARTTLS] = "starttls", [SVI_TLS_DIRECT] = "direct"};
@@ -175,6 +199,7 @@ static sv_status start(worker *w, sv_err *err)
     sv_status status = read_config(w);
     if (status == SV_OK) status = drop_privileges(w, err);
     if (status == SV_OK) status = open_shard(w, err);
+    if (status == SV_OK) open_tickets(w);
     if (status == SV_OK) status = listen_all(w, err);
     if (status != SV_OK) return status;
     hear_signals(w);
@@ -198,6 +223,7 @@ static void finish(worker *w)
         svi_net_unlisten(svi_server_net(svi_shard_server(w->shard)), &w->listeners[i]);
     svi_shard_close(&w->shard, DRAIN_MS);
     if (w->tls) svi_tls_unref(&w->tls);
+    svi_tickets_free(&w->tickets);
     svi_config_free(&w->config);
     svi_problems_free(&w->problems);
 }

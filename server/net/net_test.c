@@ -393,6 +393,60 @@ static void tickets_resume(void **state)
     world_free(w);
 }
 
+/* A listener's context made anew with these keys, as at a restart; `first` and `second` name them, 0:
+ * none. */
+static svi_tickets *context_with(world *w, uint8_t first, uint8_t second)
+{
+    svi_ticket_key keys[2];
+    memset(&keys[0], first, sizeof keys[0]);
+    memset(&keys[1], second, sizeof keys[1]);
+    svi_tickets *tickets = svi_tickets_new(&w->acct);
+    svi_tickets_set(tickets, keys, first == 0 ? 0 : second == 0 ? 1 : 2);
+    svi_tls *tls = NULL;
+    const svi_tls_config config = {.acct = &w->acct,
+                                   .cert_file = sv_str_of(cert_file),
+                                   .key_file = sv_str_of(key_file),
+                                   .tickets = tickets};
+    assert_int_equal(svi_tls_new(&config, &tls, NULL), SV_OK);
+    svi_listener_set_tls(w->listener, tls);
+    svi_tls_unref(&tls);
+    return tickets;
+}
+
+/* Architecture 11: a session outlives the process that gave its ticket, while its key is kept; not
+ * longer. On TLS 1.3 and 1.2. */
+static void tickets_outlive_a_restart(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t before[2], after[2];
+        bool resumes;
+    } cases[] = {
+        {{1, 0}, {1, 0}, true},  {{1, 0}, {2, 1}, true},  {{2, 1}, {3, 2}, true},
+        {{1, 0}, {2, 0}, false}, {{1, 0}, {0, 0}, false}, {{0, 0}, {1, 0}, false},
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        world *w = tls_world();
+        if (i % 2)
+            assert_int_equal(SSL_CTX_set_max_proto_version(svi_tls_context(w->client_tls),
+                                                           TLS1_2_VERSION),
+                             1);
+        svi_tickets *one = context_with(w, cases[i / 2].before[0], cases[i / 2].before[1]);
+        client *c = streaming(w, true);
+        client_send(c, "<message id='t'/>");
+        assert_until(w, count_text(c, "id='t'") >= 1);
+        SSL_SESSION *session = SSL_get1_session(c->ssl);
+        svi_tickets *two = context_with(w, cases[i / 2].after[0], cases[i / 2].after[1]);
+        client *again = client_new(w);
+        client_tls(w, again);
+        (void)SSL_set_session(again->ssl, session); /* one without a ticket is no session */
+        SSL_SESSION_free(session);
+        assert_until(w, w->conns[1].tls >= 1);
+        if (w->conns[1].info.resumed != cases[i / 2].resumes) fail_msg("%zu", i);
+        world_free_with(w, &one, &two);
+    }
+}
+
 static void end_of_file_closes(void **state)
 {
     (void)state;
@@ -557,6 +611,7 @@ int main(void)
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(alpn_is_xmpp_or_nothing),
         cmocka_unit_test(tickets_resume),
+        cmocka_unit_test(tickets_outlive_a_restart),
         cmocka_unit_test(end_of_file_closes),
         cmocka_unit_test(after_the_end_answers_still_go_out),
         cmocka_unit_test(faults_are_delivered_once),

@@ -506,8 +506,9 @@ static world *world_new(const setting *s)
     return w;
 }
 
-/* Ends the world and looks that nothing is left of it. */
-static void world_free(world *w)
+/* Ends the world and looks that nothing is left of it. Ticket keys that its contexts use may be given; they
+ * go behind the contexts. */
+static void world_free_with(world *w, svi_tickets **one, svi_tickets **two)
 {
     svi_net_free(&w->net);
     if (w->loop != NULL) {
@@ -523,11 +524,18 @@ static void world_free(world *w)
     }
     svi_tls_unref(&w->server_tls);
     svi_tls_unref(&w->client_tls);
+    if (one != NULL) svi_tickets_free(one);
+    if (two != NULL) svi_tickets_free(two);
     svi_link_pairs_free(&w->pairs);
     svi_atoms_free(&w->atoms);
     (void)close(w->wake_fd);
     assert_int_equal(atomic_load(&w->acct.live_bytes), 0);
     free(w);
+}
+
+static void world_free(world *w)
+{
+    world_free_with(w, NULL, NULL);
 }
 
 #define STREAM                                                                                     \

@@ -200,6 +200,7 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
+    if (config->tickets != NULL) svi_tickets_use(config->tickets, tls->ctx);
     *tls_out = tls;
     return SV_OK;
 }

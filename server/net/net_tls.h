@@ -11,6 +11,7 @@
 #include "base/base_str.h"
 #include "net/net_binding.h"
 #include "net/net_link.h"
+#include "net/net_tickets.h"
 
 typedef struct svi_tls svi_tls; /* a context; immutable, refcounted, shared by threads */
 
@@ -18,6 +19,7 @@ typedef struct svi_tls_config {
     svi_acct *acct;
     sv_str cert_file; /* PEM, chain behind the certificate */
     sv_str key_file;  /* PEM; must not be readable by others */
+    svi_tickets *tickets; /* borrowed, outlives the context; NULL: keys of its own, lost with it */
 } svi_tls_config;
 
 /* Loads and checks certificate and key. SV_EIO, SV_EINVAL with file and reason. */

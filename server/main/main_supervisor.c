@@ -20,6 +20,7 @@
 #include "main/main_listen.h"
 #include "main/main_log.h"
 #include "main/main_state.h"
+#include "main/main_systemd.h"
 
 #define END_MS 10000
 #define REPORTS_KEPT 20u
@@ -153,6 +154,7 @@ static void on_ready(supervisor *s)
     forget_ready(s);
     if (!is_ready || s->was_ready) return;
     s->was_ready = true;
+    svi_systemd_tell("READY=1");
     if (s->config->ready) s->config->ready(s->config->ctx);
 }
 
@@ -227,6 +229,7 @@ static void stop(supervisor *s)
         return;
     }
     s->stopping = true;
+    svi_systemd_tell("STOPPING=1");
     s->kill_ms = now_ms() + END_MS;
     SV_LOG(SV_INFO, "server-stop", LF_TXT("what", "the worker ends"));
     (void)kill(s->worker, SIGTERM);
@@ -279,6 +282,12 @@ static sv_status read_settings(supervisor *s, svi_config **config_out)
     return status;
 }
 
+static sv_status open_sockets(supervisor *s, sv_err *err)
+{
+    const sv_status status = svi_systemd_sockets(&s->sockets, err);
+    return status == SV_ENOTFOUND ? svi_sockets_open(&s->settings, &s->sockets, err) : status;
+}
+
 static sv_status open_all(supervisor *s, sv_err *err)
 {
     uid_t owner;
@@ -290,7 +299,7 @@ static sv_status open_all(supervisor *s, sv_err *err)
     sv_status status = svi_state_owner(s->settings.user, &owner, &group, err);
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
-    if (status == SV_OK) status = svi_sockets_open(&s->settings, &s->sockets, err);
+    if (status == SV_OK) status = open_sockets(s, err);
     if (status == SV_OK) status = svi_sockets_open_control(control, &s->sockets, err);
     if (status == SV_OK && geteuid() == 0 && owner != (uid_t)-1 &&
         lchown(control, owner, group) != 0)

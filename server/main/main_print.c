@@ -55,6 +55,7 @@ static void print_status(const json_t *a)
     print_list("hosts        ", json_object_get(a, "hosts"));
     (void)printf("connections  %" PRId64 "\n", number_of(a, "connections"));
     (void)printf("sessions     %" PRId64 "\n", number_of(a, "sessions"));
+    (void)printf("locked out   %" PRId64 "\n", number_of(a, "locked-out"));
     (void)printf("memory       %" PRId64 " KiB resident, %" PRId64 " KiB accounted\n",
                  number_of(a, "resident-bytes") / 1024, number_of(a, "accounted-bytes") / 1024);
     print_members("ledger (stanzas)", json_object_get(a, "ledger"));

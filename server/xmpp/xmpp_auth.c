@@ -56,11 +56,8 @@ static void log_failure(const svi_stream *stream, sv_str name, svi_sasl_fault fa
 }
 
 /* RFC 6120 6.4.5: a few more tries, then the stream ends (threats A6). */
-static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
+static svi_step say_failure(svi_stream *stream, svi_sasl_fault fault)
 {
-    stream->auth_tries++;
-    log_failure(stream, name, fault);
-    svi_auth_drop(stream);
     svi_buf buf;
     svi_buf_init(&buf, svi_server_acct(stream->server));
     svi_buf_printf(&buf, "<failure xmlns='" SVI_NS_SASL "'><%s/></failure>",
@@ -69,6 +66,57 @@ static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
     if (stream->auth_tries < svi_server_limits(stream->server)->auth_tries)
         return SVI_STEP_FEATURES;
     return svi_stream_fail(stream, "policy-violation", "Too many failed attempts to log in.");
+}
+
+static void on_penalty_over(void *ctx)
+{
+    svi_stream *stream = ctx;
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    SV_ASSERT(stream->step == SVI_STEP_PENALTY);
+    stream->penalty_timer = NULL;
+    const svi_step next = say_failure(stream, stream->held_fault);
+    if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+}
+
+/* The account's bare JID, in the scratch arena; empty if no name is known. */
+static sv_str account_of(const svi_stream *stream, sv_str name)
+{
+    if (name.n == 0) return SV_STR_NONE;
+    return svi_jid_make(stream->streams->scratch, name, svi_host_domain(stream->host), SV_STR_NONE)
+        .bare;
+}
+
+/* Only a wrong guess counts: what is malformed tells nobody anything. */
+static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
+{
+    const sv_str account = account_of(stream, name);
+    stream->auth_tries++;
+    log_failure(stream, name, fault);
+    svi_auth_drop(stream); /* the name may go with it */
+    int64_t delay_us = 0;
+    if (fault == SVI_SASL_NOT_AUTHORIZED)
+        delay_us =
+            svi_penalty_note(stream->streams->penalties, sv_str_of(stream->peer), account);
+    if (delay_us == 0) return say_failure(stream, fault);
+    SV_LOG(SV_WARN, "login-held-back", LF_TXT("peer", stream->peer),
+           LF_STR("account", svi_str_sub(account, 0, NAMED_BYTES)),
+           LF_INT("ms", delay_us / 1000));
+    stream->held_fault = fault;
+    stream->penalty_timer = svi_timer_start(svi_server_timers(stream->server), delay_us,
+                                            on_penalty_over, stream);
+    return SVI_STEP_PENALTY;
+}
+
+/* Too many wrong guesses from there or for that account, whether it exists or not: none is looked at. */
+static bool is_locked(const svi_stream *stream, sv_str name)
+{
+    if (!svi_penalty_is_locked(stream->streams->penalties, sv_str_of(stream->peer),
+                               account_of(stream, name)))
+        return false;
+    SV_LOG(SV_WARN, "login-locked", LF_TXT("peer", stream->peer),
+           LF_STR("host", svi_host_domain(stream->host)),
+           LF_STR("user", svi_str_sub(name, 0, NAMED_BYTES)));
+    return true;
 }
 
 /* RFC 6120 6.4.6: a `from` that was said under TLS must be the one who has logged in. */
@@ -88,6 +136,8 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
         log_failure(stream, result->name, SVI_SASL_INVALID_AUTHZID);
         return svi_stream_fail(stream, "invalid-from", NULL);
     }
+    svi_penalty_forgive(stream->streams->penalties, sv_str_of(stream->peer),
+                        account_of(stream, result->name));
     stream->name = svi_str_dup(svi_server_acct(stream->server), result->name);
     stream->login_host = stream->host;
     SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
@@ -127,6 +177,8 @@ static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
 
 static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
 {
+    if (is_locked(stream, result->name))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, result->name);
     stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
     stream->lookup->stream = stream;
     stream->claimed = svi_str_dup(svi_server_acct(stream->server), result->name);

@@ -202,6 +202,46 @@ static void an_end_during_the_work(void **state)
     world_free(w); /* with what was just asked */
 }
 
+/* Threats A6 over many streams: wrong guesses at one account are answered later and later, then not
+ * looked at; the account's name makes no difference. A stream that waits may go. */
+static void guesses_are_slowed_and_locked(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"romeo", "nobody"};
+    for (size_t k = 0; k < 2; k++) {
+        world *w = world_new(PLAIN);
+        client *c = NULL;
+        for (int i = 0; i < 49; i++) { /* two on each stream: they have 60 s */
+            if (i % 2 == 0) {
+                if (c) client_close(c);
+                c = opened(w);
+            }
+            const char *answer = authenticate(w, c, names[k], "juliet");
+            if (i < 10) assert_has(answer, "<not-authorized/>");
+            if (i < 10) continue;
+            assert_string_equal(answer, "");
+            if (i == 10) pass_time(w, 499000);
+            if (i == 10) assert_string_equal(heard(w, c), "");
+            pass_time(w, i == 10 ? 2000 : 16000000);
+            assert_has(heard(w, c), "<not-authorized/>");
+        }
+        client_close(c);
+        c = opened(w);
+        (void)authenticate(w, c, names[k], "juliet");
+        client_close(c); /* while it is held back */
+        c = opened(w);
+        (void)heard(w, c);
+        say_auth(w, c, names[k]);
+        assert_has(heard(w, c), "<temporary-auth-failure/>");
+        assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, " login-locked ");
+        assert_int_equal(svi_server_locked(w->server), 1);
+        pass_time(w, (int64_t)15 * 60 * 1000000);
+        c = opened(w);
+        if (k == 0) log_in(w, c, "romeo", "rosaline");
+        world_free(w);
+    }
+}
+
 /* RFC 6120 6.4.6: who says under TLS that it is somebody, and logs in as somebody else. */
 static void from_must_fit_the_login(void **state)
 {
@@ -239,6 +279,7 @@ int main(void)
         cmocka_unit_test(an_end_during_the_look_up),
         cmocka_unit_test(logs_in_with_plain),
         cmocka_unit_test(an_end_during_the_work),
+        cmocka_unit_test(guesses_are_slowed_and_locked),
         cmocka_unit_test(from_must_fit_the_login),
         cmocka_unit_test(a_login_stays_at_its_host),
     };

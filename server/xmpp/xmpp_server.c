@@ -421,6 +421,12 @@ void *svi_server_streams(const svi_server *server)
     return server->streams;
 }
 
+size_t svi_server_locked(const svi_server *server)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return server->streams_ops != NULL ? server->streams_ops->locked(server->streams) : 0;
+}
+
 bool svi_server_is_draining(const svi_server *server)
 {
     return server->draining;

@@ -141,7 +141,8 @@ typedef struct svi_streams_ops {
     /* The keys of an account have changed, or it `is_gone`: ends the streams that log in with the
      * old ones, or have logged in. May be NULL. */
     void (*forget)(void *streams, svi_host *host, sv_str name, bool is_gone);
-    void (*free)(void *streams); /* after the network is gone */
+    size_t (*locked)(const void *streams); /* addresses and accounts that may not log in now */
+    void (*free)(void *streams);           /* after the network is gone */
 } svi_streams_ops;
 
 /* Hangs the streams' part on the server; called once, when the first connection opens. Without
@@ -149,6 +150,8 @@ typedef struct svi_streams_ops {
 void svi_server_set_streams(svi_server *server, void *streams, const svi_streams_ops *ops);
 /* What was set, NULL before. */
 void *svi_server_streams(const svi_server *server);
+/* Addresses and accounts that are locked after too many failed logins. */
+size_t svi_server_locked(const svi_server *server);
 /* True once svi_server_drain was called: new streams are refused. */
 bool svi_server_is_draining(const svi_server *server);
 

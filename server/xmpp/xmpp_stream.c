@@ -23,6 +23,7 @@ static const step steps[SVI_STEPS] = {
     [SVI_STEP_TLS] = {"tls", NULL, DEADLINE(header_us), false},
     [SVI_STEP_SASL] = {"sasl", svi_on_sasl, DEADLINE(features_us), true},
     [SVI_STEP_KEYS] = {"keys", NULL, DEADLINE(login_us), false},
+    [SVI_STEP_PENALTY] = {"penalty", NULL, DEADLINE(login_us), false},
     [SVI_STEP_BIND] = {"bind", svi_on_bind, DEADLINE(bind_us), true},
     [SVI_STEP_READY] = {"ready", NULL, 0, false},
     [SVI_STEP_CLOSING] = {"closing", NULL, 0, false},
@@ -183,6 +184,7 @@ static bool can_write(const svi_stream *stream)
 static svi_step close_with(svi_stream *stream, svi_buf *take, unsigned within_ms)
 {
     svi_auth_drop(stream);
+    svi_timer_cancel(&stream->penalty_timer);
     svi_stream_known(stream);
     svi_conn_close(stream->conn, svi_buf_str(take), within_ms);
     svi_buf_free(take);
@@ -269,11 +271,18 @@ static void streams_forget(void *ctx, svi_host *host, sv_str name, bool is_gone)
     }
 }
 
+static size_t streams_locked(const void *ctx)
+{
+    const svi_streams *streams = ctx;
+    return svi_penalty_locked(streams->penalties);
+}
+
 static void streams_free(void *ctx)
 {
     svi_streams *streams = ctx;
     SV_ASSERT(streams->count == 0 && streams->stranger_count == 0);
     svi_arena_free(&streams->scratch);
+    svi_penalties_free(&streams->penalties);
     svi_free(streams);
 }
 
@@ -283,12 +292,14 @@ static svi_streams *streams_of(svi_server *server)
                                         .count = streams_count,
                                         .end = streams_end,
                                         .forget = streams_forget,
+                                        .locked = streams_locked,
                                         .free = streams_free};
     svi_streams *streams = svi_server_streams(server);
     if (streams) return streams;
     streams = svi_alloc(svi_server_acct(server), sizeof *streams);
     streams->server = server;
     streams->scratch = svi_arena_new(svi_server_acct(server), 0);
+    streams->penalties = svi_penalties_new(svi_server_acct(server), svi_server_plat(server));
     svi_server_set_streams(server, streams, &ops);
     return streams;
 }
@@ -474,6 +485,7 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     unlist_all(stream);
     svi_timer_cancel(&stream->step_timer);
     svi_timer_cancel(&stream->login_timer);
+    svi_timer_cancel(&stream->penalty_timer);
     svi_str_free(&stream->from);
     svi_str_free(&stream->name);
     stream->magic = 0;

@@ -9,6 +9,7 @@
 
 #include "bus/bus_timer.h"
 #include "xmpp/xmpp_framing.h"
+#include "xmpp/xmpp_penalty.h"
 #include "xmpp/xmpp_sasl.h"
 #include "xmpp/xmpp_event.h"
 
@@ -31,6 +32,7 @@ typedef enum svi_step {
     SVI_STEP_TLS,      /* <proceed/> is sent; the handshake runs */
     SVI_STEP_SASL,     /* a challenge is sent */
     SVI_STEP_KEYS,     /* an account is looked up */
+    SVI_STEP_PENALTY,  /* a failure is held back */
     SVI_STEP_BIND,     /* logged in; a resource is due */
     SVI_STEP_READY,    /* bound: stanzas */
     SVI_STEP_CLOSING,  /* our end is sent */
@@ -63,7 +65,8 @@ struct svi_stream {
     svi_key_lookup *lookup;
     svi_binding *bindings; /* of the TLS connection, until somebody has logged in; may be NULL */
     size_t binding_count;
-    svi_timer *step_timer, *login_timer;
+    svi_timer *step_timer, *login_timer, *penalty_timer;
+    svi_sasl_fault held_fault; /* SVI_STEP_PENALTY: what is to be said */
     svi_stream_link all, strangers;
     svi_tls_mode tls_mode;
     bool is_secure, is_loopback, is_stranger;
@@ -76,6 +79,7 @@ struct svi_stream {
 struct svi_streams {
     svi_server *server;
     svi_arena *scratch; /* marked and reset around each report of a connection */
+    svi_penalties *penalties;
     svi_stream *first, *last;
     svi_stream *oldest_stranger, *newest_stranger;
     size_t count, stranger_count;

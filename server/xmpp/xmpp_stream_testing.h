@@ -17,7 +17,7 @@
 #include "xmpp/xmpp_event.h"
 #include "xmpp/xmpp_scram_keys.h"
 
-#define CLIENTS 8
+#define CLIENTS 40
 #define ITERATIONS 64u /* of test accounts: what PBKDF2 costs is no matter here */
 
 #define TLS_NS "urn:ietf:params:xml:ns:xmpp-tls"

@@ -1,0 +1,166 @@
+/* Penalties: a table of keys "address" and "account" with their failures, oldest key first. */
+#include "xmpp/xmpp_penalty.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "base/base_assert.h"
+#include "base/base_dict.h"
+
+#define PENALTIES_MAGIC 0x50454e41u
+#define ADDRESS_MAX 64u
+
+typedef struct entry {
+    unsigned failures;
+    int64_t last_us;
+    bool is_known;         /* of an account: where its last success came from is known */
+    char own[ADDRESS_MAX];
+} entry;
+
+struct svi_penalties {
+    uint32_t magic;
+    svi_acct *acct;
+    const svi_plat *plat;
+    svi_dict *entries;
+};
+
+svi_penalties *svi_penalties_new(svi_acct *acct, const svi_plat *plat)
+{
+    svi_penalties *p = svi_alloc(acct, sizeof *p);
+    *p = (svi_penalties){.magic = PENALTIES_MAGIC, .acct = acct, .plat = plat};
+    p->entries = svi_dict_new(acct);
+    return p;
+}
+
+void svi_penalties_free(svi_penalties **penalties)
+{
+    svi_penalties *p = *penalties;
+    *penalties = NULL;
+    if (!p) return;
+    SV_CHECK(p, PENALTIES_MAGIC);
+    size_t pos = 0;
+    sv_str key;
+    void *value;
+    while (svi_dict_next(p->entries, &pos, &key, &value)) svi_free(value);
+    svi_dict_free(&p->entries);
+    p->magic = 0;
+    svi_free(p);
+}
+
+/* Where a peer comes from, as a key; `text` is "" for this machine itself. */
+typedef struct network {
+    char text[ADDRESS_MAX];
+} network;
+
+/* "10.0.0.1:4711" is 10.0.0.1; of IPv6 the first 64 bits: whoever has one address of a network has them
+ * all. What is no address (a unix socket, the stage) is this machine. */
+static network network_of(sv_str address)
+{
+    network net = {.text = ""};
+    char host[ADDRESS_MAX];
+    struct in_addr v4;
+    struct in6_addr v6;
+    const bool is_v6 = address.n > 0 && address.p[0] == '[';
+    const sv_str text = is_v6 ? svi_str_sub(address, 1, svi_str_find(address, ']') - 1)
+                              : svi_str_sub(address, 0, svi_str_find(address, ':'));
+    if (text.n == 0 || text.n >= sizeof host) return net;
+    (void)snprintf(host, sizeof host, "%.*s", (int)text.n, text.p);
+    if (is_v6 && inet_pton(AF_INET6, host, &v6) == 1 && !IN6_IS_ADDR_LOOPBACK(&v6)) {
+        if (IN6_IS_ADDR_V4MAPPED(&v6)) return network_of(svi_str_sub(text, 7, text.n));
+        for (size_t i = 0; i < 4; i++)
+            (void)snprintf(net.text + 5 * i, 6, "%02x%02x:", v6.s6_addr[2 * i],
+                           v6.s6_addr[2 * i + 1]);
+    } else if (!is_v6 && inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) != 127) {
+        (void)snprintf(net.text, sizeof net.text, "%s", host);
+    }
+    return net;
+}
+
+static entry *find(svi_penalties *p, sv_str key)
+{
+    entry *e = svi_dict_get(p->entries, key);
+    const int64_t now_us = p->plat->mono_us(p->plat->ctx);
+    if (e && now_us - e->last_us >= SVI_PENALTY_FORGET_US) e->failures = 0;
+    return e;
+}
+
+/* Keys are removed in the order in which they came. */
+static void make_room(svi_penalties *p)
+{
+    size_t pos = 0;
+    sv_str key;
+    void *value;
+    if (svi_dict_count(p->entries) < SVI_PENALTY_KEYS) return;
+    if (!svi_dict_next(p->entries, &pos, &key, &value)) return;
+    (void)svi_dict_del(p->entries, key);
+    svi_free(value);
+}
+
+static entry *get(svi_penalties *p, sv_str key)
+{
+    entry *e = find(p, key);
+    if (e) return e;
+    make_room(p);
+    e = svi_alloc(p->acct, sizeof *e);
+    (void)svi_dict_put(p->entries, key, e);
+    return e;
+}
+
+bool svi_penalty_is_locked(svi_penalties *penalties, sv_str address, sv_str account)
+{
+    SV_CHECK(penalties, PENALTIES_MAGIC);
+    const network net = network_of(address);
+    const entry *e = net.text[0] ? find(penalties, sv_str_of(net.text)) : NULL;
+    if (e && e->failures >= SVI_PENALTY_LOCK) return true;
+    e = account.n > 0 ? find(penalties, account) : NULL;
+    return e && e->failures >= SVI_PENALTY_LOCK && !(e->is_known && strcmp(e->own, net.text) == 0);
+}
+
+static int64_t add_failure(svi_penalties *p, sv_str key)
+{
+    entry *e = get(p, key);
+    int64_t delay_us = SVI_PENALTY_DELAY_US;
+    e->last_us = p->plat->mono_us(p->plat->ctx);
+    if (e->failures < UINT32_MAX) e->failures++;
+    if (e->failures <= SVI_PENALTY_FREE) return 0;
+    for (unsigned i = SVI_PENALTY_FREE + 1; i < e->failures; i++) {
+        delay_us *= 2;
+        if (delay_us >= SVI_PENALTY_DELAY_MAX_US) return SVI_PENALTY_DELAY_MAX_US;
+    }
+    return delay_us;
+}
+
+int64_t svi_penalty_note(svi_penalties *penalties, sv_str address, sv_str account)
+{
+    SV_CHECK(penalties, PENALTIES_MAGIC);
+    const network net = network_of(address);
+    const int64_t by_address_us = net.text[0] ? add_failure(penalties, sv_str_of(net.text)) : 0;
+    const int64_t by_account_us = account.n == 0 ? 0 : add_failure(penalties, account);
+    return by_address_us > by_account_us ? by_address_us : by_account_us;
+}
+
+void svi_penalty_forgive(svi_penalties *penalties, sv_str address, sv_str account)
+{
+    SV_CHECK(penalties, PENALTIES_MAGIC);
+    const network net = network_of(address);
+    entry *e = get(penalties, account);
+    e->failures = 0;
+    e->last_us = penalties->plat->mono_us(penalties->plat->ctx);
+    e->is_known = true;
+    memcpy(e->own, net.text, sizeof e->own);
+}
+
+size_t svi_penalty_locked(const svi_penalties *penalties)
+{
+    SV_CHECK(penalties, PENALTIES_MAGIC);
+    const int64_t now_us = penalties->plat->mono_us(penalties->plat->ctx);
+    size_t pos = 0, count = 0;
+    sv_str key;
+    void *value;
+    while (svi_dict_next(penalties->entries, &pos, &key, &value)) {
+        const entry *e = value;
+        count += e->failures >= SVI_PENALTY_LOCK && now_us - e->last_us < SVI_PENALTY_FORGET_US;
+    }
+    return count;
+}

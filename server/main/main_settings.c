@@ -7,6 +7,8 @@
 #include "base/base_assert.h"
 #include "xmpp/xmpp_jid.h"
 
+#define PROBLEMS_MAX 200u /* told of a configuration; nobody reads more */
+
 static const sv_option options[] = {
     SV_OPT_STRING(svi_settings, data_path, "data_path", "/var/lib/stave",
                   "Folder of everything the server keeps: store, secrets, crash reports, control "
@@ -86,7 +88,10 @@ void svi_problems_note(void *problems, const char *file, int line, const char *t
         svi_buf_printf(&all, "%s:%d: %s", file, line, text);
     else
         svi_buf_printf(&all, "%s: %s", file, text);
-    if (!is_told(p, svi_buf_str(&all))) {
+    if (p->count == PROBLEMS_MAX) {
+        svi_buf_put(&p->text, SV_STR("... further problems are not shown\n"));
+        p->count++;
+    } else if (p->count < PROBLEMS_MAX && !is_told(p, svi_buf_str(&all))) {
         p->count++;
         svi_buf_put(&p->text, svi_buf_str(&all));
         svi_buf_putc(&p->text, '\n');

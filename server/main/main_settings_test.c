@@ -123,6 +123,22 @@ static void test_checks(void **state)
            ":1: 'log_level' must be one of: error warn info debug\n");
 }
 
+/* However many there are, they are told in bounded time. */
+static void test_problems_are_bounded(void **state)
+{
+    (void)state;
+    svi_problems problems;
+    svi_problems_init(&problems, &mem);
+    for (int i = 0; i < 50000; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "problem %d", i);
+        svi_problems_note(&problems, "f", i + 1, text);
+    }
+    assert_true(svi_str_ends(svi_buf_str(&problems.text),
+                             SV_STR("f:200: problem 199\n... further problems are not shown\n")));
+    svi_problems_free(&problems);
+}
+
 static void test_paths_of_faulty(void **state)
 {
     (void)state;
@@ -145,6 +161,7 @@ int main(void)
         cmocka_unit_test(test_presets_and_paths),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_paths_of_faulty),
+        cmocka_unit_test(test_problems_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

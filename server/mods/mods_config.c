@@ -6,17 +6,21 @@
 #include "script/script_sandbox.h"
 #include "xmpp/xmpp_jid.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MAGIC 0x434f4e46u
 #define FILE_MAX_BYTES (1u << 20)
 #define CHUNK "config" /* in Lua's messages, which would cut a long path */
 #define LIST_DEPTH 4
+#define LIST_LINES_MAX 1000 /* lines from where a value begins to where it ends */
+#define FILES_MAX 1000      /* that Include may read; each may include others several times */
 
 typedef struct section {
     svi_section pub;
@@ -49,6 +53,9 @@ typedef struct reader {
     const struct reading *reading; /* the innermost file that is being read */
     const char *file; /* being read, and its text, to find the line an assignment begins on */
     sv_str text;
+    int at_line; /* a line of it that was looked for, and where that begins */
+    size_t at_place;
+    size_t files; /* read so far */
 } reader;
 
 static reader *reader_of(lua_State *L)
@@ -84,20 +91,40 @@ static section *add_section(svi_config *config, svi_section_kind kind, sv_str na
 
 /* --- values ---------------------------------------------------------------------------------------- */
 
-/* The line on which the assignment that ended at `line` begins: Lua knows only the line of its last token. */
-static int first_line(const reader *r, sv_str name, int line)
+static bool is_assignment(sv_str line, sv_str name)
 {
-    int at = 1, found = line;
-    sv_str rest = r->text, text;
-    while (at <= line && svi_str_split(&rest, '\n', &text)) {
-        const sv_str code = svi_str_trim(text);
-        if (svi_str_starts(code, name)) {
-            const sv_str after = svi_str_trim(svi_str_sub(code, name.n, code.n));
-            if (after.n && after.p[0] == '=') found = at;
-        }
-        at++;
+    const sv_str code = svi_str_trim(line);
+    if (!svi_str_starts(code, name)) return false;
+    const sv_str after = svi_str_trim(svi_str_sub(code, name.n, code.n));
+    return after.n && after.p[0] == '=';
+}
+
+/* The place in the text where a line begins. Assignments come in order, mostly: the search goes on where
+ * the last one ended. */
+static size_t line_place(reader *r, int line)
+{
+    if (line < r->at_line) r->at_line = 1, r->at_place = 0;
+    while (r->at_line < line && r->at_place < r->text.n) {
+        const sv_str rest = svi_str_sub(r->text, r->at_place, r->text.n);
+        r->at_place += svi_str_find(rest, '\n') + 1;
+        r->at_line++;
     }
-    return found;
+    return r->at_place < r->text.n ? r->at_place : r->text.n;
+}
+
+/* The line on which the assignment that ended at `line` begins: Lua knows only the line of its last
+ * token. A list is not looked for further up than a list is long. */
+static int first_line(reader *r, sv_str name, int line)
+{
+    size_t place = line_place(r, line);
+    for (int at = line; at > 0 && line - at < LIST_LINES_MAX; at--) {
+        const sv_str rest = svi_str_sub(r->text, place, r->text.n);
+        if (is_assignment(svi_str_sub(rest, 0, svi_str_find(rest, '\n')), name)) return at;
+        if (place == 0) break;
+        place--; /* the line feed before */
+        while (place > 0 && r->text.p[place - 1] != '\n') place--;
+    }
+    return line;
 }
 
 static bool read_value(reader *r, lua_State *L, int index, int depth, svi_value *out)
@@ -331,10 +358,18 @@ static sv_status slurp(reader *r, const char *path, sv_str *text_out, reading *f
 {
     struct stat st = {.st_ino = 0};
     errno = 0;
-    FILE *file = fopen(path, "rbe");
-    if (!file) return errno == ENOENT ? SV_ENOTFOUND : SV_EIO;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for a writer */
+    if (fd < 0) return errno == ENOENT ? SV_ENOTFOUND : SV_EIO;
     errno = 0;
-    (void)fstat(fileno(file), &st);
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
+    FILE *file = errno == 0 ? fdopen(fd, "rb") : NULL;
+    if (!file) {
+        const int why = errno;
+        (void)close(fd);
+        errno = why;
+        return SV_EIO;
+    }
+    errno = 0;
     *file_out = (reading){.device = st.st_dev, .number = st.st_ino};
     svi_buf buf;
     svi_buf_init(&buf, r->config->acct);
@@ -372,14 +407,35 @@ static const char *split_message(const char *message, const char *name, int *lin
     return end[1] == ' ' ? end + 2 : end + 1;
 }
 
+static const char *why_unread(int number)
+{
+    if (number == 0) return "it is longer than 1 MiB";
+    return number == ENOTSUP ? "it is no regular file" : strerror(number);
+}
+
+static void set_text(reader *r, sv_str text)
+{
+    r->text = text;
+    r->at_line = 1;
+    r->at_place = 0;
+}
+
 static void read_file(reader *r, const char *path, const char *from_file, int from_line)
 {
     const char *const back_file = r->file;
     const sv_str back_text = r->text;
+    if (++r->files > FILES_MAX) {
+        if (r->files == FILES_MAX + 1)
+            report(r, from_file, from_line, "more than 1000 files are included: is one several times?");
+        return;
+    }
     r->file = svi_arena_str(r->config->arena, sv_str_of(path)).p;
     reading file = {.back = NULL};
-    if (slurp(r, path, &r->text, &file) != SV_OK) {
-        const char *why = errno != 0 ? strerror(errno) : "it is longer than 1 MiB";
+    sv_str text = SV_STR_NONE;
+    const sv_status status = slurp(r, path, &text, &file);
+    const char *why = why_unread(errno);
+    set_text(r, text);
+    if (status != SV_OK) {
         report(r, from_file ? from_file : path, from_line,
                from_file ? svi_arena_printf(r->config->arena, "%s can't be read: %s", path, why).p
                          : svi_arena_printf(r->config->arena, "can't be read: %s", why).p);
@@ -399,7 +455,7 @@ static void read_file(reader *r, const char *path, const char *from_file, int fr
         r->reading = now.back;
     }
     r->file = back_file;
-    r->text = back_text;
+    set_text(r, back_text);
 }
 
 sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report report_to, void *ctx,

@@ -190,6 +190,41 @@ static void test_wrong_sections(void **state)
     fails("VirtualHost = \"a\"\n", "main.lua:1: VirtualHost is followed by its name in quotes");
 }
 
+/* Files that include the next one twice each would be read 2^n times. */
+static void test_includes_are_bounded(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 14; i++) {
+        char name[32], text[96];
+        (void)snprintf(name, sizeof name, "twice%d.txt", i);
+        const int n = snprintf(text, sizeof text,
+                               "Include \"twice%d.txt\"\nInclude \"twice%d.txt\"\n", i + 1, i + 1);
+        write_file(name, (sv_str){text, (size_t)n});
+    }
+    write_file("twice14.txt", SV_STR("a = 1\n"));
+    fails("Include \"twice0.txt\"\n", "more than 1000 files are included");
+    for (int i = 0; i < 15; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "twice%d.txt", i);
+        assert_int_equal(unlink(path_of(name)), 0);
+    }
+}
+
+/* Reading takes time by the length of the file, not by its square: a reload is read on the router. */
+static void test_long_files_are_read_soon(void **state)
+{
+    (void)state;
+    svi_buf text;
+    svi_buf_init(&text, &mem);
+    for (int i = 0; i < 40000; i++) svi_buf_printf(&text, "x%d = {\n1 }\n", i);
+    svi_buf_putc(&text, '\0');
+    svi_config *c = loads(text.data);
+    const svi_value *last = svi_config_get(c, svi_config_section(c, 0), SV_STR("x39999"));
+    assert_int_equal(last->line, 2 * 39999 + 1);
+    svi_config_free(&c);
+    svi_buf_free(&text);
+}
+
 static void test_wrong_includes(void **state)
 {
     (void)state;
@@ -198,6 +233,10 @@ static void test_wrong_includes(void **state)
     fails("Include \".\"\n", "main.lua:1: ");
     fails("Include \"main.lua\"\n", "main.lua:1: ");
     assert_non_null(strstr(told.data, "includes itself"));
+    assert_int_equal(mkfifo(path_of("fifo.txt"), 0600), 0); /* nobody writes: opening it would wait */
+    fails("Include \"fifo.txt\"\n", "main.lua:1: ");
+    assert_non_null(strstr(told.data, "fifo.txt can't be read: it is no regular file"));
+    assert_int_equal(unlink(path_of("fifo.txt")), 0);
     write_file("ring.txt", SV_STR("\nInclude \"*.lua\"\n"));
     fails("Include \"ring.txt\"\n", "ring.txt:2: ");
     assert_non_null(strstr(told.data, "main.lua includes itself"));
@@ -282,6 +321,8 @@ int main(void)
         cmocka_unit_test(test_wrong_values),
         cmocka_unit_test(test_wrong_sections),
         cmocka_unit_test(test_wrong_includes),
+        cmocka_unit_test(test_includes_are_bounded),
+        cmocka_unit_test(test_long_files_are_read_soon),
         cmocka_unit_test(test_long_path),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_bytecode),

@@ -2,6 +2,7 @@
 #ifndef SVI_NET_BINDING_H
 #define SVI_NET_BINDING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,6 +10,7 @@ typedef struct svi_binding {
     const char *type; /* as registered: "tls-exporter"; static */
     uint8_t data[64];
     size_t n;
+    bool is_silent; /* taken, but not offered */
 } svi_binding;
 
 #define SVI_BINDINGS_MAX 3u /* that one connection has */

@@ -64,8 +64,11 @@ static void tls_tells_what_was_agreed(void **state)
                                                 "EXPORTER-Channel-Binding", 24, NULL, 0, 1),
                      1);
     assert_binding(s, 0, "tls-exporter", mine, sizeof mine);
-    expect_end_point(s, 1, c->ssl);
-    assert_int_equal(s->info.binding_count, 2); /* RFC 8446 C.5: no tls-unique in TLS 1.3 */
+    expect_end_point(s, 2, c->ssl);
+    assert_int_equal(s->info.binding_count, 3);
+    for (size_t i = 0; i < 3; i++) /* RFC 8446 C.5: none is told of tls-unique in TLS 1.3 */
+        assert_int_equal(s->info.bindings[i].is_silent,
+                         strcmp(s->info.bindings[i].type, "tls-unique") == 0);
     client_send(c, "<message id='x'><body>hi</body></message>");
     assert_until(w, count_text(c, "<body>hi</body>") >= 1);
     svi_net_stats stats;
@@ -330,6 +333,7 @@ static void old_protocols_are_refused(void **state)
         assert_binding(&w->conns[1], i, mine.bindings[i].type, mine.bindings[i].data,
                        mine.bindings[i].n);
     assert_string_equal(mine.bindings[1].type, "tls-unique");
+    assert_false(mine.bindings[1].is_silent);
     uint8_t finished[64];
     const size_t finished_n = SSL_get_finished(second->ssl, finished, sizeof finished);
     assert_binding(&w->conns[1], 1, "tls-unique", finished, finished_n);

@@ -274,10 +274,10 @@ static size_t exporter(SSL *ssl, uint8_t *to)
 }
 
 /* RFC 5929 3.1: the first Finished message: the client's, but the server's when a session was resumed.
- * Not defined for TLS 1.3 (RFC 8446 C.5). We are the server; a client's end asks the other way. */
+ * We are the server; a client's end asks the other way. */
 static size_t unique(SSL *ssl, uint8_t *to)
 {
-    if (SSL_version(ssl) == TLS1_3_VERSION || !has_extended_secret(ssl)) return 0;
+    if (!has_extended_secret(ssl)) return 0;
     const bool is_ours = (SSL_session_reused(ssl) == 1) == (SSL_is_server(ssl) == 1);
     return is_ours ? SSL_get_finished(ssl, to, 64) : SSL_get_peer_finished(ssl, to, 64);
 }
@@ -317,6 +317,9 @@ void svi_tls_describe(SSL *ssl, svi_tls_info *info_out)
         b->n = kinds[i](ssl, b->data);
         if (b->n == 0) continue;
         b->type = names[i];
+        /* Not defined for TLS 1.3 (RFC 8446 C.5), so no client is told of it. COMPAT(slixmpp, 1.8, 2028):
+         * it names this one whatever the version, and what it sends is as unique there. */
+        b->is_silent = kinds[i] == unique && SSL_version(ssl) == TLS1_3_VERSION;
         info_out->binding_count++;
     }
 }

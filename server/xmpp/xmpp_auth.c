@@ -262,7 +262,10 @@ static svi_step on_data(svi_stream *stream, const sv_node *element)
 /* A new <auth/> replaces an exchange that has not ended (RFC 6120 6.4.2). */
 static svi_step on_auth(svi_stream *stream, const sv_node *element)
 {
+    const bool is_thrown_away = stream->sasl != NULL;
     svi_auth_drop(stream);
+    if (is_thrown_away && ++stream->auth_tries >= svi_server_limits(stream->server)->auth_tries)
+        return svi_stream_fail(stream, "policy-violation", "Too many attempts to log in.");
     if (!svi_stream_may_login(stream))
         return refuse(stream, SVI_SASL_ENCRYPTION_REQUIRED, SV_STR_NONE);
     const svi_sasl_env env = svi_auth_env(stream);

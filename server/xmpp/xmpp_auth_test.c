@@ -113,6 +113,22 @@ static void a_new_auth_begins_again(void **state)
     world_free(w);
 }
 
+/* An exchange that is begun and left costs a look-up: each counts as a try. */
+static void begun_exchanges_are_counted(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *c = opened(w);
+    for (int i = 0; i < 5; i++) {
+        (void)heard(w, c);
+        say_auth(w, c, "romeo");
+        assert_has(heard(w, c), "<challenge");
+    }
+    say_auth(w, c, "romeo");
+    assert_failed(w, c, "policy-violation");
+    world_free(w);
+}
+
 static void a_failing_store_is_temporary(void **state)
 {
     (void)state;
@@ -275,6 +291,7 @@ int main(void)
         cmocka_unit_test(unknown_names_are_told_the_same),
         cmocka_unit_test(judges_sasl_elements),
         cmocka_unit_test(a_new_auth_begins_again),
+        cmocka_unit_test(begun_exchanges_are_counted),
         cmocka_unit_test(a_failing_store_is_temporary),
         cmocka_unit_test(an_end_during_the_look_up),
         cmocka_unit_test(logs_in_with_plain),

@@ -97,7 +97,8 @@ static void put_bindings(const svi_stream *stream, svi_buf *buf)
     if (stream->name.n || !svi_stream_may_login(stream) || stream->binding_count == 0) return;
     svi_buf_put(buf, SV_STR("<sasl-channel-binding xmlns='" SVI_NS_SASL_CB "'>"));
     for (size_t i = 0; i < stream->binding_count; i++)
-        svi_buf_printf(buf, "<channel-binding type='%s'/>", stream->bindings[i].type);
+        if (!stream->bindings[i].is_silent)
+            svi_buf_printf(buf, "<channel-binding type='%s'/>", stream->bindings[i].type);
     svi_buf_put(buf, SV_STR("</sasl-channel-binding>"));
 }
 

@@ -100,7 +100,8 @@ typedef struct svi_sasl_env {
     const svi_plat *plat;
     sv_str host;    /* domain of the stream */
     bool is_secure; /* under TLS: PLAIN needs it */
-    const svi_binding *bindings; /* those of the connection, which were announced; -PLUS needs one */
+    const svi_binding *bindings; /* those of the connection, announced but for silent ones; -PLUS
+                                    needs one */
     size_t binding_count;
 } svi_sasl_env;
 

@@ -227,12 +227,14 @@ static void put_offer_hash(svi_scram *scram)
         SV_ASSERT(count < OFFERED_MAX);
         words[count++] = sv_str_of(name);
     }
-    for (size_t i = 0; i < env->binding_count; i++) types[i] = sv_str_of(env->bindings[i].type);
+    size_t type_count = 0;
+    for (size_t i = 0; i < env->binding_count; i++)
+        if (!env->bindings[i].is_silent) types[type_count++] = sv_str_of(env->bindings[i].type);
     svi_buf text;
     svi_buf_init(&text, scram->out.acct);
     put_sorted(&text, words, count);
     if (env->binding_count > 0) svi_buf_putc(&text, 0x1f);
-    put_sorted(&text, types, env->binding_count);
+    put_sorted(&text, types, type_count);
     svi_scram_digest(scram->hash, text.data, text.len, digest);
     svi_buf_free(&text);
     svi_buf_put(&scram->out, SV_STR(",h="));

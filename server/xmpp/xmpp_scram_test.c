@@ -30,6 +30,7 @@ static void fixed_random(void *ctx, void *to, size_t n)
 static const svi_binding bindings[] = {
     {.type = "tls-exporter", .data = "exported\0bytes", .n = 14},
     {.type = "tls-server-end-point", .data = "hash of a certificate", .n = 21},
+    {.type = "tls-unique", .data = "not told of", .n = 11, .is_silent = true},
 };
 
 static svi_sasl *sasl_of(const char *mechanism, const svi_sasl_env *env)
@@ -46,7 +47,7 @@ static svi_sasl_env env_of(bool has_bindings)
     return (svi_sasl_env){.plat = &clock_.plat,
                           .host = SV_STR("localhost"),
                           .bindings = bindings,
-                          .binding_count = has_bindings ? 2 : 0};
+                          .binding_count = has_bindings ? 3 : 0};
 }
 
 static sv_str base64(sv_str raw)
@@ -240,10 +241,10 @@ static void binds_to_the_channel(void **state)
     static const char *const hashes[] = {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"};
     svi_binding longer = bindings[0];
     longer.n++;
-    const svi_binding *const datas[] = {&bindings[0], &bindings[1], &longer, NULL};
-    for (size_t i = 0; i < 3 * 2 * 4; i++) {
+    const svi_binding *const datas[] = {&bindings[0], &bindings[1], &bindings[2], &longer, NULL};
+    for (size_t i = 0; i < 3 * 3 * 5; i++) {
         const char *hash = hashes[i % 3];
-        const svi_binding *named = &bindings[i / 3 % 2], *data = datas[i / 6];
+        const svi_binding *named = &bindings[i / 3 % 3], *data = datas[i / 9];
         svi_scram_keys keys = keys_for(hash, "pencil");
         sv_str gs2 = text_of("p=%s,,", named->type);
         run t = begin_as(text_of("%s-PLUS", hash).p, true, text_of("%sn=user,r=x", gs2.p).p, &keys,
@@ -266,7 +267,7 @@ static void judges_bindings(void **state)
     } cases[] = {
         {"SCRAM-SHA-256-PLUS", "n,,n=user,r=x"},
         {"SCRAM-SHA-256-PLUS", "y,,n=user,r=x"},
-        {"SCRAM-SHA-256-PLUS", "p=tls-unique,,n=user,r=x"},
+        {"SCRAM-SHA-256-PLUS", "p=tls-unique-for-telnet,,n=user,r=x"},
         {"SCRAM-SHA-256-PLUS", "p=tls-exporte,,n=user,r=x"},
         {"SCRAM-SHA-256", "p=tls-exporter,,n=user,r=x"},
     };

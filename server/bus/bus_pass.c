@@ -99,10 +99,15 @@ static void note_kids(sv_event *ev)
     }
 }
 
-/* Does a look at the bits tell that handler `i` does not want the stanza? */
-static inline bool is_ruled_out(const sv_event *ev, size_t i)
+/* The first handler from `i` on that a look at the bits does not rule out; PERF: most are. */
+static inline size_t skip_ruled_out(const sv_event *ev, size_t i)
 {
-    return ev->has_bits && ev->filters[i] != 0 && (ev->bits & ev->filters[i]) == 0;
+    if (!ev->has_bits) return i;
+    const uint64_t *const filters = ev->filters;
+    const uint64_t bits = ev->bits;
+    const size_t end = ev->monitors;
+    while (i < end && filters[i] != 0 && (bits & filters[i]) == 0) i++;
+    return i;
 }
 
 /* Does handler `i` want the stanza as it is now? */
@@ -174,7 +179,7 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     ev->keeps = false;
     sv_verdict verdict = h->call(ev, h->self);
     SV_CHECK(ev, SVI_EVENT_MAGIC);
-    if (verdict != SV_PASS && verdict != SV_DONE && verdict != SV_LATER) {
+    if ((unsigned)verdict > SV_LATER) {
         svi_event_fault(ev, "a handler says PASS, DONE or LATER");
         verdict = SV_PASS;
     }
@@ -213,9 +218,9 @@ static bool run_handlers(sv_event *ev)
 {
     stopwatch watch;
     watch_start(ev, &watch);
-    while (ev->at < ev->monitors) {
+    while ((ev->at = skip_ruled_out(ev, ev->at)) < ev->monitors) {
         const size_t i = ev->at++;
-        if (is_ruled_out(ev, i) || !wants(ev, i)) continue;
+        if (!wants(ev, i)) continue;
         const sv_verdict verdict = call(ev, &ev->handlers[i], &watch);
         if (verdict == SV_LATER) return false;
         if (verdict == SV_PASS && !svi_event_is_disposed(ev)) continue;

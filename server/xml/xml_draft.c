@@ -45,6 +45,8 @@ static bool chars_ok(sv_str text)
 {
     size_t plain = 0;
     while (text.n - plain >= 8 && eight_plain(text.p + plain)) plain += 8;
+    while (plain < text.n && (unsigned char)(text.p[plain] - 0x20) < 0x60) plain++;
+    if (plain == text.n) return true;
     text = svi_str_sub(text, plain, text.n);
     for (size_t i = 0; i < text.n; i++) {
         const unsigned char c = (unsigned char)text.p[i];

@@ -165,7 +165,7 @@ install: all
 	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
 	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/stave/
 	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/doc/
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/stave/doc/plan
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/stave/doc/plan $(DESTDIR)$(PREFIX)/share/doc/stave/doc/progress.md
 	cp -R examples/. $(DESTDIR)$(PREFIX)/share/doc/stave/examples/
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/stave

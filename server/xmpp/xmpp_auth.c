@@ -142,7 +142,8 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
     stream->login_host = stream->host;
     SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
            LF_STR("host", svi_host_domain(stream->host)), LF_STR("user", stream->name),
-           LF_TXT("tls", stream->is_secure ? "yes" : "no"));
+           LF_TXT("tls", stream->is_secure ? "yes" : "no"),
+           LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)));
     send_sasl(stream, "success", result->out);
     svi_auth_drop(stream);
     svi_auth_forget_bindings(stream);

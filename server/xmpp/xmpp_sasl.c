@@ -27,6 +27,7 @@ static const mechanism mechanisms[] = {
 
 struct svi_sasl {
     uint32_t magic;
+    const char *name;
     svi_scram *scram; /* one of the two */
     svi_plain *plain;
 };
@@ -74,6 +75,7 @@ svi_sasl *svi_sasl_new(svi_acct *acct, sv_str name, const svi_sasl_env *env,
         if (*fault_out != SVI_SASL_OK) return NULL;
         svi_sasl *sasl = svi_alloc(acct, sizeof *sasl);
         sasl->magic = SASL_MAGIC;
+        sasl->name = m->name;
         if (m->hash)
             sasl->scram =
                 svi_scram_new(acct, svi_scram_hash_find(sv_str_of(m->hash)), m->plus, env);
@@ -82,6 +84,12 @@ svi_sasl *svi_sasl_new(svi_acct *acct, sv_str name, const svi_sasl_env *env,
         return sasl;
     }
     return NULL;
+}
+
+const char *svi_sasl_mechanism(const svi_sasl *sasl)
+{
+    SV_CHECK(sasl, SASL_MAGIC);
+    return sasl->name;
 }
 
 void svi_sasl_free(svi_sasl **sasl)

@@ -110,6 +110,9 @@ typedef struct svi_sasl_env {
 svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env,
                        svi_sasl_fault *fault_out);
 
+/* Name of its mechanism; static. */
+const char *svi_sasl_mechanism(const svi_sasl *sasl);
+
 /* Ends an exchange at any point; secrets in it are wiped. */
 void svi_sasl_free(svi_sasl **sasl);
 

@@ -292,7 +292,8 @@ static void records_without_data_end_a_read(void **state)
     int got = SSL_read(s, &byte, 1);
     assert_int_equal(SSL_get_error(s, got), SSL_ERROR_WANT_READ);
     assert_true(count.bytes <= 40000);
-    for (int i = 0; i < 100 && got <= 0; i++) got = SSL_read(s, &byte, 1);
+    /* OpenSSL 3.0 takes a buffer of them at a time, 3.5 one */
+    for (size_t i = 0; i < 2 * updates && got <= 0; i++) got = SSL_read(s, &byte, 1);
     assert_int_equal(got, 1);
     ERR_clear_error();
     SSL_free(s);

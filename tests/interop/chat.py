@@ -24,7 +24,11 @@ class Client(slixmpp.ClientXMPP):
         self.started = asyncio.Event()
         self.failed = asyncio.Event()
         self.add_event_handler("session_start", lambda _: self.started.set())
-        self.add_event_handler("failed_auth", lambda _: self.failed.set())
+        # slixmpp tries one mechanism after the other: it has failed when none is left, or the server ends it meanwhile
+        self.refusals = 0
+        self.add_event_handler("failed_auth", lambda _: self.refused())
+        self.add_event_handler("failed_all_auth", lambda _: self.failed.set())
+        self.add_event_handler("disconnected", lambda _: self.refusals > 0 and self.failed.set())
         self.add_event_handler("message", self.inbox.put_nowait)
         self.add_event_handler("presence_available", self.presences.put_nowait)
         self.add_event_handler("presence_unavailable", self.presences.put_nowait)
@@ -42,6 +46,9 @@ class Client(slixmpp.ClientXMPP):
         if not done:
             raise TimeoutError(f"{self.boundjid} neither started nor failed")
         return self.started.is_set()
+
+    def refused(self):
+        self.refusals += 1
 
     def abort(self):
         try:

@@ -51,12 +51,13 @@ static void test_nobody(void **state)
     (void)state;
     char path[] = "/tmp/stave-crash-XXXXXX";
     const int fd = mkstemp(path);
-    const svi_exec exec = {.module = NULL};
+    const svi_exec exec = {.host = "h\x1b[2J"}; /* of whatever: nothing steers a terminal */
     svi_crash_write(fd, SIGABRT, &exec, NULL);
     (void)close(fd);
     svi_crash_info info;
     assert_true(svi_crash_read(path, &info));
     assert_string_equal(info.module, "");
+    assert_string_equal(info.host, "h?[2J");
     assert_string_equal(info.assertion, "");
     (void)unlink(path);
 }

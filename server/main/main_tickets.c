@@ -92,7 +92,7 @@ static bool rotate(ring *r, int64_t now_s, const svi_plat *plat)
     const bool is_due = good == 0 || now_s - r->keys[0].born_s >= SVI_TICKET_ROTATE_S;
     if (is_due) {
         if (r->count == SVI_TICKET_KEYS_MAX) r->count--;
-        memmove(r->keys + 1, r->keys, r->count * sizeof r->keys[0]);
+        for (size_t i = r->count; i > 0; i--) r->keys[i] = r->keys[i - 1];
         r->keys[0].born_s = now_s;
         plat->random(plat->ctx, &r->keys[0].key, sizeof r->keys[0].key);
         r->count++;

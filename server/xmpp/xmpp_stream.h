@@ -31,7 +31,7 @@ typedef enum svi_step {
     SVI_STEP_FEATURES, /* features are sent; STARTTLS or SASL is due */
     SVI_STEP_TLS,      /* <proceed/> is sent; the handshake runs */
     SVI_STEP_SASL,     /* a challenge is sent */
-    SVI_STEP_KEYS,     /* an account is looked up */
+    SVI_STEP_KEYS,     /* an account is looked up, or a password compared */
     SVI_STEP_PENALTY,  /* a failure is held back */
     SVI_STEP_BIND,     /* logged in; a resource is due */
     SVI_STEP_READY,    /* bound: stanzas */

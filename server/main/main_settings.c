@@ -49,6 +49,45 @@ static const sv_option options[] = {
                   "System user the worker runs as when the server is started by root."),
     SV_OPT_STRING(svi_settings, component_module, "component_module", NULL,
                   "The module of a Component, usually written behind its domain."),
+    SV_OPT_SIZE(svi_settings, limits.stanza_bytes, "c2s_stanza_size", "256k", "10000", "512k",
+                "Size of one stanza from a client; a larger one ends its stream (policy-violation)."),
+    SV_OPT_SIZE(svi_settings, limits.stranger_stanza_bytes, "c2s_stranger_stanza_size", "10k", "4k",
+                "256k",
+                "The same before a resource is bound, of stream headers too; bounds what an unknown "
+                "peer costs."),
+    SV_OPT_INT(svi_settings, limits.depth, "c2s_stanza_depth", "100", "10", "1000",
+               "Levels of elements in a stanza; a deeper one ends the stream (policy-violation)."),
+    SV_OPT_INT(svi_settings, limits.attributes, "c2s_stanza_attributes", "100", "10", "1000",
+               "Attributes of one element; more end the stream (policy-violation)."),
+    SV_OPT_INT(svi_settings, limits.namespaces, "c2s_stanza_namespaces", "50", "10", "500",
+               "Namespace declarations of one element; more end the stream (policy-violation)."),
+    SV_OPT_SIZE(svi_settings, limits.rate, "c2s_rate", "256k", "0", "1G",
+                "Bytes a second that are read from a client; whoever sends more is read more slowly. "
+                "Four seconds' worth may come at once. 0: no bound."),
+    SV_OPT_SIZE(svi_settings, limits.stranger_rate, "c2s_stranger_rate", "10k", "0", "1G",
+                "The same before a resource is bound."),
+    SV_OPT_INT(svi_settings, limits.strangers, "c2s_strangers", "1000", "10", "100000",
+               "Connections without a bound resource at once; above it the oldest is closed "
+               "(resource-constraint)."),
+    SV_OPT_INT(svi_settings, limits.strangers_per_address, "c2s_strangers_per_address", "100", "1",
+               "100000",
+               "The same from one IPv4 address or IPv6 network (64 bits); loopback has no bound."),
+    SV_OPT_INT(svi_settings, limits.streams_per_address, "c2s_streams_per_address", "2000", "1",
+               "1000000",
+               "Connections at all from one IPv4 address or IPv6 network; a further one is refused "
+               "(policy-violation)."),
+    SV_OPT_INT(svi_settings, limits.sessions_per_account, "c2s_sessions_per_account", "20", "1",
+               "1000", "Resources of one account at once; a further one is refused "
+               "(resource-constraint)."),
+    SV_OPT_INT(svi_settings, limits.login_tries, "c2s_login_tries", "5", "3", "5",
+               "Failed logins on one connection, then it is closed (policy-violation)."),
+    SV_OPT_PERIOD(svi_settings, limits.login_ms, "c2s_login_timeout", "60s", "5s", "10m",
+                  "Time from connection to login; then it is closed (connection-timeout)."),
+    SV_OPT_PERIOD(svi_settings, limits.step_ms, "c2s_step_timeout", "30s", "1s", "10m",
+                  "Time for each step of it: stream header, choice, bind (connection-timeout)."),
+    SV_OPT_SIZE(svi_settings, limits.queue_bytes, "c2s_queue_size", "1M", "256k", "64M",
+                "What may wait to be sent to a client that does not read; above it the connection is "
+                "closed (resource-constraint), above a quarter old presence is left out."),
     {.name = NULL}};
 
 const sv_option *svi_settings_options(void)
@@ -251,6 +290,9 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
     if (s->data_path.n == 0) complain(&c, "data_path", "'data_path' must name a folder");
     check_listeners(&c, s);
     check_admins(&c, s);
+    if (s->limits.queue_bytes < 2 * s->limits.stanza_bytes)
+        complain(&c, "c2s_queue_size",
+                 "'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'");
     if ((s->certificate.n > 0) != (s->key.n > 0))
         complain(&c, s->key.n > 0 ? "key" : "certificate",
                  "'certificate' and 'key' belong together: set both");
@@ -259,22 +301,27 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
 
 /* --- all sections ------------------------------------------------------------------------------------- */
 
-/* Options that are the process's, not a host's: a host's section may not set them. */
+/* The other options of the table are the process's. */
+static bool is_of_host(const char *name)
+{
+    static const char *const names[] = {"modules_enabled",        "admins",          "certificate", "key",
+                                        "c2s_require_encryption", "component_module"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
 static void check_global_only(check *c)
 {
-    static const char *const names[] = {
-        "data_path",  "control_socket",       "module_paths", "c2s_interfaces",
-        "c2s_ports",  "c2s_direct_tls_ports", "io_threads",   "durability",
-        "log_level",  "log_format",           "user"};
     size_t pos = 0;
     sv_str name;
     const svi_value *value;
     while (svi_config_names(c->config, c->section, &pos, &name, &value)) {
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (sv_str_eq(name, sv_str_of(names[i])))
-                complain(c, names[i],
+        for (const sv_option *o = options; o->name; o++)
+            if (sv_str_eq(name, sv_str_of(o->name)) && !is_of_host(o->name))
+                complain(c, o->name,
                          "'%s' is for the whole server: set it before the first VirtualHost",
-                         names[i]);
+                         o->name);
     }
 }
 
@@ -311,6 +358,30 @@ sv_status svi_settings_check(const svi_config *config, svi_config_report report,
     report(ctx, svi_config_section(config, 0)->file, 0,
            "no host is served: add VirtualHost \"example.org\"");
     return SV_EINVAL;
+}
+
+svi_limits svi_settings_limits(const svi_settings *settings)
+{
+    const svi_limit_settings *s = &settings->limits;
+    svi_limits limits = svi_limits_default();
+    limits.user.depth = limits.stranger.depth = (size_t)s->depth;
+    limits.user.attrs = limits.stranger.attrs = (size_t)s->attributes;
+    limits.user.ns_decls = limits.stranger.ns_decls = (size_t)s->namespaces;
+    limits.user.stanza_bytes = limits.user.token_bytes = (size_t)s->stanza_bytes;
+    limits.stranger.stanza_bytes = limits.stranger.token_bytes = (size_t)s->stranger_stanza_bytes;
+    limits.user.header_bytes = limits.stranger.header_bytes = (size_t)s->stranger_stanza_bytes;
+    limits.rate = (size_t)s->rate;
+    limits.stranger_rate = (size_t)s->stranger_rate;
+    limits.strangers = (unsigned)s->strangers;
+    limits.strangers_per_address = (unsigned)s->strangers_per_address;
+    limits.streams_per_address = (unsigned)s->streams_per_address;
+    limits.sessions_per_account = (unsigned)s->sessions_per_account;
+    limits.auth_tries = (unsigned)s->login_tries;
+    limits.login_us = s->login_ms * 1000;
+    limits.header_us = limits.features_us = limits.bind_us = s->step_ms * 1000;
+    limits.queue_hard_bytes = (size_t)s->queue_bytes;
+    limits.queue_soft_bytes = (size_t)s->queue_bytes / 4;
+    return limits;
 }
 
 unsigned svi_settings_io_threads(const svi_settings *settings)

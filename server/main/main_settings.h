@@ -7,6 +7,15 @@
 
 /* Relative paths in the config are meant from the folder of the config file; here they are whole.
  */
+typedef struct svi_limit_settings {
+    int64_t stanza_bytes, stranger_stanza_bytes, depth, attributes, namespaces;
+    int64_t rate, stranger_rate;
+    int64_t strangers, strangers_per_address, streams_per_address, sessions_per_account;
+    int64_t login_tries;
+    int64_t login_ms, step_ms;
+    int64_t queue_bytes;
+} svi_limit_settings;
+
 typedef struct svi_settings {
     sv_str data_path;      /* state folder, made with mode 0700 */
     sv_str control_socket; /* unix socket; default DATA_PATH/control */
@@ -23,6 +32,7 @@ typedef struct svi_settings {
     int64_t log_level, log_format; /* sv_level; svi_log_format */
     sv_str user;                   /* run the worker as */
     sv_str component_module;       /* of a Component section */
+    svi_limit_settings limits;     /* of clients; svi_settings_limits */
 } svi_settings;
 
 /* The table behind it; ends with .name NULL, stride sizeof(sv_option). */
@@ -37,6 +47,9 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
 /* Reads every section with svi_settings_read and checks them together: at least one host, each with
  * a certificate it can use. SV_EINVAL if anything was reported. */
 sv_status svi_settings_check(const svi_config *config, svi_config_report report, void *ctx);
+
+/* The limits of clients that the settings give, the others as in svi_limits_default. */
+svi_limits svi_settings_limits(const svi_settings *settings);
 
 /* Threads that `io_threads` asks for on this machine. */
 unsigned svi_settings_io_threads(const svi_settings *settings);

@@ -75,6 +75,80 @@ static void test_presets_and_paths(void **state)
     svi_config_free(&config);
 }
 
+static void assert_xml_limits(const svi_xml_limits *got, const svi_xml_limits *wanted)
+{
+    assert_int_equal(got->stanza_bytes, wanted->stanza_bytes);
+    assert_int_equal(got->token_bytes, wanted->token_bytes);
+    assert_int_equal(got->header_bytes, wanted->header_bytes);
+    assert_int_equal(got->depth, wanted->depth);
+    assert_int_equal(got->attrs, wanted->attrs);
+    assert_int_equal(got->ns_decls, wanted->ns_decls);
+}
+
+/* What a config with these lines gives. */
+static void assert_limits(const char *lines, const svi_limits *wanted)
+{
+    svi_settings s;
+    svi_config *config = load(lines);
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
+        SV_OK);
+    const svi_limits got = svi_settings_limits(&s);
+    assert_xml_limits(&got.stranger, &wanted->stranger);
+    assert_xml_limits(&got.user, &wanted->user);
+    assert_int_equal(got.stranger_rate, wanted->stranger_rate);
+    assert_int_equal(got.rate, wanted->rate);
+    assert_int_equal(got.credit_bytes, wanted->credit_bytes);
+    assert_int_equal(got.queue_soft_bytes, wanted->queue_soft_bytes);
+    assert_int_equal(got.queue_hard_bytes, wanted->queue_hard_bytes);
+    assert_int_equal(got.caused_events, wanted->caused_events);
+    assert_int_equal(got.sessions_per_account, wanted->sessions_per_account);
+    assert_int_equal(got.strangers, wanted->strangers);
+    assert_int_equal(got.strangers_per_address, wanted->strangers_per_address);
+    assert_int_equal(got.streams_per_address, wanted->streams_per_address);
+    assert_int_equal(got.auth_tries, wanted->auth_tries);
+    assert_int_equal(got.header_us, wanted->header_us);
+    assert_int_equal(got.features_us, wanted->features_us);
+    assert_int_equal(got.login_us, wanted->login_us);
+    assert_int_equal(got.bind_us, wanted->bind_us);
+    svi_config_free(&config);
+}
+
+/* Every limit is where its option says. Without options the core's own presets hold. */
+static void test_limits(void **state)
+{
+    (void)state;
+    svi_limits l = svi_limits_default();
+    assert_limits("", &l);
+    l.stranger = (svi_xml_limits){.stanza_bytes = 5120,
+                                  .token_bytes = 5120,
+                                  .header_bytes = 5120,
+                                  .depth = 11,
+                                  .attrs = 12,
+                                  .ns_decls = 13};
+    l.user = l.stranger;
+    l.user.stanza_bytes = l.user.token_bytes = 131072;
+    l.stranger_rate = 1024;
+    l.rate = 0;
+    l.strangers = 14;
+    l.strangers_per_address = 15;
+    l.streams_per_address = 16;
+    l.sessions_per_account = 17;
+    l.auth_tries = 3;
+    l.login_us = 18000000;
+    l.header_us = l.features_us = l.bind_us = 19000000;
+    l.queue_hard_bytes = 2097152;
+    l.queue_soft_bytes = 524288;
+    assert_limits("c2s_stanza_size = \"128k\"\nc2s_stranger_stanza_size = \"5k\"\n"
+                  "c2s_stanza_depth = 11\nc2s_stanza_attributes = 12\n"
+                  "c2s_stanza_namespaces = 13\nc2s_rate = 0\nc2s_stranger_rate = \"1k\"\n"
+                  "c2s_strangers = 14\nc2s_strangers_per_address = 15\n"
+                  "c2s_streams_per_address = 16\nc2s_sessions_per_account = 17\n"
+                  "c2s_login_tries = 3\nc2s_login_timeout = \"18s\"\n"
+                  "c2s_step_timeout = \"19s\"\nc2s_queue_size = \"2M\"\n",
+                  &l);
+}
+
 static void test_checks(void **state)
 {
     (void)state;
@@ -98,6 +172,10 @@ static void test_checks(void **state)
     checks(HOST "c2s_direct_tls_ports = { 5223 }\n",
            ":4: 'c2s_direct_tls_ports' is for the whole server: set it before the first "
            "VirtualHost\n");
+    checks(HOST "c2s_strangers = 20\n",
+           ":4: 'c2s_strangers' is for the whole server: set it before the first VirtualHost\n");
+    checks("c2s_stanza_size = \"512k\"\nc2s_queue_size = \"512k\"\n" HOST,
+           ":2: 'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'\n");
     checks("admins = { \"x\" }\n" HOST "VirtualHost \"b.example\"\n",
            ":1: 'x' in 'admins' is no address such as name@example.org\n");
     checks("c2s_interfaces = { \"lo\" }\n" HOST,
@@ -159,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets_and_paths),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_paths_of_faulty),
         cmocka_unit_test(test_problems_are_bounded),

@@ -175,7 +175,7 @@ static sv_status open_server(svi_shard *shard, const svi_shard_config *config, s
         .engine = engine,
         .durability = (svi_durability)config->settings->durability,
         .io_threads = config->io_threads,
-        .limits = svi_limits_default(),
+        .limits = svi_settings_limits(config->settings),
         .salt_secret = salt,
         .wake = on_wake,
         .fatal = on_fatal,

@@ -172,7 +172,8 @@ static sv_status listen_all(worker *w, sv_err *err)
         const svi_listen_config config = {.fd = w->cli->sockets[i],
                                           .mode = w->tls ? with_tls : SVI_TLS_NONE,
                                           .tls = w->tls,
-                                          .limits = svi_server_limits(server)->stranger};
+                                          .limits = svi_server_limits(server)->stranger,
+                                          .rate = svi_server_limits(server)->stranger_rate};
         status = svi_net_listen(svi_server_net(server), &config, &w->listeners[i], err);
         if (status != SV_OK) break;
         w->listener_count++;

@@ -262,10 +262,12 @@ static inline world *world_new(void)
     svi_log_setup(SV_INFO, SVI_LOG_TEXT, w_log, w, w_wall, w);
     w->disk = svi_sim_disk_new(&w->acct);
     w->engine = svi_engine_sim(&w->acct, w->disk);
+    svi_limits limits = svi_limits_default();
+    limits.rate = 0; /* no time passes here by itself */
     const svi_server_config config = {.acct = &w->acct,
                                       .plat = &w->plat.plat,
                                       .engine = w->engine,
-                                      .limits = svi_limits_default(),
+                                      .limits = limits,
                                       .calls = s_calls(),
                                       .salt_secret = SV_STR("salt"),
                                       .ctx = w};

@@ -100,6 +100,7 @@ typedef struct svi_listen_config {
     svi_tls_mode mode;
     svi_tls     *tls;     /* NULL if mode is NONE */
     svi_xml_limits limits; /* for strangers */
+    size_t       rate;     /* the same: bytes a second, 0: any; see svi_conn_free_run */
     bool         is_public; /* with fd -1: as if bound to an address that is not loopback */
     void        *ctx;     /* returned in svi_conn_info */
 } svi_listen_config;
@@ -161,8 +162,11 @@ void svi_conn_starttls(svi_conn *conn);
 void svi_conn_restart(svi_conn *conn);
 
 /* Leaves lock-step: stanzas are reported as they come, while credit lasts (a stanza is reported as
- * long as any credit is left). `limits` replace the stranger's. */
-void svi_conn_free_run(svi_conn *conn, const svi_xml_limits *limits, size_t credit_bytes);
+ * long as any credit is left). `limits` and `rate` replace the stranger's. Who sends more than `rate`
+ * bytes a second (0: any number; white space counts, TLS handshakes do not) is read no faster; what was
+ * not used of four seconds may come at once. */
+void svi_conn_free_run(svi_conn *conn, const svi_xml_limits *limits, size_t credit_bytes,
+                       size_t rate);
 
 /* Gives credit back: `cost_bytes` of a reported stanza (0 for those of the lock-step), when all it
  * caused is done and committed. Less than a quarter of all may be kept back until the next flush

@@ -215,13 +215,15 @@ void svi_conn_starttls(svi_conn *conn)
     if (!conn->r.closing) enqueue(conn, out_new(conn, SVI_OUT_STARTTLS, NULL, 0));
 }
 
-void svi_conn_free_run(svi_conn *conn, const svi_xml_limits *limits, size_t credit_bytes)
+void svi_conn_free_run(svi_conn *conn, const svi_xml_limits *limits, size_t credit_bytes,
+                       size_t rate)
 {
     SV_CHECK(conn, SVI_CONN_MAGIC);
     SV_ASSERT(credit_bytes > 0);
     if (conn->r.closing) return;
     conn->r.credit_total = credit_bytes;
-    order(conn, SVI_OUT_FREE_RUN, credit_bytes, (sv_str){(const char *)limits, sizeof *limits});
+    const svi_free_run terms = {.limits = *limits, .credit_bytes = credit_bytes, .rate = rate};
+    order(conn, SVI_OUT_FREE_RUN, 0, (sv_str){(const char *)&terms, sizeof terms});
 }
 
 void svi_conn_credit(svi_conn *conn, size_t cost_bytes)

@@ -25,6 +25,8 @@
 #define SVI_HURRY_US ((int64_t)2000000) /* for one handshake while others wait for its place */
 #define SVI_HANDSHAKE_STEPS_TURN 8u          /* of 200 us and more each, in one turn */
 #define SVI_NOTIFY_US ((int64_t)10000)       /* after which the router hears what was written */
+#define SVI_BURST_S ((int64_t)4)             /* of its rate a connection may send at once */
+#define SVI_SLOWED_US ((int64_t)100000)      /* between two looks at one that sent too much */
 #define SVI_REST_US ((int64_t)100000)        /* silence after which a parser is given back */
 
 /* --- circular lists ---------------------------------------------------------------- */
@@ -73,11 +75,17 @@ typedef enum svi_out_kind {
     SVI_OUT_OPEN, /* the connection is the thread's from now on */
     SVI_OUT_GO,
     SVI_OUT_RESTART,
-    SVI_OUT_FREE_RUN, /* `bytes`: svi_xml_limits; number: credit */
+    SVI_OUT_FREE_RUN, /* `bytes`: svi_free_run */
     SVI_OUT_CREDIT,   /* number: bytes */
     SVI_OUT_CLOSE_BY, /* number: ms */
     SVI_OUT_REAP      /* the last one; SVI_EV_REAPED answers */
 } svi_out_kind;
+
+/* What a connection that leaves lock-step is allowed. */
+typedef struct svi_free_run {
+    svi_xml_limits limits;
+    size_t credit_bytes, rate;
+} svi_free_run;
 
 /* A node travels router -> I/O thread -> router and is freed there. */
 struct svi_out {
@@ -141,6 +149,7 @@ enum {
     SVI_HOLD_STEP = 1,   /* lock-step: the router has not answered yet */
     SVI_HOLD_CREDIT = 2, /* no credit */
     SVI_HOLD_RING = 4,   /* an event is parked */
+    SVI_HOLD_RATE = 16, /* it sent more than its rate */
     SVI_HOLD_OVER = 8 /* </stream:stream>, a fault, or closing: input is of no interest any more */
 };
 
@@ -172,6 +181,13 @@ typedef struct svi_conn_router {
     svi_closed_why why;
 } svi_conn_router;
 
+/* How much may be read yet: it fills with time, to SVI_BURST_S seconds' worth. */
+typedef struct svi_purse {
+    int64_t rate; /* bytes a second; 0: any number */
+    int64_t left; /* bytes; below 0: none may be read */
+    int64_t at_us;
+} svi_purse;
+
 typedef struct svi_conn_io {
     svi_link *link;
     int fd; /* until the thread made a link of it, else -1 */
@@ -180,13 +196,14 @@ typedef struct svi_conn_io {
     svi_chain all;     /* in svi_io.conns */
     svi_chain active;  /* in svi_io.active: has work to do */
     svi_chain blocked; /* in svi_io.blocked: waits for room in the ring */
-    svi_chain timed;   /* in svi_io.warm, .closing, .tls_wait or .shaking */
+    svi_chain timed;   /* in svi_io.warm, .slowed, .closing, .tls_wait or .shaking */
     int64_t due_us;
     svi_outs outs;                     /* not written yet */
     svi_out *unput;                    /* the first of them that is not serialised */
     uint64_t put_bytes, written_bytes; /* since the start: serialised, written */
     int64_t credit;
     int64_t credit_max;
+    svi_purse purse;
     char *carry; /* read but not parsed, only while held */
     char *rest;  /* serialised but not written, only while the link takes no more */
     uint32_t carry_at, carry_n;
@@ -263,7 +280,7 @@ struct svi_io {
     uv_loop_t own_loop;
     svi_io_handles *handles;
     svi_outs finished; /* goes to `done` at the end of the turn */
-    svi_chain conns, active, blocked, warm, closing, tls_wait, shaking;
+    svi_chain conns, active, blocked, warm, slowed, closing, tls_wait, shaking;
     svi_buf scratch;
     char *read_to; /* SVI_READ_TURN_BYTES */
     int64_t now_us;
@@ -283,6 +300,7 @@ struct svi_listener {
     svi_tls_mode mode;
     svi_tls *tls;
     svi_xml_limits limits;
+    size_t rate;
     void *ctx;
     int fd;
     bool loopback;
@@ -361,6 +379,9 @@ void svi_pipe_unhold(svi_conn *conn, unsigned hold);
 
 /* It has been silent: gives back what can be made anew. */
 void svi_pipe_rest(svi_conn *conn);
+
+/* It was read no more for its rate: looks whether it may be again. */
+void svi_pipe_slowed(svi_conn *conn);
 
 /* The time for closing is over. */
 void svi_pipe_overdue(svi_conn *conn);

@@ -158,6 +158,19 @@ static void run_shaking(svi_io *io, int64_t *next)
     if (due_us != 0 && (*next == 0 || due_us < *next)) *next = due_us;
 }
 
+/* In order of time; whoever is still too fast goes to the end. */
+static void run_slowed(svi_io *io, int64_t *next)
+{
+    while (!svi_chain_empty(&io->slowed)) {
+        svi_conn *conn = SVI_OF(svi_conn, io.timed, io->slowed.next);
+        if (conn->io.due_us > io->now_us) {
+            if (*next == 0 || conn->io.due_us < *next) *next = conn->io.due_us;
+            return;
+        }
+        svi_pipe_slowed(conn);
+    }
+}
+
 static void run_timers(svi_io *io)
 {
     if (io->timer_us == 0 || io->now_us < io->timer_us) return;
@@ -175,6 +188,7 @@ static void run_timers(svi_io *io)
         }
         svi_pipe_rest(conn);
     }
+    run_slowed(io, &next);
     io->timer_us = next;
 }
 
@@ -223,6 +237,7 @@ size_t svi_io_turn(svi_io *io)
     io->tls_steps = SVI_HANDSHAKE_STEPS_TURN;
     read_mail(io);
     retry_blocked(io);
+    run_timers(io); /* whom they let go on has its turn in this round */
     /* Whoever becomes active from here on has its turn in the next round. */
     svi_chain round;
     svi_chain_init(&round);
@@ -237,7 +252,6 @@ size_t svi_io_turn(svi_io *io)
         svi_pipe_work(conn);
         worked++;
     }
-    run_timers(io);
     publish(io);
     arm_timer(io);
     return worked;
@@ -394,7 +408,7 @@ sv_status svi_io_start(svi_io *io, svi_net *net, unsigned index, sv_err *err)
     svi_buf_init(&io->scratch, acct);
     io->read_to = svi_alloc_raw(acct, SVI_READ_TURN_BYTES);
     svi_chain *const lists[] = {&io->conns,   &io->active,   &io->blocked, &io->warm,
-                                &io->closing, &io->tls_wait, &io->shaking};
+                                &io->slowed,  &io->closing,  &io->tls_wait, &io->shaking};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) svi_chain_init(lists[i]);
     io->loop = io->threaded ? &io->own_loop : net->config.loop;
     if (io->threaded) {

@@ -201,6 +201,7 @@ sv_status svi_net_listen(svi_net *net, const svi_listen_config *config, svi_list
     listener->net = net;
     listener->mode = config->mode;
     listener->limits = config->limits;
+    listener->rate = config->rate;
     listener->ctx = config->ctx;
     listener->fd = config->fd;
     if (config->tls != NULL && config->mode != SVI_TLS_NONE)

@@ -154,6 +154,53 @@ ssize_t svi_pipe_put(svi_conn *conn, const char *from, size_t n)
     return failed == 0 ? -EPIPE : failed;
 }
 
+/* --- rate ------------------------------------------------------------------------------------------------- */
+
+static void set_rate(svi_conn *conn, size_t rate)
+{
+    const int64_t most = INT64_MAX / SVI_BURST_S / 1000000;
+    svi_purse *purse = &conn->io.purse;
+    purse->rate = rate > (size_t)most ? most : (int64_t)rate;
+    purse->left = purse->rate * SVI_BURST_S;
+    purse->at_us = conn->thread->now_us;
+}
+
+/* Adds what time has brought. True if there is something left. */
+static bool fill(svi_purse *purse, int64_t now_us)
+{
+    const int64_t full = purse->rate * SVI_BURST_S, for_us = now_us - purse->at_us;
+    const bool is_long = for_us >= SVI_BURST_S * 1000000;
+    purse->left += is_long ? full : purse->rate * for_us / 1000000;
+    if (purse->left > full) purse->left = full;
+    purse->at_us = now_us;
+    return purse->left >= 0;
+}
+
+static void hold_back(svi_conn *conn)
+{
+    hold(conn, SVI_HOLD_RATE);
+    svi_io_time(conn, &conn->thread->slowed, conn->thread->now_us + SVI_SLOWED_US);
+}
+
+/* The clock is looked at only when the purse is empty. */
+static void spend(svi_conn *conn, size_t bytes)
+{
+    svi_conn_io *io = &conn->io;
+    if (io->purse.rate == 0) return;
+    io->purse.left -= (int64_t)bytes;
+    if (io->purse.left >= 0 || fill(&io->purse, conn->thread->now_us)) return;
+    if (io->state == SVI_IO_OPEN && !io->closing) hold_back(conn);
+}
+
+void svi_pipe_slowed(svi_conn *conn)
+{
+    svi_io_time(conn, NULL, 0);
+    if (fill(&conn->io.purse, conn->thread->now_us))
+        svi_pipe_unhold(conn, SVI_HOLD_RATE);
+    else
+        hold_back(conn);
+}
+
 /* Reads and parses one turn's share. */
 static void pipe_input(svi_conn *conn)
 {
@@ -174,10 +221,11 @@ static void pipe_input(svi_conn *conn)
         }
         svi_count_add(&thread->bytes_in, (uint64_t)got);
         feed_fresh(conn, thread->read_to, (size_t)got);
+        spend(conn, (size_t)got);
         left -= (size_t)got < left ? (size_t)got : left;
     }
     if (io->hold == 0 && (io->carry != NULL || io->more)) svi_io_activate(conn);
-    if (!io->fed || io->closing) return;
+    if (!io->fed || io->closing || (io->hold & SVI_HOLD_RATE) != 0) return;
     io->fed = false;
     svi_io_time(conn, &thread->warm, thread->now_us + SVI_REST_US);
 }
@@ -279,7 +327,7 @@ void svi_pipe_begin_tls(svi_conn *conn)
     drop_carry(conn);
     svi_parser_free(&io->parser);
     io->parser_paused = false;
-    io->hold = (uint8_t)(io->hold & ~SVI_HOLD_STEP);
+    io->hold = (uint8_t)(io->hold & ~(SVI_HOLD_STEP | SVI_HOLD_RATE));
     io->state = SVI_IO_TLS_WAIT;
     svi_io_time(conn, NULL, 0);
     svi_io_activate(conn);
@@ -412,6 +460,7 @@ static void take_over(svi_conn *conn)
     svi_chain_add(&thread->conns, &io->all);
     io->state = SVI_IO_OPEN;
     io->lock_step = true;
+    set_rate(conn, conn->listener->rate);
     if (io->fd >= 0) {
         io->link = svi_link_socket(conn->net->config.acct, thread->loop, io->fd);
         if (io->link == NULL) {
@@ -429,13 +478,14 @@ static void take_over(svi_conn *conn)
 static void free_run(svi_conn *conn, const svi_out *out)
 {
     svi_conn_io *io = &conn->io;
-    svi_xml_limits limits;
-    SV_ASSERT(out->n == sizeof limits);
-    memcpy(&limits, out->bytes, sizeof limits);
+    svi_free_run terms;
+    SV_ASSERT(out->n == sizeof terms);
+    memcpy(&terms, out->bytes, sizeof terms);
     io->lock_step = false;
-    io->credit_max = out->number > INT64_MAX ? INT64_MAX : (int64_t)out->number;
+    io->credit_max = terms.credit_bytes > INT64_MAX ? INT64_MAX : (int64_t)terms.credit_bytes;
     io->credit = io->credit_max;
-    if (io->parser != NULL) svi_parser_set_limits(io->parser, &limits);
+    set_rate(conn, terms.rate);
+    if (io->parser != NULL) svi_parser_set_limits(io->parser, &terms.limits);
     svi_pipe_unhold(conn, SVI_HOLD_STEP);
 }
 

@@ -65,6 +65,7 @@ struct world {
     client clients[CLIENTS];
     size_t conn_count, client_count;
     size_t credit_bytes; /* given at the first header */
+    size_t rate;         /* the same */
     bool stay_in_step;   /* never leave lock-step */
     bool no_go;          /* do not even answer */
     bool keep_credit;
@@ -106,7 +107,7 @@ static void answer_step(world *w, svi_conn *conn)
     if (w->stay_in_step)
         svi_conn_go(conn);
     else
-        svi_conn_free_run(conn, &limits, w->credit_bytes);
+        svi_conn_free_run(conn, &limits, w->credit_bytes, w->rate);
 }
 
 static void r_header(void *ctx, svi_conn *conn, sv_stanza *take)

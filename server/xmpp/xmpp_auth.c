@@ -147,7 +147,6 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
     send_sasl(stream, "success", result->out);
     svi_auth_drop(stream);
     svi_auth_forget_bindings(stream);
-    svi_stream_known(stream);
     stream->is_open = false;
     svi_conn_restart(stream->conn);
     return SVI_STEP_HEADER;

@@ -1,21 +1,17 @@
 /* Penalties: a table of keys "address" and "account" with their failures, oldest key first. */
 #include "xmpp/xmpp_penalty.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-
 #include "base/base_assert.h"
 #include "base/base_dict.h"
+#include "xmpp/xmpp_network.h"
 
 #define PENALTIES_MAGIC 0x50454e41u
-#define ADDRESS_MAX 64u
 
 typedef struct entry {
     unsigned failures;
     int64_t last_us;
     bool is_known;         /* of an account: where its last success came from is known */
-    char own[ADDRESS_MAX];
+    char own[SVI_NETWORK_BYTES];
 } entry;
 
 struct svi_penalties {
@@ -46,35 +42,6 @@ void svi_penalties_free(svi_penalties **penalties)
     svi_dict_free(&p->entries);
     p->magic = 0;
     svi_free(p);
-}
-
-/* Where a peer comes from, as a key; `text` is "" for this machine itself. */
-typedef struct network {
-    char text[ADDRESS_MAX];
-} network;
-
-/* "10.0.0.1:4711" is 10.0.0.1; of IPv6 the first 64 bits: whoever has one address of a network has them
- * all. What is no address (a unix socket, the stage) is this machine. */
-static network network_of(sv_str address)
-{
-    network net = {.text = ""};
-    char host[ADDRESS_MAX];
-    struct in_addr v4;
-    struct in6_addr v6;
-    const bool is_v6 = address.n > 0 && address.p[0] == '[';
-    const sv_str text = is_v6 ? svi_str_sub(address, 1, svi_str_find(address, ']') - 1)
-                              : svi_str_sub(address, 0, svi_str_find(address, ':'));
-    if (text.n == 0 || text.n >= sizeof host) return net;
-    (void)snprintf(host, sizeof host, "%.*s", (int)text.n, text.p);
-    if (is_v6 && inet_pton(AF_INET6, host, &v6) == 1 && !IN6_IS_ADDR_LOOPBACK(&v6)) {
-        if (IN6_IS_ADDR_V4MAPPED(&v6)) return network_of(svi_str_sub(text, 7, text.n));
-        for (size_t i = 0; i < 4; i++)
-            (void)snprintf(net.text + 5 * i, 6, "%02x%02x:", v6.s6_addr[2 * i],
-                           v6.s6_addr[2 * i + 1]);
-    } else if (!is_v6 && inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) != 127) {
-        (void)snprintf(net.text, sizeof net.text, "%s", host);
-    }
-    return net;
 }
 
 static entry *find(svi_penalties *p, sv_str key)
@@ -110,7 +77,7 @@ static entry *get(svi_penalties *p, sv_str key)
 bool svi_penalty_is_locked(svi_penalties *penalties, sv_str address, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const network net = network_of(address);
+    const svi_network net = svi_network_of(address);
     const entry *e = net.text[0] ? find(penalties, sv_str_of(net.text)) : NULL;
     if (e && e->failures >= SVI_PENALTY_LOCK) return true;
     e = account.n > 0 ? find(penalties, account) : NULL;
@@ -134,7 +101,7 @@ static int64_t add_failure(svi_penalties *p, sv_str key)
 int64_t svi_penalty_note(svi_penalties *penalties, sv_str address, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const network net = network_of(address);
+    const svi_network net = svi_network_of(address);
     const int64_t by_address_us = net.text[0] ? add_failure(penalties, sv_str_of(net.text)) : 0;
     const int64_t by_account_us = account.n == 0 ? 0 : add_failure(penalties, account);
     return by_address_us > by_account_us ? by_address_us : by_account_us;
@@ -143,7 +110,7 @@ int64_t svi_penalty_note(svi_penalties *penalties, sv_str address, sv_str accoun
 void svi_penalty_forgive(svi_penalties *penalties, sv_str address, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const network net = network_of(address);
+    const svi_network net = svi_network_of(address);
     entry *e = get(penalties, account);
     e->failures = 0;
     e->last_us = penalties->plat->mono_us(penalties->plat->ctx);

@@ -16,13 +16,16 @@ typedef struct svi_host svi_host;
 
 typedef struct svi_limits {
     svi_xml_limits stranger, user;
+    size_t stranger_rate, rate;    /* bytes a second before (10 KiB) and after binding (256 KiB); 0: any */
     size_t credit_bytes;           /* per connection (64 KiB) */
     size_t queue_soft_bytes;       /* per session: presence is coalesced above it (256 KiB) */
     size_t queue_hard_bytes;       /* closed above it (1 MiB) */
     size_t caused_events;          /* per session: not done yet that its stanzas caused (1024); its
                                     * next stanza waits above it */
     unsigned sessions_per_account; /* 20 */
-    unsigned strangers;            /* connections before login (1000); the oldest is closed first */
+    unsigned strangers; /* streams without a bound resource (1000); the oldest is closed first */
+    unsigned strangers_per_address; /* the same of one network address (100) */
+    unsigned streams_per_address;   /* all of one network address (2000); the newest is refused */
     unsigned auth_tries;           /* per stream (5), RFC 6120 6.4.5 */
     int64_t header_us, features_us, login_us,
         bind_us; /* deadlines of negotiation: 30 s, 30 s, 60 s in all, 30 s */

@@ -253,7 +253,8 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
     sv_session *session = make_session(host, &jid, conn);
     svi_arena_reset(server->scratch, mark);
     list_session(session);
-    svi_conn_free_run(conn, &server->limits.user, server->limits.credit_bytes);
+    svi_conn_free_run(conn, &server->limits.user, server->limits.credit_bytes,
+                      server->limits.rate);
     become_due(session);
     SV_LOG(SV_INFO, "session-open", LF_STR("jid", session->jid.full),
            LF_INT("conn", svi_conn_number(conn)));

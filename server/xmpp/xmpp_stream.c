@@ -57,37 +57,6 @@ static void unlist_all(svi_stream *stream)
     streams->count--;
 }
 
-static void list_stranger(svi_stream *stream)
-{
-    svi_streams *streams = stream->streams;
-    stream->is_stranger = true;
-    stream->strangers.prev = streams->newest_stranger;
-    if (streams->newest_stranger)
-        streams->newest_stranger->strangers.next = stream;
-    else
-        streams->oldest_stranger = stream;
-    streams->newest_stranger = stream;
-    streams->stranger_count++;
-}
-
-void svi_stream_known(svi_stream *stream)
-{
-    if (!stream->is_stranger) return;
-    svi_streams *streams = stream->streams;
-    svi_stream_link *link = &stream->strangers;
-    stream->is_stranger = false;
-    if (link->prev)
-        link->prev->strangers.next = link->next;
-    else
-        streams->oldest_stranger = link->next;
-    if (link->next)
-        link->next->strangers.prev = link->prev;
-    else
-        streams->newest_stranger = link->prev;
-    *link = (svi_stream_link){NULL, NULL};
-    streams->stranger_count--;
-}
-
 /* --- steps ----------------------------------------------------------------------------------- */
 
 static void on_deadline(svi_stream *stream)
@@ -126,6 +95,7 @@ void svi_stream_enter(svi_stream *stream, svi_step next)
     svi_timer_cancel(&stream->step_timer);
     stream->step = next;
     if (next >= SVI_STEP_BIND) svi_timer_cancel(&stream->login_timer);
+    if (next == SVI_STEP_READY) svi_strangers_known(stream->streams->strangers, stream);
     if (steps[next].deadline)
         stream->step_timer =
             svi_timer_start(timers, deadline_us(stream, next), on_step_timer, stream);
@@ -185,7 +155,7 @@ static svi_step close_with(svi_stream *stream, svi_buf *take, unsigned within_ms
 {
     svi_auth_drop(stream);
     svi_timer_cancel(&stream->penalty_timer);
-    svi_stream_known(stream);
+    within_ms = svi_strangers_leave(stream->streams->strangers, stream, within_ms);
     svi_conn_close(stream->conn, svi_buf_str(take), within_ms);
     svi_buf_free(take);
     stream->is_open = false;
@@ -280,7 +250,8 @@ static size_t streams_locked(const void *ctx)
 static void streams_free(void *ctx)
 {
     svi_streams *streams = ctx;
-    SV_ASSERT(streams->count == 0 && streams->stranger_count == 0);
+    SV_ASSERT(streams->count == 0);
+    svi_strangers_free(&streams->strangers);
     svi_arena_free(&streams->scratch);
     svi_penalties_free(&streams->penalties);
     svi_free(streams);
@@ -299,6 +270,8 @@ static svi_streams *streams_of(svi_server *server)
     streams = svi_alloc(svi_server_acct(server), sizeof *streams);
     streams->server = server;
     streams->scratch = svi_arena_new(svi_server_acct(server), 0);
+    streams->strangers =
+        svi_strangers_new(svi_server_acct(server), svi_server_limits(server));
     streams->penalties = svi_penalties_new(svi_server_acct(server), svi_server_plat(server));
     svi_server_set_streams(server, streams, &ops);
     return streams;
@@ -306,12 +279,21 @@ static svi_streams *streams_of(svi_server *server)
 
 /* --- what connections report ----------------------------------------------------------------- */
 
-/* The pool of strangers is bounded; the oldest makes room (architecture 11, threats R1). */
-static void bound_strangers(svi_streams *streams)
+/* Strangers are bounded; the oldest makes room. So are the streams of one address, and there the newest is
+ * turned away: those before it may have logged in (architecture 11, threats R1). */
+static void bound_streams(svi_stream *newest)
 {
-    if (streams->stranger_count <= svi_server_limits(streams->server)->strangers) return;
-    svi_stream *oldest = streams->oldest_stranger;
-    SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", oldest->peer), LF_TXT("limit", "strangers"));
+    const svi_strangers *strangers = newest->streams->strangers;
+    const char *limit = "streams_per_address";
+    if (svi_strangers_is_crowd(strangers, newest)) {
+        SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", newest->peer), LF_TXT("limit", limit));
+        (void)fail_within(newest, "policy-violation", "Too many streams from this address.",
+                          LIMIT_MS);
+        return;
+    }
+    svi_stream *oldest = svi_strangers_excess(strangers, newest, &limit);
+    if (!oldest) return;
+    SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", oldest->peer), LF_TXT("limit", limit));
     (void)fail_within(oldest, "resource-constraint", NULL, LIMIT_MS);
 }
 
@@ -330,14 +312,14 @@ static void on_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
     stream->peer[sizeof stream->peer - 1] = 0;
     svi_conn_set_ctx(conn, stream);
     list_all(stream);
-    list_stranger(stream);
+    svi_strangers_enter(stream->streams->strangers, stream);
     stream->login_timer = svi_timer_start(
         svi_server_timers(server), svi_server_limits(server)->login_us, on_login_timer, stream);
     svi_stream_enter(stream, SVI_STEP_HEADER);
     SV_LOG(SV_DEBUG, "stream-open", LF_TXT("peer", stream->peer),
            LF_INT("conn", svi_conn_number(conn)));
     if (svi_server_is_draining(server)) (void)svi_stream_fail(stream, "system-shutdown", NULL);
-    bound_strangers(stream->streams);
+    bound_streams(stream);
 }
 
 static svi_stream *stream_of(const svi_conn *conn)
@@ -370,7 +352,7 @@ static void on_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
  * memory as its question, so what waits is held to one such question. */
 static bool is_deaf(const svi_stream *stream)
 {
-    return stream->is_stranger && svi_conn_queued_bytes(stream->conn) >
+    return stream->stranger.is_in && svi_conn_queued_bytes(stream->conn) >
                                       svi_server_limits(stream->server)->stranger.stanza_bytes;
 }
 
@@ -481,7 +463,7 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     svi_session_end(&stream->session, closed_name(why));
     svi_auth_drop(stream);
     svi_auth_forget_bindings(stream);
-    svi_stream_known(stream);
+    svi_strangers_forget(stream->streams->strangers, stream);
     unlist_all(stream);
     svi_timer_cancel(&stream->step_timer);
     svi_timer_cancel(&stream->login_timer);

@@ -12,6 +12,7 @@
 #include "xmpp/xmpp_penalty.h"
 #include "xmpp/xmpp_sasl.h"
 #include "xmpp/xmpp_event.h"
+#include "xmpp/xmpp_strangers.h"
 
 #define SVI_STREAM_MAGIC 0x57e40001u
 
@@ -39,14 +40,8 @@ typedef enum svi_step {
     SVI_STEPS
 } svi_step;
 
-typedef struct svi_stream svi_stream;
 typedef struct svi_streams svi_streams;
 typedef struct svi_key_lookup svi_key_lookup; /* xmpp_auth.c */
-
-/* Neighbours in a list. */
-typedef struct svi_stream_link {
-    svi_stream *prev, *next;
-} svi_stream_link;
 
 struct svi_stream {
     uint32_t magic;
@@ -67,9 +62,10 @@ struct svi_stream {
     size_t binding_count;
     svi_timer *step_timer, *login_timer, *penalty_timer;
     svi_sasl_fault held_fault; /* SVI_STEP_PENALTY: what is to be said */
-    svi_stream_link all, strangers;
+    svi_stream_link all;
+    svi_stranger stranger;
     svi_tls_mode tls_mode;
-    bool is_secure, is_loopback, is_stranger;
+    bool is_secure, is_loopback;
     bool is_open; /* our header is sent and our end is not */
     unsigned auth_tries, bind_tries;
     char peer[64];
@@ -81,8 +77,8 @@ struct svi_streams {
     svi_arena *scratch; /* marked and reset around each report of a connection */
     svi_penalties *penalties;
     svi_stream *first, *last;
-    svi_stream *oldest_stranger, *newest_stranger;
-    size_t count, stranger_count;
+    svi_strangers *strangers;
+    size_t count;
 };
 
 /* Goes to a step: its deadline begins, and parsing goes on if the step waits for the peer. */
@@ -101,9 +97,6 @@ void svi_stream_open(svi_stream *stream, svi_buf *buf, bool with_version);
 
 /* Sends what is in the buffer and frees it. */
 void svi_stream_send(svi_stream *stream, svi_buf *take);
-
-/* The stream is no stranger any more. */
-void svi_stream_known(svi_stream *stream);
 
 /* True if an account may log in on this connection as it is now: TLS, or a listener on loopback,
  * or a host that asks for neither. */

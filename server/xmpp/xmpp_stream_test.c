@@ -267,31 +267,13 @@ static void bound_streams_have_the_users_limits(void **state)
     world_free(w);
 }
 
-/* The oldest stranger makes room; who has logged in is none (architecture 11, threats R1). */
-static void strangers_are_bounded(void **state)
-{
-    (void)state;
-    setting s = PLAIN;
-    s.limits = svi_limits_default();
-    s.limits.strangers = 2;
-    world *w = world_new(s);
-    client *known = bound(w, "r"), *a = opened(w), *b = opened(w);
-    assert_false(a->at_end);
-    client *c = client_new(w);
-    run(w);
-    assert_failed(w, a, "resource-constraint");
-    assert_false(b->at_end || c->at_end || known->at_end);
-    say(w, c, STREAM);
-    assert_has(heard(w, c), "<mechanisms");
-    world_free(w);
-}
-
 /* Architecture 3.7: also the stream's own answers are bounded for one who does not read them. */
 static void own_answers_are_bounded(void **state)
 {
     (void)state;
     setting s = PLAIN;
     s.limits = svi_limits_default();
+    s.limits.rate = 0; /* no time passes here by itself */
     s.limits.queue_soft_bytes = 10000;
     s.limits.queue_hard_bytes = 20000;
     world *w = world_new(s);
@@ -325,6 +307,7 @@ static void answers_to_strangers_are_bounded(void **state)
     (void)state;
     setting s = PLAIN;
     s.limits = svi_limits_default();
+    s.limits.stranger_rate = 0; /* no time passes here by itself */
     s.limits.auth_tries = 1000; /* else these end it first */
     world *w = world_new(s);
     client *c = opened(w);
@@ -375,7 +358,6 @@ int main(void)
         cmocka_unit_test(a_stalled_handshake_ends),
         cmocka_unit_test(bound_streams_have_no_deadline),
         cmocka_unit_test(bound_streams_have_the_users_limits),
-        cmocka_unit_test(strangers_are_bounded),
         cmocka_unit_test(own_answers_are_bounded),
         cmocka_unit_test(answers_to_strangers_are_bounded),
         cmocka_unit_test(shutdown_tells_everybody),

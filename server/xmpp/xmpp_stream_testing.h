@@ -142,7 +142,7 @@ static inline void pass_time(world *w, int64_t us)
 
 /* --- clients --------------------------------------------------------------------------------- */
 
-static client *client_new(world *w)
+static client *client_from(world *w, const char *peer)
 {
     assert_true(w->client_count < CLIENTS);
     client *c = &w->clients[w->client_count++];
@@ -150,8 +150,13 @@ static client *client_new(world *w)
     svi_buf_init(&c->in, &w->acct);
     svi_buf_init(&c->out, &w->acct);
     svi_link_pair(w->pairs, 1u << 20, &c->link, &server);
-    svi_net_attach(svi_server_net(w->server), w->listener, server, "memory");
+    svi_net_attach(svi_server_net(w->server), w->listener, server, peer);
     return c;
+}
+
+static inline client *client_new(world *w)
+{
+    return client_from(w, "memory");
 }
 
 static void client_close(client *c)
@@ -401,7 +406,8 @@ static world *world_new(setting s)
     const svi_listen_config listen = {.fd = -1,
                                       .mode = s.mode,
                                       .tls = s.mode == SVI_TLS_NONE ? NULL : w->server_tls,
-                                      .limits = svi_xml_limits_stranger(),
+                                      .limits = config.limits.stranger,
+                                      .rate = config.limits.stranger_rate,
                                       .is_public = s.is_public,
                                       .ctx = w};
     assert_int_equal(svi_net_listen(svi_server_net(w->server), &listen, &w->listener, &err), SV_OK);
@@ -435,11 +441,16 @@ static void world_free(world *w)
 
 /* --- what most tests begin and end with ------------------------------------------------------ */
 
-static inline client *opened(world *w)
+static inline client *opened_from(world *w, const char *peer)
 {
-    client *c = client_new(w);
+    client *c = client_from(w, peer);
     say(w, c, STREAM);
     return c;
+}
+
+static inline client *opened(world *w)
+{
+    return opened_from(w, "memory");
 }
 
 static inline client *bound(world *w, const char *resource)

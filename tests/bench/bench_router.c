@@ -209,10 +209,12 @@ static void open_world(world *w)
     svi_log_setup(SV_ERROR, SVI_LOG_TEXT, log_line, NULL, w->clock.plat.wall_us, w->clock.plat.ctx);
     w->disk = svi_sim_disk_new(&w->acct);
     w->pairs = svi_link_pairs_new(&w->acct);
+    svi_limits limits = svi_limits_default();
+    limits.rate = 0; /* the clock stands still */
     const svi_server_config config = {.acct = &w->acct,
                                       .plat = &w->clock.plat,
                                       .engine = svi_engine_sim(&w->acct, w->disk),
-                                      .limits = svi_limits_default(),
+                                      .limits = limits,
                                       .salt_secret = SV_STR("secret"),
                                       .calls = &calls};
     check(svi_server_new(&config, &w->server, &err), "server");

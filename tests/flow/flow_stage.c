@@ -140,7 +140,10 @@ static bool start(stage *st)
                                     .report_ctx = st};
         st->mods = svi_mods_new(st->world.acct, &mc);
         const svi_listen_config lc = {
-            .fd = -1, .mode = SVI_TLS_NONE, .limits = svi_xml_limits_stranger()};
+            .fd = -1,
+            .mode = SVI_TLS_NONE,
+            .limits = svi_xml_limits_stranger(),
+            .rate = svi_limits_default().stranger_rate};
         if (!err.text[0] && svi_mods_start(st->mods) == SV_OK)
             (void)svi_net_listen(svi_server_net(st->server), &lc, &st->listener, &err);
     }

@@ -25,10 +25,12 @@ static inline void boot(world *w, const char *modules, const char *more)
 {
     char text[2048];
     w->engine = svi_engine_sim(&w->acct, w->disk);
+    svi_limits limits = svi_limits_default();
+    limits.rate = 0; /* no time passes here by itself */
     const svi_server_config config = {.acct = &w->acct,
                                       .plat = &w->plat.plat,
                                       .engine = w->engine,
-                                      .limits = svi_limits_default(),
+                                      .limits = limits,
                                       .calls = s_calls(),
                                       .salt_secret = SV_STR("salt"),
                                       .fatal = w_failed,

@@ -1,0 +1,181 @@
+/* The pool of strangers: two lists through the streams, and a table of networks. */
+#include "xmpp/xmpp_strangers.h"
+
+#include "base/base_dict.h"
+#include "xmpp/xmpp_network.h"
+#include "xmpp/xmpp_stream.h"
+
+#define MAGIC 0x53545247u
+#define HURRIED_MS 500u /* for a last word while many are being closed */
+
+typedef struct queue {
+    svi_stream *oldest, *newest;
+    size_t count;
+} queue;
+
+struct svi_neighbours {
+    queue strangers;
+    size_t streams; /* strangers or not */
+    sv_str name;
+};
+
+struct svi_strangers {
+    uint32_t magic;
+    svi_acct *acct;
+    const svi_limits *limits;
+    queue all;
+    size_t leaving;
+    svi_dict *networks; /* name -> svi_neighbours, while it has a stream */
+};
+
+svi_strangers *svi_strangers_new(svi_acct *acct, const svi_limits *limits)
+{
+    svi_strangers *s = svi_alloc(acct, sizeof *s);
+    *s = (svi_strangers){.magic = MAGIC, .acct = acct, .limits = limits};
+    s->networks = svi_dict_new(acct);
+    return s;
+}
+
+void svi_strangers_free(svi_strangers **strangers)
+{
+    svi_strangers *s = *strangers;
+    *strangers = NULL;
+    if (!s) return;
+    SV_CHECK(s, MAGIC);
+    SV_ASSERT(s->all.count == 0 && s->leaving == 0 && svi_dict_count(s->networks) == 0);
+    svi_dict_free(&s->networks);
+    s->magic = 0;
+    svi_free(s);
+}
+
+/* --- lists: `at` is the link's place in a stream ------------------------------------------------- */
+
+static svi_stream_link *link_at(svi_stream *stream, size_t at)
+{
+    return (svi_stream_link *)(void *)((char *)stream + at);
+}
+
+#define ALL offsetof(svi_stream, stranger.all)
+#define NEAR offsetof(svi_stream, stranger.near)
+
+static void add(queue *q, svi_stream *stream, size_t at)
+{
+    svi_stream_link *link = link_at(stream, at);
+    *link = (svi_stream_link){.prev = q->newest};
+    if (q->newest)
+        link_at(q->newest, at)->next = stream;
+    else
+        q->oldest = stream;
+    q->newest = stream;
+    q->count++;
+}
+
+static void del(queue *q, svi_stream *stream, size_t at)
+{
+    svi_stream_link *link = link_at(stream, at);
+    SV_ASSERT(q->count > 0);
+    if (link->prev)
+        link_at(link->prev, at)->next = link->next;
+    else
+        q->oldest = link->next;
+    if (link->next)
+        link_at(link->next, at)->prev = link->prev;
+    else
+        q->newest = link->prev;
+    *link = (svi_stream_link){NULL, NULL};
+    q->count--;
+}
+
+/* --- networks ------------------------------------------------------------------------------------ */
+
+/* Of this machine itself there is none, since everybody may come from there. */
+static svi_neighbours *network_of(svi_strangers *s, const svi_stream *stream)
+{
+    const svi_network net = svi_network_of(sv_str_of(stream->peer));
+    if (net.text[0] == '\0') return NULL;
+    svi_neighbours *n = svi_dict_get(s->networks, sv_str_of(net.text));
+    if (n) return n;
+    n = svi_alloc(s->acct, sizeof *n);
+    *n = (svi_neighbours){.name = svi_str_dup(s->acct, sv_str_of(net.text))};
+    (void)svi_dict_put(s->networks, n->name, n);
+    return n;
+}
+
+static void leave_network(svi_strangers *s, svi_neighbours *n)
+{
+    SV_ASSERT(n->streams > 0);
+    if (--n->streams > 0) return;
+    (void)svi_dict_del(s->networks, n->name);
+    svi_str_free(&n->name);
+    svi_free(n);
+}
+
+/* --- the pool ------------------------------------------------------------------------------------ */
+
+void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream)
+{
+    SV_CHECK(strangers, MAGIC);
+    svi_stranger *who = &stream->stranger;
+    *who = (svi_stranger){.is_in = true, .network = network_of(strangers, stream)};
+    add(&strangers->all, stream, ALL);
+    if (!who->network) return;
+    who->network->streams++;
+    add(&who->network->strangers, stream, NEAR);
+}
+
+bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream)
+{
+    SV_CHECK(strangers, MAGIC);
+    const svi_neighbours *n = stream->stranger.network;
+    return n && n->streams > strangers->limits->streams_per_address;
+}
+
+svi_stream *svi_strangers_excess(const svi_strangers *strangers, const svi_stream *newest,
+                                 const char **limit_out)
+{
+    SV_CHECK(strangers, MAGIC);
+    const svi_neighbours *n = newest->stranger.network;
+    *limit_out = "strangers_per_address";
+    if (n && n->strangers.count > strangers->limits->strangers_per_address)
+        return n->strangers.oldest;
+    *limit_out = "strangers";
+    return strangers->all.count > strangers->limits->strangers ? strangers->all.oldest : NULL;
+}
+
+void svi_strangers_known(svi_strangers *strangers, svi_stream *stream)
+{
+    SV_CHECK(strangers, MAGIC);
+    svi_stranger *who = &stream->stranger;
+    if (!who->is_in) return;
+    who->is_in = false;
+    del(&strangers->all, stream, ALL);
+    if (who->network) del(&who->network->strangers, stream, NEAR);
+}
+
+unsigned svi_strangers_leave(svi_strangers *strangers, svi_stream *stream, unsigned within_ms)
+{
+    SV_CHECK(strangers, MAGIC);
+    if (!stream->stranger.is_in) return within_ms;
+    svi_strangers_known(strangers, stream);
+    stream->stranger.is_leaving = true;
+    strangers->leaving++;
+    if (strangers->leaving > strangers->limits->strangers) return 0;
+    const bool is_many = strangers->leaving > strangers->limits->strangers / 2;
+    return is_many && within_ms > HURRIED_MS ? HURRIED_MS : within_ms;
+}
+
+void svi_strangers_forget(svi_strangers *strangers, svi_stream *stream)
+{
+    svi_strangers_known(strangers, stream);
+    svi_stranger *who = &stream->stranger;
+    if (who->is_leaving) strangers->leaving--;
+    who->is_leaving = false;
+    if (who->network) leave_network(strangers, who->network);
+    who->network = NULL;
+}
+
+size_t svi_strangers_count(const svi_strangers *strangers)
+{
+    SV_CHECK(strangers, MAGIC);
+    return strangers->all.count;
+}

@@ -1,0 +1,55 @@
+/* The pool of strangers: streams that have not bound a resource yet, oldest first, in all and by network;
+ * and how many streams a network has (architecture 11, threats R1). Router thread. */
+#ifndef SVI_XMPP_STRANGERS_H
+#define SVI_XMPP_STRANGERS_H
+
+#include "xmpp/xmpp_server.h"
+
+typedef struct svi_stream svi_stream;
+typedef struct svi_strangers svi_strangers;
+typedef struct svi_neighbours svi_neighbours; /* streams of one network */
+
+/* Neighbours in a list. */
+typedef struct svi_stream_link {
+    svi_stream *prev, *next;
+} svi_stream_link;
+
+/* What the pool keeps in each stream. */
+typedef struct svi_stranger {
+    svi_stream_link all, near;
+    svi_neighbours *network; /* NULL: this machine itself */
+    bool is_in;              /* in the pool */
+    bool is_leaving;         /* left it to be closed */
+} svi_stranger;
+
+/* An empty pool. `limits` are borrowed. */
+svi_strangers *svi_strangers_new(svi_acct *acct, const svi_limits *limits);
+/* Frees it; all streams are gone. */
+void svi_strangers_free(svi_strangers **strangers);
+
+/* A new stream: it is counted to its network and is in the pool. */
+void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream);
+
+/* True if the stream's network has more streams than it may. */
+bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream);
+
+/* Who makes room after `newest` entered: the oldest stranger of its network or of all; NULL while there is
+ * room. `limit_out`: which limit was passed, for the log. */
+svi_stream *svi_strangers_excess(const svi_strangers *strangers, const svi_stream *newest,
+                                 const char **limit_out);
+
+/* The stream is no stranger any more. Idempotent. */
+void svi_strangers_known(svi_strangers *strangers, svi_stream *stream);
+
+/* The stream is about to be closed: it leaves the pool. Returns how long a close that may take
+ * `within_ms` is to take: less while very many strangers are being closed, since each still holds a
+ * descriptor. */
+unsigned svi_strangers_leave(svi_strangers *strangers, svi_stream *stream, unsigned within_ms);
+
+/* The stream's connection is gone. */
+void svi_strangers_forget(svi_strangers *strangers, svi_stream *stream);
+
+/* How many are in the pool. */
+size_t svi_strangers_count(const svi_strangers *strangers);
+
+#endif

@@ -1,0 +1,167 @@
+/* Strangers: how many there may be in all and of one address, who makes room, who is none. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "xmpp/xmpp_stream_testing.h"
+
+#define FAR "192.0.2.1:4000"
+#define FAR_TOO "192.0.2.1:4001"
+#define ELSEWHERE "192.0.2.2:4000"
+
+static world *world_with(unsigned strangers, unsigned strangers_per_address,
+                         unsigned streams_per_address)
+{
+    setting s = PLAIN;
+    s.limits = svi_limits_default();
+    s.limits.strangers = strangers;
+    s.limits.strangers_per_address = strangers_per_address;
+    s.limits.streams_per_address = streams_per_address;
+    return world_new(s);
+}
+
+static client *logged_in_from(world *w, const char *peer)
+{
+    client *c = opened_from(w, peer);
+    log_in(w, c, "romeo", "rosaline");
+    return c;
+}
+
+static client *bound_from(world *w, const char *peer, const char *resource)
+{
+    client *c = logged_in_from(w, peer);
+    assert_has(bind_resource(w, c, resource), "type='result'");
+    return c;
+}
+
+static bool lives(world *w, client *c)
+{
+    run(w);
+    return !c->at_end;
+}
+
+/* The oldest stranger makes room; who has bound a resource is none (architecture 11, threats R1). */
+static void strangers_are_bounded(void **state)
+{
+    (void)state;
+    world *w = world_with(2, 100, 100);
+    client *known = bound(w, "r"), *a = opened(w), *b = opened(w);
+    assert_false(a->at_end);
+    client *c = client_new(w);
+    run(w);
+    assert_failed(w, a, "resource-constraint");
+    assert_true(lives(w, b) && lives(w, c) && lives(w, known));
+    say(w, c, STREAM);
+    assert_has(heard(w, c), "<mechanisms");
+    world_free(w);
+}
+
+/* Else whoever has one password could open any number of streams that never bind. */
+static void who_has_not_bound_is_a_stranger(void **state)
+{
+    (void)state;
+    world *w = world_with(2, 100, 100);
+    client *a = logged_in_from(w, "memory"), *b = opened(w), *c = opened(w);
+    assert_failed(w, a, "resource-constraint");
+    assert_true(lives(w, b) && lives(w, c));
+    world_free(w);
+}
+
+/* The oldest of the address that has too many, not the oldest of all. */
+static void strangers_of_an_address_are_bounded(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 2, 100);
+    client *first = opened_from(w, ELSEWHERE), *known = bound_from(w, FAR, "r");
+    client *a = opened_from(w, FAR), *b = opened_from(w, FAR_TOO);
+    assert_true(lives(w, a));
+    client *c = opened_from(w, FAR);
+    assert_failed(w, a, "resource-constraint");
+    assert_true(lives(w, first) && lives(w, known) && lives(w, b) && lives(w, c));
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p,
+               "stream-limit peer=" FAR " limit=strangers_per_address");
+    world_free(w);
+}
+
+/* Whoever has one IPv6 address of a network has all of its 64 bits. */
+static void an_address_of_ipv6_is_a_network(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 1, 100);
+    client *other = opened_from(w, "[2001:db8:0:2::1]:1"), *a = opened_from(w, "[2001:db8::1]:1");
+    client *b = opened_from(w, "[2001:db8::ffff:1]:1");
+    assert_failed(w, a, "resource-constraint");
+    assert_true(lives(w, b) && lives(w, other));
+    world_free(w);
+}
+
+/* All streams of an address: here the newest is turned away, since the others may be people. */
+static void streams_of_an_address_are_bounded(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 100, 2);
+    client *a = bound_from(w, FAR, "a"), *b = bound_from(w, FAR, "b");
+    client *c = client_from(w, FAR_TOO), *other = bound_from(w, ELSEWHERE, "c");
+    assert_failed(w, c, "policy-violation");
+    assert_true(lives(w, a) && lives(w, b) && lives(w, other));
+    client_close(a);
+    run(w);
+    assert_true(lives(w, bound_from(w, FAR, "d")));
+    world_free(w);
+}
+
+/* Behind loopback may be everybody. */
+static void this_machine_has_no_address(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 1, 1);
+    client *a = opened_from(w, "127.0.0.1:1"), *b = opened_from(w, "127.0.0.1:2");
+    client *c = opened_from(w, "[::1]:1"), *d = opened_from(w, "[::1]:2");
+    assert_true(lives(w, a) && lives(w, b) && lives(w, c) && lives(w, d));
+    world_free(w);
+}
+
+static uint64_t open_connections(world *w)
+{
+    svi_net_stats stats;
+    svi_net_stats_get(svi_server_net(w->server), &stats);
+    return stats.open;
+}
+
+/* Those that are closed and do not close their side have left the pool, but not without bound. */
+static void who_is_closed_holds_no_descriptor_for_long(void **state)
+{
+    (void)state;
+    world *w = world_with(4, 100, 100);
+    for (int i = 0; i < 12; i++) {
+        client *c = client_new(w);
+        c->broken = true;
+        (void)c->link->ops->write(c->link, "<nonsense>", 10);
+        run(w);
+    }
+    assert_int_equal(open_connections(w), 4);
+    pass_time(w, 600000); /* two had time for their last words, two were hurried */
+    assert_int_equal(open_connections(w), 2);
+    pass_time(w, 5000000);
+    assert_int_equal(open_connections(w), 0);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strangers_are_bounded),
+        cmocka_unit_test(who_has_not_bound_is_a_stranger),
+        cmocka_unit_test(strangers_of_an_address_are_bounded),
+        cmocka_unit_test(an_address_of_ipv6_is_a_network),
+        cmocka_unit_test(streams_of_an_address_are_bounded),
+        cmocka_unit_test(this_machine_has_no_address),
+        cmocka_unit_test(who_is_closed_holds_no_descriptor_for_long),
+    };
+    make_certificate();
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    remove_certificate();
+    return failed;
+}

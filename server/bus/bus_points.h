@@ -31,7 +31,9 @@
     X(ACCOUNT_ADDED, "account/added", "an account was made")                                       \
     X(ACCOUNT_REMOVED, "account/removed", "an account was deleted")                                \
     X(ROSTER_CHANGED, "roster/changed", "a roster item changed (stave/roster.h)")                  \
-    X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")
+    X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")           \
+    X(SESSION_SILENT, "session/silent",                                                            \
+      "nothing came from its client for long: handlers ask for a sign of life, else it ends")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -85,6 +85,11 @@ static const sv_option options[] = {
                   "Time from connection to login; then it is closed (connection-timeout)."),
     SV_OPT_PERIOD(svi_settings, limits.step_ms, "c2s_step_timeout", "30s", "1s", "10m",
                   "Time for each step of it: stream header, choice, bind (connection-timeout)."),
+    SV_OPT_PERIOD(svi_settings, limits.idle_ms, "c2s_idle", "15m", "0s", "1d",
+                  "A client from which nothing came so long is asked whether it is there (module "
+                  "ping). 0s: never."),
+    SV_OPT_PERIOD(svi_settings, limits.answer_ms, "c2s_idle_timeout", "1m", "1s", "1h",
+                  "Time it has for a sign of life; then it is closed (connection-timeout)."),
     SV_OPT_SIZE(svi_settings, limits.queue_bytes, "c2s_queue_size", "1M", "256k", "64M",
                 "What may wait to be sent to a client that does not read; above it the connection is "
                 "closed (resource-constraint), above a quarter old presence is left out."),
@@ -379,6 +384,8 @@ svi_limits svi_settings_limits(const svi_settings *settings)
     limits.auth_tries = (unsigned)s->login_tries;
     limits.login_us = s->login_ms * 1000;
     limits.header_us = limits.features_us = limits.bind_us = s->step_ms * 1000;
+    limits.idle_us = s->idle_ms * 1000;
+    limits.answer_us = s->answer_ms * 1000;
     limits.queue_hard_bytes = (size_t)s->queue_bytes;
     limits.queue_soft_bytes = (size_t)s->queue_bytes / 4;
     return limits;

@@ -111,6 +111,8 @@ static void assert_limits(const char *lines, const svi_limits *wanted)
     assert_int_equal(got.features_us, wanted->features_us);
     assert_int_equal(got.login_us, wanted->login_us);
     assert_int_equal(got.bind_us, wanted->bind_us);
+    assert_int_equal(got.idle_us, wanted->idle_us);
+    assert_int_equal(got.answer_us, wanted->answer_us);
     svi_config_free(&config);
 }
 
@@ -137,6 +139,8 @@ static void test_limits(void **state)
     l.auth_tries = 3;
     l.login_us = 18000000;
     l.header_us = l.features_us = l.bind_us = 19000000;
+    l.idle_us = 7200000000;
+    l.answer_us = 20000000;
     l.queue_hard_bytes = 2097152;
     l.queue_soft_bytes = 524288;
     assert_limits("c2s_stanza_size = \"128k\"\nc2s_stranger_stanza_size = \"5k\"\n"
@@ -145,7 +149,8 @@ static void test_limits(void **state)
                   "c2s_strangers = 14\nc2s_strangers_per_address = 15\n"
                   "c2s_streams_per_address = 16\nc2s_sessions_per_account = 17\n"
                   "c2s_login_tries = 3\nc2s_login_timeout = \"18s\"\n"
-                  "c2s_step_timeout = \"19s\"\nc2s_queue_size = \"2M\"\n",
+                  "c2s_step_timeout = \"19s\"\nc2s_idle = \"2h\"\n"
+                  "c2s_idle_timeout = \"20s\"\nc2s_queue_size = \"2M\"\n",
                   &l);
 }
 

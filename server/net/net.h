@@ -137,6 +137,10 @@ void svi_conn_write(svi_conn *conn, sv_str bytes);
  * reported unwritten. */
 void svi_conn_send(svi_conn *conn, const sv_stanza *stanza, const svi_head *head, uint64_t token);
 
+/* When bytes last came from the peer, white space too (us of the platform's monotonic clock); a little
+ * late if an I/O thread is just at it. */
+int64_t svi_conn_heard_us(const svi_conn *conn);
+
 /* Bytes (svi_stanza_held_bytes) sent and not yet reported written. */
 size_t svi_conn_queued_bytes(const svi_conn *conn);
 

@@ -187,6 +187,12 @@ uint64_t svi_conn_waiting_drop(svi_conn *conn, svi_out *out)
     return token;
 }
 
+int64_t svi_conn_heard_us(const svi_conn *conn)
+{
+    SV_CHECK(conn, SVI_CONN_MAGIC);
+    return atomic_load_explicit(&conn->heard_us, memory_order_relaxed);
+}
+
 /* --- orders ------------------------------------------------------------------------------------------------ */
 
 static void order(svi_conn *conn, svi_out_kind kind, uint64_t number, sv_str bytes)

@@ -232,6 +232,7 @@ struct svi_conn {
     svi_listener *listener; /* the router counts; limits and mode are immutable */
     svi_tls *tls;           /* a reference, NULL if there is none */
     uint64_t number;
+    _Atomic int64_t heard_us; /* written by the I/O thread */
     svi_conn_router r;
     svi_conn_io io;
 };

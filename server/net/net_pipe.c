@@ -201,6 +201,11 @@ void svi_pipe_slowed(svi_conn *conn)
         hold_back(conn);
 }
 
+static void heard(svi_conn *conn)
+{
+    atomic_store_explicit(&conn->heard_us, conn->thread->now_us, memory_order_relaxed);
+}
+
 /* Reads and parses one turn's share. */
 static void pipe_input(svi_conn *conn)
 {
@@ -220,6 +225,7 @@ static void pipe_input(svi_conn *conn)
             return;
         }
         svi_count_add(&thread->bytes_in, (uint64_t)got);
+        heard(conn);
         feed_fresh(conn, thread->read_to, (size_t)got);
         spend(conn, (size_t)got);
         left -= (size_t)got < left ? (size_t)got : left;
@@ -460,6 +466,7 @@ static void take_over(svi_conn *conn)
     svi_chain_add(&thread->conns, &io->all);
     io->state = SVI_IO_OPEN;
     io->lock_step = true;
+    heard(conn);
     set_rate(conn, conn->listener->rate);
     if (io->fd >= 0) {
         io->link = svi_link_socket(conn->net->config.acct, thread->loop, io->fd);

@@ -1,8 +1,11 @@
 /* Negotiation of client streams: header, features, STARTTLS, resource binding (RFC 6120 4, 5,
  * 7). */
+#include <inttypes.h>
+
 #include "base/base_log.h"
 #include "xmpp/xmpp_stream.h"
 
+#define SECOND_US INT64_C(1000000)
 #define BIND_TRIES 10u /* RFC 6120 7.7.3: at least 5, at most 10 */
 
 static svi_arena *scratch_of(const svi_stream *stream)
@@ -115,13 +118,17 @@ static void put_session(const svi_stream *stream, svi_buf *buf)
         svi_buf_put(buf, SV_STR("<session xmlns='" SVI_NS_SESSION "'><optional/></session>"));
 }
 
-/* XEP-0478 3.1: how large an element may be, now and when somebody has logged in. */
+/* XEP-0478 3.1: how large an element may be, now and when somebody has logged in; after which silence of a
+ * client it will be asked whether it is there. */
 static void put_limits(const svi_stream *stream, svi_buf *buf)
 {
     const svi_limits *limits = svi_server_limits(stream->server);
     const svi_xml_limits *now = stream->name.n ? &limits->user : &limits->stranger;
-    svi_buf_printf(buf, "<limits xmlns='" SVI_NS_LIMITS "'><max-bytes>%zu</max-bytes></limits>",
+    svi_buf_printf(buf, "<limits xmlns='" SVI_NS_LIMITS "'><max-bytes>%zu</max-bytes>",
                    now->stanza_bytes);
+    if (stream->name.n && limits->idle_us >= SECOND_US)
+        svi_buf_printf(buf, "<idle-seconds>%" PRId64 "</idle-seconds>", limits->idle_us / SECOND_US);
+    svi_buf_put(buf, SV_STR("</limits>"));
 }
 
 /* Every feature and when it is offered; one that modules bring is a line here. */

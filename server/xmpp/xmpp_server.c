@@ -27,6 +27,8 @@ svi_limits svi_limits_default(void)
         .features_us = 30 * SECOND_US,
         .login_us = 60 * SECOND_US,
         .bind_us = 30 * SECOND_US,
+        .idle_us = 15 * 60 * SECOND_US,
+        .answer_us = 60 * SECOND_US,
     };
 }
 

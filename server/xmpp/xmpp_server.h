@@ -29,6 +29,9 @@ typedef struct svi_limits {
     unsigned auth_tries;           /* per stream (5), RFC 6120 6.4.5 */
     int64_t header_us, features_us, login_us,
         bind_us; /* deadlines of negotiation: 30 s, 30 s, 60 s in all, 30 s */
+    int64_t idle_us;   /* a bound peer that was silent so long is asked whether it is there (15 min); 0:
+                        * never; RFC 6120 4.6.4 */
+    int64_t answer_us; /* the time it has for a sign of life (1 min) */
 } svi_limits;
 /* The presets named above. */
 svi_limits svi_limits_default(void);

@@ -96,6 +96,7 @@ void svi_stream_enter(svi_stream *stream, svi_step next)
     stream->step = next;
     if (next >= SVI_STEP_BIND) svi_timer_cancel(&stream->login_timer);
     if (next == SVI_STEP_READY) svi_strangers_known(stream->streams->strangers, stream);
+    if (next == SVI_STEP_READY) svi_stream_listen(stream);
     if (steps[next].deadline)
         stream->step_timer =
             svi_timer_start(timers, deadline_us(stream, next), on_step_timer, stream);

@@ -61,6 +61,7 @@ struct svi_stream {
     svi_binding *bindings; /* of the TLS connection, until somebody has logged in; may be NULL */
     size_t binding_count;
     svi_timer *step_timer, *login_timer, *penalty_timer;
+    int64_t asked_us; /* when its silent peer was asked for a sign of life; 0: it was not */
     svi_sasl_fault held_fault; /* SVI_STEP_PENALTY: what is to be said */
     svi_stream_link all;
     svi_stranger stranger;
@@ -101,6 +102,12 @@ void svi_stream_send(svi_stream *stream, svi_buf *take);
 /* True if an account may log in on this connection as it is now: TLS, or a listener on loopback,
  * or a host that asks for neither. */
 bool svi_stream_may_login(const svi_stream *stream);
+
+/* --- xmpp_silence.c -------------------------------------------------------------------------- */
+
+/* From now on the bound stream's peer is asked for a sign of life when it has been silent, and the
+ * stream ends if none comes (RFC 6120 4.6.2). */
+void svi_stream_listen(svi_stream *stream);
 
 /* --- xmpp_negotiate.c ------------------------------------------------------------------------ */
 

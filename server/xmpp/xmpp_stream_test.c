@@ -39,7 +39,7 @@ static void whole_login(setting s, size_t chop)
     const char *third = heard(w, c);
     assert_has(third, "<bind xmlns='" BIND_NS "'/>");
     assert_has(third, "</session><limits xmlns='urn:xmpp:stream-limits:0'>"
-                      "<max-bytes>262144</max-bytes></limits></stream:features>");
+                      "<max-bytes>262144</max-bytes><idle-seconds>900</idle-seconds></limits></stream:features>");
     assert_has(bind_resource(w, c, "balcony"), "<iq type='result' id='b'><bind xmlns='" BIND_NS
                                                "'><jid>romeo@localhost/balcony</jid></bind></iq>");
     assert_int_equal(svi_session_count(w->server), 1);
@@ -232,14 +232,87 @@ static void a_stalled_handshake_ends(void **state)
     world_free(w);
 }
 
+/* Nobody on the host knows how to ask: then a space from time to time, for the connection's sake (RFC 6120
+ * 4.6.1), and no end. */
 static void bound_streams_have_no_deadline(void **state)
 {
     (void)state;
     world *w = world_new(PLAIN);
     client *c = bound(w, "r");
+    (void)heard(w, c);
     for (int i = 0; i < 20; i++) pass_time(w, 600 * SECOND);
     assert_false(c->at_end);
     assert_int_equal(svi_session_count(w->server), 1);
+    const char *spaces = heard(w, c);
+    assert_int_equal(strspn(spaces, " "), strlen(spaces));
+    assert_in_range(strlen(spaces), 6, 12000 / 900);
+    world_free(w);
+}
+
+static sv_verdict note_silence(sv_event *ev, void *self)
+{
+    (void)ev;
+    ++*(int *)self;
+    return SV_PASS;
+}
+
+static void on_silence(world *w, int *asked)
+{
+    svi_hooks *hooks = NULL;
+    sv_err err;
+    const svi_handler handler = {.point = svi_point_find(SV_STR("session/silent")),
+                                 .module = "test",
+                                 .text = "session/silent",
+                                 .call = note_silence,
+                                 .self = asked};
+    assert_int_equal(svi_hooks_build(&w->acct, &handler, 1, &hooks, &err), SV_OK);
+    svi_host_set_hooks(w->host, hooks);
+    svi_hooks_unref(&hooks);
+}
+
+/* RFC 6120 4.6.2: it is asked, and ends if nothing comes, be it a space. */
+static void silent_peers_are_asked_and_given_up(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    int asked = 0;
+    on_silence(w, &asked);
+    client *c = bound(w, "r"), *d = bound(w, "s");
+    pass_time(w, 899 * SECOND);
+    assert_int_equal(asked, 0);
+    pass_time(w, 2 * SECOND);
+    assert_int_equal(asked, 2);
+    say(w, c, " ");
+    pass_time(w, 58 * SECOND);
+    assert_false(d->at_end);
+    pass_time(w, 2 * SECOND);
+    assert_failed(w, d, "connection-timeout");
+    assert_false(c->at_end);
+    pass_time(w, 838 * SECOND); /* 899 since the space */
+    assert_int_equal(asked, 2);
+    pass_time(w, 3 * SECOND);
+    assert_int_equal(asked, 3);
+    pass_time(w, 61 * SECOND);
+    assert_failed(w, c, "connection-timeout");
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p,
+               "stream-limit peer=memory limit=silence jid=romeo@localhost/s");
+    world_free(w);
+}
+
+/* Whoever says something now and then is never asked. */
+static void talking_peers_are_not_asked(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    int asked = 0;
+    on_silence(w, &asked);
+    client *c = bound(w, "r");
+    for (int i = 0; i < 20; i++) {
+        pass_time(w, 600 * SECOND);
+        say(w, c, " ");
+    }
+    assert_int_equal(asked, 0);
+    assert_false(c->at_end);
     world_free(w);
 }
 
@@ -357,6 +430,8 @@ int main(void)
         cmocka_unit_test(login_has_a_deadline_in_all),
         cmocka_unit_test(a_stalled_handshake_ends),
         cmocka_unit_test(bound_streams_have_no_deadline),
+        cmocka_unit_test(silent_peers_are_asked_and_given_up),
+        cmocka_unit_test(talking_peers_are_not_asked),
         cmocka_unit_test(bound_streams_have_the_users_limits),
         cmocka_unit_test(own_answers_are_bounded),
         cmocka_unit_test(answers_to_strangers_are_bounded),

@@ -51,10 +51,8 @@ static const sv_option options[] = {
                   "The module of a Component, usually written behind its domain."),
     SV_OPT_SIZE(svi_settings, limits.stanza_bytes, "c2s_stanza_size", "256k", "10000", "512k",
                 "Size of one stanza from a client; a larger one ends its stream (policy-violation)."),
-    SV_OPT_SIZE(svi_settings, limits.stranger_stanza_bytes, "c2s_stranger_stanza_size", "10k", "4k",
-                "256k",
-                "The same before a resource is bound, of stream headers too; bounds what an unknown "
-                "peer costs."),
+    SV_OPT_SIZE(svi_settings, limits.stranger_stanza_bytes, "c2s_stranger_stanza_size", "5k", "4k",
+                "64k", "Size of one element before login; bounds what an unknown peer costs."),
     SV_OPT_INT(svi_settings, limits.depth, "c2s_stanza_depth", "100", "10", "1000",
                "Levels of elements in a stanza; a deeper one ends the stream (policy-violation)."),
     SV_OPT_INT(svi_settings, limits.attributes, "c2s_stanza_attributes", "100", "10", "1000",
@@ -369,12 +367,11 @@ svi_limits svi_settings_limits(const svi_settings *settings)
 {
     const svi_limit_settings *s = &settings->limits;
     svi_limits limits = svi_limits_default();
-    limits.user.depth = limits.stranger.depth = (size_t)s->depth;
-    limits.user.attrs = limits.stranger.attrs = (size_t)s->attributes;
-    limits.user.ns_decls = limits.stranger.ns_decls = (size_t)s->namespaces;
+    limits.user.depth = (size_t)s->depth;
+    limits.user.attrs = (size_t)s->attributes;
+    limits.user.ns_decls = (size_t)s->namespaces;
     limits.user.stanza_bytes = limits.user.token_bytes = (size_t)s->stanza_bytes;
-    limits.stranger.stanza_bytes = limits.stranger.token_bytes = (size_t)s->stranger_stanza_bytes;
-    limits.user.header_bytes = limits.stranger.header_bytes = (size_t)s->stranger_stanza_bytes;
+    limits.stranger.stanza_bytes = (size_t)s->stranger_stanza_bytes;
     limits.rate = (size_t)s->rate;
     limits.stranger_rate = (size_t)s->stranger_rate;
     limits.strangers = (unsigned)s->strangers;

@@ -82,6 +82,7 @@ static void assert_xml_limits(const svi_xml_limits *got, const svi_xml_limits *w
     assert_int_equal(got->header_bytes, wanted->header_bytes);
     assert_int_equal(got->depth, wanted->depth);
     assert_int_equal(got->attrs, wanted->attrs);
+    assert_int_equal(got->elements, wanted->elements);
     assert_int_equal(got->ns_decls, wanted->ns_decls);
 }
 
@@ -95,6 +96,7 @@ static void assert_limits(const char *lines, const svi_limits *wanted)
         SV_OK);
     const svi_limits got = svi_settings_limits(&s);
     assert_xml_limits(&got.stranger, &wanted->stranger);
+    assert_xml_limits(&got.unbound, &wanted->unbound);
     assert_xml_limits(&got.user, &wanted->user);
     assert_int_equal(got.stranger_rate, wanted->stranger_rate);
     assert_int_equal(got.rate, wanted->rate);
@@ -122,13 +124,10 @@ static void test_limits(void **state)
     (void)state;
     svi_limits l = svi_limits_default();
     assert_limits("", &l);
-    l.stranger = (svi_xml_limits){.stanza_bytes = 5120,
-                                  .token_bytes = 5120,
-                                  .header_bytes = 5120,
-                                  .depth = 11,
-                                  .attrs = 12,
-                                  .ns_decls = 13};
-    l.user = l.stranger;
+    l.stranger.stanza_bytes = 6144;
+    l.user.depth = 11;
+    l.user.attrs = 12;
+    l.user.ns_decls = 13;
     l.user.stanza_bytes = l.user.token_bytes = 131072;
     l.stranger_rate = 1024;
     l.rate = 0;
@@ -143,7 +142,7 @@ static void test_limits(void **state)
     l.answer_us = 20000000;
     l.queue_hard_bytes = 2097152;
     l.queue_soft_bytes = 524288;
-    assert_limits("c2s_stanza_size = \"128k\"\nc2s_stranger_stanza_size = \"5k\"\n"
+    assert_limits("c2s_stanza_size = \"128k\"\nc2s_stranger_stanza_size = \"6k\"\n"
                   "c2s_stanza_depth = 11\nc2s_stanza_attributes = 12\n"
                   "c2s_stanza_namespaces = 13\nc2s_rate = 0\nc2s_stranger_rate = \"1k\"\n"
                   "c2s_strangers = 14\nc2s_strangers_per_address = 15\n"

@@ -162,8 +162,8 @@ void svi_conn_go(svi_conn *conn);
 void svi_conn_starttls(svi_conn *conn);
 
 /* A new stream header is expected on the same connection (after SASL success); goes on. Bytes that
- * were read already belong to the new stream. */
-void svi_conn_restart(svi_conn *conn);
+ * were read already belong to the new stream. `limits` replace the stranger's. */
+void svi_conn_restart(svi_conn *conn, const svi_xml_limits *limits);
 
 /* Leaves lock-step: stanzas are reported as they come, while credit lasts (a stanza is reported as
  * long as any credit is left). `limits` and `rate` replace the stranger's. Who sends more than `rate`

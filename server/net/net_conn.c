@@ -208,10 +208,11 @@ void svi_conn_go(svi_conn *conn)
     if (!conn->r.closing) order(conn, SVI_OUT_GO, 0, SV_STR_NONE);
 }
 
-void svi_conn_restart(svi_conn *conn)
+void svi_conn_restart(svi_conn *conn, const svi_xml_limits *limits)
 {
     SV_CHECK(conn, SVI_CONN_MAGIC);
-    if (!conn->r.closing) order(conn, SVI_OUT_RESTART, 0, SV_STR_NONE);
+    if (conn->r.closing) return;
+    order(conn, SVI_OUT_RESTART, 0, (sv_str){(const char *)limits, sizeof *limits});
 }
 
 void svi_conn_starttls(svi_conn *conn)

@@ -74,7 +74,7 @@ typedef enum svi_out_kind {
     /* at once */
     SVI_OUT_OPEN, /* the connection is the thread's from now on */
     SVI_OUT_GO,
-    SVI_OUT_RESTART,
+    SVI_OUT_RESTART,  /* `bytes`: svi_xml_limits */
     SVI_OUT_FREE_RUN, /* `bytes`: svi_free_run */
     SVI_OUT_CREDIT,   /* number: bytes */
     SVI_OUT_CLOSE_BY, /* number: ms */

@@ -496,10 +496,14 @@ static void free_run(svi_conn *conn, const svi_out *out)
     svi_pipe_unhold(conn, SVI_HOLD_STEP);
 }
 
-static void restart(svi_conn *conn)
+static void restart(svi_conn *conn, const svi_out *out)
 {
     svi_conn_io *io = &conn->io;
+    svi_xml_limits limits;
+    SV_ASSERT(out->n == sizeof limits);
+    memcpy(&limits, out->bytes, sizeof limits);
     if (io->parser != NULL) {
+        svi_parser_set_limits(io->parser, &limits);
         if (io->parser_paused) svi_parser_go(io->parser);
         io->parser_paused = false;
         svi_parser_restart(io->parser);
@@ -521,7 +525,7 @@ static void obey(svi_conn *conn, const svi_out *out)
     switch ((svi_out_kind)out->kind) {
     case SVI_OUT_OPEN: take_over(conn); break;
     case SVI_OUT_GO: svi_pipe_unhold(conn, SVI_HOLD_STEP); break;
-    case SVI_OUT_RESTART: restart(conn); break;
+    case SVI_OUT_RESTART: restart(conn, out); break;
     case SVI_OUT_FREE_RUN: free_run(conn, out); break;
     case SVI_OUT_CREDIT: add_credit(conn, out->number); break;
     case SVI_OUT_CLOSE_BY: close_by(conn, out->number); break;

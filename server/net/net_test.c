@@ -224,7 +224,8 @@ static void restart_begins_a_new_stream(void **state)
     assert_until(w, s->stanzas >= 1);
     client_send(c, STREAM "<message id='2'/>");
     settle(w);
-    svi_conn_restart(s->conn);
+    const svi_xml_limits limits = svi_xml_limits_stranger();
+    svi_conn_restart(s->conn, &limits);
     assert_until(w, s->headers >= 2);
     assert_int_equal(s->faults, 0);
     svi_conn_go(s->conn);

@@ -53,8 +53,8 @@ void svi_build_clear(svi_build *build)
 static void *vec_add(svi_build *build, svi_vec *vec, size_t bytes)
 {
     if (vec->cap - vec->len < bytes) {
-        size_t cap = vec->cap ? vec->cap * 2 : 1024;
-        while (cap - vec->len < bytes) cap *= 2;
+        size_t cap = vec->cap + (vec->cap < 2048 ? 512 : vec->cap / 4);
+        if (cap - vec->len < bytes) cap = vec->len + bytes;
         SV_ASSERT(cap < UINT32_MAX); /* offsets in the scratch have 32 bits */
         if (vec->owned) {
             vec->mem = svi_realloc(build->acct, vec->mem, cap);
@@ -280,10 +280,9 @@ size_t svi_build_cost(const svi_build *build)
            build->qnames * sizeof(svi_qname) + build->shares.len + build->text.len;
 }
 
-size_t svi_build_run_bytes(const svi_build *build)
+size_t svi_build_elements(const svi_build *build)
 {
-    const svi_build_kid *run = last_run(build);
-    return run ? run->text.len : 0;
+    return build->nodes.len / sizeof(svi_build_node);
 }
 
 /* Where things go while a block is laid out. */

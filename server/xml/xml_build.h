@@ -105,9 +105,8 @@ void svi_build_close(svi_build *build);
 
 /* Size of the block if it were finished now (threats X9: checked while building). */
 size_t svi_build_cost(const svi_build *build);
-
-/* Length of the text run that ends the open element's children so far; 0 if they don't end in text. */
-size_t svi_build_run_bytes(const svi_build *build);
+/* Elements in it so far. */
+size_t svi_build_elements(const svi_build *build);
 
 /* Makes the block: one allocation. The root must be closed. The builder is left as it is. */
 sv_stanza *svi_build_finish(const svi_build *build);

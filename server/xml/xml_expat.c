@@ -7,7 +7,10 @@
  * namespace cannot contain it (threats X4). */
 #define SEPARATOR '\xFF'
 
-enum { RENEW_BYTES = 256 * 1024 }; /* parsed by one expat before there is a new one */
+enum {
+    RENEW_BYTES = 256 * 1024, /* parsed by one expat before there is a new one */
+    HEAD_BYTES = 768 /* namespaces that a header may declare; kept as long as the stream */
+};
 
 /* Debian's 2.5.0 has it by a security update, upstream since 2.6.0. Weak, since a library without it has
  * no reparse deferral that would have to be switched off. */
@@ -175,10 +178,12 @@ static void XMLCALL on_start(void *ctx, const XML_Char *raw, const XML_Char **at
     p->ns_decls = 0;
     if (p->replaying) return;
     const full_name name = split_name(raw);
-    if (event_bytes(p) > (int64_t)p->limits.token_bytes)
+    if (event_bytes(p) > (int64_t)svi_parser_token_bytes(p))
         fail(p, SVI_XML_TOO_BIG, "tag too long");
     else if (p->depth > p->limits.depth + 1)
         fail(p, SVI_XML_TOO_BIG, "too many levels");
+    else if (svi_build_elements(&p->build) >= p->limits.elements)
+        fail(p, SVI_XML_TOO_BIG, "too many elements");
     else if (!prefix_ok(p, &name))
         fail(p, SVI_XML_BAD_PREFIX, "prefix on an element of the content namespace");
     if (p->stopped) return;
@@ -223,8 +228,6 @@ static void XMLCALL on_text(void *ctx, const XML_Char *text, int length)
     const sv_str run = {text, (size_t)length};
     if (p->depth > 1) {
         svi_build_text(&p->build, run);
-        if (svi_build_run_bytes(&p->build) > p->limits.token_bytes)
-            fail(p, SVI_XML_TOO_BIG, "text too long");
         check_size(p);
     } else if (svi_str_trim(run).n) {
         /* Well-formed, but nothing that can be processed: 4.9.3.1. White space keeps alive (4.6.1, 11.7). */
@@ -243,7 +246,7 @@ static void XMLCALL on_ns(void *ctx, const XML_Char *prefix, const XML_Char *uri
 {
     svi_parser *p = ctx;
     if (p->stopped || p->replaying) return;
-    if (event_bytes(p) > (int64_t)p->limits.token_bytes)
+    if (event_bytes(p) > (int64_t)svi_parser_token_bytes(p))
         fail(p, SVI_XML_TOO_BIG, "tag too long");
     if (++p->ns_decls > p->limits.ns_decls)
         fail(p, SVI_XML_TOO_BIG, "too many namespace declarations");
@@ -263,6 +266,7 @@ static void XMLCALL on_ns(void *ctx, const XML_Char *prefix, const XML_Char *uri
     svi_buf_put(&p->head, SV_STR("='"));
     svi_write_attr(&p->head, ns);
     svi_buf_putc(&p->head, '\'');
+    if (p->head.len > HEAD_BYTES) fail(p, SVI_XML_TOO_BIG, "namespaces of the header too long");
 }
 
 /* RFC 6120 11.5, 11.6: UTF-8 only; `standalone` may be ignored. */
@@ -307,6 +311,27 @@ void svi_expat_drop(svi_parser *p)
     p->stopped = false;
 }
 
+/* Whom expat's memory is charged to: its allocation functions are given no context.
+ * lint: allow global (set before each call that may allocate) */
+static _Thread_local svi_acct *charged;
+
+static void *get_memory(size_t bytes)
+{
+    return svi_alloc_raw(charged, bytes);
+}
+
+static void *resize_memory(void *mem, size_t bytes)
+{
+    return svi_realloc(charged, mem, bytes);
+}
+
+enum XML_Status svi_expat_parse(svi_parser *p, sv_str bytes)
+{
+    SV_ASSERT(bytes.n <= INT32_MAX);
+    charged = p->acct;
+    return XML_Parse(p->expat, bytes.p, (int)bytes.n, 0);
+}
+
 /* Unguessable by a peer: keyed hashes of values that no two parsers share at a time (threats X8). */
 static void salt(svi_parser *p)
 {
@@ -341,7 +366,10 @@ static void set_handlers(svi_parser *p)
 void svi_expat_make(svi_parser *p)
 {
     if (p->expat) return;
-    p->expat = XML_ParserCreateNS("UTF-8", SEPARATOR);
+    static const XML_Memory_Handling_Suite memory = {get_memory, resize_memory, svi_free};
+    static const XML_Char separator[] = {SEPARATOR, '\0'};
+    charged = p->acct;
+    p->expat = XML_ParserCreate_MM("UTF-8", &memory, separator);
     SV_ASSERT(p->expat != NULL); /* memory exhausted */
     XML_SetReturnNSTriplet(p->expat, 1);
     salt(p);
@@ -351,7 +379,7 @@ void svi_expat_make(svi_parser *p)
     if (p->stage != IN_STREAM) return;
     const sv_str replay = svi_str_sub(svi_buf_str(&p->head), p->content_bytes, p->head.len);
     p->replaying = true;
-    const enum XML_Status status = XML_Parse(p->expat, replay.p, (int)replay.n, 0);
+    const enum XML_Status status = svi_expat_parse(p, replay);
     p->replaying = false;
     SV_ASSERT(status == XML_STATUS_OK && p->depth == 1);
     p->fed = (int64_t)replay.n;

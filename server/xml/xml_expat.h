@@ -61,8 +61,14 @@ struct svi_parser {
     const char *fault_text;
 };
 
+/* How long a token may be now: the header has a limit of its own. */
+size_t svi_parser_token_bytes(const svi_parser *parser);
+
 /* Makes expat if there is none and tells it the stream header again if there was one. */
 void svi_expat_make(svi_parser *parser);
+
+/* Gives it bytes, fewer than 2^31; what it allocates is charged to the parser's account. */
+enum XML_Status svi_expat_parse(svi_parser *parser, sv_str bytes);
 
 /* Frees expat with all it holds. */
 void svi_expat_drop(svi_parser *parser);

@@ -16,6 +16,7 @@ static svi_xml_limits small(void)
                             .token_bytes = 1000,
                             .header_bytes = 400,
                             .depth = 5,
+                            .elements = 40,
                             .attrs = 4,
                             .ns_decls = 3};
 }
@@ -32,7 +33,8 @@ static bool passes(const svi_xml_limits *limits, sv_str bytes)
         const sv_str got = svi_buf_str(&log.text);
         const size_t at = svi_str_find(got, 'F');
         if (at < got.n) {
-            assert_int_equal(got.p[at + 1], '4'); /* policy-violation */
+            if (got.p[at + 1] != '4') /* policy-violation */
+                fail_msg("%.*s", (int)got.n, got.p);
             faults++;
         }
         test_log_close(&log);
@@ -59,9 +61,14 @@ static void x6_limits_are_exact(void **state)
     /* one name */
     assert_true(passes(&limits, test_filled(&buf, TEST_HEADER "<", "x", 1000 - 3, "/>")));
     assert_false(passes(&limits, test_filled(&buf, TEST_HEADER "<", "x", 1001 - 3, "/>")));
-    /* one text run */
-    assert_true(passes(&limits, test_filled(&buf, TEST_HEADER "<a>", "x", 1000, "</a>")));
-    assert_false(passes(&limits, test_filled(&buf, TEST_HEADER "<a>", "x", 1001, "</a>")));
+    /* text is no token: the stanza bounds it */
+    assert_true(passes(&limits, test_filled(&buf, TEST_HEADER "<a>", "x", 1500, "</a>")));
+    assert_false(passes(&limits, test_filled(&buf, TEST_HEADER "<a>", "x", 2000, "</a>")));
+    /* elements, the first itself included */
+    limits.elements = 11;
+    assert_true(passes(&limits, test_filled(&buf, TEST_HEADER "<a>", "<b/>", 40, "</a><a/>")));
+    assert_false(passes(&limits, test_filled(&buf, TEST_HEADER "<a>", "<b/>", 44, "</a>")));
+    limits.elements = 40;
     /* wire size of one stanza: CDATA brackets cost on the wire only */
     const sv_str cdata = test_filled(&buf, TEST_HEADER "<ab>", "<![CDATA[]]>", 1200, "</ab>");
     limits.stanza_bytes = 1200 + 9;
@@ -133,6 +140,25 @@ static void x8_attributes(void **state)
         svi_buf_put(&buf, SV_STR("/>"));
         assert_int_equal(passes(&user, svi_buf_str(&buf)), count == 100);
     }
+    svi_buf_free(&buf);
+}
+
+/* What a header declares is kept as long as the stream. */
+static void x8_namespaces_of_the_header(void **state)
+{
+    (void)state;
+    svi_xml_limits limits = svi_xml_limits_user();
+    svi_buf buf, ns;
+    svi_buf_init(&buf, &test_acct);
+    svi_buf_init(&ns, &test_acct);
+    for (int bytes = 300; bytes <= 900; bytes += 600) {
+        svi_buf_clear(&buf);
+        svi_buf_put(&buf, SV_STR("<stream:stream xmlns='jabber:client' "
+                                 "xmlns:stream='http://etherx.jabber.org/streams' xmlns:p='urn:"));
+        svi_buf_put(&buf, test_filled(&ns, "", "x", (size_t)bytes, "'>"));
+        assert_int_equal(passes(&limits, svi_buf_str(&buf)), bytes == 300);
+    }
+    svi_buf_free(&ns);
     svi_buf_free(&buf);
 }
 
@@ -366,6 +392,7 @@ int main(void)
         cmocka_unit_test(x6_endless),
         cmocka_unit_test(x7_depth),
         cmocka_unit_test(x8_attributes),
+        cmocka_unit_test(x8_namespaces_of_the_header),
         cmocka_unit_test(x9_parsed_size_counts),
         cmocka_unit_test(x9_written_size_counts),
         cmocka_unit_test(long_tags_cost_linear_time),

@@ -7,30 +7,44 @@
 
 #define PARSER_MAGIC 0x58504152u
 
-#define CHUNK_BYTES ((size_t)1 << 20) /* expat counts in int */
+#define CHUNK_BYTES ((size_t)512) /* expat keeps a buffer of twice the largest it was given at once */
 
 enum {
     HOLD_BYTES = 256,  /* longer unfinished tags are held back until they are complete */
     OTHER_BYTES = 1024 /* no other markup that XMPP allows is longer */
 };
 
+/* What is said before login has four levels at most and few attributes, but expat takes up to half a KiB for
+ * a level, a name or a namespace, and a buffer for the whole of a tag (architecture 11: an unauthenticated
+ * stream takes less than 24 KiB). */
 svi_xml_limits svi_xml_limits_stranger(void)
 {
-    const size_t most = (size_t)10 * 1024;
-    return (svi_xml_limits){.stanza_bytes = most,
-                            .token_bytes = most,
-                            .header_bytes = most,
-                            .depth = 100,
-                            .attrs = 100,
-                            .ns_decls = 50};
+    return (svi_xml_limits){.stanza_bytes = (size_t)5 * 1024,
+                            .token_bytes = 1024,
+                            .header_bytes = (size_t)2 * 1024,
+                            .depth = 10,
+                            .elements = 20,
+                            .attrs = 20,
+                            .ns_decls = 8};
+}
+
+svi_xml_limits svi_xml_limits_unbound(void)
+{
+    svi_xml_limits limits = svi_xml_limits_stranger();
+    limits.stanza_bytes = limits.token_bytes = (size_t)10 * 1024;
+    return limits;
 }
 
 svi_xml_limits svi_xml_limits_user(void)
 {
-    svi_xml_limits limits = svi_xml_limits_stranger();
-    limits.stanza_bytes = (size_t)256 * 1024;
-    limits.token_bytes = limits.stanza_bytes;
-    return limits;
+    const size_t most = (size_t)256 * 1024;
+    return (svi_xml_limits){.stanza_bytes = most,
+                            .token_bytes = most,
+                            .header_bytes = (size_t)2 * 1024,
+                            .depth = 100,
+                            .elements = SIZE_MAX,
+                            .attrs = 100,
+                            .ns_decls = 50};
 }
 
 svi_parser *svi_parser_new(svi_acct *acct, const svi_atoms *const _Atomic *atoms,
@@ -68,6 +82,11 @@ void svi_parser_set_limits(svi_parser *parser, const svi_xml_limits *limits)
 {
     SV_CHECK(parser, PARSER_MAGIC);
     parser->limits = *limits;
+}
+
+size_t svi_parser_token_bytes(const svi_parser *parser)
+{
+    return parser->stage == BEFORE_HEADER ? parser->limits.header_bytes : parser->limits.token_bytes;
 }
 
 sv_str svi_parser_content_ns(const svi_parser *parser)
@@ -181,7 +200,7 @@ static void follow_token(svi_parser *p, sv_str piece)
 static bool too_big(const svi_parser *p)
 {
     const int64_t open = unfinished(p), all = p->fed + (int64_t)p->held.len;
-    if (open > (int64_t)p->limits.token_bytes) return true;
+    if (open > (int64_t)svi_parser_token_bytes(p)) return true;
     if (open > OTHER_BYTES && p->token.kind == SVI_TOKEN_OTHER) return true;
     if (p->depth == 0) return all + (int64_t)p->lead_bytes > (int64_t)p->limits.header_bytes;
     return (p->depth > 1 ? all - p->stanza_start : open) > (int64_t)p->limits.stanza_bytes;
@@ -232,13 +251,13 @@ static enum XML_Status give(svi_parser *p, sv_str piece)
     p->feeding = true;
     if (p->held.len) {
         p->fed += (int64_t)p->held.len;
-        status = XML_Parse(p->expat, p->held.data, (int)p->held.len, 0);
+        status = svi_expat_parse(p, svi_buf_str(&p->held));
         svi_buf_free(&p->held);
     }
     if (status == XML_STATUS_OK) {
         p->fed += (int64_t)piece.n;
         p->last_byte = piece.p[piece.n - 1];
-        status = XML_Parse(p->expat, piece.p, (int)piece.n, 0);
+        status = svi_expat_parse(p, piece);
     }
     p->feeding = false;
     return status;

@@ -25,16 +25,20 @@ typedef enum svi_xml_fault {
 typedef struct svi_xml_limits {
     size_t stanza_bytes; /* parsed size (svi_stanza_cost_bytes) and wire size of one top-level
                             element */
-    size_t token_bytes;  /* one start tag, text run or other markup */
-    size_t header_bytes; /* stream header on the wire */
+    size_t token_bytes;  /* one start tag or other markup */
+    size_t header_bytes; /* stream header on the wire, with the white space before it */
     size_t depth;        /* levels below the stream element */
+    size_t elements;     /* in one top-level element, itself included */
     size_t attrs;        /* attributes of one element */
     size_t ns_decls;     /* namespace declarations of one element */
 } svi_xml_limits;
 
-/* Limits before login (10 kB) and after it (256 KiB); both depth 100, 100 attributes, 50
- * declarations. */
+/* Limits before login (5 KiB, a header 2 KiB, a tag 1 KiB, 10 levels, 20 elements, 20 attributes, 8
+ * declarations), of who has logged in and binds a resource (the same with 10 KiB: RFC 6120 13.12 rule 4 wants
+ * 10000 bytes for a stanza), and after it (256 KiB, 100 levels, any number of elements, 100 attributes, 50
+ * declarations). */
 svi_xml_limits svi_xml_limits_stranger(void);
+svi_xml_limits svi_xml_limits_unbound(void);
 svi_xml_limits svi_xml_limits_user(void);
 
 /* What the parser reports, from inside svi_parser_feed, on its thread. `take` is handed over (one

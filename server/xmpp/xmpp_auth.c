@@ -148,7 +148,7 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
     svi_auth_drop(stream);
     svi_auth_forget_bindings(stream);
     stream->is_open = false;
-    svi_conn_restart(stream->conn);
+    svi_conn_restart(stream->conn, &svi_server_limits(stream->server)->unbound);
     return SVI_STEP_HEADER;
 }
 

@@ -11,6 +11,7 @@ svi_limits svi_limits_default(void)
 {
     return (svi_limits){
         .stranger = svi_xml_limits_stranger(),
+        .unbound = svi_xml_limits_unbound(),
         .user = svi_xml_limits_user(),
         .stranger_rate = 10 * KIB,
         .rate = 256 * KIB,

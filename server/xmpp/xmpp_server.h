@@ -15,7 +15,7 @@ typedef struct svi_server svi_server;
 typedef struct svi_host svi_host;
 
 typedef struct svi_limits {
-    svi_xml_limits stranger, user;
+    svi_xml_limits stranger, unbound, user; /* before login, until a resource is bound, after that */
     size_t stranger_rate, rate;    /* bytes a second before (10 KiB) and after binding (256 KiB); 0: any */
     size_t credit_bytes;           /* per connection (64 KiB) */
     size_t queue_soft_bytes;       /* per session: presence is coalesced above it (256 KiB) */

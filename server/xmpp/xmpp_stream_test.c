@@ -15,7 +15,7 @@ static void whole_login(setting s, size_t chop)
     assert_lacks(first, " to='");
     assert_has(first, "<stream:features><starttls xmlns='" TLS_NS
                       "'><required/></starttls><limits xmlns='urn:xmpp:stream-limits:0'>"
-                      "<max-bytes>10240</max-bytes></limits></stream:features>");
+                      "<max-bytes>5120</max-bytes></limits></stream:features>");
     say(w, c, STARTTLS);
     assert_string_equal(heard(w, c), "<proceed xmlns='" TLS_NS "'/>");
     start_tls_layer(w, c);

@@ -12,12 +12,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "..", "interop"))
 import load_storm as storm
+import load_strangers as strangers
 from load_client import LIMIT_S, Client, Closed, body_of, ledger
 from server import Server
 
 FAULT = re.compile(r"WARNING: ThreadSanitizer|ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|assert-failed|worker-crash|"
                    r"ledger-leak|ledger-double|worker-backoff")
 ACCOUNTS = 120
+STRANGER_BYTES = 24 * 1024  # architecture 11
 MEMORY_ROUNDS, MEMORY_SLACK_KIB = 5, 8192
 
 
@@ -359,13 +361,62 @@ async def case_slow(server, rng, long):
     return f"{dropped} presences coalesced, {text}"
 
 
-CASES = {"storm": case_storm, "slow": case_slow, "sigterm": case_sigterm, "kill": case_kill, "memory": case_memory}
+# ---- ten thousand strangers ----
+
+async def each_costs(server, crowd, count, settle):
+    """Bytes by the server's own account that each of `count` further ones takes, and the last nine tenths of them."""
+    async def accounted():
+        """When it has read all: what it counts stays the same."""
+        seen = []
+        while len(seen) < 4 or len(set(seen[-4:])) > 1:
+            seen.append(int(re.search(r"(\d+) KiB accounted", (await server.ask("status"))[1]).group(1)) * 1024)
+        return seen[-1]
+    before = await accounted()
+    crowd.open(count // 10)
+    await settle(count // 10)
+    first = await accounted()
+    crowd.open(count - count // 10)
+    await settle(count)
+    last = await accounted()
+    return (first - before) / (count // 10), (last - first) / (count - count // 10)
+
+
+async def case_strangers(server, rng, long):
+    """Each of 10,000 connections that never log in costs the same number of bytes, whatever it has begun, and somebody can log in
+    among them."""
+    strangers.raise_limit()
+    notes = []
+    for text in (b"", strangers.HEADER, strangers.HEADER + strangers.UNFINISHED, strangers.HEADER + strangers.NESTED, strangers.ALL):
+        crowd = strangers.Strangers(server.port)
+
+        async def settle(count):
+            fresh = crowd.sockets[-(count - settled[0]):]
+            settled[0] = count
+            if text:
+                crowd.say(text, fresh)
+                crowd.hear(b"</stream:features>", fresh)
+            await server.until(f"{count} connections", lambda s: s["connections"] == count)
+        settled = [0]
+        first, later = await each_costs(server, crowd, strangers.COUNT, settle)
+        guest = await Client(server, "user000000").login()
+        await guest.ping()
+        await guest.leave()
+        crowd.close()
+        await server.deserted()
+        assert abs(first - later) < 256, f"{first:.0f} bytes each, {later:.0f} later"
+        assert 0 < later < STRANGER_BYTES, f"{later:.0f} bytes each"
+        notes.append(f"{later:.0f}")
+    return "bytes each, silent {}, header said {}, in a long text {}, in many names {}, all at its limit {}".format(*notes)
+
+
+CASES = {"strangers": case_strangers, "storm": case_storm, "slow": case_slow, "sigterm": case_sigterm, "kill": case_kill, "memory": case_memory}
 
 
 async def run(name, threads, rng, long):
     """Runs a case against a fresh server; a note for the result."""
     kept = 10 if name == "memory" else 100000
-    server = Loaded(threads, f"offline_max_messages = {kept}\nroster_max_items = 100000")
+    more = strangers.CONFIG if name == "strangers" else ""
+    server = Loaded(threads, f"offline_max_messages = {kept}\nroster_max_items = 100000\n{more}")
     try:
         server.start()
         note = await CASES[name](server, rng, long)

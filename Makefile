@@ -88,7 +88,7 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDEXPANSION:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all lib units modules testmods tests fuzzers benches run test quick long lint bench mutants flow-peers \
+.PHONY: all lib units modules testmods tests fuzzers benches run test quick long lint spec bench mutants flow-peers \
         deps install uninstall clean help FORCE
 
 all: lib modules $(STAVE)
@@ -134,6 +134,10 @@ long:
 lint:
 	@tools/deps lint
 	@tools/lint
+
+#: make spec         what share of each specification's requirements tests cover; fails on one without a verdict
+spec:
+	@tests/spec/check
 
 #: make bench        the figures we promise, each with its hold
 bench:

@@ -178,6 +178,11 @@ static void test_checks(void **state)
            "VirtualHost\n");
     checks(HOST "c2s_strangers = 20\n",
            ":4: 'c2s_strangers' is for the whole server: set it before the first VirtualHost\n");
+    /* RFC 6120 13.12 rule 4 and 6.4.5: what operators may not go below, or above */
+    checks("c2s_stanza_size = 9999\nc2s_login_tries = 6\n" HOST,
+           ":1: 'c2s_stanza_size' must be from 10000 to 512k\n"
+           ":2: 'c2s_login_tries' must be from 3 to 5\n");
+    checks("c2s_stanza_size = 10000\nc2s_login_tries = 5\n" HOST, "");
     checks("c2s_stanza_size = \"512k\"\nc2s_queue_size = \"512k\"\n" HOST,
            ":2: 'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'\n");
     checks("admins = { \"x\" }\n" HOST "VirtualHost \"b.example\"\n",

@@ -112,7 +112,9 @@ static void feed_fresh(svi_conn *conn, const char *bytes, size_t n)
 static ssize_t tls_failure(svi_conn *conn, int rc)
 {
     switch (SSL_get_error(conn->io.ssl, rc)) {
-    case SSL_ERROR_WANT_READ: return -EAGAIN;
+    case SSL_ERROR_WANT_READ:
+        /* ended while it was read (net_tls.c on_info) */
+        return SSL_get_shutdown(conn->io.ssl) & SSL_RECEIVED_SHUTDOWN ? 0 : -EAGAIN;
     case SSL_ERROR_WANT_WRITE:
         conn->io.blocked_out = true;
         conn->io.more =

@@ -342,7 +342,7 @@ static void old_protocols_are_refused(void **state)
     world_free(w);
 }
 
-/* Threats T4. */
+/* Threats T4; RFC 6120 5.3.5: the connection ends without a word. */
 static void renegotiation_is_refused(void **state)
 {
     (void)state;
@@ -359,6 +359,10 @@ static void renegotiation_is_refused(void **state)
     svi_net_stats_get(w->net, &stats);
     assert_int_equal(stats.handshakes, 1);
     assert_int_equal(w->conns[0].tls, 1);
+    assert_until(w, w->conns[0].closed >= 1);
+    assert_int_equal(w->conns[0].why, SVI_CLOSED_BY_PEER);
+    assert_int_equal(w->conns[0].stanzas + w->conns[0].faults, 0);
+    assert_int_equal(count_text(c, "error"), 0);
     world_free(w);
 }
 

@@ -105,6 +105,15 @@ static const char *reason(void)
     return text;
 }
 
+/* RFC 6120 5.3.5: a connection whose peer wants to renegotiate ends. OpenSSL only sends an alert, and goes
+ * on; so from there on nothing more is read, as behind the peer's end. */
+static void on_info(const SSL *ssl, int where, int what)
+{
+    if ((where & SSL_CB_WRITE_ALERT) != SSL_CB_WRITE_ALERT) return;
+    if ((what & 0xff) != SSL_AD_NO_RENEGOTIATION) return;
+    SSL_set_shutdown((SSL *)(uintptr_t)ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+}
+
 static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
 {
     ERR_clear_error();
@@ -125,6 +134,7 @@ static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
     SSL_CTX_set_options(tls->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                       SSL_OP_CIPHER_SERVER_PREFERENCE |
                                       SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
+    SSL_CTX_set_info_callback(tls->ctx, on_info);
     SV_ASSERT(SSL_CTX_set_min_proto_version(tls->ctx, TLS1_2_VERSION) == 1);
     SV_ASSERT(SSL_CTX_set_cipher_list(tls->ctx, ciphers_12) == 1);
     return tls;

@@ -199,6 +199,17 @@ static const svi_attr_set *find_set(const svi_edit *edit, sv_str name)
     return NULL;
 }
 
+static const svi_qname lang_name = {.name = SV_STR_INIT("lang"), .ns = SV_STR_INIT(SVI_NS_XML)};
+
+/* The language that the edited root gets because it has none. */
+static sv_str new_lang(const sv_node *root, const svi_edit *edit)
+{
+    if (edit->lang.n == 0 || svi_node_attr_ns(root, lang_name.name, lang_name.ns).p)
+        return SV_STR_NONE;
+    SV_ASSERT(chars_ok(edit->lang));
+    return edit->lang;
+}
+
 /* The base's attributes in their order, changed values in place, then those that are new. */
 static void edit_attrs(svi_build *build, const sv_node *root, const svi_edit *edit)
 {
@@ -220,6 +231,8 @@ static void edit_attrs(svi_build *build, const sv_node *root, const svi_edit *ed
         SV_ASSERT(find_set(edit, set->name) == set); /* each name once */
         svi_build_put_attr(build, set->name, SV_STR_NONE, set->value, false);
     }
+    const sv_str lang = new_lang(root, edit);
+    if (lang.n > 0) svi_build_put_attr(build, lang_name.name, lang_name.ns, lang, false);
 }
 
 static void edit_kids(svi_build *build, const sv_node *root, const svi_edit *edit)
@@ -264,6 +277,9 @@ static attr_room measure_attrs(const sv_node *root, const svi_edit *edit)
             room.text += set->name.n;
         }
     }
+    const sv_str lang = new_lang(root, edit);
+    room.attrs += lang.n > 0;
+    room.text += lang.n;
     return room;
 }
 
@@ -298,6 +314,12 @@ static void lay_attrs(svi_attr *to, char *text, const sv_node *root, const svi_e
         to->value = lay_text(&text, set->value);
         to++;
     }
+    const sv_str lang = new_lang(root, edit);
+    if (lang.n > 0)
+        *to = (svi_attr){.name = &lang_name,
+                         .name_len = SVI_ATTR_NS,
+                         .value = lay_text(&text, lang),
+                         .value_len = (uint32_t)lang.n};
 }
 
 /* PERF: every stanza of a client gets its `from` this way; without the builder that is a fifth of

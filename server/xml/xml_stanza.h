@@ -112,6 +112,7 @@ typedef struct svi_attr_set {
 typedef struct svi_edit {
     const svi_attr_set    *attrs;
     size_t                 attr_count;
+    sv_str                 lang;        /* xml:lang for a root that has none; empty: it stays so */
     const size_t          *strip;       /* child numbers (svi_node_child_at) to leave out, ascending */
     size_t                 strip_count;
     const sv_draft *const *add;         /* children to append */

@@ -238,7 +238,24 @@ static void edit_of_attributes_alone(void **state)
                       "xml:lang='en' new='' last='l'>tx<body>b</body>ty</m>");
     svi_stanza_unref(&edited);
     svi_stanza_unref(&again);
+    /* a language is for a root that has none, the long way too */
     sv_stanza *empty = parse("<m/>");
+    const svi_edit lang = {.attrs = attrs + 2, .attr_count = 1, .lang = SV_STR_INIT("de-CH")};
+    edited = edit(empty, &lang);
+    expect_xml(edited, "<m new='' xml:lang='de-CH'/>");
+    again = edit(edited, &(svi_edit){.lang = SV_STR_INIT("en")});
+    expect_xml(again, "<m new='' xml:lang='de-CH'/>");
+    svi_stanza_unref(&again);
+    svi_stanza_unref(&edited);
+    svi_arena *arena = svi_arena_new(&test_acct, 0);
+    const sv_draft *add[] = {svi_draft_new(arena, SV_STR("b"), SV_STR(SVI_NS_CLIENT))};
+    edited = edit(empty, &(svi_edit){.add = add, .add_count = 1, .lang = SV_STR_INIT("en")});
+    expect_xml(edited, "<m xml:lang='en'><b/></m>");
+    again = edit(edited, &(svi_edit){.add = add, .add_count = 1, .lang = SV_STR_INIT("cs")});
+    expect_xml(again, "<m xml:lang='en'><b/><b/></m>");
+    svi_stanza_unref(&again);
+    svi_stanza_unref(&edited);
+    svi_arena_free(&arena);
     edited = edit(empty, &change);
     svi_stanza_unref(&empty);
     expect_xml(edited, "<m from='me@here/&apos;x&apos;' new='' last='l'/>");

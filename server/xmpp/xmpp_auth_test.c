@@ -13,7 +13,9 @@ static void wrong_passwords_end_the_stream(void **state)
         assert_string_equal(authenticate(w, c, "romeo", "juliet"),
                             "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
     assert_has(authenticate(w, c, "romeo", "juliet"),
-               "<not-authorized/></failure><stream:error><policy-violation");
+               "<not-authorized/></failure><stream:error><policy-violation "
+               "xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+               "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>");
     assert_failed(w, c, "policy-violation");
     assert_int_equal(count_of(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, " login-failed "),
                      5);

@@ -380,16 +380,38 @@ static void redirected(void **state)
 static void conditions(void **state)
 {
     (void)state;
-    /* RFC 6120 8.3.3: a few of each type */
-    assert_string_equal(svi_cond_name(SV_BAD_REQUEST), "bad-request");
-    assert_string_equal(svi_cond_type(SV_BAD_REQUEST), "modify");
-    assert_string_equal(svi_cond_type(SV_FORBIDDEN), "auth");
-    assert_string_equal(svi_cond_type(SV_GONE), "cancel");
-    assert_string_equal(svi_cond_type(SV_RECIPIENT_UNAVAILABLE), "wait");
-    assert_string_equal(svi_cond_type(SV_REDIRECT), "modify");
-    assert_string_equal(svi_cond_type(SV_REGISTRATION_REQUIRED), "auth");
-    assert_string_equal(svi_cond_type(SV_RESOURCE_CONSTRAINT), "wait");
-    assert_string_equal(svi_cond_name(SV_UNEXPECTED_REQUEST), "unexpected-request");
+    /* RFC 6120 8.3.3.1 to 8.3.3.22, in its order */
+    static const struct {
+        sv_cond cond;
+        const char *name, *type;
+    } all[] = {
+        {SV_BAD_REQUEST, "bad-request", "modify"},
+        {SV_CONFLICT, "conflict", "cancel"},
+        {SV_FEATURE_NOT_IMPLEMENTED, "feature-not-implemented", "cancel"},
+        {SV_FORBIDDEN, "forbidden", "auth"},
+        {SV_GONE, "gone", "cancel"},
+        {SV_INTERNAL_SERVER_ERROR, "internal-server-error", "cancel"},
+        {SV_ITEM_NOT_FOUND, "item-not-found", "cancel"},
+        {SV_JID_MALFORMED, "jid-malformed", "modify"},
+        {SV_NOT_ACCEPTABLE, "not-acceptable", "modify"},
+        {SV_NOT_ALLOWED, "not-allowed", "cancel"},
+        {SV_NOT_AUTHORIZED, "not-authorized", "auth"},
+        {SV_POLICY_VIOLATION, "policy-violation", "modify"},
+        {SV_RECIPIENT_UNAVAILABLE, "recipient-unavailable", "wait"},
+        {SV_REDIRECT, "redirect", "modify"},
+        {SV_REGISTRATION_REQUIRED, "registration-required", "auth"},
+        {SV_REMOTE_SERVER_NOT_FOUND, "remote-server-not-found", "cancel"},
+        {SV_REMOTE_SERVER_TIMEOUT, "remote-server-timeout", "wait"},
+        {SV_RESOURCE_CONSTRAINT, "resource-constraint", "wait"},
+        {SV_SERVICE_UNAVAILABLE, "service-unavailable", "cancel"},
+        {SV_SUBSCRIPTION_REQUIRED, "subscription-required", "auth"},
+        {SV_UNDEFINED_CONDITION, "undefined-condition", "cancel"},
+        {SV_UNEXPECTED_REQUEST, "unexpected-request", "wait"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        assert_string_equal(svi_cond_name(all[i].cond), all[i].name);
+        assert_string_equal(svi_cond_type(all[i].cond), all[i].type);
+    }
     assert_string_equal(svi_cond_name((sv_cond)99), "undefined-condition"); /* of a later release */
     assert_string_equal(svi_cond_name((sv_cond)0), "undefined-condition");
 }

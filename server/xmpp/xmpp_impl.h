@@ -133,6 +133,7 @@ struct sv_session {
     uint64_t number;
     sv_jid jid;
     svi_conn *conn;     /* until svi_session_end */
+    char lang[SVI_LANG_BYTES]; /* of its stream; empty: none */
     bool is_listed;     /* found by address */
     bool is_announced;  /* session/bound was fired */
     bool is_gone;       /* session/gone was fired */

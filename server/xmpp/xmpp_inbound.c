@@ -10,10 +10,13 @@ static sv_stanza *stamp(const sv_session *session, const sv_stanza *stanza, bool
 {
     const sv_jid *jid = &session->jid;
     const sv_str from = is_subscription ? jid->bare : jid->full;
-    if (sv_str_eq(svi_node_attr(svi_stanza_root(stanza), SV_STR("from")), from))
+    const sv_str lang = sv_str_of(session->lang); /* for a stanza that has none (8.1.5) */
+    const sv_node *root = svi_stanza_root(stanza);
+    const bool has_from = sv_str_eq(svi_node_attr(root, SV_STR("from")), from);
+    if (has_from && (lang.n == 0 || svi_node_attr_ns(root, SV_STR("lang"), SV_STR(SVI_NS_XML)).p))
         return svi_stanza_ref(stanza);
     const svi_attr_set set = {.name = SV_STR("from"), .value = from};
-    const svi_edit edit = {.attrs = &set, .attr_count = 1};
+    const svi_edit edit = {.attrs = &set, .attr_count = 1, .lang = lang};
     svi_server *server = session->server;
     return svi_stanza_edit(server->acct, svi_server_atoms(server), stanza, &edit);
 }

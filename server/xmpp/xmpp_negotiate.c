@@ -55,10 +55,38 @@ static const char *keep_from(svi_stream *stream, sv_str from)
     return NULL;
 }
 
+/* The basic form of a language tag (RFC 5646 2.1, RFC 4647 2.1): letters, then parts of letters and
+ * digits, each of up to eight. */
+static bool is_lang(sv_str lang)
+{
+    if (lang.n == 0 || lang.n >= SVI_LANG_BYTES) return false;
+    size_t part = 0, parts = 0;
+    for (size_t i = 0; i < lang.n; i++) {
+        const char c = lang.p[i];
+        const bool is_letter = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        const bool is_digit = c >= '0' && c <= '9' && parts > 0;
+        if (c == '-' ? part == 0 : !is_letter && !is_digit) return false;
+        parts += c == '-';
+        part = c == '-' ? 0 : part + 1;
+        if (part > 8) return false;
+    }
+    return part > 0;
+}
+
+/* RFC 6120 4.7.4: remembered for stanzas that name no language. What can't be one is as good as
+ * none. */
+static void keep_lang(svi_stream *stream, sv_str lang)
+{
+    if (!is_lang(lang)) lang = SV_STR_NONE;
+    if (lang.n > 0) memcpy(stream->lang, lang.p, lang.n);
+    stream->lang[lang.n] = '\0';
+}
+
 static const char *check_header(svi_stream *stream, const sv_node *header)
 {
     const char *error = stream->framing->check(header);
     stream->host = NULL;
+    keep_lang(stream, svi_node_attr_ns(header, SV_STR("lang"), SV_STR(SVI_NS_XML)));
     if (error) return error;
     const char *from_error = keep_from(stream, svi_node_attr(header, SV_STR("from")));
     error = find_host(stream, svi_node_attr(header, SV_STR("to")));
@@ -151,10 +179,12 @@ static void put_features(const svi_stream *stream, svi_buf *buf)
 svi_step svi_on_header(svi_stream *stream, const sv_node *header)
 {
     stream->is_open = false;
+    const int64_t version = major_version(svi_node_attr(header, SV_STR("version")));
+    stream->is_old = version < 1;
     const char *error = check_header(stream, header);
     if (error) return svi_stream_fail(stream, error, NULL);
     svi_buf buf = buf_of(stream);
-    bool is_known = major_version(svi_node_attr(header, SV_STR("version"))) >= 1;
+    const bool is_known = !stream->is_old;
     svi_stream_open(stream, &buf, is_known);
     if (!is_known) {
         svi_stream_send(stream, &buf);
@@ -222,16 +252,21 @@ svi_step svi_on_features(svi_stream *stream, const sv_node *element)
 
 /* --- binding --------------------------------------------------------------------------------- */
 
-/* An answer to an IQ of the stream itself; such a peer has no address yet, so there is no `to`. */
+static void put_attr(svi_buf *buf, const char *name, sv_str value)
+{
+    if (!value.p) return;
+    svi_buf_printf(buf, " %s='", name);
+    svi_write_attr(buf, value);
+    svi_buf_putc(buf, '\'');
+}
+
+/* An answer to an IQ of the stream itself; such a peer has no address yet, so there is no `to`. It
+ * comes from who was asked (RFC 6120 8.1.2.1): the server if it was named, else the account. */
 static void put_iq(svi_buf *buf, const sv_node *iq, const char *type)
 {
-    sv_str id = svi_node_attr(iq, SV_STR("id"));
     svi_buf_printf(buf, "<iq type='%s'", type);
-    if (id.p) {
-        svi_buf_put(buf, SV_STR(" id='"));
-        svi_write_attr(buf, id);
-        svi_buf_putc(buf, '\'');
-    }
+    put_attr(buf, "id", svi_node_attr(iq, SV_STR("id")));
+    put_attr(buf, "from", svi_node_attr(iq, SV_STR("to")));
 }
 
 static void send_iq_error(svi_stream *stream, const sv_node *iq, sv_cond cond)
@@ -270,11 +305,26 @@ static bool is_iq_set(const sv_node *element, const char *child, const char *ns)
            svi_node_find(element, sv_str_of(child), sv_str_of(ns)) != NULL;
 }
 
+/* To nobody, to the server, or to the client's account, since the stream is what it is about. */
+static bool is_for_stream(const svi_stream *stream, const sv_node *element)
+{
+    const sv_str text = svi_node_attr(element, SV_STR("to"));
+    if (!text.p) return true;
+    const svi_mark mark = svi_arena_mark(scratch_of(stream));
+    sv_jid to;
+    const bool is_ours = svi_jid_parse(scratch_of(stream), text, &to) == SV_OK &&
+                         sv_str_eq(to.domain, svi_host_domain(stream->host)) &&
+                         to.resource.n == 0 && (to.node.n == 0 || sv_str_eq(to.node, stream->name));
+    svi_arena_reset(scratch_of(stream), mark);
+    return is_ours;
+}
+
 /* An empty <resource/> is as good as none (RFC 6120 7.7.2.1: process it so that it conforms). */
 svi_step svi_on_bind(svi_stream *stream, const sv_node *element)
 {
-    if (!svi_is_stanza(element) || !is_iq_set(element, "bind", SVI_NS_BIND))
-        return svi_on_stray(stream, element);
+    if (!svi_is_stanza(element) || !is_iq_set(element, "bind", SVI_NS_BIND) ||
+        !is_for_stream(stream, element))
+        return svi_on_stray(stream, element); /* RFC 6120 7.1: not to somebody else yet */
     const sv_node *bind = svi_node_find(element, SV_STR("bind"), SV_STR(SVI_NS_BIND));
     const sv_node *wish = svi_node_find(bind, SV_STR("resource"), SV_STR(SVI_NS_BIND));
     sv_str text = wish ? svi_node_text(wish, scratch_of(stream)) : SV_STR_NONE,
@@ -286,15 +336,9 @@ svi_step svi_on_bind(svi_stream *stream, const sv_node *element)
         svi_session_bind(stream->host, stream->name, resource, stream->conn, &stream->session);
     if (status == SV_ELIMIT) return refuse_bind(stream, element, SV_RESOURCE_CONSTRAINT);
     if (status) return refuse_bind(stream, element, SV_INTERNAL_SERVER_ERROR);
+    svi_session_set_lang(stream->session, sv_str_of(stream->lang));
     send_bound(stream, element);
     return SVI_STEP_READY;
-}
-
-/* To nobody or to the server, since the stream is what it is about. */
-static bool is_for_stream(const svi_stream *stream, const sv_node *element)
-{
-    sv_str to = svi_node_attr(element, SV_STR("to"));
-    return !to.p || sv_str_eq(to, svi_host_domain(stream->host));
 }
 
 bool svi_stream_answers(svi_stream *stream, const sv_node *element)

@@ -24,6 +24,7 @@ static const bad bad_headers[] = {
     {HEADER("to='romeo@localhost' version='1.0'"), "host-unknown"},
     {HEADER("to='localhost/x' version='1.0'"), "host-unknown"},
     {HEADER("to='localhost'"), "unsupported-version"},
+    {HEADER("to='elsewhere.test'"), "host-unknown"},
     {HEADER("to='localhost' version='0.9'"), "unsupported-version"},
     {HEADER("to='localhost' version='one'"), "unsupported-version"},
     {HEADER("to='localhost' version='1'"), "unsupported-version"},
@@ -49,6 +50,10 @@ static void refuses_bad_headers(void **state)
             const char *all = svi_arena_str(w->arena, svi_buf_str(&c->in)).p;
             assert_int_equal(count_of(all, "<stream:stream "), 1);
             assert_has(all, " from='localhost'");
+            /* RFC 6120 4.7.5: no version for one that has none */
+            const bool is_old = strstr(bad_headers[i].said, "version='1.0'") == NULL &&
+                                strstr(bad_headers[i].said, "xmlns") != NULL;
+            assert_int_equal(count_of(all, " version='1.0' xml:lang"), is_old ? 0 : 1);
         }
         world_free(w);
     }
@@ -62,12 +67,22 @@ static void answers_other_headers(void **state)
     static const char *const versions[] = {
         "<stream xmlns='http://etherx.jabber.org/streams' to='localhost' version='1.0'>",
         HEADER("to='localhost' version='1.1'"), HEADER("to='localhost' version='2.13'"),
-        HEADER("to='LOCALHOST.' version='01.00'")};
+        HEADER("to='LOCALHOST.' version='01.00'"),
+        /* any prefix that means the namespace (4.8.5) */
+        "<s:stream to='localhost' version='1.0' xmlns='jabber:client' "
+        "xmlns:s='http://etherx.jabber.org/streams'>",
+        /* 4.7.3: an id of the peer's is nothing; 4.7.4: of languages we know one */
+        HEADER("to='localhost' version='1.0' id='mine' xml:lang='en-GB'"),
+        HEADER("to='localhost' version='1.0' xml:lang='en'"),
+        HEADER("to='localhost' version='1.0' xml:lang='cs'")};
     for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
         world *w = world_new(PLAIN);
         client *c = client_new(w);
         say(w, c, versions[i]);
-        assert_has(heard(w, c), " version='1.0' xml:lang='en'><stream:features><mechanisms");
+        const char *answer = heard(w, c);
+        assert_has(answer, " version='1.0' xml:lang='en'><stream:features><mechanisms");
+        assert_lacks(answer, "mine");
+        assert_lacks(answer, "<bind");
         world_free(w);
     }
 }
@@ -134,6 +149,10 @@ static void refuses_what_comes_before_bind(void **state)
     static const bad cases[] = {
         {"<message to='romeo@localhost'><body>x</body></message>", "not-authorized"},
         {"<iq type='get' id='1'><bind xmlns='" BIND_NS "'/></iq>", "not-authorized"},
+        {"<iq type='set' id='1' to='juliet@localhost'><bind xmlns='" BIND_NS "'/></iq>",
+         "not-authorized"},
+        {"<iq type='set' id='1' to='localhost/x'><bind xmlns='" BIND_NS "'/></iq>",
+         "not-authorized"},
         {"<iq type='set' id='1'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
          "not-authorized"},
         {"<auth xmlns='" SASL_NS "' mechanism='SCRAM-SHA-256'>biws</auth>", "not-authorized"},
@@ -183,6 +202,12 @@ static void answers_an_error_with_its_end(void **state)
     say(w, c,
         "<stream:error><reset "
         "xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>");
+    assert_string_equal(heard(w, c), "</stream:stream>");
+    assert_ended(w, c);
+    c = bound(w, "s"); /* one that we don't know (4.9.2), without an end behind it */
+    say(w, c,
+        "<stream:error><not-invented-yet xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+        "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>reset</text></stream:error>");
     assert_string_equal(heard(w, c), "</stream:stream>");
     assert_ended(w, c);
     world_free(w);
@@ -261,8 +286,64 @@ static void answers_for_the_bound_stream(void **state)
     const char *answer = heard(w, c);
     assert_has(answer, "<iq type='result' id='");
     assert_lacks(answer, "'<");
+    assert_has(answer, " from='localhost'/>"); /* RFC 6120 8.1.2.1: who was asked answers */
+    say(w, c,
+        "<iq type='set' id='s2' to='Romeo@localhost'><session "
+        "xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>");
+    assert_string_equal(heard(w, c), "<iq type='result' id='s2' from='Romeo@localhost'/>");
+    say(w, c,
+        "<iq type='set' id='s3' to='juliet@localhost'><session "
+        "xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>");
+    assert_has(heard(w, c), "<service-unavailable"); /* somebody else's, so no answer of ours */
     assert_int_equal(svi_session_count(w->server), 1);
     world_free(w);
+}
+
+/* RFC 6120 4.7.4, 8.1.5: a stanza that names no language has that of the header before it was bound;
+ * what can't be a language is none. */
+static void stanzas_have_the_streams_language(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *lang;
+    } cases[] = {
+        {"xml:lang='cs'", " xml:lang='cs'"},
+        {"xml:lang='de-CH-1996'", " xml:lang='de-CH-1996'"},
+        {"xml:lang='a-23456789-23456789-23456789-3456789'", NULL}, /* 36 bytes */
+        {"xml:lang='en-'", NULL},
+        {"xml:lang='-en'", NULL},
+        {"xml:lang='1en'", NULL},
+        {"xml:lang='en--x'", NULL},
+        {"xml:lang='123456789'", NULL},
+        {"xml:lang='en_US'", NULL},
+        {"xml:lang=''", NULL},
+        {"lang='cs'", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world *w = world_new(PLAIN);
+        client *c = opened(w);
+        assert_has(authenticate(w, c, "romeo", "rosaline"), "<success");
+        say(w, c,
+            svi_arena_printf(w->arena, "<stream:stream to='localhost' version='1.0' %s "
+                                       "xmlns='jabber:client' "
+                                       "xmlns:stream='http://etherx.jabber.org/streams'>",
+                             cases[i].header)
+                .p);
+        (void)heard(w, c);
+        (void)bind_resource(w, c, "r");
+        say(w, c, "<message to='romeo@localhost/r'><body>x</body></message>");
+        const char *message = heard(w, c);
+        assert_has(message, "<body>x</body>");
+        if (cases[i].lang)
+            assert_has(message, cases[i].lang);
+        else
+            assert_lacks(message, "lang=");
+        say(w, c, "<message to='romeo@localhost/r' xml:lang='fr'><body>y</body></message>");
+        message = heard(w, c);
+        assert_int_equal(count_of(message, "lang="), 1);
+        assert_has(message, " xml:lang='fr'");
+        world_free(w);
+    }
 }
 
 int main(void)
@@ -279,6 +360,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_resources),
         cmocka_unit_test(bounds_sessions_of_an_account),
         cmocka_unit_test(answers_for_the_bound_stream),
+        cmocka_unit_test(stanzas_have_the_streams_language),
     };
     make_certificate();
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

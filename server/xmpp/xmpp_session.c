@@ -262,6 +262,14 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
     return SV_OK;
 }
 
+void svi_session_set_lang(sv_session *session, sv_str lang)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    SV_ASSERT(lang.n < sizeof session->lang);
+    if (lang.n > 0) memcpy(session->lang, lang.p, lang.n);
+    session->lang[lang.n] = '\0';
+}
+
 /* --- the end ---------------------------------------------------------------------------------- */
 
 static void write_stream_error(svi_conn *conn, const char *stream_error)

@@ -33,6 +33,12 @@ sv_session *svi_session_find(svi_server *server, sv_str full_jid);
 sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *after);
 size_t svi_session_count(const svi_server *server);
 
+#define SVI_LANG_BYTES 36u /* of a language tag, with its NUL; RFC 5646 4.4.1 asks for 35 */
+
+/* The language of its stanzas that name none (RFC 6120 4.7.4): they get it as xml:lang from now on. A
+ * tag of at most SVI_LANG_BYTES - 1 bytes, copied; empty: none is added, as after binding. */
+void svi_session_set_lang(sv_session *session, sv_str lang);
+
 /* Unique in the process: tells a session from a later one with the same address. */
 uint64_t svi_session_number(const sv_session *session);
 /* The session with that address and number, or NULL. */

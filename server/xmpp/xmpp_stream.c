@@ -186,7 +186,7 @@ static svi_step fail_within(svi_stream *stream, const char *condition, const cha
     svi_buf buf;
     svi_buf_init(&buf, svi_server_acct(stream->server));
     if (!can_write(stream)) return close_with(stream, &buf, 0);
-    if (!stream->is_open) svi_stream_open(stream, &buf, true);
+    if (!stream->is_open) svi_stream_open(stream, &buf, !stream->is_old);
     put_error(stream, &buf, condition, text);
     stream->framing->close(&buf);
     return close_with(stream, &buf, within_ms);

@@ -53,6 +53,7 @@ struct svi_stream {
     svi_host *host;       /* of the header; NULL before it */
     svi_host *login_host; /* whose account has logged in */
     sv_str from;          /* bare JID of the header, prepared; empty if it had none */
+    char lang[SVI_LANG_BYTES]; /* of the header; empty if it had none that is one */
     sv_str claimed; /* localpart that the exchange is about; empty before its keys are asked for */
     sv_str name;    /* localpart that has logged in; empty before */
     sv_session *session;
@@ -67,6 +68,7 @@ struct svi_stream {
     svi_stranger stranger;
     svi_tls_mode tls_mode;
     bool is_secure, is_loopback;
+    bool is_old;  /* the peer's header had no version: it speaks 0.9 (RFC 6120 4.7.5) */
     bool is_open; /* our header is sent and our end is not */
     unsigned auth_tries, bind_tries;
     char peer[64];

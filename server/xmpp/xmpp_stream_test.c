@@ -2,6 +2,10 @@
  * deadlines, limits, ends. */
 #include "xmpp/xmpp_stream_testing.h"
 
+#define OUR_HEADER                                                                                 \
+    "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "                                    \
+    "xmlns:stream='http://etherx.jabber.org/streams' id='"
+
 static void whole_login(setting s, size_t chop)
 {
     world *w = world_new(s);
@@ -9,8 +13,7 @@ static void whole_login(setting s, size_t chop)
     client *c = client_new(w);
     say(w, c, STREAM);
     const char *first = heard(w, c);
-    assert_has(first, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-                      "xmlns:stream='http://etherx.jabber.org/streams' id='");
+    assert_int_equal(strncmp(first, OUR_HEADER, strlen(OUR_HEADER)), 0); /* no BOM either (11.6) */
     assert_has(first, " from='localhost' version='1.0' xml:lang='en'>");
     assert_lacks(first, " to='");
     assert_has(first, "<stream:features><starttls xmlns='" TLS_NS
@@ -23,6 +26,8 @@ static void whole_login(setting s, size_t chop)
         "<stream:stream from='Romeo@localhost' to='localhost' version='1.0' xmlns='jabber:client' "
         "xmlns:stream='http://etherx.jabber.org/streams'>");
     const char *second = heard(w, c);
+    assert_int_equal(strncmp(second, OUR_HEADER, strlen(OUR_HEADER)), 0);
+    assert_int_not_equal(strncmp(first, second, strlen(OUR_HEADER) + 32), 0); /* another id (5.4.3.3) */
     assert_has(second, " to='romeo@localhost'");
     assert_has(second, "<mechanisms xmlns='" SASL_NS "'><mechanism>SCRAM-SHA-512-PLUS</mechanism>"
                        "<mechanism>SCRAM-SHA-256-PLUS</mechanism>"
@@ -37,6 +42,8 @@ static void whole_login(setting s, size_t chop)
     assert_has(authenticate(w, c, "romeo", "rosaline"), "<success");
     say(w, c, STREAM);
     const char *third = heard(w, c);
+    assert_int_equal(strncmp(third, OUR_HEADER, strlen(OUR_HEADER)), 0);
+    assert_int_not_equal(strncmp(second, third, strlen(OUR_HEADER) + 32), 0);
     assert_has(third, "<bind xmlns='" BIND_NS "'/>");
     assert_has(third, "</session><limits xmlns='urn:xmpp:stream-limits:0'>"
                       "<max-bytes>262144</max-bytes><idle-seconds>900</idle-seconds></limits></stream:features>");
@@ -172,6 +179,25 @@ static void starttls_fails_where_it_is_not_offered(void **state)
     say(w, c, STARTTLS);
     assert_string_equal(heard(w, c), "<failure xmlns='" TLS_NS "'/></stream:stream>");
     assert_ended(w, c);
+    world_free(w);
+}
+
+/* RFC 6120 5.4.3.3 rule 2: nor who the client said it was. */
+static void what_was_said_before_tls_is_forgotten(void **state)
+{
+    (void)state;
+    world *w = world_new(STARTTLS_ONLY);
+    client *c = client_new(w);
+    say(w, c, HEADER("to='localhost' from='juliet@localhost' version='1.0' xml:lang='cs'"));
+    assert_has(heard(w, c), " to='juliet@localhost'");
+    say(w, c, STARTTLS);
+    start_tls_layer(w, c);
+    say(w, c, STREAM);
+    assert_lacks(heard(w, c), " to='");
+    log_in(w, c, "romeo", "rosaline"); /* and so it is no other's `from` (6.4.6) */
+    (void)bind_resource(w, c, "r");
+    say(w, c, "<message to='romeo@localhost/r'/>");
+    assert_lacks(heard(w, c), "lang=");
     world_free(w);
 }
 
@@ -423,6 +449,7 @@ int main(void)
         cmocka_unit_test(logs_in_over_direct_tls),
         cmocka_unit_test(ids_are_never_the_same),
         cmocka_unit_test(plain_text_behind_starttls_is_dropped),
+        cmocka_unit_test(what_was_said_before_tls_is_forgotten),
         cmocka_unit_test(no_login_without_tls),
         cmocka_unit_test(loopback_may_log_in_without_tls),
         cmocka_unit_test(starttls_fails_where_it_is_not_offered),

@@ -8,11 +8,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FRAMES_MAX 64
 #define STACK_BYTES 65536
+#define HEAD_LINES 100u /* of a report at most are read */
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 #define FATAL_COUNT (sizeof fatal_signals / sizeof *fatal_signals)
@@ -168,13 +170,24 @@ static void take(sv_str line, const char *name, char *to, size_t room)
     (void)snprintf(to, room, "%.*s", (int)(value.n < room ? value.n : room - 1), value.p);
 }
 
+/* Neither a link nor a FIFO that waits for a writer. */
+static FILE *open_report(const char *file)
+{
+    struct stat st;
+    const int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return NULL;
+    FILE *report = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    if (!report) (void)close(fd);
+    return report;
+}
+
 bool svi_crash_read(const char *file, svi_crash_info *info_out)
 {
     *info_out = (svi_crash_info){.module = ""};
-    FILE *report = fopen(file, "re");
+    FILE *report = open_report(file);
     if (!report) return false;
     char line[1024];
-    while (fgets(line, sizeof line, report)) {
+    for (unsigned n = 0; n < HEAD_LINES && fgets(line, sizeof line, report); n++) {
         const sv_str text = sv_str_of(line);
         if (svi_str_starts(text, SV_STR("calls:"))) break;
         take(text, "module:", info_out->module, sizeof info_out->module);

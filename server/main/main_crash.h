@@ -29,7 +29,8 @@ typedef struct svi_crash_info {
     char module[64], hook[128], host[256], assertion[200];
 } svi_crash_info;
 
-/* Reads the lines of a report; what is missing stays empty. False if there is no report. */
+/* Reads the lines of a report; what is missing stays empty. False if there is no report, or
+ * something else in its place: the folder is the worker's user's, and the reader is root's. */
 bool svi_crash_read(const char *file, svi_crash_info *info_out);
 
 /* "SEGV" for SIGSEGV; a number's text for others is "signal". Static. */

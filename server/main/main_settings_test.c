@@ -166,6 +166,13 @@ static void test_checks(void **state)
     checks("c2s_ports = { 5222, 5223, 5222 }\nc2s_interfaces = { \"::1\", \"::1\" }\n" HOST,
            ":2: '::1' stands twice in 'c2s_interfaces'\n"
            ":1: '5222' stands twice in 'c2s_ports'\n");
+    /* one address may be written in several ways */
+    checks("c2s_interfaces = { \"::1\", \"0:0::1\", \"*\", \"0.0.0.0\", \"127.0.0.1\" }\n" HOST,
+           ":1: '::1' and '0:0::1' in 'c2s_interfaces' are the same\n"
+           ":1: '*' and '0.0.0.0' in 'c2s_interfaces' are the same\n");
+    checks("c2s_ports = { 5222, \"05222\" }\nc2s_direct_tls_ports = { \"005222\" }\n" HOST,
+           ":1: '5222' and '05222' in 'c2s_ports' are the same\n"
+           ":2: '005222' stands in 'c2s_direct_tls_ports' and in 'c2s_ports'\n");
     checks("c2s_direct_tls_ports = { 5223, 5222, 0 }\n" HOST,
            ":1: '0' in 'c2s_direct_tls_ports' is no port (1 to 65535)\n"
            ":1: '5222' stands in 'c2s_direct_tls_ports' and in 'c2s_ports'\n");

@@ -8,8 +8,8 @@ data_path = "data"
 -- Unix socket for `stave status` and the like; DATA_PATH/control if not set.
 -- control_socket = "/run/stave/control"
 
--- System user of the worker when root starts the server (for ports below 1024, say).
--- user = "stave"
+-- System user of the worker when root starts the server (for ports below 1024, say); of no effect otherwise.
+user = "stave"
 
 -- Where clients come in: every address with every port. "*" is all of IPv4, "::" all of IPv6.
 c2s_interfaces = { "*", "::" }

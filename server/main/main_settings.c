@@ -46,7 +46,8 @@ static const sv_option options[] = {
     SV_OPT_ENUM(svi_settings, log_format, "log_format", "text", "text json",
                 "Form of log lines, which go to standard output."),
     SV_OPT_STRING(svi_settings, user, "user", NULL,
-                  "System user the worker runs as when the server is started by root."),
+                  "System user the worker runs as when the server is started by root, who must set "
+                  "it; \"root\" keeps root."),
     SV_OPT_STRING(svi_settings, component_module, "component_module", NULL,
                   "The module of a Component, usually written behind its domain."),
     SV_OPT_SIZE(svi_settings, limits.stanza_bytes, "c2s_stanza_size", "256k", "10000", "512k",

@@ -293,10 +293,10 @@ static sv_status open_all(supervisor *s, sv_err *err)
     uid_t owner;
     gid_t group;
     const char *control = s->settings.control_socket.p;
-    if (geteuid() == 0 && s->settings.user.n == 0)
+    sv_status status = svi_state_owner(geteuid(), s->settings.user, &owner, &group, err);
+    if (status == SV_OK && owner == 0)
         SV_LOG(SV_WARN, "config-warning",
-               LF_TXT("problem", "the worker runs as root: set the option user"));
-    sv_status status = svi_state_owner(s->settings.user, &owner, &group, err);
+               LF_TXT("problem", "the worker stays root, as the option user says"));
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
     if (status == SV_OK) status = open_sockets(s, err);

@@ -45,6 +45,7 @@ io_threads = -1
 
 log_level = "info"  -- error, warn, info, debug
 log_format = "text" -- text, json
+log_to = "stdout"   -- stdout, syslog, journald, or a file such as "/var/log/stave/stave.log"
 
 -- What every host shares may stand in files of its own; a pattern may match none.
 Include "conf.d/*.cfg.lua"

@@ -23,6 +23,8 @@ typedef struct crash_state {
     char file[PATH_MAX];
     char why[200];
     _Atomic int reporter; /* number of the thread that writes the report */
+    void (*last)(void *ctx);
+    void *last_ctx;
 } crash_state;
 
 static crash_state crash; /* lint: allow global (a signal handler has no other context) */
@@ -129,6 +131,7 @@ static void on_fatal(int signal)
     const int fd = open(crash.file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     svi_crash_write(fd >= 0 ? fd : STDERR_FILENO, signal, svi_exec_now(), why);
     if (fd >= 0) (void)close(fd);
+    if (crash.last) crash.last(crash.last_ctx);
     die(signal);
 }
 
@@ -136,6 +139,12 @@ static void on_fatal(int signal)
 static void on_assertion(const char *expression, const char *file, int line)
 {
     (void)snprintf(crash.why, sizeof crash.why, "%s (%s:%d)", expression, file, line);
+}
+
+void svi_crash_last(void (*call)(void *ctx), void *ctx)
+{
+    crash.last_ctx = ctx;
+    crash.last = call;
 }
 
 void svi_crash_thread(pthread_t thread, const char *why)

@@ -16,6 +16,10 @@
  * Once a process, before threads start. */
 void svi_crash_install(const char *file);
 
+/* What a dying process calls after its report, with `ctx`: may do only what a signal handler may.
+ */
+void svi_crash_last(void (*call)(void *ctx), void *ctx);
+
 /* Ends the process by SIGABRT on that thread, which then reports what it was about. `why` is copied and stands where a failed
  * assertion would. Any thread. */
 void svi_crash_thread(pthread_t thread, const char *why);

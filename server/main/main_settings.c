@@ -44,7 +44,10 @@ static const sv_option options[] = {
     SV_OPT_ENUM(svi_settings, log_level, "log_level", "info", "error warn info debug",
                 "What is logged."),
     SV_OPT_ENUM(svi_settings, log_format, "log_format", "text", "text json",
-                "Form of log lines, which go to standard output."),
+                "Form of log lines; journald has a form of its own."),
+    SV_OPT_STRING(svi_settings, log_to, "log_to", "stdout",
+                  "Where log lines go: \"stdout\", \"syslog\", \"journald\", or a file by a path "
+                  "with a slash in it, such as \"./stave.log\"."),
     SV_OPT_STRING(svi_settings, user, "user", NULL,
                   "System user the worker runs as when the server is started by root, who must set "
                   "it; \"root\" keeps root."),
@@ -296,11 +299,23 @@ static void check_admins(check *c, svi_settings *s)
     s->admins.items = prepared;
 }
 
+/* A word that is none of the three would otherwise silently be a file's name. */
+static void check_log_to(check *c, const svi_settings *s)
+{
+    if (svi_settings_logs_to_file(s) || sv_str_eq(s->log_to, SV_STR("stdout")) ||
+        sv_str_eq(s->log_to, SV_STR("syslog")) || sv_str_eq(s->log_to, SV_STR("journald")))
+        return;
+    complain(c, "log_to",
+             "'log_to' must be \"stdout\", \"syslog\", \"journald\" or a path with a slash in it, "
+             "such as \"./stave.log\"");
+}
+
 static void make_paths_whole(const check *c, svi_settings *s)
 {
     s->data_path = whole_path(c, s->data_path);
     s->certificate = whole_path(c, s->certificate);
     s->key = whole_path(c, s->key);
+    if (svi_settings_logs_to_file(s)) s->log_to = whole_path(c, s->log_to);
     s->control_socket = s->control_socket.n
                             ? whole_path(c, s->control_socket)
                             : svi_arena_printf(svi_config_arena(c->config), "%.*s/control",
@@ -328,6 +343,7 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
     if (s->limits.queue_bytes < 2 * s->limits.stanza_bytes)
         complain(&c, "c2s_queue_size",
                  "'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'");
+    check_log_to(&c, s);
     if ((s->certificate.n > 0) != (s->key.n > 0))
         complain(&c, s->key.n > 0 ? "key" : "certificate",
                  "'certificate' and 'key' belong together: set both");
@@ -419,6 +435,11 @@ svi_limits svi_settings_limits(const svi_settings *settings)
     limits.queue_hard_bytes = (size_t)s->queue_bytes;
     limits.queue_soft_bytes = (size_t)s->queue_bytes / 4;
     return limits;
+}
+
+bool svi_settings_logs_to_file(const svi_settings *settings)
+{
+    return memchr(settings->log_to.p ? settings->log_to.p : "", '/', settings->log_to.n) != NULL;
 }
 
 unsigned svi_settings_io_threads(const svi_settings *settings)

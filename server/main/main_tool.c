@@ -113,9 +113,12 @@ static int options(tool *t)
 
 static int exit_status(const tool *t, const json_t *answer)
 {
+    /* of a reload, whatever became of the configuration */
+    const char *log = json_string_value(json_object_get(answer, "log-problem"));
+    if (log) (void)fprintf(stderr, "stave: the log goes on in the old file: %s\n", log);
     if (json_is_true(json_object_get(answer, "ok"))) {
         svi_print_answer(t->cli->command, answer);
-        return SVI_EXIT_OK;
+        return log ? SVI_EXIT_FAILED : SVI_EXIT_OK;
     }
     const char *problems = json_string_value(json_object_get(answer, "problems"));
     const char *error = json_string_value(json_object_get(answer, "error"));

@@ -8,8 +8,8 @@ data_path = "data"
 -- Unix socket for `stave status` and the like; DATA_PATH/control if not set.
 -- control_socket = "/run/stave/control"
 
--- System user of the worker when root starts the server (for ports below 1024, say).
--- user = "stave"
+-- System user of the worker when root starts the server (for ports below 1024, say); of no effect otherwise.
+user = "stave"
 
 -- Where clients come in: every address with every port. "*" is all of IPv4, "::" all of IPv6.
 c2s_interfaces = { "*", "::" }
@@ -45,6 +45,7 @@ io_threads = -1
 
 log_level = "info"  -- error, warn, info, debug
 log_format = "text" -- text, json
+log_to = "stdout"   -- stdout, syslog, journald, or a file such as "/var/log/stave/stave.log"
 
 -- What every host shares may stand in files of its own; a pattern may match none.
 Include "conf.d/*.cfg.lua"

@@ -18,7 +18,9 @@ enum {
     CONTEXT_BYTES = 768, /* kept free for module, host, stanza and the end of the line */
     VALUE_BYTES = 768,   /* of one value after escaping */
     CONTEXT_VALUE_BYTES = 256,
-    NAME_BYTES = 64
+    NAME_BYTES = 64,
+    KEY_BYTES = 57,  /* behind STAVE_: journald takes 64 in all */
+    FRONT_BYTES = 31 /* time and level of a text line */
 };
 
 static struct {
@@ -63,12 +65,17 @@ static void sink_stderr(sv_str line)
 
 /* A line being built. What passes `limit` is left out and `full` says so. */
 typedef struct line {
-    bool json;
+    svi_log_format form;
     bool full;
     size_t len;
     size_t limit;
-    char text[LINE_BYTES];
+    char text[SVI_LOG_BYTES];
 } line;
+
+static bool is_json(const line *l)
+{
+    return l->form == SVI_LOG_JSON;
+}
 
 static void put(line *l, sv_str s)
 {
@@ -119,9 +126,8 @@ static sv_str escaped(sv_str *rest, char to[8])
     return (sv_str){to, 6};
 }
 
-static void put_quoted(line *l, sv_str value, size_t most)
+static void put_escaped(line *l, sv_str value, size_t most)
 {
-    put(l, SV_STR("\""));
     size_t out = 0;
     while (value.n > 0) {
         char space[8];
@@ -133,6 +139,12 @@ static void put_quoted(line *l, sv_str value, size_t most)
         }
         put(l, piece);
     }
+}
+
+static void put_quoted(line *l, sv_str value, size_t most)
+{
+    put(l, SV_STR("\""));
+    put_escaped(l, value, most);
     put(l, SV_STR("\""));
 }
 
@@ -148,7 +160,9 @@ static bool is_bare(sv_str value)
 
 static void put_value(line *l, sv_str value, size_t most)
 {
-    if (l->json || !is_bare(value) || value.n > most)
+    if (l->form == SVI_LOG_JOURNAL)
+        put_escaped(l, value, most);
+    else if (is_json(l) || !is_bare(value) || value.n > most)
         put_quoted(l, value, most);
     else
         put(l, value);
@@ -161,15 +175,35 @@ static void put_int(line *l, int64_t value)
     put(l, (sv_str){to, (size_t)n});
 }
 
+/* journald takes capitals, digits and underscores. */
+static void put_journal_key(line *l, const char *name)
+{
+    char to[KEY_BYTES];
+    size_t n = 0;
+    for (; n < sizeof to && name[n] != '\0'; n++) {
+        const char c = name[n];
+        const bool small = c >= 'a' && c <= 'z';
+        const bool plain = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        to[n] = small ? (char)(c - 'a' + 'A') : (char)(plain ? c : '_');
+    }
+    put(l, SV_STR("STAVE_"));
+    put(l, (sv_str){to, n});
+    put(l, SV_STR("="));
+}
+
 /* A field's name with what stands before and after it. The line's own three keys get an underscore. */
 static void put_key(line *l, const char *name)
 {
-    put(l, l->json ? SV_STR(",\"") : SV_STR(" "));
+    if (l->form == SVI_LOG_JOURNAL) {
+        put_journal_key(l, name);
+        return;
+    }
+    put(l, is_json(l) ? SV_STR(",\"") : SV_STR(" "));
     put_name(l, name);
     const bool taken =
         strcmp(name, "time") == 0 || strcmp(name, "level") == 0 || strcmp(name, "event") == 0;
     if (taken) put(l, SV_STR("_"));
-    put(l, l->json ? SV_STR("\":") : SV_STR("="));
+    put(l, is_json(l) ? SV_STR("\":") : SV_STR("="));
 }
 
 /* A field goes in whole or not at all. */
@@ -181,10 +215,23 @@ static bool put_field(line *l, const svi_field *field, size_t most)
         put_int(l, field->number);
     else
         put_value(l, field->text, most);
+    if (l->form == SVI_LOG_JOURNAL) put(l, SV_STR("\n"));
     if (!l->full) return true;
     l->len = before;
     l->full = false;
     return false;
+}
+
+int svi_log_priority(sv_level level)
+{
+    static const int priorities[] = {3, 4, 6, 7};
+    SV_ASSERT((unsigned)level < 4);
+    return priorities[level];
+}
+
+sv_str svi_log_message(sv_str text)
+{
+    return setup.format == SVI_LOG_TEXT ? svi_str_sub(text, FRONT_BYTES, text.n) : text;
 }
 
 static void put_front(line *l, sv_level level, const char *event)
@@ -198,14 +245,15 @@ static void put_front(line *l, sv_level level, const char *event)
     const sv_str seconds = svi_plat_stamp(now, stamp);
     const unsigned part = (unsigned)((now % 1000000 + 1000000) % 1000000 / 1000);
     snprintf(ms, sizeof ms, ".%03uZ", part);
-    if (l->json) put(l, SV_STR("{\"time\":\""));
+    if (is_json(l)) put(l, SV_STR("{\"time\":\""));
     put(l, svi_str_sub(seconds, 0, seconds.n - 1));
     put(l, sv_str_of(ms));
-    put(l, l->json ? SV_STR("\",\"level\":\"") : sv_str_of(padded[level]));
-    if (l->json) put(l, sv_str_of(names[level]));
-    if (l->json) put(l, SV_STR("\",\"event\":\""));
+    SV_ASSERT(is_json(l) || l->len + 7 == FRONT_BYTES);
+    put(l, is_json(l) ? SV_STR("\",\"level\":\"") : sv_str_of(padded[level]));
+    if (is_json(l)) put(l, sv_str_of(names[level]));
+    if (is_json(l)) put(l, SV_STR("\",\"event\":\""));
     put_name(l, event);
-    if (l->json) put(l, SV_STR("\""));
+    if (is_json(l)) put(l, SV_STR("\""));
 }
 
 static bool is_given(const svi_field *fields, size_t count, const char *name)
@@ -224,6 +272,45 @@ static void put_context(line *l, const svi_field *fields, size_t count)
     for (size_t i = 0; i < 3; i++)
         if (known[i] && !is_given(fields, count, context[i].name))
             put_field(l, &context[i], CONTEXT_VALUE_BYTES);
+}
+
+/* What was given and what the context knows; `room` bytes for all. */
+static void put_fields(line *l, size_t room, const svi_field *fields, size_t count)
+{
+    const size_t end = l->len + room;
+    SV_ASSERT(end < sizeof l->text && room > CONTEXT_BYTES);
+    l->limit = end - CONTEXT_BYTES;
+    int64_t left_out = 0;
+    for (size_t i = 1; i < count; i++) left_out += !put_field(l, &fields[i], VALUE_BYTES);
+    l->limit = end;
+    if (left_out > 0) put_field(l, &LF_INT("fields_left_out", left_out), 0);
+    put_context(l, fields, count);
+    l->limit = sizeof l->text;
+}
+
+static void put_line(line *l, sv_level level, const char *event, const svi_field *fields,
+                     size_t count)
+{
+    put_front(l, level, event);
+    put_fields(l, LINE_BYTES - 2 - l->len, fields, count);
+    put(l, is_json(l) ? SV_STR("}\n") : SV_STR("\n"));
+}
+
+/* Escaped values hold no line feed, so that the protocol's simple form does for all of them. */
+static void put_datagram(line *l, sv_level level, const char *event, const svi_field *fields,
+                         size_t count)
+{
+    put(l, SV_STR("SYSLOG_IDENTIFIER=stave\nPRIORITY="));
+    put_int(l, svi_log_priority(level));
+    put(l, SV_STR("\nMESSAGE="));
+    put_name(l, event);
+    l->form = SVI_LOG_TEXT;
+    put_fields(l, LINE_BYTES, fields, count);
+    put(l, SV_STR("\nSTAVE_EVENT="));
+    put_name(l, event);
+    put(l, SV_STR("\n"));
+    l->form = SVI_LOG_JOURNAL;
+    put_fields(l, LINE_BYTES + 1024, fields, count);
 }
 
 #ifdef SVI_DEBUG
@@ -245,17 +332,14 @@ void svi_log_fields(sv_level level, const char *event, const svi_field *fields, 
     SV_ASSERT(svi_exec_now()->module != NULL || is_declared(event)); /* modules name their own */
 #endif
     line l;
-    l.json = setup.format == SVI_LOG_JSON;
+    l.form = setup.format;
     l.full = false;
     l.len = 0;
-    l.limit = LINE_BYTES - CONTEXT_BYTES;
-    put_front(&l, level, event);
-    int64_t left_out = 0;
-    for (size_t i = 1; i < count; i++) left_out += !put_field(&l, &fields[i], VALUE_BYTES);
-    l.limit = LINE_BYTES;
-    if (left_out > 0) put_field(&l, &LF_INT("fields_left_out", left_out), 0);
-    put_context(&l, fields, count);
-    put(&l, l.json ? SV_STR("}\n") : SV_STR("\n"));
+    l.limit = sizeof l.text;
+    if (setup.format == SVI_LOG_JOURNAL)
+        put_datagram(&l, level, event, fields, count);
+    else
+        put_line(&l, level, event, fields, count);
     SV_ASSERT(!l.full);
     const sv_str text = {l.text, l.len};
     if (setup.sink != NULL)

@@ -30,7 +30,12 @@ typedef struct svi_field {
                                sizeof(svi_field));                                                 \
     } while (0)
 
-typedef enum svi_log_format { SVI_LOG_TEXT, SVI_LOG_JSON } svi_log_format;
+/* JOURNAL is not one line but journald's datagram (systemd's JOURNAL_NATIVE_PROTOCOL): MESSAGE
+ * holds what a text line says, PRIORITY the level, STAVE_EVENT and STAVE_NAME for each field their
+ * values. */
+typedef enum svi_log_format { SVI_LOG_TEXT, SVI_LOG_JSON, SVI_LOG_JOURNAL } svi_log_format;
+
+#define SVI_LOG_BYTES 12288u /* no finished line or datagram is longer */
 
 /* Where finished lines go (each ends with \n). Any thread; must not log. NULL: standard error. */
 typedef void (*svi_log_sink)(void *ctx, sv_level level, sv_str line);
@@ -43,6 +48,13 @@ void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, voi
 /* The level up to which lines are written, and how to change it. Any thread. */
 sv_level svi_log_level(void);
 void svi_log_set_level(sv_level level);
+
+/* A finished line without its time and level, for a log that keeps those itself; JSON stays whole.
+ */
+sv_str svi_log_message(sv_str text);
+
+/* The priority of syslog(3) for a level: 3, 4, 6, 7. */
+int svi_log_priority(sv_level level);
 
 /* Writes one line whatever the level; fields[0] is ignored (the macro's filler). Values are cut at
  * 768 bytes (mark "[cut]"), fields that do not fit are counted in `fields_left_out`. Debug builds

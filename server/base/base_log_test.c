@@ -8,7 +8,7 @@
 #include "base/base_str.h"
 #include "base/base_testing.h"
 
-static char seen[8192];
+static char seen[SVI_LOG_BYTES + 1];
 static size_t lines;
 
 static void keep(void *ctx, sv_level level, sv_str line)
@@ -45,6 +45,13 @@ static int json_lines(void **state)
     return 0;
 }
 
+static int journal_fields(void **state)
+{
+    text_lines(state);
+    svi_log_setup(SV_INFO, SVI_LOG_JOURNAL, keep, seen, wall, &now_us);
+    return 0;
+}
+
 #define STAMP "2026-01-01T00:00:00.123Z "
 
 static void text_form(void **state)
@@ -69,6 +76,50 @@ static void json_form(void **state)
     assert_string_equal(seen, "{\"time\":\"2026-01-01T00:00:00.123Z\",\"level\":\"info\","
                               "\"event\":\"server-start\",\"key\":\"a \\\"b\\\" \\\\ c\","
                               "\"ms\":7}\n");
+}
+
+/* systemd's JOURNAL_NATIVE_PROTOCOL: NAME=value lines, names of capitals, digits and underscores.
+ */
+static void journal_form(void **state)
+{
+    (void)state;
+    svi_exec_now()->host = "localhost";
+    SV_LOG(SV_WARN, "store-slow", LF_TXT("read-name", "a \"b\"=\n"), LF_INT("ms", 7));
+    assert_string_equal(seen, "SYSLOG_IDENTIFIER=stave\nPRIORITY=4\n"
+                              "MESSAGE=store-slow read-name=\"a \\\"b\\\"=\\n\" ms=7 host=localhost\n"
+                              "STAVE_EVENT=store-slow\nSTAVE_READ_NAME=a \\\"b\\\"=\\n\n"
+                              "STAVE_MS=7\nSTAVE_HOST=localhost\n");
+}
+
+/* No value of a peer begins a field of its own, such as another PRIORITY. */
+static void journal_fields_are_not_forged(void **state)
+{
+    (void)state;
+    char text[3000];
+    SV_LOG(SV_INFO, "login-failed", LF_TXT("user", "x\nPRIORITY=0\nMESSAGE=forged\n\x1b[31m"));
+    size_t count = 0;
+    for (const char *p = seen; (p = strchr(p, '\n')) != NULL; p++) count++;
+    assert_int_equal(count, 5);
+    assert_null(strchr(seen, 0x1b));
+    memset(text, '"', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    SV_LOG(SV_INFO, "login", LF_TXT("a", text), LF_TXT("b", text), LF_TXT("c", text),
+           LF_TXT("d", text), LF_TXT("e", text), LF_TXT("f", text), LF_TXT("g", text));
+    assert_true(strlen(seen) <= SVI_LOG_BYTES);
+    assert_non_null(strstr(seen, "\nSTAVE_FIELDS_LEFT_OUT="));
+    assert_int_equal(seen[strlen(seen) - 1], '\n');
+}
+
+static void messages_have_no_time(void **state)
+{
+    (void)state;
+    SV_LOG(SV_WARN, "login", LF_INT("n", 1));
+    assert_text(svi_log_message(sv_str_of(seen)), "login n=1\n");
+    static const int priorities[] = {3, 4, 6, 7};
+    for (int i = 0; i < 4; i++) assert_int_equal(svi_log_priority((sv_level)i), priorities[i]);
+    json_lines(state);
+    SV_LOG(SV_WARN, "login", LF_INT("n", 1));
+    assert_int_equal(svi_log_message(sv_str_of(seen)).n, strlen(seen));
 }
 
 static void level_filters(void **state)
@@ -260,6 +311,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(text_form),
         J(json_form),
+        cmocka_unit_test_setup(journal_form, journal_fields),
+        cmocka_unit_test_setup(journal_fields_are_not_forged, journal_fields),
+        T(messages_have_no_time),
         T(level_filters),
         T(context_is_appended),
         T(values_from_peers_are_escaped),

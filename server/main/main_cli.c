@@ -128,8 +128,8 @@ static sv_status worker_number(svi_cli *cli, sv_str name, const char *value, sv_
         return svi_err(err, SV_EINVAL, "worker: '%s' is no descriptor", value);
     if (sv_str_eq(name, SV_STR("--control")))
         cli->control = (int)number;
-    else if (sv_str_eq(name, SV_STR("--ready")))
-        cli->ready = (int)number;
+    else if (sv_str_eq(name, SV_STR("--channel")))
+        cli->channel = (int)number;
     else if (cli->socket_count == SVI_CLI_SOCKETS_MAX)
         return svi_err(err, SV_ELIMIT, "worker: too many listeners");
     else {
@@ -146,13 +146,14 @@ static sv_status take_option(svi_cli *cli, const char *name, const char *value, 
     const sv_str word = sv_str_of(name);
     const bool is_config = sv_str_eq(word, SV_STR("--config"));
     const bool is_dir = sv_str_eq(word, SV_STR("--dir"));
+    const bool is_log = sv_str_eq(word, SV_STR("--log"));
     const bool is_number = sv_str_eq(word, SV_STR("--control")) ||
-                           sv_str_eq(word, SV_STR("--ready")) ||
+                           sv_str_eq(word, SV_STR("--channel")) ||
                            sv_str_eq(word, SV_STR("--listen")) ||
                            sv_str_eq(word, SV_STR("--listen-tls"));
     const bool is_known =
         (is_config && (c->flags & TAKES_CONFIG)) || (is_dir && (c->flags & TAKES_DIR)) ||
-        ((is_number || sv_str_eq(word, SV_STR("--crash"))) && (c->flags & IS_WORKER));
+        ((is_number || is_log || sv_str_eq(word, SV_STR("--crash"))) && (c->flags & IS_WORKER));
     if (!is_known) return svi_err(err, SV_EINVAL, "%s takes no option '%.60s'", c->words, name);
     if (!value) return svi_err(err, SV_EINVAL, "%s needs a value behind it", name);
     if (is_number) return worker_number(cli, word, value, err);
@@ -160,6 +161,8 @@ static sv_status take_option(svi_cli *cli, const char *name, const char *value, 
         cli->config = value;
     else if (is_dir)
         cli->dir = value;
+    else if (is_log)
+        cli->log = value;
     else
         cli->crash_file = value;
     return SV_OK;
@@ -187,7 +190,9 @@ static sv_status check_whole(const svi_cli *cli, sv_err *err)
         return svi_err(err, SV_EINVAL, "%s needs %s", c->words, c->argument);
     if ((c->flags & TAKES_DIR) && !cli->dir)
         return svi_err(err, SV_EINVAL, "%s needs --dir DIR", c->words);
-    if ((c->flags & IS_WORKER) && (!cli->crash_file || cli->control < 0 || cli->ready < 0))
+    const bool is_whole =
+        cli->crash_file && cli->log && cli->control >= 0 && cli->channel >= 0;
+    if ((c->flags & IS_WORKER) && !is_whole)
         return svi_err(err, SV_EINVAL, "worker is started by `stave serve` only");
     return SV_OK;
 }
@@ -197,7 +202,7 @@ sv_status svi_cli_parse(int argc, char *const *argv, svi_cli *cli_out, sv_err *e
     *cli_out = (svi_cli){.program = argc > 0 ? argv[0] : "stave",
                          .config = SVI_DEFAULT_CONFIG,
                          .control = -1,
-                         .ready = -1};
+                         .channel = -1};
     if (argc < 2) return svi_err(err, SV_EINVAL, "what is to be done? `stave help` tells");
     int used;
     sv_status status = find_command(argc - 1, argv + 1, &cli_out->command, &used, err);

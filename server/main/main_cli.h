@@ -48,7 +48,8 @@ typedef struct svi_cli {
     const char *argument; /* an address for `user ...`, a domain for `user list` (NULL: all) */
     /* worker */
     const char *crash_file;
-    int control, ready;
+    const char *log; /* svi_log_word */
+    int control, channel;
     int sockets[SVI_CLI_SOCKETS_MAX];
     bool is_direct[SVI_CLI_SOCKETS_MAX]; /* of each: TLS from the first byte */
     size_t socket_count;

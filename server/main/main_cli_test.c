@@ -68,11 +68,12 @@ static void test_worker(void **state)
 {
     (void)state;
     assert_int_equal(PARSE(W("worker"), W("--config"), W("c"), W("--crash"), W("f"), W("--control"),
-                           W("4"), W("--ready"), W("5"), W("--listen"), W("6"), W("--listen"),
-                           W("7")),
+                           W("4"), W("--channel"), W("5"), W("--log"), W("stdout"), W("--listen"),
+                           W("6"), W("--listen"), W("7")),
                      SV_OK);
     assert_int_equal(cli.control, 4);
-    assert_int_equal(cli.ready, 5);
+    assert_int_equal(cli.channel, 5);
+    assert_string_equal(cli.log, "stdout");
     assert_int_equal(cli.socket_count, 2);
     assert_int_equal(cli.sockets[1], 7);
     refuses(PARSE(W("worker")), "started by `stave serve` only");

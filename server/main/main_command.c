@@ -150,7 +150,8 @@ json_t *svi_commands_run(svi_commands *commands, const json_t *request, svi_comm
                              ctx);
     if (sv_str_eq(command, SV_STR("status"))) return status(commands);
     if (sv_str_eq(command, SV_STR("modules"))) return modules(commands);
-    if (sv_str_eq(command, SV_STR("reload")) && config->reload) return config->reload(config->ctx);
+    if (sv_str_eq(command, SV_STR("reload")) && config->reload)
+        return config->reload(config->ctx, done, ctx);
     if (sv_str_eq(command, SV_STR("stop")) && config->stop) {
         config->stop(config->ctx);
         return json_pack("{s:b}", "ok", 1);

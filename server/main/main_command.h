@@ -14,9 +14,14 @@
 
 typedef struct svi_commands svi_commands;
 
+/* The answer that comes later; the reference is handed over. Called exactly once, never before
+ * svi_commands_run has returned. */
+typedef void (*svi_command_done)(void *ctx, json_t *take_answer);
+
 typedef struct svi_commands_config {
     svi_shard *shard;
-    json_t *(*reload)(void *ctx); /* reads the configuration anew; the answer */
+    /* reads the configuration anew; answers as svi_commands_run does */
+    json_t *(*reload)(void *ctx, svi_command_done done, void *done_ctx);
     void (*stop)(void *ctx);      /* begins to end the process */
     void *ctx;
 } svi_commands_config;
@@ -27,10 +32,6 @@ svi_commands *svi_commands_new(const svi_commands_config *config);
 /* Ends it; what is under way is answered with an error, at the latest when the loop has run out.
  * Before svi_shard_close. */
 void svi_commands_free(svi_commands **commands);
-
-/* The answer that comes later; the reference is handed over. Called exactly once, never before
- * svi_commands_run has returned. */
-typedef void (*svi_command_done)(void *ctx, json_t *take_answer);
 
 /* Runs a request. Returns the answer (a new reference), or NULL if `done` is going to bring it. */
 json_t *svi_commands_run(svi_commands *commands, const json_t *request, svi_command_done done,

@@ -8,11 +8,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FRAMES_MAX 64
 #define STACK_BYTES 65536
+#define HEAD_LINES 100u /* of a report at most are read */
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 #define FATAL_COUNT (sizeof fatal_signals / sizeof *fatal_signals)
@@ -21,6 +23,8 @@ typedef struct crash_state {
     char file[PATH_MAX];
     char why[200];
     _Atomic int reporter; /* number of the thread that writes the report */
+    void (*last)(void *ctx);
+    void *last_ctx;
 } crash_state;
 
 static crash_state crash; /* lint: allow global (a signal handler has no other context) */
@@ -127,6 +131,7 @@ static void on_fatal(int signal)
     const int fd = open(crash.file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     svi_crash_write(fd >= 0 ? fd : STDERR_FILENO, signal, svi_exec_now(), why);
     if (fd >= 0) (void)close(fd);
+    if (crash.last) crash.last(crash.last_ctx);
     die(signal);
 }
 
@@ -134,6 +139,12 @@ static void on_fatal(int signal)
 static void on_assertion(const char *expression, const char *file, int line)
 {
     (void)snprintf(crash.why, sizeof crash.why, "%s (%s:%d)", expression, file, line);
+}
+
+void svi_crash_last(void (*call)(void *ctx), void *ctx)
+{
+    crash.last_ctx = ctx;
+    crash.last = call;
 }
 
 void svi_crash_thread(pthread_t thread, const char *why)
@@ -168,13 +179,24 @@ static void take(sv_str line, const char *name, char *to, size_t room)
     (void)snprintf(to, room, "%.*s", (int)(value.n < room ? value.n : room - 1), value.p);
 }
 
+/* Neither a link nor a FIFO that waits for a writer. */
+static FILE *open_report(const char *file)
+{
+    struct stat st;
+    const int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return NULL;
+    FILE *report = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    if (!report) (void)close(fd);
+    return report;
+}
+
 bool svi_crash_read(const char *file, svi_crash_info *info_out)
 {
     *info_out = (svi_crash_info){.module = ""};
-    FILE *report = fopen(file, "re");
+    FILE *report = open_report(file);
     if (!report) return false;
     char line[1024];
-    while (fgets(line, sizeof line, report)) {
+    for (unsigned n = 0; n < HEAD_LINES && fgets(line, sizeof line, report); n++) {
         const sv_str text = sv_str_of(line);
         if (svi_str_starts(text, SV_STR("calls:"))) break;
         take(text, "module:", info_out->module, sizeof info_out->module);

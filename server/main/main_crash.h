@@ -16,6 +16,10 @@
  * Once a process, before threads start. */
 void svi_crash_install(const char *file);
 
+/* What a dying process calls after its report, with `ctx`: may do only what a signal handler may.
+ */
+void svi_crash_last(void (*call)(void *ctx), void *ctx);
+
 /* Ends the process by SIGABRT on that thread, which then reports what it was about. `why` is copied and stands where a failed
  * assertion would. Any thread. */
 void svi_crash_thread(pthread_t thread, const char *why);
@@ -29,7 +33,8 @@ typedef struct svi_crash_info {
     char module[64], hook[128], host[256], assertion[200];
 } svi_crash_info;
 
-/* Reads the lines of a report; what is missing stays empty. False if there is no report. */
+/* Reads the lines of a report; what is missing stays empty. False if there is no report, or
+ * something else in its place: the folder is the worker's user's, and the reader is root's. */
 bool svi_crash_read(const char *file, svi_crash_info *info_out);
 
 /* "SEGV" for SIGSEGV; a number's text for others is "signal". Static. */

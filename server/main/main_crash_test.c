@@ -1,6 +1,7 @@
 /* Crash reports: their text, what is read back, waiting times behind crashes. */
 #include "main/main_crash.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,34 @@ static void test_handler(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* The reader is root's, the folder is not: what lies in a report's place must neither hold it nor
+ * be followed. */
+static void test_what_is_no_report(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/stave-crash-XXXXXX", file[64], link[64];
+    svi_crash_info info;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(file, sizeof file, "%s/fifo", dir);
+    (void)snprintf(link, sizeof link, "%s/link", dir);
+    assert_int_equal(mkfifo(file, 0600), 0);
+    (void)alarm(5); /* it would wait for a writer */
+    assert_false(svi_crash_read(file, &info));
+    (void)alarm(0);
+    (void)unlink(file);
+    const int fd = open(file, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    for (int i = 0; i < 100; i++) assert_int_equal(write(fd, "other: x\n", 9), 9);
+    assert_int_equal(write(fd, "module: late\n", 13), 13);
+    (void)close(fd);
+    assert_int_equal(symlink(file, link), 0);
+    assert_false(svi_crash_read(link, &info));
+    assert_true(svi_crash_read(file, &info));
+    assert_string_equal(info.module, ""); /* not for ever */
+    (void)unlink(link);
+    (void)unlink(file);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_backoff(void **state)
 {
     (void)state;
@@ -125,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_nobody),
         cmocka_unit_test(test_handler),
+        cmocka_unit_test(test_what_is_no_report),
         cmocka_unit_test(test_backoff),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

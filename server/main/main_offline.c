@@ -77,7 +77,7 @@ sv_status svi_offline_run(const svi_offline_config *config, const json_t *reques
     uid_t owner;
     gid_t group;
     SV_ASSERT(json_array_size(requests) > 0);
-    sv_status status = svi_state_owner(s->user, &owner, &group, err);
+    sv_status status = svi_state_owner(geteuid(), s->user, &owner, &group, err);
     if (status == SV_OK) status = svi_state_make(s->data_path.p, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data_path.p, LOCK_WAIT_MS, &lock, err);
     /* what is written now must be the worker's later */

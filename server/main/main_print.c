@@ -92,6 +92,7 @@ void svi_print_answer(svi_command command, const json_t *answer)
     case SVI_CMD_RELOAD:
         print_list("taken over: ", json_object_get(answer, "taken-over"));
         print_list("needs a restart: ", json_object_get(answer, "needs-restart"));
+        if (*text_of(answer, "log")) (void)printf("log: %s\n", text_of(answer, "log"));
         break;
     case SVI_CMD_USER_ADD:
     case SVI_CMD_USER_PASSWD:

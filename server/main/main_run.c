@@ -37,8 +37,9 @@ static const char config_head[] = "-- A server to try, made by `stave run`. Chan
                                   "Paths are meant from this folder.\n"
                                   "\n"
                                   "data_path = \"data\"\n"
-                                  "\n"
-                                  "-- This machine only. { \"*\", \"::\" } is everybody: then get "
+                                  "\n";
+
+static const char config_interfaces[] = "-- This machine only. { \"*\", \"::\" } is everybody: then get "
                                   "a certificate that clients trust.\n";
 
 static const char config_tail[] = "c2s_ports = { 5222 }\n"
@@ -52,6 +53,12 @@ static const char config_tail[] = "c2s_ports = { 5222 }\n"
                                   "log_level = \"info\"\n"
                                   "\n"
                                   "VirtualHost \"localhost\"\n";
+
+static const char config_root[] = "-- Made by root, to try it: what speaks to the network stays root. A "
+                                  "server for others gets a\n"
+                                  "-- system user of its own here, who may enter this folder.\n"
+                                  "user = \"root\"\n"
+                                  "\n";
 
 static bool has_ipv6_loopback(void)
 {
@@ -68,6 +75,8 @@ static sv_status make_config(folder *f, sv_err *err)
     svi_buf text;
     svi_buf_init(&text, &f->acct);
     svi_buf_put(&text, sv_str_of(config_head));
+    if (geteuid() == 0) svi_buf_put(&text, sv_str_of(config_root));
+    svi_buf_put(&text, sv_str_of(config_interfaces));
     svi_buf_put(&text, has_ipv6_loopback() ? SV_STR("c2s_interfaces = { \"127.0.0.1\", \"::1\" }\n")
                                            : SV_STR("c2s_interfaces = { \"127.0.0.1\" }\n"));
     svi_buf_put(&text, sv_str_of(config_tail));

@@ -44,9 +44,13 @@ static const sv_option options[] = {
     SV_OPT_ENUM(svi_settings, log_level, "log_level", "info", "error warn info debug",
                 "What is logged."),
     SV_OPT_ENUM(svi_settings, log_format, "log_format", "text", "text json",
-                "Form of log lines, which go to standard output."),
+                "Form of log lines; journald has a form of its own."),
+    SV_OPT_STRING(svi_settings, log_to, "log_to", "stdout",
+                  "Where log lines go: \"stdout\", \"syslog\", \"journald\", or a file by a path "
+                  "with a slash in it, such as \"./stave.log\"."),
     SV_OPT_STRING(svi_settings, user, "user", NULL,
-                  "System user the worker runs as when the server is started by root."),
+                  "System user the worker runs as when the server is started by root, who must set "
+                  "it; \"root\" keeps root."),
     SV_OPT_STRING(svi_settings, component_module, "component_module", NULL,
                   "The module of a Component, usually written behind its domain."),
     SV_OPT_SIZE(svi_settings, limits.stanza_bytes, "c2s_stanza_size", "256k", "10000", "512k",
@@ -185,24 +189,53 @@ static sv_str_list one_list(const check *c, const char *const *words, size_t cou
     return (sv_str_list){.items = items, .count = count};
 }
 
-static bool is_address(sv_str text)
-{
+/* An interface as bytes, of which one address has only one form, whatever its text. */
+typedef struct plain_address {
+    size_t n; /* 4, 16; 0: no address */
     unsigned char raw[sizeof(struct in6_addr)];
-    char z[64];
-    if (text.n >= sizeof z) return false;
-    memcpy(z, text.p, text.n);
-    z[text.n] = '\0';
-    return inet_pton(AF_INET, z, raw) == 1 || inet_pton(AF_INET6, z, raw) == 1;
+} plain_address;
+
+static plain_address address_of(sv_str text)
+{
+    char z[64] = "0.0.0.0";
+    plain_address a = {.n = 0};
+    if (text.n >= sizeof z) return a;
+    if (!sv_str_eq(text, SV_STR("*"))) {
+        memcpy(z, text.p, text.n);
+        z[text.n] = '\0';
+    }
+    if (inet_pton(AF_INET, z, a.raw) == 1)
+        a.n = sizeof(struct in_addr);
+    else if (inet_pton(AF_INET6, z, a.raw) == 1)
+        a.n = sizeof(struct in6_addr);
+    return a;
+}
+
+static bool same_interface(sv_str a, sv_str b)
+{
+    const plain_address x = address_of(a), y = address_of(b);
+    return x.n > 0 && x.n == y.n && memcmp(x.raw, y.raw, x.n) == 0;
+}
+
+static bool same_port(sv_str a, sv_str b)
+{
+    int64_t x, y;
+    return svi_str_int(a, 1, 65535, &x) == SV_OK && svi_str_int(b, 1, 65535, &y) == SV_OK && x == y;
 }
 
 /* The same listener twice would find its own port in use. */
-static void check_twice(check *c, const char *name, const sv_str_list *list)
+static void check_twice(check *c, const char *name, const sv_str_list *list,
+                        bool (*same)(sv_str, sv_str))
 {
     for (size_t i = 1; i < list->count; i++)
-        for (size_t k = 0; k < i; k++)
-            if (sv_str_eq(list->items[i], list->items[k]))
-                complain(c, name, "'%.*s' stands twice in '%s'", (int)list->items[i].n,
-                         list->items[i].p, name);
+        for (size_t k = 0; k < i; k++) {
+            const sv_str one = list->items[i], other = list->items[k];
+            if (sv_str_eq(one, other))
+                complain(c, name, "'%.*s' stands twice in '%s'", (int)one.n, one.p, name);
+            else if (same(one, other))
+                complain(c, name, "'%.*s' and '%.*s' in '%s' are the same", (int)other.n, other.p,
+                         (int)one.n, one.p, name);
+        }
 }
 
 static void check_ports(check *c, const char *name, const sv_str_list *ports)
@@ -221,7 +254,7 @@ static void check_apart(check *c, const char *name, const sv_str_list *list, con
 {
     for (size_t i = 0; i < list->count; i++)
         for (size_t k = 0; k < other->count; k++)
-            if (sv_str_eq(list->items[i], other->items[k]))
+            if (same_port(list->items[i], other->items[k]))
                 complain(c, name, "'%.*s' stands in '%s' and in '%s'", (int)list->items[i].n,
                          list->items[i].p, name, other_name);
 }
@@ -233,7 +266,7 @@ static void check_listeners(check *c, svi_settings *s)
     if (s->c2s_ports.count == 0) s->c2s_ports = one_list(c, port, 1);
     for (size_t i = 0; i < s->c2s_interfaces.count; i++) {
         const sv_str at = s->c2s_interfaces.items[i];
-        if (sv_str_eq(at, SV_STR("*")) || is_address(at)) continue;
+        if (address_of(at).n > 0) continue;
         complain(c, "c2s_interfaces",
                  "'%.*s' in 'c2s_interfaces' is no IP address (\"*\" is all of IPv4, \"::\" all of "
                  "IPv6)",
@@ -241,9 +274,9 @@ static void check_listeners(check *c, svi_settings *s)
     }
     check_ports(c, "c2s_ports", &s->c2s_ports);
     check_ports(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports);
-    check_twice(c, "c2s_interfaces", &s->c2s_interfaces);
-    check_twice(c, "c2s_ports", &s->c2s_ports);
-    check_twice(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports);
+    check_twice(c, "c2s_interfaces", &s->c2s_interfaces, same_interface);
+    check_twice(c, "c2s_ports", &s->c2s_ports, same_port);
+    check_twice(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports, same_port);
     check_apart(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports, "c2s_ports", &s->c2s_ports);
 }
 
@@ -264,11 +297,23 @@ static void check_admins(check *c, svi_settings *s)
     s->admins.items = prepared;
 }
 
+/* A word that is none of the three would otherwise silently be a file's name. */
+static void check_log_to(check *c, const svi_settings *s)
+{
+    if (svi_settings_logs_to_file(s) || sv_str_eq(s->log_to, SV_STR("stdout")) ||
+        sv_str_eq(s->log_to, SV_STR("syslog")) || sv_str_eq(s->log_to, SV_STR("journald")))
+        return;
+    complain(c, "log_to",
+             "'log_to' must be \"stdout\", \"syslog\", \"journald\" or a path with a slash in it, "
+             "such as \"./stave.log\"");
+}
+
 static void make_paths_whole(const check *c, svi_settings *s)
 {
     s->data_path = whole_path(c, s->data_path);
     s->certificate = whole_path(c, s->certificate);
     s->key = whole_path(c, s->key);
+    if (svi_settings_logs_to_file(s)) s->log_to = whole_path(c, s->log_to);
     s->control_socket = s->control_socket.n
                             ? whole_path(c, s->control_socket)
                             : svi_arena_printf(svi_config_arena(c->config), "%.*s/control",
@@ -296,6 +341,7 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
     if (s->limits.queue_bytes < 2 * s->limits.stanza_bytes)
         complain(&c, "c2s_queue_size",
                  "'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'");
+    check_log_to(&c, s);
     if ((s->certificate.n > 0) != (s->key.n > 0))
         complain(&c, s->key.n > 0 ? "key" : "certificate",
                  "'certificate' and 'key' belong together: set both");
@@ -386,6 +432,11 @@ svi_limits svi_settings_limits(const svi_settings *settings)
     limits.queue_hard_bytes = (size_t)s->queue_bytes;
     limits.queue_soft_bytes = (size_t)s->queue_bytes / 4;
     return limits;
+}
+
+bool svi_settings_logs_to_file(const svi_settings *settings)
+{
+    return memchr(settings->log_to.p ? settings->log_to.p : "", '/', settings->log_to.n) != NULL;
 }
 
 unsigned svi_settings_io_threads(const svi_settings *settings)

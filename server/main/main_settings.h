@@ -30,6 +30,7 @@ typedef struct svi_settings {
     int64_t io_threads;            /* -1: cores - 1, at least 1 */
     int64_t durability;            /* sync write none */
     int64_t log_level, log_format; /* sv_level; svi_log_format */
+    sv_str log_to;                 /* "stdout", "syslog", "journald" or a file's path */
     sv_str user;                   /* run the worker as */
     sv_str component_module;       /* of a Component section */
     svi_limit_settings limits;     /* of clients; svi_settings_limits */
@@ -50,6 +51,9 @@ sv_status svi_settings_check(const svi_config *config, svi_config_report report,
 
 /* The limits of clients that the settings give, the others as in svi_limits_default. */
 svi_limits svi_settings_limits(const svi_settings *settings);
+
+/* True if log_to is a file. */
+bool svi_settings_logs_to_file(const svi_settings *settings);
 
 /* Threads that `io_threads` asks for on this machine. */
 unsigned svi_settings_io_threads(const svi_settings *settings);

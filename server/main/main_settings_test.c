@@ -70,6 +70,8 @@ static void test_presets_and_paths(void **state)
     assert_text(s.c2s_ports.items[0], "5222");
     assert_true(s.c2s_require_encryption);
     assert_int_equal(s.log_level, SV_INFO);
+    assert_text(s.log_to, "stdout");
+    assert_false(svi_settings_logs_to_file(&s));
     assert_int_equal(s.durability, SVI_DURABLE_SYNC);
     assert_true(svi_settings_io_threads(&s) >= 1);
     svi_config_free(&config);
@@ -165,6 +167,13 @@ static void test_checks(void **state)
     checks("c2s_ports = { 5222, 5223, 5222 }\nc2s_interfaces = { \"::1\", \"::1\" }\n" HOST,
            ":2: '::1' stands twice in 'c2s_interfaces'\n"
            ":1: '5222' stands twice in 'c2s_ports'\n");
+    /* one address may be written in several ways */
+    checks("c2s_interfaces = { \"::1\", \"0:0::1\", \"*\", \"0.0.0.0\", \"127.0.0.1\" }\n" HOST,
+           ":1: '::1' and '0:0::1' in 'c2s_interfaces' are the same\n"
+           ":1: '*' and '0.0.0.0' in 'c2s_interfaces' are the same\n");
+    checks("c2s_ports = { 5222, \"05222\" }\nc2s_direct_tls_ports = { \"005222\" }\n" HOST,
+           ":1: '5222' and '05222' in 'c2s_ports' are the same\n"
+           ":2: '005222' stands in 'c2s_direct_tls_ports' and in 'c2s_ports'\n");
     checks("c2s_direct_tls_ports = { 5223, 5222, 0 }\n" HOST,
            ":1: '0' in 'c2s_direct_tls_ports' is no port (1 to 65535)\n"
            ":1: '5222' stands in 'c2s_direct_tls_ports' and in 'c2s_ports'\n");
@@ -210,6 +219,26 @@ static void test_checks(void **state)
            ":1: 'log_level' must be one of: error warn info debug\n");
 }
 
+static void test_log_to(void **state)
+{
+    (void)state;
+    svi_settings s;
+    svi_config *config = load("log_to = \"logs/stave.log\"\n");
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
+        SV_OK);
+    assert_text(s.log_to, "/tmp/logs/stave.log");
+    assert_true(svi_settings_logs_to_file(&s));
+    svi_config_free(&config);
+    checks("log_to = \"journald\"\n" HOST, "");
+    checks("log_to = \"syslog\"\n" HOST, "");
+    checks("log_to = \"sysolg\"\n" HOST,
+           ":1: 'log_to' must be \"stdout\", \"syslog\", \"journald\" or a path with a slash in it, "
+           "such as \"./stave.log\"\n");
+    checks(HOST "log_to = \"stdout\"\n",
+           ":4: 'log_to' is for the whole server: set it before the first VirtualHost\n");
+}
+
 /* However many there are, they are told in bounded time. */
 static void test_problems_are_bounded(void **state)
 {
@@ -248,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_presets_and_paths),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_log_to),
         cmocka_unit_test(test_paths_of_faulty),
         cmocka_unit_test(test_problems_are_bounded),
     };

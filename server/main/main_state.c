@@ -89,11 +89,16 @@ sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err
     return status == SV_OK ? sync_names(path, err) : status;
 }
 
-sv_status svi_state_owner(sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err)
+sv_status svi_state_owner(uid_t self, sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err)
 {
     *owner_out = (uid_t)-1;
     *group_out = (gid_t)-1;
-    if (geteuid() != 0 || user.n == 0) return SV_OK;
+    if (self != 0) return SV_OK;
+    if (user.n == 0)
+        return svi_err(err, SV_EDENIED,
+                       "started by root, but the option user is not set, so what speaks to the network "
+                       "would stay root: set user = \"NAME\" to a system user, or to \"root\" if "
+                       "that is wanted, or start as that user");
     const struct passwd *entry = getpwnam(user.p);
     if (!entry)
         return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'", user.p);
@@ -107,6 +112,7 @@ sv_status svi_state_become(const char *user, sv_err *err)
     const struct passwd *entry = getpwnam(user);
     if (!entry)
         return svi_err(err, SV_ENOTFOUND, "option user: there is no system user '%s'", user);
+    if (entry->pw_uid == 0) return SV_OK;
     if (initgroups(user, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
         setuid(entry->pw_uid) == 0)
         return SV_OK;

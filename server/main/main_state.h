@@ -39,11 +39,13 @@ sv_status svi_state_write(const char *file, sv_str bytes, mode_t mode, sv_err *e
 /* The same in place of a file that may be there. */
 sv_status svi_state_replace(const char *file, sv_str bytes, mode_t mode, sv_err *err);
 
-/* Who is to own the state folder: the system user `user` (NUL-terminated) if the process is root's
- * and one is set, else -1 and -1. SV_ENOTFOUND. */
-sv_status svi_state_owner(sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err);
+/* Who is to own the state folder of a server that `self` starts: the system user `user`
+ * (NUL-terminated) if that is root, else -1 and -1. SV_EDENIED if root has set none: the worker
+ * would stay root without anybody having asked for it. SV_ENOTFOUND. */
+sv_status svi_state_owner(uid_t self, sv_str user, uid_t *owner_out, gid_t *group_out, sv_err *err);
 
-/* Becomes that system user for good: groups, then group, then user. SV_ENOTFOUND, SV_EDENIED. */
+/* Becomes that system user for good: groups, then group, then user; nothing if it is root.
+ * SV_ENOTFOUND, SV_EDENIED. */
 sv_status svi_state_become(const char *user, sv_err *err);
 
 /* Removes the oldest crash reports until `keep` are left. */

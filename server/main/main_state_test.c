@@ -127,6 +127,25 @@ static void test_links_are_not_followed(void **state)
     assert_int_equal(st.st_uid, geteuid());
 }
 
+/* Nobody's worker stays root without having been told to. */
+static void test_owner(void **state)
+{
+    (void)state;
+    uid_t owner = 1;
+    gid_t group = 1;
+    sv_err err = {.text = ""};
+    assert_int_equal(svi_state_owner(1, SV_STR_NONE, &owner, &group, &err), SV_OK);
+    assert_int_equal(owner, (uid_t)-1);
+    assert_int_equal(svi_state_owner(1, SV_STR("no-such-user"), &owner, &group, &err), SV_OK);
+    assert_int_equal(svi_state_owner(0, SV_STR_NONE, &owner, &group, &err), SV_EDENIED);
+    assert_non_null(strstr(err.text, "started by root, but the option user is not set"));
+    assert_int_equal(svi_state_owner(0, SV_STR("root"), &owner, &group, &err), SV_OK);
+    assert_int_equal(owner, 0);
+    assert_int_equal(svi_state_become("root", &err), SV_OK);
+    assert_int_equal(svi_state_owner(0, SV_STR("no-such-user"), &owner, &group, &err), SV_ENOTFOUND);
+    assert_non_null(strstr(err.text, "no system user 'no-such-user'"));
+}
+
 static void test_salt(void **state)
 {
     const place *p = *state;
@@ -167,6 +186,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_are_on_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_links_are_not_followed, set_up, tear_down),
+        cmocka_unit_test(test_owner),
         cmocka_unit_test_setup_teardown(test_salt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_are_never_replaced, set_up, tear_down),
     };

@@ -16,6 +16,7 @@
 #include "base/base_log.h"
 #include "base/base_plat.h"
 #include "main/main_backoff.h"
+#include "main/main_channel.h"
 #include "main/main_crash.h"
 #include "main/main_listen.h"
 #include "main/main_log.h"
@@ -24,7 +25,7 @@
 
 #define END_MS 10000
 #define REPORTS_KEPT 20u
-#define ARGS_MAX (16u + 2 * SVI_SOCKETS_MAX)
+#define ARGS_MAX (20u + 2 * SVI_SOCKETS_MAX)
 
 typedef struct supervisor {
     const svi_supervisor_config *config;
@@ -32,12 +33,13 @@ typedef struct supervisor {
     svi_arena *arena;
     svi_settings settings;
     const char *data; /* state folder */
+    svi_log *log;
     svi_sockets sockets;
     pid_t pid; /* our own */
     int lock, signals;
     sigset_t heard;
     pid_t worker; /* 0: none runs */
-    int ready;    /* reading end, -1 when it has been said */
+    int channel;  /* our end of the one to the worker, -1: none runs */
     int64_t started_ms;
     const char *crash_file;
     svi_backoff backoff;
@@ -57,7 +59,7 @@ static int64_t now_ms(void)
 /* --- the worker's start ------------------------------------------------------------------------------- */
 
 /* The arguments of the next worker; descriptors go by number. */
-static const char *const *worker_args(supervisor *s, svi_arena *arena, int ready)
+static const char *const *worker_args(supervisor *s, svi_arena *arena, int channel)
 {
     const svi_cli *cli = s->config->cli;
     const char **args = svi_arena_get(arena, ARGS_MAX * sizeof *args);
@@ -70,8 +72,12 @@ static const char *const *worker_args(supervisor *s, svi_arena *arena, int ready
     args[n++] = s->crash_file;
     args[n++] = "--control";
     args[n++] = svi_arena_printf(arena, "%d", s->sockets.control).p;
-    args[n++] = "--ready";
-    args[n++] = svi_arena_printf(arena, "%d", ready).p;
+    char word[16];
+    svi_log_word(s->log, word);
+    args[n++] = "--channel";
+    args[n++] = svi_arena_printf(arena, "%d", channel).p;
+    args[n++] = "--log";
+    args[n++] = svi_arena_printf(arena, "%s", word).p;
     for (size_t i = 0; i < s->sockets.c2s_count; i++) {
         args[n++] = s->sockets.c2s[i].is_direct ? "--listen-tls" : "--listen";
         args[n++] = svi_arena_printf(arena, "%d", s->sockets.c2s[i].fd).p;
@@ -86,15 +92,17 @@ static void keep_open(int fd)
 }
 
 /* In the child: a group of its own, so that a terminal's signals reach the supervisor only; ends when the supervisor does. */
-static _Noreturn void become_worker(const supervisor *s, const char *const *args, int ready)
+static _Noreturn void become_worker(const supervisor *s, const char *const *args, int channel)
 {
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != s->pid) _exit(SVI_EXIT_FAILED); /* it ended before it could be watched */
+    (void)signal(SIGHUP, SIG_IGN); /* until it hears it */
     (void)sigprocmask(SIG_UNBLOCK, &s->heard, NULL);
     for (size_t i = 0; i < s->sockets.c2s_count; i++) keep_open(s->sockets.c2s[i].fd);
     keep_open(s->sockets.control);
-    keep_open(ready);
+    keep_open(channel);
+    if (svi_log_fd(s->log) >= 0) keep_open(svi_log_fd(s->log));
     /* the binary that runs, even if another lies at its path by now */
     execv("/proc/self/exe", (char *const *)(uintptr_t)args);
     _exit(SVI_EXIT_FAILED);
@@ -114,13 +122,14 @@ static const char *next_crash_file(supervisor *s)
 static void start_worker(supervisor *s)
 {
     int ends[2];
+    sv_err err = {.text = ""};
     svi_arena_clear(s->arena);
     svi_state_trim_crashes(s->data, REPORTS_KEPT);
     s->crash_file = next_crash_file(s);
     s->start_ms = 0;
     s->started_ms = now_ms();
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        SV_LOG(SV_ERROR, "worker-exit", LF_TXT("reason", strerror(errno)));
+    if (svi_channel_open(ends, &err) != SV_OK) {
+        SV_LOG(SV_ERROR, "worker-exit", LF_TXT("reason", err.text));
         s->start_ms = now_ms() + 1000;
         return;
     }
@@ -135,27 +144,55 @@ static void start_worker(supervisor *s)
         return;
     }
     s->worker = child;
-    s->ready = ends[0];
+    s->channel = ends[0];
     SV_LOG(SV_INFO, "worker-start", LF_INT("pid", child));
 }
 
 /* --- the worker's end --------------------------------------------------------------------------------- */
 
-static void forget_ready(supervisor *s)
+static void close_channel(supervisor *s)
 {
-    if (s->ready >= 0) (void)close(s->ready);
-    s->ready = -1;
+    if (s->channel >= 0) (void)close(s->channel);
+    s->channel = -1;
 }
 
 static void on_ready(supervisor *s)
 {
-    char said;
-    const bool is_ready = read(s->ready, &said, 1) == 1;
-    forget_ready(s);
-    if (!is_ready || s->was_ready) return;
+    if (s->was_ready) return;
     s->was_ready = true;
     svi_systemd_tell("READY=1");
     if (s->config->ready) s->config->ready(s->config->ctx);
+}
+
+/* Here, where the right to do so is, and the worker gets the descriptor. Until then it writes to
+ * the old file, so that no line is lost. */
+static void reopen_log(supervisor *s, svi_channel_what answer)
+{
+    sv_err err = {.text = ""};
+    if (svi_log_fd(s->log) < 0) return;
+    if (svi_log_reopen(s->log, &err) == SV_OK) {
+        SV_LOG(SV_INFO, "log-reopened", LF_STR("file", s->settings.log_to));
+        if (s->channel >= 0) (void)svi_channel_send(s->channel, answer, svi_log_fd(s->log), NULL);
+    } else {
+        SV_LOG(SV_ERROR, "log-not-reopened", LF_TXT("reason", err.text));
+        if (s->channel >= 0 && answer == SVI_CHANNEL_REOPEN)
+            (void)svi_channel_send(s->channel, SVI_CHANNEL_FAILED, -1, err.text);
+    }
+}
+
+/* One message a turn, so that a worker that floods keeps no signal waiting. */
+static void on_message(supervisor *s)
+{
+    svi_channel_message message;
+    const sv_status status = svi_channel_receive(s->channel, &message);
+    if (status == SV_ENOTFOUND) return;
+    if (status != SV_OK) {
+        close_channel(s);
+        return;
+    }
+    if (message.fd >= 0) (void)close(message.fd);
+    if (message.what == SVI_CHANNEL_READY) on_ready(s);
+    if (message.what == SVI_CHANNEL_REOPEN) reopen_log(s, SVI_CHANNEL_REOPEN);
 }
 
 static void log_crash(const supervisor *s, int status)
@@ -192,7 +229,7 @@ static void on_end(supervisor *s, int status)
 {
     const bool exited = WIFEXITED(status);
     const int code = exited ? WEXITSTATUS(status) : -1;
-    forget_ready(s);
+    close_channel(s);
     if (exited && code == SVI_EXIT_OK) {
         SV_LOG(SV_INFO, "worker-exit", LF_INT("pid", s->worker));
         s->status = SVI_EXIT_OK;
@@ -242,10 +279,12 @@ static void on_signal(supervisor *s)
     switch ((int)info.ssi_signo) {
     case SIGCHLD: on_child(s); break;
     case SIGHUP:
-        if (s->config->hangup_stops)
+        if (s->config->hangup_stops) {
             stop(s);
-        else if (s->worker)
-            (void)kill(s->worker, SIGHUP);
+            break;
+        }
+        reopen_log(s, SVI_CHANNEL_REOPENED);
+        if (s->worker) (void)kill(s->worker, SIGHUP);
         break;
     default: stop(s); break;
     }
@@ -293,10 +332,10 @@ static sv_status open_all(supervisor *s, sv_err *err)
     uid_t owner;
     gid_t group;
     const char *control = s->settings.control_socket.p;
-    if (geteuid() == 0 && s->settings.user.n == 0)
+    sv_status status = svi_state_owner(geteuid(), s->settings.user, &owner, &group, err);
+    if (status == SV_OK && owner == 0)
         SV_LOG(SV_WARN, "config-warning",
-               LF_TXT("problem", "the worker runs as root: set the option user"));
-    sv_status status = svi_state_owner(s->settings.user, &owner, &group, err);
+               LF_TXT("problem", "the worker stays root, as the option user says"));
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
     if (status == SV_OK) status = open_sockets(s, err);
@@ -332,12 +371,32 @@ static void loop(supervisor *s)
     start_worker(s);
     while (s->status < 0) {
         struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
-                               {.fd = s->ready, .events = POLLIN}};
+                               {.fd = s->channel, .events = POLLIN}};
         (void)poll(fds, 2, wait_time(s));
-        if (fds[1].revents != 0) on_ready(s);
+        if (fds[1].revents != 0) on_message(s);
         if (fds[0].revents != 0) on_signal(s);
         on_time(s);
     }
+}
+
+/* What is told before anybody serves goes to standard error: an operator stands there. */
+static int refuse(const supervisor *s, const sv_err *err)
+{
+    (void)fprintf(stderr, "stave: %s (configuration: %s)\n", err->text, s->config->config);
+    return SVI_EXIT_FAILED;
+}
+
+static int serve(supervisor *s)
+{
+    sv_err err = {.text = ""};
+    SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION),
+           LF_TXT("config", s->config->config), LF_TXT("data", s->data));
+    if (open_all(s, &err) != SV_OK) return refuse(s, &err);
+    hear_signals(s);
+    loop(s);
+    (void)unlink(s->settings.control_socket.p);
+    (void)close(s->signals);
+    return s->status;
 }
 
 int svi_supervise(const svi_supervisor_config *config)
@@ -348,28 +407,26 @@ int svi_supervise(const svi_supervisor_config *config)
                     .sockets = {.control = -1},
                     .lock = -1,
                     .signals = -1,
-                    .ready = -1,
+                    .channel = -1,
                     .status = -1};
     sv_err err = {.text = ""};
     svi_config *read = NULL;
     if (read_settings(&s, &read) != SV_OK) return SVI_EXIT_FAILED;
-    svi_log_to_stdout(&s.settings);
-    s.data = s.settings.data_path.p;
-    s.arena = svi_arena_new(&s.acct, 0);
-    SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION),
-           LF_TXT("config", config->config), LF_TXT("data", s.data));
-    if (open_all(&s, &err) == SV_OK) {
-        hear_signals(&s);
-        loop(&s);
-        (void)unlink(s.settings.control_socket.p);
-        (void)close(s.signals);
+    uid_t owner; /* before the log's file is made */
+    gid_t group;
+    sv_status status = svi_state_owner(geteuid(), s.settings.user, &owner, &group, &err);
+    if (status == SV_OK) status = svi_log_start(&s.acct, &s.settings, &s.log, &err);
+    if (status == SV_OK) {
+        s.data = s.settings.data_path.p;
+        s.arena = svi_arena_new(&s.acct, 0);
+        s.status = serve(&s);
+        svi_sockets_close(&s.sockets);
+        if (s.lock >= 0) (void)close(s.lock);
+        svi_arena_free(&s.arena);
+        svi_log_end(&s.log);
     } else {
-        (void)fprintf(stderr, "stave: %s (configuration: %s)\n", err.text, config->config);
-        s.status = SVI_EXIT_FAILED;
+        s.status = refuse(&s, &err);
     }
-    svi_sockets_close(&s.sockets);
-    if (s.lock >= 0) (void)close(s.lock);
-    svi_arena_free(&s.arena);
     svi_config_free(&read);
     return s.status;
 }

@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
@@ -64,12 +65,25 @@ static void print_problems(const tool *t)
     (void)fprintf(stderr, "%.*s", (int)text.n, text.p);
 }
 
+/* What only matters if the one who checks is the one who starts. Under systemd's User=, say, it is
+ * not, so these are no faults of the configuration. */
+static void note_user(const tool *t)
+{
+    uid_t owner;
+    gid_t group;
+    sv_err err = {.text = ""};
+    if (svi_state_owner(geteuid(), t->settings.user, &owner, &group, &err) != SV_OK)
+        (void)fprintf(stderr, "%s: note: `stave serve` would refuse here: %s\n", t->cli->config,
+                      err.text);
+}
+
 static int check(tool *t)
 {
     if (check_all(t) != SV_OK || t->problems.count > 0) {
         print_problems(t);
         return SVI_EXIT_FAILED;
     }
+    note_user(t);
     (void)printf("%s: no problems\n", t->cli->config);
     return SVI_EXIT_OK;
 }
@@ -99,9 +113,12 @@ static int options(tool *t)
 
 static int exit_status(const tool *t, const json_t *answer)
 {
+    /* of a reload, whatever became of the configuration */
+    const char *log = json_string_value(json_object_get(answer, "log-problem"));
+    if (log) (void)fprintf(stderr, "stave: the log goes on in the old file: %s\n", log);
     if (json_is_true(json_object_get(answer, "ok"))) {
         svi_print_answer(t->cli->command, answer);
-        return SVI_EXIT_OK;
+        return log ? SVI_EXIT_FAILED : SVI_EXIT_OK;
     }
     const char *problems = json_string_value(json_object_get(answer, "problems"));
     const char *error = json_string_value(json_object_get(answer, "error"));

@@ -2,12 +2,14 @@
 #include "main/main_worker.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
+#include "main/main_channel.h"
 #include "main/main_control.h"
 #include "main/main_crash.h"
 #include "main/main_listen.h"
@@ -19,6 +21,14 @@
 #include "main/main_watch.h"
 
 #define DRAIN_MS 5000u
+
+/* A reload whose answer waits for the log's file to be opened again. */
+typedef struct waiting {
+    struct waiting *next;
+    svi_command_done done;
+    void *ctx;
+    json_t *answer;
+} waiting;
 
 typedef struct worker {
     const svi_cli *cli;
@@ -36,6 +46,9 @@ typedef struct worker {
     svi_control *control;
     svi_watch *watch;
     uv_signal_t on_term, on_hup;
+    svi_log *log;
+    uv_poll_t channel;
+    waiting *waiting; /* the oldest first */
 } worker;
 
 /* --- the process -------------------------------------------------------------------------------------- */
@@ -86,9 +99,8 @@ static void on_term(uv_signal_t *handle, int number)
     on_stop(handle->data);
 }
 
-static json_t *on_reload(void *ctx)
+static json_t *read_again(worker *w)
 {
-    worker *w = ctx;
     const svi_reload_config config = {.acct = &w->acct,
                                       .running = w->config,
                                       .path = w->cli->config,
@@ -100,16 +112,66 @@ static json_t *on_reload(void *ctx)
     return svi_reload(&config);
 }
 
+/* The oldest reload gets its answer, whatever became of the configuration: who moves logs away
+ * relies on it. */
+static void answer_reload(worker *w, const char *problem)
+{
+    waiting *first = w->waiting;
+    if (!first) return;
+    w->waiting = first->next;
+    (void)json_object_set_new(first->answer, problem ? "log-problem" : "log",
+                              json_string(problem ? problem : "opened again"));
+    first->done(first->ctx, first->answer);
+    svi_free(first);
+}
+
+static void on_channel(uv_poll_t *poll, int status, int events)
+{
+    (void)events;
+    worker *w = poll->data;
+    svi_channel_message message;
+    sv_status got;
+    while ((got = status < 0 ? SV_ECLOSED : svi_channel_receive(w->cli->channel, &message)) == SV_OK) {
+        if (message.fd >= 0) svi_log_take(w->log, message.fd);
+        if (message.what == SVI_CHANNEL_REOPEN) answer_reload(w, NULL);
+        if (message.what == SVI_CHANNEL_FAILED) answer_reload(w, message.text);
+    }
+    if (got == SV_ENOTFOUND) return;
+    (void)uv_poll_stop(poll); /* the supervisor is gone, and TERM is on its way */
+    while (w->waiting) answer_reload(w, "the supervisor has ended");
+}
+
+/* The file is opened by the supervisor, who may; the answer tells what came of it. */
+static json_t *on_reload(void *ctx, svi_command_done done, void *done_ctx)
+{
+    worker *w = ctx;
+    json_t *answer = read_again(w);
+    if (!svi_log_is_file(w->log)) return answer;
+    if (!svi_channel_send(w->cli->channel, SVI_CHANNEL_REOPEN, -1, NULL)) {
+        (void)json_object_set_new(answer, "log-problem",
+                                  json_string("the supervisor does not listen"));
+        return answer;
+    }
+    waiting *last = svi_alloc(&w->acct, sizeof *last);
+    *last = (waiting){.done = done, .ctx = done_ctx, .answer = answer};
+    waiting **end = &w->waiting;
+    while (*end) end = &(*end)->next;
+    *end = last;
+    return NULL;
+}
+
 static void on_hup(uv_signal_t *handle, int number)
 {
     (void)number;
-    json_decref(on_reload(handle->data));
+    json_decref(read_again(handle->data));
 }
 
 /* Memory and disk may differ from here on: nothing more may be said to anybody. */
 static void on_fatal(void *ctx, const sv_err *err)
 {
-    (void)ctx, (void)err;
+    (void)err;
+    const worker *w = ctx;
+    svi_log_drain(w->log);
     _exit(SVI_EXIT_STORE);
 }
 
@@ -123,7 +185,7 @@ static sv_status read_config(worker *w)
     if (status == SV_OK)
         status = svi_settings_read(w->config, svi_config_section(w->config, 0), &w->settings,
                                    svi_problems_note, &w->problems);
-    if (status == SV_OK) svi_log_to_stdout(&w->settings);
+    if (status == SV_OK) svi_log_form(w->log, &w->settings);
     return status;
 }
 
@@ -136,7 +198,8 @@ static sv_status open_shard(worker *w, sv_err *err)
                                      .report = svi_problems_note,
                                      .report_ctx = &w->problems,
                                      .io_threads = svi_settings_io_threads(&w->settings),
-                                     .fatal = on_fatal};
+                                     .fatal = on_fatal,
+                                     .fatal_ctx = w};
     return svi_shard_open(&config, &w->shard, err);
 }
 
@@ -193,6 +256,9 @@ static void hear_signals(worker *w)
     w->on_term.data = w->on_hup.data = w;
     (void)uv_signal_start(&w->on_term, on_term, SIGTERM);
     (void)uv_signal_start(&w->on_hup, on_hup, SIGHUP);
+    (void)uv_poll_init(loop, &w->channel, w->cli->channel);
+    w->channel.data = w;
+    (void)uv_poll_start(&w->channel, UV_READABLE, on_channel);
 }
 
 static sv_status start(worker *w, sv_err *err)
@@ -218,6 +284,7 @@ static sv_status start(worker *w, sv_err *err)
 static void finish(worker *w)
 {
     svi_watch_stop(&w->watch);
+    while (w->waiting) answer_reload(w, "the server ends");
     svi_control_close(&w->control);
     svi_commands_free(&w->commands);
     for (size_t i = 0; i < w->listener_count; i++)
@@ -233,9 +300,7 @@ static void finish(worker *w)
 static bool say_ready(const worker *w)
 {
     SV_LOG(SV_INFO, "server-ready", LF_INT("pid", getpid()), LF_TXT("version", SVI_VERSION));
-    const bool is_heard = write(w->cli->ready, "R", 1) == 1;
-    (void)close(w->cli->ready);
-    return is_heard;
+    return svi_channel_send(w->cli->channel, SVI_CHANNEL_READY, -1, NULL);
 }
 
 int svi_worker_main(const svi_cli *cli)
@@ -243,6 +308,11 @@ int svi_worker_main(const svi_cli *cli)
     worker w = {.cli = cli, .acct = {.name = "server"}};
     sv_err err = {.text = ""};
     prepare_process(cli);
+    if (svi_log_join(&w.acct, cli->log, &w.log, &err) != SV_OK) {
+        (void)fprintf(stderr, "stave: %s\n", err.text);
+        return SVI_EXIT_REFUSED;
+    }
+    svi_crash_last(svi_log_drain, w.log);
     svi_problems_init(&w.problems, &w.acct);
     const sv_status status = start(&w, &err);
     if (status == SV_OK) {
@@ -252,5 +322,7 @@ int svi_worker_main(const svi_cli *cli)
         if (err.text[0]) SV_LOG(SV_ERROR, "server-stop", LF_TXT("reason", err.text));
     }
     finish(&w);
+    svi_crash_last(NULL, NULL);
+    svi_log_end(&w.log);
     return status == SV_OK ? SVI_EXIT_OK : SVI_EXIT_REFUSED;
 }

@@ -214,6 +214,24 @@ static int on_assign(lua_State *L)
     return 0;
 }
 
+/* The word or Lua function that was meant, or NULL. Lua tells small letters and capitals apart, and
+ * people do not. */
+static const char *nearest_word(sv_str name)
+{
+    static const char *const words[] = {"VirtualHost", "Component", "Include"};
+    const char *best = NULL;
+    size_t best_distance = name.n / 3 + 2;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const sv_str word = sv_str_of(words[i]);
+        if (svi_str_eq_fold(name, word)) return words[i];
+        const size_t distance = svi_str_distance(name, word, best_distance);
+        if (distance >= best_distance) continue;
+        best_distance = distance;
+        best = words[i];
+    }
+    return best;
+}
+
 /* env[name] where nothing is: what was assigned before, or a mistake such as a word without quotes. */
 static int on_read(lua_State *L)
 {
@@ -223,7 +241,11 @@ static int on_read(lua_State *L)
     if (!p) return luaL_error(L, "a name is a word");
     const svi_value *value = svi_dict_get(r->now->values, (sv_str){p, n});
     if (!value) value = svi_dict_get(r->config->sections[0]->values, (sv_str){p, n});
-    if (!value) return luaL_error(L, "'%s' is not known here (a text stands in quotes)", p);
+    if (!value) {
+        const char *near = nearest_word((sv_str){p, n});
+        if (near) return luaL_error(L, "'%s' is not known here; did you mean '%s'?", p, near);
+        return luaL_error(L, "'%s' is not known here (a text stands in quotes)", p);
+    }
     switch (value->kind) {
     case SVI_VALUE_BOOL: lua_pushboolean(L, value->number != 0); return 1;
     case SVI_VALUE_INT: lua_pushinteger(L, value->number); return 1;

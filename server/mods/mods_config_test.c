@@ -159,7 +159,10 @@ static void test_syntax(void **state)
     fails("a = 1\nb = = 2\n", "main.lua:2: unexpected symbol near '='");
     fails("a = { 1\n", "main.lua:2: '}' expected");
     fails("\n\nlevel = info\n", "main.lua:3: 'info' is not known here (a text stands in quotes)");
-    fails("Virtualhost \"a.example\"\n", "main.lua:1: 'Virtualhost' is not known here");
+    fails("virtualhost \"a.example\"\n",
+          "main.lua:1: 'virtualhost' is not known here; did you mean 'VirtualHost'?");
+    fails("INCLUDE \"a.lua\"\n", "main.lua:1: 'INCLUDE' is not known here; did you mean 'Include'?");
+    fails("VirtualHots \"a.example\"\n", "did you mean 'VirtualHost'?");
     fails("a = 'x\n", "main.lua:1: unfinished string");
 }
 

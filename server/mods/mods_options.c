@@ -189,6 +189,8 @@ static bool from_value(fill *f, svi_arena *arena)
         if (f->option->kind == SV_OPTION_STRING) return fail(f, "a text in quotes");
         return from_text(f, v->number ? SV_STR("true") : SV_STR("false"));
     case SVI_VALUE_INT:
+        if (f->option->kind == SV_OPTION_SIZE && v->number < 0) /* whatever its bounds are */
+            return fail(f, "a size such as \"64k\", \"10M\" or a number of bytes");
         if (f->option->kind == SV_OPTION_INT || f->option->kind == SV_OPTION_SIZE)
             return set_number(f, v->number);
         if (f->option->kind == SV_OPTION_BOOL) return fail(f, "true or false");
@@ -236,6 +238,7 @@ static const char *nearest(const sv_option *const *tables, const size_t *strides
             const char *candidate = at(tables[t], strides[t], i)->name;
             const size_t distance = svi_str_distance(name, sv_str_of(candidate), best_distance);
             if (distance == 0) *known_out = true;
+            if (svi_str_eq_fold(name, sv_str_of(candidate))) best = candidate, best_distance = 1;
             if (distance < best_distance) {
                 best_distance = distance;
                 best = candidate;

@@ -145,6 +145,30 @@ static void test_wrong(void **state)
           "1: 't_number' must be from 1 to 10\n2: 't_flag' must be true or false\n");
 }
 
+/* A size is none, whatever bounds the table leaves out. */
+static void test_sizes_without_bounds(void **state)
+{
+    (void)state;
+    static const sv_option open_table[] = {
+        SV_OPT_SIZE(fields, size, "t_open", "0", NULL, NULL, "A size."), {.name = NULL}};
+    fields f = {.size = 7};
+    svi_config *config = load("t_open = -1\n");
+    assert_int_equal(svi_options_fill(config, svi_config_section(config, 0), open_table,
+                                      sizeof *open_table, &f, note, NULL),
+                     SV_EINVAL);
+    svi_buf_putc(&told, '\0');
+    assert_string_equal(
+        told.data, "1: 't_open' must be a size such as \"64k\", \"10M\" or a number of bytes\n");
+    assert_int_equal(f.size, 7);
+    svi_config_free(&config);
+    config = load("t_open = 0\n");
+    assert_int_equal(svi_options_fill(config, svi_config_section(config, 0), open_table,
+                                      sizeof *open_table, &f, note, NULL),
+                     SV_OK);
+    assert_int_equal(f.size, 0);
+    svi_config_free(&config);
+}
+
 static void test_secrets(void **state)
 {
     (void)state;
@@ -174,7 +198,7 @@ static void test_unknown(void **state)
     assert_int_equal(svi_options_unknown(config, tables, strides, 3, note, NULL), SV_OK);
     svi_config_free(&config);
     config = load("t_numbr = 1\nVirtualHost \"a.example\"\nelsewhere = 2\n"
-                  "quite_another_thing = 3\nt_Text = \"\"\n");
+                  "quite_another_thing = 3\nt_Text = \"\"\nT_NUMBER = 1\n");
     assert_int_equal(svi_options_unknown(config, tables, strides, 3, note, NULL), SV_EINVAL);
     svi_buf_putc(&told, '\0');
     assert_string_equal(
@@ -184,7 +208,9 @@ static void test_unknown(void **state)
         "3: 'elsewhere' is no option of the server or of an enabled module; did you mean "
         "'else_where'?\n"
         "4: 'quite_another_thing' is no option of the server or of an enabled module\n"
-        "5: 't_Text' is no option of the server or of an enabled module; did you mean 't_text'?\n");
+        "5: 't_Text' is no option of the server or of an enabled module; did you mean 't_text'?\n"
+        "6: 'T_NUMBER' is no option of the server or of an enabled module; did you mean "
+        "'t_number'?\n");
     svi_config_free(&config);
 }
 
@@ -220,7 +246,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets), cmocka_unit_test(test_values),
         cmocka_unit_test(test_wrong),   cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_unknown), cmocka_unit_test(test_manual),
+        cmocka_unit_test(test_unknown), cmocka_unit_test(test_sizes_without_bounds),
+        cmocka_unit_test(test_manual),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

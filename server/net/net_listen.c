@@ -2,9 +2,11 @@
  * connections. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,6 +16,8 @@
 
 #define ACCEPTS_TURN 64
 #define PAUSE_MS 100
+#define TELL_MS 60000 /* of pauses at most so often */
+#define RESERVE 64u   /* descriptors that no client gets, a quarter of all at most */
 #define UNACKED_MS 120000  /* how long sent bytes may go unacknowledged */
 #define PROBE_AFTER_S 900 /* of silence */
 #define PROBE_EVERY_S 60
@@ -24,6 +28,8 @@ typedef struct svi_accept {
     uv_timer_t pause;
     svi_listener *listener; /* NULL once closing */
     unsigned open;
+    int64_t pauses;   /* since they were told of */
+    uint64_t told_ms; /* when that was, 0: never */
 } svi_accept;
 
 typedef union address {
@@ -91,12 +97,32 @@ static void on_pause_over(uv_timer_t *timer)
 }
 
 /* Threats R5: without descriptors the poll would spin; whoever waits in the backlog is accepted
- * later. */
+ * later. Ten lines a second would fill the disk as well. */
 static void pause_accepting(svi_accept *accept, int why)
 {
-    SV_LOG(SV_WARN, "listener-failed", LF_TXT("reason", strerror(why)), LF_INT("ms", PAUSE_MS));
+    const uint64_t now_ms = uv_now(accept->pause.loop) + 1;
+    accept->pauses++;
+    if (accept->told_ms == 0 || now_ms - accept->told_ms >= TELL_MS) {
+        SV_LOG(SV_WARN, "listener-failed", LF_TXT("reason", strerror(why)), LF_INT("ms", PAUSE_MS),
+               LF_INT("times", accept->pauses));
+        accept->told_ms = now_ms;
+        accept->pauses = 0;
+    }
     (void)uv_poll_stop(&accept->poll);
     (void)uv_timer_start(&accept->pause, on_pause_over, PAUSE_MS, 0);
+}
+
+/* Threats R5: some descriptors are kept for the store, commands and certificates. The kernel gives
+ * the lowest free one, so that a copy shows how many are left, whoever has the others. */
+static int short_of_descriptors(int fd)
+{
+    struct rlimit limit;
+    const int next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (next < 0) return errno;
+    (void)close(next);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    const rlim_t kept = limit.rlim_cur / 4 < RESERVE ? limit.rlim_cur / 4 : RESERVE;
+    return (rlim_t)next >= limit.rlim_cur - kept ? EMFILE : 0;
 }
 
 /* All of it fails on a unix socket, which needs none of it. Records leave at once. A peer that is gone
@@ -124,6 +150,11 @@ static bool accept_one(svi_accept *accept)
     svi_listener *listener = accept->listener;
     address from = {.room = {.ss_family = AF_UNSPEC}};
     socklen_t from_n = sizeof from;
+    const int shortage = short_of_descriptors(listener->fd);
+    if (shortage != 0) {
+        pause_accepting(accept, shortage);
+        return false;
+    }
     const int fd = accept4(listener->fd, &from.any, &from_n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         const int why = errno;

@@ -233,6 +233,51 @@ static void without_descriptors_accepting_pauses(void **state)
     (void)close(fd);
 }
 
+static int told; /* lines about failed listeners */
+
+static void count_told(void *ctx, sv_level level, sv_str line)
+{
+    (void)ctx, (void)level;
+    told += memmem(line.p, line.n, "listener-failed", 15) != NULL;
+}
+
+static void quiet(void *ctx, sv_level level, sv_str line)
+{
+    (void)ctx, (void)level, (void)line;
+}
+
+/* Threats R5: what the store, commands and certificates need is not given to clients, and that goes
+ * on without a line each time. */
+static void last_descriptors_are_kept(void **state)
+{
+    (void)state;
+    int fd;
+    uint16_t port;
+    struct rlimit old;
+    world *w = world_on("127.0.0.1", SVI_TLS_NONE, &fd, &port);
+    (void)connect_to(w, "127.0.0.1", port);
+    assert_until(w, w->conn_count == 1);
+    told = 0;
+    svi_log_setup(SV_WARN, SVI_LOG_TEXT, count_told, NULL, svi_plat_kernel()->wall_us, NULL);
+    client *c = connect_to(w, "127.0.0.1", port);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    /* the next free one is the first of the last quarter */
+    const struct rlimit few = {.rlim_cur = ((rlim_t)c->fd + 1) * 4 / 3, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const uint64_t began_ms = uv_now(w->loop);
+    while (uv_now(w->loop) - began_ms < 350) settle(w); /* three pauses, of which nothing else tells */
+    assert_int_equal(w->conn_count, 1);
+    const int kept = dup(fd); /* that is there for whoever else asks */
+    assert_true(kept >= 0);
+    (void)close(kept);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    svi_log_setup(SV_WARN, SVI_LOG_TEXT, quiet, NULL, svi_plat_kernel()->wall_us, NULL);
+    assert_int_equal(told, 1);
+    assert_until(w, w->conn_count == 2);
+    world_free(w);
+    (void)close(fd);
+}
+
 static void listening_wants_what_it_needs(void **state)
 {
     (void)state;
@@ -253,13 +298,6 @@ static void listening_wants_what_it_needs(void **state)
     world_free(w);
 }
 
-static void quiet(void *ctx, sv_level level, sv_str line)
-{
-    (void)ctx;
-    (void)level;
-    (void)line;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_new_certificate_is_for_new_connections),
         cmocka_unit_test(connections_outlive_their_listener),
         cmocka_unit_test(without_descriptors_accepting_pauses),
+        cmocka_unit_test(last_descriptors_are_kept),
         cmocka_unit_test(listening_wants_what_it_needs),
     };
     (void)alarm(60);

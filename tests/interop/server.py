@@ -24,7 +24,7 @@ class Server:
                         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", self.path("key.pem"),
                         "-out", self.path("cert.pem")], check=True, capture_output=True)
         with open(self.config, "w") as f:
-            f.write(f'data_path = "{self.dir}/data"\n'
+            f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
                     'modules_enabled = { "roster", "presence", "message", "offline", "disco", "ping" }\n'
                     'c2s_interfaces = { "127.0.0.1" }\n'
                     f'c2s_ports = {{ {self.port} }}\n'

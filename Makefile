@@ -117,7 +117,7 @@ run:
 
 #: make test         install what is missing, build with ASan and UBSan, run everything (under 10 minutes)
 test:
-	@tools/deps build test lint
+	@tools/deps build test clients lint
 	@tests/run test
 
 #: make quick        unit and in-process flow tests, under a minute; SUITES="10-unit" to narrow
@@ -127,7 +127,7 @@ quick:
 
 #: make long         what takes longer: fuzzing 10 minutes a target, torture, valgrind
 long:
-	@tools/deps build test lint long
+	@tools/deps build test clients lint long
 	@tests/run long
 
 #: make lint         sizes, include directions, banned functions, undocumented prototypes, ...
@@ -158,7 +158,7 @@ flow-peers:
 
 #: make deps         install what all of the above need
 deps:
-	@tools/deps build run test lint bench long peers
+	@tools/deps build run test clients lint bench long peers
 
 #: make install      into PREFIX (/usr/local), below DESTDIR; make uninstall takes it away again
 install: all

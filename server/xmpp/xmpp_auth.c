@@ -140,10 +140,12 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
                         account_of(stream, result->name));
     stream->name = svi_str_dup(svi_server_acct(stream->server), result->name);
     stream->login_host = stream->host;
+    const char *binding = svi_sasl_binding(stream->sasl);
     SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
            LF_STR("host", svi_host_domain(stream->host)), LF_STR("user", stream->name),
            LF_TXT("tls", stream->is_secure ? "yes" : "no"),
-           LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)));
+           LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)),
+           LF_TXT("binding", binding ? binding : "none"));
     send_sasl(stream, "success", result->out);
     svi_auth_drop(stream);
     svi_auth_forget_bindings(stream);

@@ -92,6 +92,12 @@ const char *svi_sasl_mechanism(const svi_sasl *sasl)
     return sasl->name;
 }
 
+const char *svi_sasl_binding(const svi_sasl *sasl)
+{
+    SV_CHECK(sasl, SASL_MAGIC);
+    return sasl->scram ? svi_scram_binding(sasl->scram) : NULL;
+}
+
 void svi_sasl_free(svi_sasl **sasl)
 {
     if (!*sasl) return;

@@ -113,6 +113,10 @@ svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env
 /* Name of its mechanism; static. */
 const char *svi_sasl_mechanism(const svi_sasl *sasl);
 
+/* Type of the channel binding that the client has named (RFC 5802 6: "tls-exporter"), NULL while there
+ * is none; static. */
+const char *svi_sasl_binding(const svi_sasl *sasl);
+
 /* Ends an exchange at any point; secrets in it are wiped. */
 void svi_sasl_free(svi_sasl **sasl);
 

@@ -152,6 +152,12 @@ static svi_sasl_fault take_flag(svi_scram *scram, sv_str *rest)
     return SVI_SASL_OK;
 }
 
+const char *svi_scram_binding(const svi_scram *scram)
+{
+    SV_CHECK(scram, SCRAM_MAGIC);
+    return scram->binding ? scram->binding->type : NULL;
+}
+
 /* [ "a=" saslname ] "," */
 static svi_sasl_fault take_authzid(svi_scram *scram, sv_str *rest, sv_str *authzid_out)
 {

@@ -25,6 +25,9 @@ svi_scram *svi_scram_new(svi_acct *acct, const svi_scram_hash *hash, bool plus,
 /* Ends it; wipes keys. */
 void svi_scram_free(svi_scram **scram);
 
+/* As svi_sasl_binding. */
+const char *svi_scram_binding(const svi_scram *scram);
+
 /* As svi_sasl_step and svi_sasl_keys. */
 svi_sasl_result svi_scram_step(svi_scram *scram, sv_str message);
 svi_sasl_result svi_scram_keys_given(svi_scram *scram, const svi_scram_keys *keys, bool real);

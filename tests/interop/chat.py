@@ -12,21 +12,25 @@ WAIT = 20
 
 
 class Client(slixmpp.ClientXMPP):
-    def __init__(self, jid, password, server):
+    def __init__(self, jid, password, server, transport="starttls"):
         super().__init__(jid, password)
+        self.transport_kind = transport
         self.register_plugin("xep_0030")
         self.register_plugin("xep_0199")
         self.register_plugin("xep_0203")
         self.auto_reconnect = False
-        self.ca_certs = server.path("cert.pem")
+        self.ca_certs = server.ca
         self.inbox = asyncio.Queue()
         self.presences = asyncio.Queue()
         self.started = asyncio.Event()
         self.failed = asyncio.Event()
+        self.why = []  # it failed
         self.add_event_handler("session_start", lambda _: self.started.set())
         # slixmpp tries one mechanism after the other: it has failed when none is left, or the server ends it meanwhile
         self.refusals = 0
-        self.add_event_handler("failed_auth", lambda _: self.refused())
+        self.add_event_handler("failed_auth", self.refused)
+        self.add_event_handler("ssl_invalid_chain", self.distrusts)
+        self.add_event_handler("connection_failed", self.distrusts)
         self.add_event_handler("failed_all_auth", lambda _: self.failed.set())
         self.add_event_handler("disconnected", lambda _: self.refusals > 0 and self.failed.set())
         self.add_event_handler("message", self.inbox.put_nowait)
@@ -35,10 +39,14 @@ class Client(slixmpp.ClientXMPP):
         self.stave = server
 
     async def login(self):
+        direct, port = self.transport_kind == "direct", self.stave.port_of(self.transport_kind)
+        self.default_domain = self.boundjid.host  # the name in the certificate: given an address alone, slixmpp would ask for none
+        self._dns_answers = iter(())  # and before 1.9 would look that name up
         try:  # slixmpp before 1.9 takes a pair, later ones a host and a port
-            self.connect(("127.0.0.1", self.stave.port), disable_starttls=False, force_starttls=True)
+            self.connect(("127.0.0.1", port), use_ssl=direct, disable_starttls=False, force_starttls=not direct)
         except TypeError:
-            self.connect("127.0.0.1", self.stave.port)
+            self.enable_direct_tls, self.enable_starttls, self.enable_plaintext = direct, not direct, False
+            self.connect("127.0.0.1", port)
         started, failed = asyncio.ensure_future(self.started.wait()), asyncio.ensure_future(self.failed.wait())
         done, rest = await asyncio.wait({started, failed}, timeout=WAIT, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
@@ -47,8 +55,14 @@ class Client(slixmpp.ClientXMPP):
             raise TimeoutError(f"{self.boundjid} neither started nor failed")
         return self.started.is_set()
 
-    def refused(self):
+    def refused(self, failure):
         self.refusals += 1
+        self.why.append(failure["condition"])
+
+    def distrusts(self, error):
+        self.why.append(str(error))
+        self.failed.set()
+        self.cancel_connection_attempt()  # it would try again
 
     def abort(self):
         try:

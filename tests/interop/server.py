@@ -7,18 +7,25 @@ import tempfile
 import time
 
 
-def free_port():
-    with socket.socket() as s:
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
         s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
 
 
 class Server:
-    def __init__(self, config="", hosts=("localhost",)):
+    def __init__(self, config="", hosts=("localhost",), settings=None):
+        """`settings`: lines of the configuration that stand behind a VirtualHost, by its name."""
+        self.hosts = hosts
         self.build = os.environ.get("STAVE_BUILD", "build/release")
         self.stave = os.path.join(self.build, "stave")
         self.dir = tempfile.mkdtemp(prefix="stave-", dir=os.environ.get("STAVE_TMP"))
-        self.port = free_port()
+        self.port, self.direct_port = free_ports(2)
+        self.ca = self.path("cert.pem")  # what clients trust
         self.config = os.path.join(self.dir, "stave.cfg.lua")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", self.path("key.pem"),
@@ -27,14 +34,18 @@ class Server:
             f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
                     'modules_enabled = { "roster", "presence", "message", "offline", "disco", "ping" }\n'
                     'c2s_interfaces = { "127.0.0.1" }\n'
-                    f'c2s_ports = {{ {self.port} }}\n'
+                    f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'
                     f'certificate = "{self.dir}/cert.pem"\nkey = "{self.dir}/key.pem"\n' + config + "\n" +
-                    "".join(f'VirtualHost "{h}"\n' for h in hosts))
+                    ('user = "root"\n' if os.geteuid() == 0 else "") +
+                    "".join(f'VirtualHost "{h}"\n{(settings or {}).get(h, "")}\n' for h in hosts))
         self.log = open(self.path("log"), "w+")
         self.process = None
 
     def path(self, name):
         return os.path.join(self.dir, name)
+
+    def port_of(self, transport):
+        return {"starttls": self.port, "direct": self.direct_port}[transport]
 
     def command(self, *args, stdin=None, check=True):
         return subprocess.run([self.stave, *args, "--config", self.config], input=stdin, text=True, capture_output=True, check=check)

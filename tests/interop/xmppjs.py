@@ -1,0 +1,72 @@
+"""xmpp.js (@xmpp/client) on Node against certificates, passwords and long messages.
+
+0.14 asks for Node 20 but runs on the Node 18 of Debian 12, with what xmppjs.js lends it.
+"""
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import real  # noqa: E402
+
+PACKAGES = os.path.join(HERE, "../../build/interop-node")  # of all kinds of build; fetched again when what is pinned changes
+PINNED = ("package.json", "package-lock.json", ".npmrc")
+
+
+def fetch():
+    os.makedirs(PACKAGES, exist_ok=True)
+    with open(os.path.join(PACKAGES, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digest = hashlib.sha256(b"".join(open(os.path.join(HERE, name), "rb").read() for name in PINNED)).hexdigest()
+        complete = os.path.join(PACKAGES, "complete")
+        if os.path.exists(complete) and open(complete).read() == digest:
+            return
+        for name in PINNED:
+            shutil.copy(os.path.join(HERE, name), PACKAGES)
+        done = subprocess.run(["npm", "ci"], cwd=PACKAGES, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            sys.exit(f"npm ci failed in {PACKAGES}:\n{done.stdout}")
+        with open(complete, "w") as f:
+            f.write(digest)
+
+
+class XmppJs:
+    hears = "Wherefore art thou Romeo? "  # it decodes each piece that it reads by itself: characters that are cut are lost
+
+    def __init__(self, account):
+        scheme = {"starttls": "xmpp", "direct": "xmpps"}[account.transport]
+        self.program = real.Program(
+            "xmpp.js", "node", os.path.join(HERE, "xmppjs.js"), f"{scheme}://{account.host}:{account.port}", account.host, account.user,
+            account.password, env={"NODE_PATH": os.path.join(PACKAGES, "node_modules"), "NODE_EXTRA_CA_CERTS": account.site.ca})
+
+    async def enter(self):
+        await self.program.start()
+        await self.program.prints('{"online":')
+
+    async def refusal(self):
+        await self.program.start()
+        assert await self.program.ends() == 1, self.program.printed
+        return " ".join(json.loads(line)["error"] for line in self.program.printed.splitlines())
+
+    async def say(self, to, body):
+        await self.program.tell(json.dumps({"say": {"to": to, "body": body}}) + "\n")
+
+    async def hear(self, sender, body):
+        end = json.dumps(body, ensure_ascii=False) + "}}\n"
+        await self.program.prints(end)
+        assert re.search(rf'"from":"{sender}/[^"]+","body":{re.escape(end)}', self.program.printed), self.program.printed
+
+    async def leave(self):
+        await self.program.tell(json.dumps({"leave": True}) + "\n")
+        assert await self.program.ends() == 0, self.program.printed
+
+
+if __name__ == "__main__":
+    fetch()
+    real.test(XmppJs, mechanism="mechanism=SCRAM-SHA-1 binding=none", names_host=False)

@@ -20,7 +20,8 @@ c2s_direct_tls_ports = { 5223 }
 -- Clients must use TLS before they log in.
 c2s_require_encryption = true
 
--- PEM files: the certificate with its chain, and its key (mode 0600). Those of a host go before these.
+-- PEM files: the certificate with its chain, and its key, which the worker's user alone or its group may read (0600, 0640). Those of a
+-- host go before these. Files that change are taken over. { "rsa.pem", "ecdsa.pem" } with { "rsa-key.pem", "ecdsa-key.pem" } are two kinds.
 certificate = "cert.pem"
 key = "key.pem"
 

@@ -37,7 +37,7 @@ static const char help[] =
     "  stave check                read the configuration and load the modules, print all problems\n"
     "  stave status               what the running server does\n"
     "  stave modules              its modules\n"
-    "  stave reload               take over a changed configuration, certificates included\n"
+    "  stave reload               take over a changed configuration\n"
     "  stave stop                 stop it\n"
     "  stave user add NAME@HOST       make an account\n"
     "  stave user passwd NAME@HOST    change its password\n"

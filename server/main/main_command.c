@@ -108,13 +108,15 @@ static json_t *status(const svi_commands *commands)
     const int64_t up_us = plat->mono_us(plat->ctx) - commands->began_us;
     svi_net_stats net;
     svi_net_stats_get(svi_server_net(server), &net);
+    json_t *certificates =
+        commands->config.certificates ? commands->config.certificates(commands->config.ctx) : json_array();
     json_t *hosts = json_array();
     for (svi_host *h = svi_host_next(server, NULL); h; h = svi_host_next(server, h))
         (void)json_array_append_new(hosts, json_string(svi_host_name(h)));
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "ok", 1, "version", SVI_VERSION,
+        "{s:b, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "ok", 1, "version", SVI_VERSION,
         "pid", (json_int_t)getpid(), "uptime-s", (json_int_t)(up_us / 1000000), "hosts", hosts,
-        "connections", (json_int_t)net.open, "sessions", (json_int_t)svi_session_count(server),
+        "certificates", certificates, "connections", (json_int_t)net.open, "sessions", (json_int_t)svi_session_count(server),
         "locked-out", (json_int_t)svi_server_locked(server),
         "ledger", ledger_status(svi_server_ledger(server)), "store",
         store_status(svi_server_store(server)), "resident-bytes", resident_bytes(),

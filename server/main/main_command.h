@@ -22,11 +22,12 @@ typedef struct svi_commands_config {
     svi_shard *shard;
     /* reads the configuration anew; answers as svi_commands_run does */
     json_t *(*reload)(void *ctx, svi_command_done done, void *done_ctx);
+    json_t *(*certificates)(void *ctx); /* svi_certs_status */
     void (*stop)(void *ctx);      /* begins to end the process */
     void *ctx;
 } svi_commands_config;
 
-/* Makes the holder of commands; `reload` and `stop` may be NULL where there is no server. */
+/* Makes the holder of commands; All but `shard` may be NULL where there is no server. */
 svi_commands *svi_commands_new(const svi_commands_config *config);
 
 /* Ends it; what is under way is answered with an error, at the latest when the loop has run out.

@@ -46,6 +46,22 @@ static void print_members(const char *head, json_t *object)
     }
 }
 
+/* One line a host: "domain  89 days, until 2027-02-25T12:00:00Z (RSA, ECDSA)". */
+static void print_certificates(const json_t *list)
+{
+    if (json_array_size(list) > 0) (void)printf("certificates\n");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *c = json_array_get(list, i);
+        const int64_t days = number_of(c, "days-left");
+        (void)printf("  %-16s ", text_of(c, "host"));
+        if (days >= 0)
+            (void)printf("%" PRId64 " days, until %s (%s)\n", days, text_of(c, "until"),
+                         text_of(c, "kinds"));
+        else
+            (void)printf("EXPIRED on %s (%s)\n", text_of(c, "until"), text_of(c, "kinds"));
+    }
+}
+
 static void print_status(const json_t *a)
 {
     (void)printf("version      %s\n", text_of(a, "version"));
@@ -58,6 +74,7 @@ static void print_status(const json_t *a)
     (void)printf("locked out   %" PRId64 "\n", number_of(a, "locked-out"));
     (void)printf("memory       %" PRId64 " KiB resident, %" PRId64 " KiB accounted\n",
                  number_of(a, "resident-bytes") / 1024, number_of(a, "accounted-bytes") / 1024);
+    print_certificates(json_object_get(a, "certificates"));
     print_members("ledger (stanzas)", json_object_get(a, "ledger"));
     print_members("store", json_object_get(a, "store"));
 }

@@ -5,7 +5,6 @@
 #include "base/base_log.h"
 #include "main/main_command.h"
 #include "main/main_shard.h"
-#include "main/main_tls.h"
 
 /* --- differences -------------------------------------------------------------------------------------- */
 
@@ -54,8 +53,11 @@ static void add_difference(json_t *list, const svi_section *section, sv_str name
 
 static bool is_taken_over(sv_str name)
 {
-    return sv_str_eq(name, SV_STR("log_level")) || sv_str_eq(name, SV_STR("certificate")) ||
-           sv_str_eq(name, SV_STR("key"));
+    static const char *const names[] = {"log_level", "certificate", "key", "certificate_check",
+                                        "certificate_warn_days"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (sv_str_eq(name, sv_str_of(names[i]))) return true;
+    return false;
 }
 
 /* What `a` has and `b` has not or otherwise. */
@@ -89,9 +91,23 @@ json_t *svi_reload_differences(const svi_config *running, const svi_config *fres
 
 /* --- reload ------------------------------------------------------------------------------------------- */
 
-/* Reads and checks; `config_out` and `tls_out` are good only if it returns SV_OK. */
+static sv_status read_certs(const svi_reload_config *config, const svi_config *fresh,
+                            svi_problems *problems, svi_certs **certs_out)
+{
+    const svi_plat *plat = svi_plat_kernel();
+    const svi_certs *shown = svi_renew_certs(config->renew);
+    sv_status status = svi_certs_load(config->acct, fresh, config->tickets, svi_problems_note,
+                                      problems, certs_out);
+    if (status == SV_OK && shown && *certs_out)
+        status = svi_certs_compare(shown, *certs_out, plat->wall_us(plat->ctx) / 1000000,
+                                   svi_problems_note, problems);
+    if (status != SV_OK) svi_certs_free(certs_out);
+    return status;
+}
+
+/* Reads and checks; `config_out` and `certs_out` are good only if it returns SV_OK. */
 static sv_status read_fresh(const svi_reload_config *config, svi_problems *problems,
-                            svi_config **config_out, svi_settings *settings_out, svi_tls **tls_out)
+                            svi_config **config_out, svi_settings *settings_out, svi_certs **certs_out)
 {
     sv_status status =
         svi_config_load(config->acct, config->path, svi_problems_note, problems, config_out);
@@ -107,42 +123,45 @@ static sv_status read_fresh(const svi_reload_config *config, svi_problems *probl
                                     .report = svi_problems_note,
                                     .report_ctx = problems};
     if (status == SV_OK) status = svi_shard_check(&shard);
-    if (status == SV_OK)
-        status = svi_tls_of_config(config->acct, *config_out, config->tickets, svi_problems_note,
-                                   problems, tls_out);
-    return status;
+    return status == SV_OK ? read_certs(config, *config_out, problems, certs_out) : status;
 }
 
-static void take_over(const svi_reload_config *config, const svi_settings *settings, svi_tls *tls)
+/* A server that was started without certificates listens without TLS until it is started anew. */
+static void take_over(const svi_reload_config *config, const svi_settings *settings,
+                      svi_certs **take)
 {
+    svi_certs *certs = *take;
+    *take = NULL;
     svi_log_set_level((sv_level)settings->log_level);
-    for (size_t i = 0; tls && i < config->listener_count; i++)
-        svi_listener_set_tls(config->listeners[i], tls);
+    if (certs && svi_renew_certs(config->renew))
+        svi_renew_replace(config->renew, certs, settings->certificate_check_ms,
+                          settings->certificate_warn_days);
+    else
+        svi_certs_free(&certs);
 }
 
 json_t *svi_reload(const svi_reload_config *config)
 {
     svi_config *fresh = NULL;
     svi_settings settings;
-    svi_tls *tls = NULL;
+    svi_certs *certs = NULL;
     svi_problems problems;
     svi_problems_init(&problems, config->acct);
     json_t *answer;
-    if (read_fresh(config, &problems, &fresh, &settings, &tls) != SV_OK) {
+    if (read_fresh(config, &problems, &fresh, &settings, &certs) != SV_OK) {
         const sv_str text = svi_buf_str(&problems.text);
         answer = svi_answer_error("the configuration is refused, nothing has changed");
         (void)json_object_set_new(answer, "problems", json_stringn(text.p ? text.p : "", text.n));
         SV_LOG(SV_ERROR, "config-error", LF_INT("problems", problems.count),
                LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
     } else {
-        take_over(config, &settings, tls);
+        take_over(config, &settings, &certs);
         answer =
             json_pack("{s:b, s:[s,s], s:o}", "ok", 1, "taken-over", "log_level", "certificates",
                       "needs-restart", svi_reload_differences(config->running, fresh));
         SV_LOG(SV_INFO, "server-reload",
                LF_INT("needs_restart", json_array_size(json_object_get(answer, "needs-restart"))));
     }
-    if (tls) svi_tls_unref(&tls);
     svi_config_free(&fresh);
     svi_problems_free(&problems);
     return answer;

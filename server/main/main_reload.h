@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "main/main_settings.h"
+#include "main/main_renew.h"
 #include "mods/mods_loader.h"
 #include "net/net_tickets.h"
 
@@ -15,15 +15,13 @@ typedef struct svi_reload_config {
     const char *path;          /* file to read */
     const char *program;
     svi_mods *library; /* the running modules: files that have not changed are not loaded again */
-    svi_listener *
-        *listeners; /* get the new certificates; none if the server was started without TLS */
-    size_t listener_count;
-    svi_tickets *tickets; /* for the new certificates */
+    svi_renew *renew;  /* gets the new certificates, unless the server was started without any */
+    svi_tickets *tickets; /* for them */
 } svi_reload_config;
 
-/* Takes over log level and certificates (read again even if the file says the same). The answer (a
- * new reference) tells what else differs from `running` and so needs a restart; or the problems,
- * and then nothing has changed. */
+/* Takes over log level and certificates (read again even if the file says the same), but none that is
+ * worse than the one shown (main_certs.h). The answer (a new reference) tells what else differs from
+ * `running` and so needs a restart; or the problems, and then nothing has changed. */
 json_t *svi_reload(const svi_reload_config *config);
 
 /* Names, "host: name" for a host's, that differ between two configs and are not taken over by a

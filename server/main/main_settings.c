@@ -9,6 +9,13 @@
 
 #define PROBLEMS_MAX 200u /* told of a configuration; nobody reads more */
 
+/* One file or a list of files. */
+#define OPT_FILES(field_, name_, manual_)                                                          \
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(svi_settings, field_),           \
+        .min = "one", .manual = manual_                                                            \
+    }
+
 static const sv_option options[] = {
     SV_OPT_STRING(svi_settings, data_path, "data_path", "/var/lib/stave",
                   "Folder of everything the server keeps: store, secrets, crash reports, control "
@@ -29,10 +36,18 @@ static const sv_option options[] = {
     SV_OPT_LIST(svi_settings, c2s_direct_tls_ports, "c2s_direct_tls_ports",
                 "Ports to listen on for clients that begin with TLS at once (XEP-0368), usually { "
                 "5223 }; none if not set."),
-    SV_OPT_STRING(svi_settings, certificate, "certificate", NULL,
-                  "PEM file with the host's certificate and the chain behind it."),
-    SV_OPT_STRING(svi_settings, key, "key", NULL,
-                  "PEM file with the certificate's private key; mode 0600."),
+    OPT_FILES(certificate, "certificate",
+              "PEM file with the host's certificate and the chain behind it; or several, each with a "
+              "key of another kind (RSA, ECDSA), of which a client is shown one that it takes."),
+    OPT_FILES(key, "key",
+              "PEM file with the certificate's private key, which others may not read (mode 0600 or "
+              "0640); or several, in the order of the certificates."),
+    SV_OPT_PERIOD(svi_settings, certificate_check_ms, "certificate_check", "1m", "10ms", "1h",
+                  "How often the files of certificates and keys are looked at; those that have "
+                  "changed are taken over while serving."),
+    SV_OPT_INT(svi_settings, certificate_warn_days, "certificate_warn_days", "14", "0", "365",
+               "A certificate that has fewer days left is warned of in the log, once a day; 0: none "
+               "is, until it has expired."),
     SV_OPT_BOOL(svi_settings, c2s_require_encryption, "c2s_require_encryption", "true",
                 "Clients must use TLS before they log in (loopback addresses excepted)."),
     SV_OPT_INT(svi_settings, io_threads, "io_threads", "-1", "-1", "64",
@@ -308,21 +323,48 @@ static void check_log_to(check *c, const svi_settings *s)
              "such as \"./stave.log\"");
 }
 
+static void make_list_whole(const check *c, sv_str_list *list)
+{
+    sv_str *paths = svi_arena_get(svi_config_arena(c->config), (list->count + 1) * sizeof *paths);
+    for (size_t i = 0; i < list->count; i++) paths[i] = whole_path(c, list->items[i]);
+    list->items = paths;
+}
+
 static void make_paths_whole(const check *c, svi_settings *s)
 {
     s->data_path = whole_path(c, s->data_path);
-    s->certificate = whole_path(c, s->certificate);
-    s->key = whole_path(c, s->key);
+    make_list_whole(c, &s->certificate);
+    make_list_whole(c, &s->key);
+    make_list_whole(c, &s->module_paths);
     if (svi_settings_logs_to_file(s)) s->log_to = whole_path(c, s->log_to);
     s->control_socket = s->control_socket.n
                             ? whole_path(c, s->control_socket)
                             : svi_arena_printf(svi_config_arena(c->config), "%.*s/control",
                                                (int)s->data_path.n, s->data_path.p);
-    sv_str *paths =
-        svi_arena_get(svi_config_arena(c->config), (s->module_paths.count + 1) * sizeof *paths);
-    for (size_t i = 0; i < s->module_paths.count; i++)
-        paths[i] = whole_path(c, s->module_paths.items[i]);
-    s->module_paths.items = paths;
+}
+
+/* The n-th key is that of the n-th certificate. */
+static void check_pairs(check *c, const svi_settings *s)
+{
+    const size_t certs = s->certificate.count, keys = s->key.count;
+    if ((certs > 0) != (keys > 0))
+        complain(c, keys > 0 ? "key" : "certificate",
+                 "'certificate' and 'key' belong together: set both");
+    else if (certs != keys)
+        complain(c, "key",
+                 "'certificate' names %zu files and 'key' %zu: each certificate needs its key, in the "
+                 "same order",
+                 certs, keys);
+    else if (certs > SVI_PAIRS_MAX)
+        complain(c, "certificate",
+                 "'certificate' names %zu files: there are not so many kinds of keys (RSA, ECDSA)",
+                 certs);
+    check_twice(c, "certificate", &s->certificate, sv_str_eq);
+    for (size_t i = 0; i < certs; i++)
+        if (s->certificate.items[i].n == 0)
+            complain(c, "certificate", "'certificate' names no file");
+    for (size_t i = 0; i < keys; i++)
+        if (s->key.items[i].n == 0) complain(c, "key", "'key' names no file");
 }
 
 sv_status svi_settings_read(const svi_config *config, const svi_section *section,
@@ -342,9 +384,7 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
         complain(&c, "c2s_queue_size",
                  "'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'");
     check_log_to(&c, s);
-    if ((s->certificate.n > 0) != (s->key.n > 0))
-        complain(&c, s->key.n > 0 ? "key" : "certificate",
-                 "'certificate' and 'key' belong together: set both");
+    check_pairs(&c, s);
     return c.failed ? SV_EINVAL : SV_OK;
 }
 
@@ -384,7 +424,7 @@ static bool check_section(check *c, bool *is_host_out)
     if (c->section->kind != SVI_SECTION_GLOBAL) check_global_only(c);
     if (svi_settings_read(c->config, c->section, &s, c->report, c->ctx) != SV_OK)
         c->failed = true;
-    else if (*is_host_out && s.certificate.n == 0 &&
+    else if (*is_host_out && s.certificate.count == 0 &&
              (s.c2s_require_encryption || s.c2s_direct_tls_ports.count > 0))
         complain(c, "certificate",
                  "'%s' has no certificate: set 'certificate' and 'key' (PEM files)",

@@ -5,6 +5,8 @@
 #include "mods/mods_config.h"
 #include "xmpp/xmpp_server.h"
 
+#define SVI_PAIRS_MAX 5u /* certificates of a host: one of each kind there is */
+
 /* Relative paths in the config are meant from the folder of the config file; here they are whole.
  */
 typedef struct svi_limit_settings {
@@ -25,7 +27,10 @@ typedef struct svi_settings {
     sv_str_list c2s_interfaces; /* IPv4 and IPv6 addresses, "*" and "::" for all */
     sv_str_list c2s_ports;      /* default { 5222 } */
     sv_str_list c2s_direct_tls_ports; /* default none */
-    sv_str certificate, key;    /* PEM files; of a host, else the global ones */
+    sv_str_list certificate, key; /* PEM files, the n-th key that of the n-th certificate; of a host, else
+                                     the global ones */
+    int64_t certificate_check_ms;
+    int64_t certificate_warn_days; /* 0: never */
     bool c2s_require_encryption;
     int64_t io_threads;            /* -1: cores - 1, at least 1 */
     int64_t durability;            /* sync write none */

@@ -72,6 +72,9 @@ static void test_presets_and_paths(void **state)
     assert_int_equal(s.log_level, SV_INFO);
     assert_text(s.log_to, "stdout");
     assert_false(svi_settings_logs_to_file(&s));
+    assert_int_equal(s.certificate.count, 0);
+    assert_int_equal(s.certificate_check_ms, 60000);
+    assert_int_equal(s.certificate_warn_days, 14);
     assert_int_equal(s.durability, SVI_DURABLE_SYNC);
     assert_true(svi_settings_io_threads(&s) >= 1);
     svi_config_free(&config);
@@ -155,6 +158,30 @@ static void test_limits(void **state)
                   &l);
 }
 
+static void test_one_file_or_several(void **state)
+{
+    (void)state;
+    svi_settings s;
+    svi_config *config = load("certificate = \"c.pem\"\nkey = { \"k.pem\", \"/l.pem\" }\n"
+                              "VirtualHost \"a.example\"\ncertificate = { \"d.pem\", \"/e.pem\" }\n");
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 1), &s, svi_problems_note, NULL),
+        SV_OK);
+    assert_int_equal(s.certificate.count, 2);
+    assert_text(s.certificate.items[0], "/tmp/d.pem");
+    assert_text(s.certificate.items[1], "/e.pem");
+    assert_int_equal(s.key.count, 2);
+    assert_text(s.key.items[0], "/tmp/k.pem");
+    svi_config_free(&config);
+    config = load("certificate = \"c.pem\"\nkey = \"k.pem\"\n");
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
+        SV_OK);
+    assert_int_equal(s.certificate.count, 1);
+    assert_text(s.certificate.items[0], "/tmp/c.pem");
+    svi_config_free(&config);
+}
+
 static void test_checks(void **state)
 {
     (void)state;
@@ -204,6 +231,27 @@ static void test_checks(void **state)
            ":4: 'x@a.example/r' in 'admins' is no address such as name@example.org\n");
     checks("certificate = \"c.pem\"\nc2s_require_encryption = false\nVirtualHost \"a.example\"\n",
            ":1: 'certificate' and 'key' belong together: set both\n");
+    checks("certificate = { \"c.pem\", \"d.pem\" }\nkey = { \"k.pem\", \"k.pem\" }\n"
+           "VirtualHost \"a.example\"\n",
+           "");
+    checks("certificate = { \"c.pem\", \"d.pem\" }\nkey = \"k.pem\"\nVirtualHost \"a.example\"\n",
+           ":2: 'certificate' names 2 files and 'key' 1: each certificate needs its key, in the same "
+           "order\n");
+    checks("certificate = { \"c\", \"d\", \"e\", \"f\", \"g\", \"h\" }\n"
+           "key = { \"k\", \"k\", \"k\", \"k\", \"k\", \"k\" }\nVirtualHost \"a.example\"\n",
+           ":1: 'certificate' names 6 files: there are not so many kinds of keys (RSA, ECDSA)\n");
+    checks("certificate = { \"c.pem\", \"c.pem\" }\nkey = { \"k.pem\", \"\" }\n"
+           "VirtualHost \"a.example\"\n",
+           ":1: '/tmp/c.pem' stands twice in 'certificate'\n:2: 'key' names no file\n");
+    checks("certificate = \"\"\nkey = \"k.pem\"\nVirtualHost \"a.example\"\n",
+           ":1: 'certificate' names no file\n");
+    checks("certificate = true\nkey = \"k.pem\"\nVirtualHost \"a.example\"\n",
+           ":1: 'certificate' must be a text in quotes, or several in braces: { \"a\", \"b\" }\n");
+    checks(HOST "certificate_check = \"10s\"\ncertificate_warn_days = 7\n",
+           ":4: 'certificate_check' is for the whole server: set it before the first VirtualHost\n"
+           ":5: 'certificate_warn_days' is for the whole server: set it before the first "
+           "VirtualHost\n");
+    checks("certificate_check = \"0s\"\n" HOST, ":1: 'certificate_check' must be from 10ms to 1h\n");
     checks("\nVirtualHost \"a.example\"\n",
            ":2: 'a.example' has no certificate: set 'certificate' and 'key' (PEM files)\n");
     checks("c2s_require_encryption = false\nVirtualHost \"a.example\"\n", "");
@@ -276,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets_and_paths),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_one_file_or_several),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_log_to),
         cmocka_unit_test(test_paths_of_faulty),

@@ -1,16 +1,19 @@
-/* The listeners' certificates: one for each host, chosen by the name a client asks for (SNI, RFC
- * 6066 3). */
+/* The listeners' contexts: one for each host, chosen by the name a client asks for (SNI, RFC 6066
+ * 3). What they show is main_certs.h's. */
 #ifndef SVI_MAIN_TLS_H
 #define SVI_MAIN_TLS_H
 
-#include "mods/mods_config.h"
 #include "net/net_tls.h"
 
-/* Loads the certificates of all hosts of a config (checked by svi_settings_check). The context is
- * the first host's and hands clients that name another host to that one's. NULL in *tls_out if no
- * host has a certificate. Problems are reported at the `certificate` line; SV_EINVAL if there were
- * any. All use `tickets`, which must outlive them (NULL: none that last). */
-sv_status svi_tls_of_config(svi_acct *acct, const svi_config *config, svi_tickets *tickets,
-                            svi_config_report report, void *ctx, svi_tls **tls_out);
+/* A host's name as clients ask for it (A-labels), and its context. */
+typedef struct svi_tls_named {
+    sv_str name;
+    svi_tls *tls;
+} svi_tls_named;
+
+/* Has `first` hand clients that name one of the hosts to that one's context; who names none of them
+ * stays with `first`, which may be one of them itself. Names are copied, references taken. Before
+ * `first` is shared; any thread. */
+void svi_tls_join(svi_acct *acct, svi_tls *first, const svi_tls_named *hosts, size_t count);
 
 #endif

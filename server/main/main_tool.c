@@ -8,19 +8,19 @@
 #include "base/base_assert.h"
 #include "base/base_log.h"
 #include "main/main_ask.h"
+#include "main/main_certs.h"
 #include "main/main_offline.h"
 #include "main/main_print.h"
 #include "main/main_prompt.h"
 #include "main/main_shard.h"
 #include "main/main_state.h"
-#include "main/main_tls.h"
 
 #define STOP_WAIT_MS 15000
 
 typedef struct tool {
     const svi_cli *cli;
     svi_acct acct;
-    svi_problems problems;
+    svi_problems problems, warnings;
     svi_config *config;
     svi_settings settings;
     bool is_faulty; /* something in the settings is wrong; the paths are known */
@@ -42,12 +42,16 @@ static sv_status read_config(tool *t)
 
 static sv_status check_all(tool *t)
 {
-    svi_tls *tls = NULL;
+    svi_certs *certs = NULL;
+    const svi_plat *plat = svi_plat_kernel();
     sv_status status = read_config(t);
     if (t->config) status = svi_settings_check(t->config, svi_problems_note, &t->problems);
     if (status == SV_OK)
-        status = svi_tls_of_config(&t->acct, t->config, NULL, svi_problems_note, &t->problems, &tls);
-    if (tls) svi_tls_unref(&tls);
+        status = svi_certs_load(&t->acct, t->config, NULL, svi_problems_note, &t->problems, &certs);
+    if (certs)
+        svi_certs_warn(certs, plat->wall_us(plat->ctx) / 1000000, t->settings.certificate_warn_days,
+                       svi_problems_note, &t->warnings);
+    svi_certs_free(&certs);
     const svi_shard_config shard = {.acct = &t->acct,
                                     .config = t->config,
                                     .settings = &t->settings,
@@ -77,14 +81,22 @@ static void note_user(const tool *t)
                       err.text);
 }
 
+static void print_warnings(const tool *t)
+{
+    sv_str rest = svi_buf_str(&t->warnings.text), line;
+    while (svi_str_split(&rest, '\n', &line))
+        (void)fprintf(stderr, "warning: %.*s\n", (int)line.n, line.p);
+}
+
 static int check(tool *t)
 {
-    if (check_all(t) != SV_OK || t->problems.count > 0) {
-        print_problems(t);
-        return SVI_EXIT_FAILED;
-    }
+    const bool is_good = check_all(t) == SV_OK && t->problems.count == 0;
+    print_problems(t);
+    print_warnings(t);
+    if (!is_good) return SVI_EXIT_FAILED;
     note_user(t);
-    (void)printf("%s: no problems\n", t->cli->config);
+    (void)printf("%s: no %s\n", t->cli->config,
+                 t->warnings.count ? "errors, but see the warnings" : "problems");
     return SVI_EXIT_OK;
 }
 
@@ -270,8 +282,10 @@ int svi_tool_main(const svi_cli *cli)
     tool t = {.cli = cli, .acct = {.name = "command"}};
     svi_log_setup(SV_WARN, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
     svi_problems_init(&t.problems, &t.acct);
+    svi_problems_init(&t.warnings, &t.acct);
     const int status = run(&t);
     svi_problems_free(&t.problems);
+    svi_problems_free(&t.warnings);
     svi_config_free(&t.config);
     return status;
 }

@@ -15,9 +15,9 @@
 #include "main/main_listen.h"
 #include "main/main_log.h"
 #include "main/main_reload.h"
+#include "main/main_renew.h"
 #include "main/main_state.h"
 #include "main/main_tickets.h"
-#include "main/main_tls.h"
 #include "main/main_watch.h"
 
 #define DRAIN_MS 5000u
@@ -39,7 +39,7 @@ typedef struct worker {
     svi_shard *shard;
     svi_tickets *tickets;
     uv_timer_t tickets_timer;
-    svi_tls *tls;
+    svi_renew *renew; /* the certificates */
     svi_listener *listeners[SVI_CLI_SOCKETS_MAX];
     size_t listener_count;
     svi_commands *commands;
@@ -106,8 +106,7 @@ static json_t *read_again(worker *w)
                                       .path = w->cli->config,
                                       .program = w->cli->program,
                                       .library = svi_shard_mods(w->shard),
-                                      .listeners = w->listeners,
-                                      .listener_count = w->tls ? w->listener_count : 0,
+                                      .renew = w->renew,
                                       .tickets = w->tickets};
     return svi_reload(&config);
 }
@@ -158,6 +157,14 @@ static json_t *on_reload(void *ctx, svi_command_done done, void *done_ctx)
     while (*end) end = &(*end)->next;
     *end = last;
     return NULL;
+}
+
+static json_t *on_certificates(void *ctx)
+{
+    const worker *w = ctx;
+    const svi_plat *plat = svi_plat_kernel();
+    const svi_certs *certs = svi_renew_certs(w->renew);
+    return certs ? svi_certs_status(certs, plat->wall_us(plat->ctx) / 1000000) : json_array();
 }
 
 static void on_hup(uv_signal_t *handle, int number)
@@ -222,19 +229,41 @@ static void open_tickets(worker *w)
     on_tickets_due(&w->tickets_timer);
 }
 
+static void on_renewed(void *ctx, svi_tls *tls)
+{
+    const worker *w = ctx;
+    for (size_t i = 0; i < w->listener_count; i++) svi_listener_set_tls(w->listeners[i], tls);
+}
+
+static sv_status open_certificates(worker *w)
+{
+    svi_certs *certs = NULL;
+    const sv_status status =
+        svi_certs_load(&w->acct, w->config, w->tickets, svi_problems_note, &w->problems, &certs);
+    const svi_renew_config config = {.acct = &w->acct,
+                                     .loop = svi_shard_loop(w->shard),
+                                     .plat = svi_plat_kernel(),
+                                     .check_ms = w->settings.certificate_check_ms,
+                                     .warn_days = w->settings.certificate_warn_days,
+                                     .renewed = on_renewed,
+                                     .ctx = w};
+    if (status == SV_OK) w->renew = svi_renew_start(&config, certs);
+    return status;
+}
+
 static sv_status listen_all(worker *w, sv_err *err)
 {
-    sv_status status =
-        svi_tls_of_config(&w->acct, w->config, w->tickets, svi_problems_note, &w->problems,
-                          &w->tls);
-    svi_server *server = status == SV_OK ? svi_shard_server(w->shard) : NULL;
+    sv_status status = SV_OK;
+    svi_server *server = svi_shard_server(w->shard);
+    const svi_certs *certs = svi_renew_certs(w->renew);
+    svi_tls *tls = certs ? svi_certs_tls(certs) : NULL;
     static const char *const mode_names[] = {
         [SVI_TLS_NONE] = "none", [SVI_TLS_STARTTLS] = "starttls", [SVI_TLS_DIRECT] = "direct"};
     for (size_t i = 0; i < w->cli->socket_count && status == SV_OK; i++) {
         const svi_tls_mode with_tls = w->cli->is_direct[i] ? SVI_TLS_DIRECT : SVI_TLS_STARTTLS;
         const svi_listen_config config = {.fd = w->cli->sockets[i],
-                                          .mode = w->tls ? with_tls : SVI_TLS_NONE,
-                                          .tls = w->tls,
+                                          .mode = tls ? with_tls : SVI_TLS_NONE,
+                                          .tls = tls,
                                           .limits = svi_server_limits(server)->stranger,
                                           .rate = svi_server_limits(server)->stranger_rate};
         status = svi_net_listen(svi_server_net(server), &config, &w->listeners[i], err);
@@ -267,11 +296,15 @@ static sv_status start(worker *w, sv_err *err)
     if (status == SV_OK) status = drop_privileges(w, err);
     if (status == SV_OK) status = open_shard(w, err);
     if (status == SV_OK) open_tickets(w);
+    if (status == SV_OK) status = open_certificates(w);
     if (status == SV_OK) status = listen_all(w, err);
     if (status != SV_OK) return status;
     hear_signals(w);
-    const svi_commands_config commands = {
-        .shard = w->shard, .reload = on_reload, .stop = on_stop, .ctx = w};
+    const svi_commands_config commands = {.shard = w->shard,
+                                          .reload = on_reload,
+                                          .certificates = on_certificates,
+                                          .stop = on_stop,
+                                          .ctx = w};
     w->commands = svi_commands_new(&commands);
     status = svi_control_open(w->shard, w->commands, w->cli->control, &w->control, err);
     if (status != SV_OK) return status;
@@ -287,10 +320,10 @@ static void finish(worker *w)
     while (w->waiting) answer_reload(w, "the server ends");
     svi_control_close(&w->control);
     svi_commands_free(&w->commands);
+    svi_renew_stop(&w->renew);
     for (size_t i = 0; i < w->listener_count; i++)
         svi_net_unlisten(svi_server_net(svi_shard_server(w->shard)), &w->listeners[i]);
     svi_shard_close(&w->shard, DRAIN_MS);
-    if (w->tls) svi_tls_unref(&w->tls);
     svi_tickets_free(&w->tickets);
     svi_config_free(&w->config);
     svi_problems_free(&w->problems);

@@ -73,7 +73,8 @@ bool svi_config_names(const svi_config *config, const svi_section *section, size
                       sv_str *name_out, const svi_value **value_out);
 
 /* Fills the fields of `into` from a section by a table of options (ends with .name NULL): presets,
- * types, units, bounds. Strings and lists live as long as the config. Problems are reported;
+ * types, units, bounds. Strings and lists live as long as the config; a list with a `min` ("one")
+ * takes a single text, too. Problems are reported;
  * SV_EINVAL if there were any. "file:" and "env:" values of options whose name ends in _secret or
  * _password are read here and never printed. */
 sv_status svi_options_fill(const svi_config *config, const svi_section *section,

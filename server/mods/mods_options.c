@@ -85,6 +85,12 @@ static bool set_number(fill *f, int64_t number)
 
 /* --- kinds -------------------------------------------------------------------------------------------- */
 
+static bool fail_list(fill *f)
+{
+    return fail(f, f->option->min ? "a text in quotes, or several in braces: { \"a\", \"b\" }"
+                                  : "a list of texts in braces, such as { \"a\", \"b\" }");
+}
+
 static bool from_text(fill *f, sv_str text)
 {
     const sv_option *o = f->option;
@@ -120,7 +126,7 @@ static bool from_text(fill *f, sv_str text)
     }
     case SV_OPTION_LIST: break;
     }
-    return fail(f, "a list of texts in braces, such as { \"a\", \"b\" }");
+    return fail_list(f);
 }
 
 /* A list of texts; numbers (ports) are taken as written. */
@@ -133,7 +139,7 @@ static bool from_list(fill *f, const svi_value *items, size_t count, svi_arena *
         else if (items[i].kind == SVI_VALUE_INT)
             texts[i] = svi_arena_printf(arena, "%" PRId64, items[i].number);
         else
-            return fail(f, "a list of texts in braces, such as { \"a\", \"b\" }");
+            return fail_list(f);
     }
     const sv_str_list list = {.items = texts, .count = count};
     memcpy(f->field, &list, sizeof list);
@@ -198,6 +204,7 @@ static bool from_value(fill *f, svi_arena *arena)
         return from_text(f, svi_arena_printf(arena, "%" PRId64, v->number));
     case SVI_VALUE_STRING: {
         sv_str text = v->text;
+        if (f->option->kind == SV_OPTION_LIST && f->option->min) return from_list(f, v, 1, arena);
         if (f->option->kind == SV_OPTION_INT || f->option->kind == SV_OPTION_BOOL)
             return fail(f, f->option->kind == SV_OPTION_INT ? "a whole number, without quotes"
                                                             : "true or false, without quotes");
@@ -290,7 +297,8 @@ void svi_options_manual(svi_buf *out, const sv_option *options, size_t stride)
 {
     for (size_t i = 0; options && at(options, stride, i)->name; i++) {
         const sv_option *o = at(options, stride, i);
-        svi_buf_printf(out, "%s (%s", o->name, kind_name(o->kind));
+        const bool is_one_or_more = o->kind == SV_OPTION_LIST && o->min;
+        svi_buf_printf(out, "%s (%s", o->name, is_one_or_more ? "text or list" : kind_name(o->kind));
         if (o->kind == SV_OPTION_ENUM)
             svi_buf_printf(out, " %s", o->min);
         else if (o->min && o->max)

@@ -13,7 +13,7 @@ typedef struct fields {
     int64_t number, period, size, word;
     bool flag;
     sv_str text, secret;
-    sv_str_list list;
+    sv_str_list list, files;
 } fields;
 
 static const sv_option table[] = {
@@ -25,6 +25,11 @@ static const sv_option table[] = {
     SV_OPT_STRING(fields, text, "t_text", "preset", "A text."),
     SV_OPT_STRING(fields, secret, "t_secret", NULL, "A secret."),
     SV_OPT_LIST(fields, list, "t_list", "A list."),
+    {.name = "t_files",
+     .kind = SV_OPTION_LIST,
+     .offset = offsetof(fields, files),
+     .min = "one",
+     .manual = "A file or several."},
     {.name = NULL}};
 
 static void note(void *ctx, const char *file, int line, const char *text)
@@ -91,7 +96,7 @@ static void test_values(void **state)
     fields f;
     svi_config *config =
         load("t_number = 10\nt_period = \"2m\"\nt_size = 2048\nt_word = \"three\"\n"
-             "t_flag = false\nt_text = \"\"\nt_list = { \"a\", 5222 }\n"
+             "t_flag = false\nt_text = \"\"\nt_list = { \"a\", 5222 }\nt_files = \"one.pem\"\n"
              "VirtualHost \"a.example\"\nt_number = 1\nt_list = {}\n");
     assert_int_equal(fill(config, 0, &f), SV_OK);
     assert_int_equal(f.number, 10);
@@ -102,6 +107,8 @@ static void test_values(void **state)
     assert_int_equal(f.text.n, 0);
     assert_int_equal(f.list.count, 2);
     assert_text(f.list.items[1], "5222");
+    assert_int_equal(f.files.count, 1);
+    assert_text(f.files.items[0], "one.pem");
     svi_buf_clear(&told);
     assert_int_equal(fill(config, 1, &f), SV_OK);
     assert_int_equal(f.number, 1);
@@ -141,6 +148,8 @@ static void test_wrong(void **state)
           "1: 't_list' must be a list of texts in braces, such as { \"a\", \"b\" }\n");
     fails("t_list = { true }\n",
           "1: 't_list' must be a list of texts in braces, such as { \"a\", \"b\" }\n");
+    fails("t_files = { true }\n",
+          "1: 't_files' must be a text in quotes, or several in braces: { \"a\", \"b\" }\n");
     fails("t_number = 0\nt_flag = 1\n",
           "1: 't_number' must be from 1 to 10\n2: 't_flag' must be true or false\n");
 }
@@ -224,6 +233,7 @@ static void test_manual(void **state)
     assert_non_null(strstr(out.data, "t_number (number from 1 to 10, default 5)\n    A number.\n"));
     assert_non_null(strstr(out.data, "t_word (one of one two three, default two)\n"));
     assert_non_null(strstr(out.data, "t_list (list, default none)\n"));
+    assert_non_null(strstr(out.data, "t_files (text or list, default none)\n"));
     svi_buf_free(&out);
 }
 

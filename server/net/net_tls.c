@@ -2,10 +2,7 @@
 #include "net/net_tls.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/base_assert.h"
 #include "net/net_link.h"
@@ -94,6 +91,46 @@ SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni)
     return ssl;
 }
 
+/* --- the certificate that was shown -------------------------------------------------------------------- */
+
+/* RFC 5929 4.1: the server's certificate under the hash of its signature, but SHA-256 where that is MD5
+ * or SHA-1; a signature without such a hash (Ed25519) has none. `to` has 64 bytes; how many were written. */
+static size_t hash_shown(SSL *ssl, uint8_t *to)
+{
+    /* the server's: that one of several which OpenSSL has chosen in this handshake */
+    X509 *cert = SSL_is_server(ssl) == 1 ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
+    int hash = NID_undef;
+    unsigned n = 0;
+    if (cert == NULL || X509_get_signature_info(cert, &hash, NULL, NULL, NULL) != 1) return 0;
+    if (hash == NID_md5 || hash == NID_sha1 || hash == NID_md5_sha1) hash = NID_sha256;
+    const EVP_MD *md = hash == NID_undef ? NULL : EVP_get_digestbynid(hash);
+    if (md == NULL || EVP_MD_get_size(md) > 64) return 0;
+    return X509_digest(cert, md, to, &n) == 1 ? n : 0;
+}
+
+/* A resumed connection shows no certificate: its client keeps to the one it was shown in the handshake that
+ * gave the ticket, and so must we, though it may be of another kind than others get, or replaced since. The
+ * ticket remembers it. */
+static int on_new_ticket(SSL *ssl, void *ctx)
+{
+    (void)ctx;
+    uint8_t hash[64];
+    if (SSL_session_reused(ssl) == 1) return 1; /* has it from the ticket before */
+    const size_t n = hash_shown(ssl, hash);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), hash, n);
+}
+
+/* The same as hash_shown for any connection; 0 if it was resumed by a ticket that does not say. */
+static size_t end_point(SSL *ssl, uint8_t *to)
+{
+    void *kept = NULL;
+    size_t n = 0;
+    if (SSL_is_server(ssl) != 1 || SSL_session_reused(ssl) != 1) return hash_shown(ssl, to);
+    if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &kept, &n) != 1 || n > 64) return 0;
+    if (n > 0) memcpy(to, kept, n);
+    return n;
+}
+
 /* --- contexts ------------------------------------------------------------------------------------------ */
 
 /* OpenSSL's reason for the last failure, for an operator. */
@@ -164,42 +201,44 @@ static char *path_of(svi_acct *acct, sv_str name)
     return path;
 }
 
-static sv_status check_key_mode(const char *key_file, sv_err *err)
+/* A second one of a kind would take the place of the first without a word. */
+static sv_status use_pairs(SSL_CTX *ctx, svi_tls_pair *const *pairs, size_t count, sv_err *err)
 {
-    struct stat st;
-    if (stat(key_file, &st) != 0) return svi_err(err, SV_EIO, "%s: %s", key_file, strerror(errno));
-    if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0)
-        return svi_err(err, SV_EINVAL, "%s: others may read this key; chmod 0600 it", key_file);
-    return SV_OK;
+    sv_status status = SV_OK;
+    for (size_t i = 0; i < count && status == SV_OK; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (svi_tls_pair_kind(pairs[i]) == svi_tls_pair_kind(pairs[k]))
+                return svi_err(err, SV_EINVAL,
+                               "two certificates are of one kind (%s): a host shows one of each",
+                               svi_tls_pair_kind(pairs[i]));
+        status = svi_tls_pair_use(pairs[i], ctx, err);
+    }
+    return status;
 }
 
-static sv_status load(svi_tls *tls, const char *cert_file, const char *key_file, sv_err *err)
+static sv_status use_files(SSL_CTX *ctx, const svi_tls_config *config, sv_err *err)
 {
-    const sv_status st = check_key_mode(key_file, err);
-    if (st != SV_OK) return st;
-    if (access(cert_file, R_OK) != 0)
-        return svi_err(err, SV_EIO, "%s: %s", cert_file, strerror(errno));
-    if (SSL_CTX_use_certificate_chain_file(tls->ctx, cert_file) != 1)
-        return svi_err(err, SV_EINVAL, "%s: not a certificate chain in PEM (%s)", cert_file,
-                       reason());
-    if (SSL_CTX_use_PrivateKey_file(tls->ctx, key_file, SSL_FILETYPE_PEM) != 1)
-        return svi_err(err, SV_EINVAL, "%s: not the private key of %s (%s)", key_file, cert_file,
-                       reason());
-    if (SSL_CTX_check_private_key(tls->ctx) != 1)
-        return svi_err(err, SV_EINVAL, "%s: does not belong to %s", key_file, cert_file);
-    return SV_OK;
+    char *cert_file = path_of(config->acct, config->cert_file);
+    char *key_file = path_of(config->acct, config->key_file);
+    svi_tls_pair *pair = NULL;
+    svi_tls_files files;
+    svi_tls_files_read(config->acct, cert_file, key_file, &files);
+    sv_status status = svi_tls_pair_new(config->acct, &files, &pair, err);
+    if (status == SV_OK) status = use_pairs(ctx, &pair, 1, err);
+    svi_tls_pair_unref(&pair);
+    svi_tls_files_wipe(&files);
+    svi_free(cert_file);
+    svi_free(key_file);
+    return status;
 }
 
 sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *err)
 {
     svi_tls *tls = tls_wrap(config->acct, TLS_server_method());
-    char *cert_file = path_of(config->acct, config->cert_file);
-    char *key_file = path_of(config->acct, config->key_file);
-    sv_status st = load(tls, cert_file, key_file, err);
-    svi_free(cert_file);
-    svi_free(key_file);
+    const sv_status st =
+        config->pair_count > 0 ? use_pairs(tls->ctx, config->pairs, config->pair_count, err)
+                               : use_files(tls->ctx, config, err);
     if (st != SV_OK) {
-        ERR_clear_error();
         svi_tls_unref(&tls);
         return st;
     }
@@ -209,6 +248,7 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
      * do. */
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
+    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, NULL, NULL) == 1);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
     if (config->tickets != NULL) svi_tickets_use(config->tickets, tls->ctx);
     *tls_out = tls;
@@ -290,20 +330,6 @@ static size_t unique(SSL *ssl, uint8_t *to)
     if (!has_extended_secret(ssl)) return 0;
     const bool is_ours = (SSL_session_reused(ssl) == 1) == (SSL_is_server(ssl) == 1);
     return is_ours ? SSL_get_finished(ssl, to, 64) : SSL_get_peer_finished(ssl, to, 64);
-}
-
-/* RFC 5929 4.1: the server's certificate under the hash of its signature, but SHA-256 where that is MD5
- * or SHA-1; a signature without such a hash (Ed25519) has none. */
-static size_t end_point(SSL *ssl, uint8_t *to)
-{
-    X509 *cert = SSL_is_server(ssl) == 1 ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
-    int hash = NID_undef;
-    unsigned n = 0;
-    if (cert == NULL || X509_get_signature_info(cert, &hash, NULL, NULL, NULL) != 1) return 0;
-    if (hash == NID_md5 || hash == NID_sha1 || hash == NID_md5_sha1) hash = NID_sha256;
-    const EVP_MD *md = hash == NID_undef ? NULL : EVP_get_digestbynid(hash);
-    if (md == NULL || EVP_MD_get_size(md) > 64) return 0;
-    return X509_digest(cert, md, to, &n) == 1 ? n : 0;
 }
 
 void svi_tls_describe(SSL *ssl, svi_tls_info *info_out)

@@ -12,6 +12,7 @@
 #include "net/net_binding.h"
 #include "net/net_link.h"
 #include "net/net_tickets.h"
+#include "net/net_tls_pair.h"
 
 typedef struct svi_tls svi_tls; /* a context; immutable, refcounted, shared by threads */
 
@@ -19,10 +20,14 @@ typedef struct svi_tls_config {
     svi_acct *acct;
     sv_str cert_file; /* PEM, chain behind the certificate */
     sv_str key_file;  /* PEM; must not be readable by others */
+    svi_tls_pair *const *pairs; /* in place of the files: some that were read, each of its own kind; borrowed */
+    size_t pair_count;
     svi_tickets *tickets; /* borrowed, outlives the context; NULL: keys of its own, lost with it */
 } svi_tls_config;
 
-/* Loads and checks certificate and key. SV_EIO, SV_EINVAL with file and reason. */
+/* Makes a server's context. With pairs of several kinds (RSA and ECDSA) OpenSSL shows each client one
+ * whose signature it says to take (RFC 8446 4.2.3). SV_EIO, SV_EINVAL with file and reason, and if two
+ * are of one kind. Any thread. */
 sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *err);
 svi_tls *svi_tls_ref(svi_tls *tls);
 void svi_tls_unref(svi_tls **tls);

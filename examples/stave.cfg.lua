@@ -16,6 +16,10 @@ c2s_interfaces = { "*", "::" }
 c2s_ports = { 5222 }
 -- TLS from the first byte (XEP-0368)
 c2s_direct_tls_ports = { 5223 }
+-- Unix sockets for a gateway on this machine; "Unix sockets" in doc/operating.md says who may use them.
+-- c2s_unix_sockets = { "/run/stave/c2s" }
+-- Proxies that begin each connection with a PROXY protocol header (and must): addresses, networks, "unix".
+-- c2s_proxies = { "192.0.2.10", "2001:db8:1::/48" }
 
 -- Clients must use TLS before they log in.
 c2s_require_encryption = true

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "base/base_assert.h"
 #include "xmpp/xmpp_jid.h"
@@ -32,10 +33,17 @@ static const sv_option options[] = {
                 "Addresses to listen on for clients; { \"*\", \"::\" } (all IPv4, all IPv6) if not "
                 "set."),
     SV_OPT_LIST(svi_settings, c2s_ports, "c2s_ports",
-                "Ports to listen on for clients; { 5222 } if not set."),
+                "Ports to listen on for clients; { 5222 } if not set, {} for none."),
     SV_OPT_LIST(svi_settings, c2s_direct_tls_ports, "c2s_direct_tls_ports",
                 "Ports to listen on for clients that begin with TLS at once (XEP-0368), usually { "
                 "5223 }; none if not set."),
+    SV_OPT_LIST(svi_settings, c2s_unix_sockets, "c2s_unix_sockets",
+                "Paths of unix sockets to listen on for clients, for a gateway on this machine: mode "
+                "0660, made at start and removed at stop; none if not set."),
+    SV_OPT_LIST(svi_settings, c2s_proxies, "c2s_proxies",
+                "Proxies whose connections begin with a PROXY protocol header, version 1 or 2: IP "
+                "addresses, networks such as \"192.0.2.0/24\" or \"2001:db8::/32\", and \"unix\" for "
+                "all unix sockets. Their connections without one are closed; none if not set."),
     OPT_FILES(certificate, "certificate",
               "PEM file with the host's certificate and the chain behind it; or several, each with a "
               "key of another kind (RSA, ECDSA), of which a client is shown one that it takes."),
@@ -278,7 +286,8 @@ static void check_listeners(check *c, svi_settings *s)
 {
     static const char *const all[] = {"*", "::"}, *const port[] = {"5222"};
     if (s->c2s_interfaces.count == 0) s->c2s_interfaces = one_list(c, all, 2);
-    if (s->c2s_ports.count == 0) s->c2s_ports = one_list(c, port, 1);
+    const bool has_ports = svi_config_get(c->config, c->section, SV_STR("c2s_ports")) != NULL;
+    if (!has_ports) s->c2s_ports = one_list(c, port, 1);
     for (size_t i = 0; i < s->c2s_interfaces.count; i++) {
         const sv_str at = s->c2s_interfaces.items[i];
         if (address_of(at).n > 0) continue;
@@ -293,6 +302,41 @@ static void check_listeners(check *c, svi_settings *s)
     check_twice(c, "c2s_ports", &s->c2s_ports, same_port);
     check_twice(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports, same_port);
     check_apart(c, "c2s_direct_tls_ports", &s->c2s_direct_tls_ports, "c2s_ports", &s->c2s_ports);
+}
+
+/* What bind(2) takes, the NUL behind it included. */
+#define UNIX_PATH_BYTES sizeof((struct sockaddr_un){.sun_family = AF_UNIX}.sun_path)
+
+/* Their paths are whole already. */
+static void check_unix_sockets(check *c, const svi_settings *s)
+{
+    static const char name[] = "c2s_unix_sockets";
+    for (size_t i = 0; i < s->c2s_unix_sockets.count; i++) {
+        const sv_str path = s->c2s_unix_sockets.items[i];
+        if (path.n == 0 || memchr(path.p, 0, path.n) != NULL)
+            complain(c, name, "'%.*s' in '%s' is no path", (int)path.n, path.p, name);
+        else if (path.n >= UNIX_PATH_BYTES)
+            complain(c, name, "'%.*s' is too long for a unix socket (%zu bytes at most)",
+                     (int)path.n, path.p, UNIX_PATH_BYTES - 1);
+        else if (sv_str_eq(path, s->control_socket))
+            complain(c, name, "'%.*s' in '%s' is the control socket's path", (int)path.n, path.p,
+                     name);
+    }
+    check_twice(c, name, &s->c2s_unix_sockets, sv_str_eq);
+}
+
+static void check_proxies(check *c, svi_settings *s)
+{
+    const sv_str_list *list = &s->c2s_proxies;
+    svi_subnet *read = svi_arena_get(svi_config_arena(c->config), (list->count + 1) * sizeof *read);
+    for (size_t i = 0; i < list->count; i++) {
+        sv_err err = {.text = ""};
+        const sv_str text = list->items[i];
+        if (svi_subnet_read(text, &read[i], &err) != SV_OK)
+            complain(c, "c2s_proxies", "'%.*s' in 'c2s_proxies' %s", (int)text.n, text.p, err.text);
+    }
+    s->proxies = read;
+    s->proxy_count = list->count;
 }
 
 /* Prepares the addresses in place. */
@@ -341,6 +385,7 @@ static void make_paths_whole(const check *c, svi_settings *s)
                             ? whole_path(c, s->control_socket)
                             : svi_arena_printf(svi_config_arena(c->config), "%.*s/control",
                                                (int)s->data_path.n, s->data_path.p);
+    make_list_whole(c, &s->c2s_unix_sockets);
 }
 
 /* The n-th key is that of the n-th certificate. */
@@ -379,6 +424,8 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
     if (filled != SV_OK) return filled;
     if (s->data_path.n == 0) complain(&c, "data_path", "'data_path' must name a folder");
     check_listeners(&c, s);
+    check_unix_sockets(&c, s);
+    check_proxies(&c, s);
     check_admins(&c, s);
     if (s->limits.queue_bytes < 2 * s->limits.stanza_bytes)
         complain(&c, "c2s_queue_size",

@@ -25,8 +25,12 @@ typedef struct svi_settings {
     sv_str_list module_paths;
     sv_str_list admins;
     sv_str_list c2s_interfaces; /* IPv4 and IPv6 addresses, "*" and "::" for all */
-    sv_str_list c2s_ports;      /* default { 5222 } */
+    sv_str_list c2s_ports;      /* default { 5222 }; {} is none */
     sv_str_list c2s_direct_tls_ports; /* default none */
+    sv_str_list c2s_unix_sockets; /* whole paths; default none */
+    sv_str_list c2s_proxies;      /* default none */
+    const svi_subnet *proxies;   /* c2s_proxies, read */
+    size_t proxy_count;
     sv_str_list certificate, key; /* PEM files, the n-th key that of the n-th certificate; of a host, else
                                      the global ones */
     int64_t certificate_check_ms;
@@ -44,8 +48,8 @@ typedef struct svi_settings {
 /* The table behind it; ends with .name NULL, stride sizeof(sv_option). */
 const sv_option *svi_settings_options(void);
 
-/* Fills `settings_out` from a section and checks what the table can't say: addresses, ports, JIDs,
- * whole paths. Texts live as long as the config. Every problem is reported; SV_EINVAL if there were
+/* Fills `settings_out` from a section and checks what the table can't say: addresses, networks, ports,
+ * JIDs, whole paths. Texts live as long as the config. Every problem is reported; SV_EINVAL if there were
  * any: then only the paths are good that are not empty. */
 sv_status svi_settings_read(const svi_config *config, const svi_section *section,
                             svi_settings *settings_out, svi_config_report report, void *ctx);

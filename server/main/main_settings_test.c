@@ -69,6 +69,8 @@ static void test_presets_and_paths(void **state)
     assert_int_equal(s.c2s_interfaces.count, 2);
     assert_text(s.c2s_ports.items[0], "5222");
     assert_true(s.c2s_require_encryption);
+    assert_int_equal(s.c2s_unix_sockets.count, 0);
+    assert_int_equal(s.proxy_count, 0);
     assert_int_equal(s.log_level, SV_INFO);
     assert_text(s.log_to, "stdout");
     assert_false(svi_settings_logs_to_file(&s));
@@ -78,6 +80,52 @@ static void test_presets_and_paths(void **state)
     assert_int_equal(s.durability, SVI_DURABLE_SYNC);
     assert_true(svi_settings_io_threads(&s) >= 1);
     svi_config_free(&config);
+}
+
+#define LONG_NAME                                                                                  \
+    "01234567890123456789012345678901234567890123456789012345678901234567890123456789"             \
+    "01234567890123456789012"
+
+static void test_unix_sockets_and_proxies(void **state)
+{
+    (void)state;
+    svi_settings s;
+    svi_config *config = load("c2s_unix_sockets = { \"run/c2s\", \"/run/b\" }\n"
+                              "c2s_proxies = { \"192.0.2.0/24\", \"::1\", \"unix\" }\n");
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
+        SV_OK);
+    assert_int_equal(s.c2s_ports.count, 1);
+    assert_text(s.c2s_unix_sockets.items[0], "/tmp/run/c2s");
+    assert_text(s.c2s_unix_sockets.items[1], "/run/b");
+    assert_int_equal(s.proxy_count, 3);
+    assert_int_equal(s.proxies[0].kind, SVI_SUBNET_V4);
+    assert_int_equal(s.proxies[0].bits, 24);
+    assert_int_equal(s.proxies[1].kind, SVI_SUBNET_V6);
+    assert_int_equal(s.proxies[2].kind, SVI_SUBNET_UNIX);
+    svi_config_free(&config);
+    config = load("c2s_ports = {}\nc2s_unix_sockets = { \"a\" }\n"); /* no port at all */
+    assert_int_equal(
+        svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
+        SV_OK);
+    assert_int_equal(s.c2s_ports.count, 0);
+    svi_config_free(&config);
+    checks("c2s_unix_sockets = { \"a\", \"\", \"/tmp/a\" }\n" HOST,
+           ":1: '' in 'c2s_unix_sockets' is no path\n"
+           ":1: '/tmp/a' stands twice in 'c2s_unix_sockets'\n");
+    checks("c2s_unix_sockets = { \"/tmp/" LONG_NAME "\" }\n" HOST,
+           ":1: '/tmp/" LONG_NAME "' is too long for a unix socket (107 bytes at most)\n");
+    checks("control_socket = \"a\"\nc2s_unix_sockets = { \"/tmp/a\" }\n" HOST,
+           ":2: '/tmp/a' in 'c2s_unix_sockets' is the control socket's path\n");
+    checks("c2s_proxies = { \"10.0.0.0/8\", \"haproxy\", \"10.0.0.1/8\", \"::/129\" }\n" HOST,
+           ":1: 'haproxy' in 'c2s_proxies' is no IP address, no network such as 192.0.2.0/24 or "
+           "2001:db8::/32, and not \"unix\"\n"
+           ":1: '10.0.0.1/8' in 'c2s_proxies' is one address and not a network: bits behind the "
+           "first 8 are set\n"
+           ":1: '::/129' in 'c2s_proxies' has no number of bits from 0 to 128 behind its slash\n");
+    checks(HOST "c2s_unix_sockets = { \"a\" }\nc2s_proxies = { \"::1\" }\n",
+           ":4: 'c2s_unix_sockets' is for the whole server: set it before the first VirtualHost\n"
+           ":5: 'c2s_proxies' is for the whole server: set it before the first VirtualHost\n");
 }
 
 static void assert_xml_limits(const svi_xml_limits *got, const svi_xml_limits *wanted)
@@ -327,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_one_file_or_several),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_log_to),
+        cmocka_unit_test(test_unix_sockets_and_proxies),
         cmocka_unit_test(test_paths_of_faulty),
         cmocka_unit_test(test_problems_are_bounded),
     };

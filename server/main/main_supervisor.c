@@ -321,10 +321,12 @@ static sv_status read_settings(supervisor *s, svi_config **config_out)
     return status;
 }
 
-static sv_status open_sockets(supervisor *s, sv_err *err)
+static sv_status open_sockets(supervisor *s, uid_t owner, gid_t group, sv_err *err)
 {
     const sv_status status = svi_systemd_sockets(&s->sockets, err);
-    return status == SV_ENOTFOUND ? svi_sockets_open(&s->settings, &s->sockets, err) : status;
+    return status == SV_ENOTFOUND
+               ? svi_sockets_open(&s->settings, owner, group, &s->sockets, err)
+               : status;
 }
 
 static sv_status open_all(supervisor *s, sv_err *err)
@@ -338,7 +340,7 @@ static sv_status open_all(supervisor *s, sv_err *err)
                LF_TXT("problem", "the worker stays root, as the option user says"));
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
-    if (status == SV_OK) status = open_sockets(s, err);
+    if (status == SV_OK) status = open_sockets(s, owner, group, err);
     if (status == SV_OK) status = svi_sockets_open_control(control, &s->sockets, err);
     if (status == SV_OK && geteuid() == 0 && owner != (uid_t)-1 &&
         lchown(control, owner, group) != 0)

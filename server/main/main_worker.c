@@ -265,11 +265,13 @@ static sv_status listen_all(worker *w, sv_err *err)
                                           .mode = tls ? with_tls : SVI_TLS_NONE,
                                           .tls = tls,
                                           .limits = svi_server_limits(server)->stranger,
-                                          .rate = svi_server_limits(server)->stranger_rate};
+                                          .rate = svi_server_limits(server)->stranger_rate,
+                                          .proxies = w->settings.proxies,
+                                          .proxy_count = w->settings.proxy_count};
         status = svi_net_listen(svi_server_net(server), &config, &w->listeners[i], err);
         if (status != SV_OK) break;
         w->listener_count++;
-        char name[64];
+        char name[SVI_SOCKET_NAME_BYTES];
         svi_socket_name(w->cli->sockets[i], name);
         SV_LOG(SV_INFO, "listener-open", LF_TXT("address", name), LF_TXT("kind", "c2s"),
                LF_TXT("tls", mode_names[config.mode]));

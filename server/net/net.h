@@ -10,6 +10,7 @@
 
 #include "base/base_plat.h"
 #include "net/net_link.h"
+#include "net/net_subnet.h"
 #include "net/net_tls.h"
 #include "xml/xml_parser.h"
 #include "xml/xml_writer.h"
@@ -29,6 +30,9 @@ typedef struct svi_conn_info {
     void               *listener_ctx;
     char                peer[64];  /* address and port as text, "unix" or "memory" */
     bool                loopback;  /* the listener is bound to loopback: counts as secure for SCRAM */
+    /* A trusted proxy brings the connection. `peer` is the proxy's; `peer` of svi_net_calls tells the
+     * client's. It never counts as loopback, whatever address is told: behind a proxy may be everybody. */
+    bool                is_relayed;
     svi_tls_mode tls_mode; /* the listener's: whether STARTTLS can be offered, or a handshake comes first */
 } svi_conn_info;
 
@@ -37,6 +41,7 @@ typedef enum svi_closed_why {
     SVI_CLOSED_BY_PEER,   /* end of file */
     SVI_CLOSED_ERROR,     /* reset, not all written in time, TLS alert */
     SVI_CLOSED_TLS,       /* the handshake failed */
+    SVI_CLOSED_PROXY,     /* the PROXY header was wrong; logged */
     SVI_CLOSED_NET_STOP
 } svi_closed_why;
 
@@ -45,6 +50,9 @@ typedef enum svi_closed_why {
  * router answers. */
 typedef struct svi_net_calls {
     void (*open)(void *ctx, svi_conn *conn, const svi_conn_info *info);
+    /* The address in the PROXY header of a relayed connection, before anything else is reported of it; as
+     * svi_conn_info.peer. Not called if the header names nobody. */
+    void (*peer)(void *ctx, svi_conn *conn, const char *peer);
     void (*tls)(void *ctx, svi_conn *conn, const svi_tls_info *info); /* handshake finished */
     void (*header)(void *ctx, svi_conn *conn, sv_stanza *take);
     void (*stanza)(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_bytes);
@@ -103,6 +111,10 @@ typedef struct svi_listen_config {
     size_t       rate;     /* the same: bytes a second, 0: any; see svi_conn_free_run */
     bool         is_public; /* with fd -1: as if bound to an address that is not loopback */
     void        *ctx;     /* returned in svi_conn_info */
+    /* Connections from these must begin with a PROXY header (net_proxy.h), no others may. Borrowed until
+     * svi_net_unlisten. */
+    const svi_subnet *proxies;
+    size_t       proxy_count;
 } svi_listen_config;
 
 /* Starts accepting on the router's loop; a new connection goes to the thread with the fewest. On
@@ -117,8 +129,8 @@ void svi_net_unlisten(svi_net *net, svi_listener **listener);
 /* Replaces the certificate for connections accepted from now on. */
 void svi_listener_set_tls(svi_listener *listener, svi_tls *tls);
 
-/* Takes a ready link as if `listener` had accepted it (the stage; inline only). A listener made
- * with fd -1 only describes mode and limits. */
+/* Takes a ready link as if `listener` had accepted it on a unix socket (the stage; inline only). A
+ * listener made with fd -1 only describes mode and limits. */
 void svi_net_attach(svi_net *net, svi_listener *listener, svi_link *take, const char *peer);
 
 /* --- connections ------------------------------------------------------------------------------------ */

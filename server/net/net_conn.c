@@ -1,6 +1,7 @@
 /* The router's half of a connection: what waits behind the window, what goes out at the next
  * flush, and what comes back. */
 #include "base/base_assert.h"
+#include "base/base_log.h"
 #include "net/net_int.h"
 
 /* --- lists of nodes ---------------------------------------------------------------------------------- */
@@ -310,6 +311,7 @@ static void conn_free(svi_conn *conn)
     svi_tls_unref(&conn->tls);
     svi_listener_unref(conn->listener);
     svi_free(conn->r.info);
+    svi_str_free(&conn->r.proxy);
     conn->magic = 0;
     svi_free(conn);
 }
@@ -344,6 +346,35 @@ static void on_closed(svi_conn *conn, svi_closed_why why)
     conn->r.why = why;
 }
 
+/* A proxy that is set up wrongly fails for each of its clients: the log gets a few of them, and with the
+ * first of the next few how many it did not get. */
+static void log_refused(const svi_conn *conn, const svi_proxy_told *told)
+{
+    svi_net *net = conn->net;
+    const svi_plat *plat = net->config.plat;
+    const int64_t now_us = plat->mono_us(plat->ctx);
+    uint64_t left_out = 0;
+    if (net->proxy_logs == 0 || now_us - net->proxy_logs_us >= SVI_PROXY_LOGS_US) {
+        if (net->proxy_logs > SVI_PROXY_LOGS) left_out = net->proxy_logs - SVI_PROXY_LOGS;
+        net->proxy_logs_us = now_us;
+        net->proxy_logs = 0;
+    }
+    if (++net->proxy_logs > SVI_PROXY_LOGS) return;
+    const sv_str begins = {told->bytes, told->n};
+    SV_LOG(SV_WARN, "proxy-refused", LF_STR("proxy", conn->r.proxy), LF_TXT("reason", told->why),
+           LF_STR("begins", begins), LF_INT("left_out", left_out));
+}
+
+static void on_proxy(svi_conn *conn, const svi_proxy_told *told)
+{
+    const svi_net_config *config = &conn->net->config;
+    if (told->why != NULL)
+        log_refused(conn, told);
+    else
+        config->calls->peer(config->ctx, conn, told->peer);
+    svi_str_free(&conn->r.proxy);
+}
+
 void svi_conn_event(const svi_ring_item *event)
 {
     svi_conn *conn = event->who;
@@ -360,6 +391,9 @@ void svi_conn_event(const svi_ring_item *event)
         calls->stanza(ctx, conn, event->what, event->n);
     } else if (event->kind == SVI_EV_HEADER) {
         calls->header(ctx, conn, event->what);
+    } else if (event->kind == SVI_EV_PROXY) {
+        on_proxy(conn, event->what);
+        svi_ev_drop(event);
     } else if (event->kind == SVI_EV_TLS) {
         calls->tls(ctx, conn, event->what);
         svi_ev_drop(event);
@@ -382,19 +416,21 @@ static svi_io *least_loaded(svi_net *net)
     return best;
 }
 
-static svi_conn_info *info_new(const svi_listener *listener, const char *peer)
+static svi_conn_info *info_new(const svi_listener *listener, const char *peer, bool is_relayed)
 {
     svi_conn_info *info = svi_alloc(listener->net->config.acct, sizeof *info);
     info->listener = listener;
     info->listener_ctx = listener->ctx;
-    info->loopback = listener->loopback;
+    info->loopback = listener->loopback && !is_relayed;
+    info->is_relayed = is_relayed;
     info->tls_mode = listener->mode;
     const size_t n = strnlen(peer, sizeof info->peer - 1);
     memcpy(info->peer, peer, n);
     return info;
 }
 
-svi_conn *svi_conn_new(svi_net *net, svi_listener *listener, const char *peer)
+svi_conn *svi_conn_new(svi_net *net, svi_listener *listener, const char *peer,
+                       const struct sockaddr *from)
 {
     svi_conn *conn = svi_alloc(net->config.acct, sizeof *conn);
     conn->magic = SVI_CONN_MAGIC;
@@ -406,7 +442,9 @@ svi_conn *svi_conn_new(svi_net *net, svi_listener *listener, const char *peer)
     conn->direct_tls = listener->mode == SVI_TLS_DIRECT;
     if (listener->tls != NULL) conn->tls = svi_tls_ref(listener->tls);
     conn->number = ++net->next_number;
-    conn->r.info = info_new(listener, peer);
+    conn->is_relayed = svi_subnets_have(listener->proxies, listener->proxy_count, from);
+    if (conn->is_relayed) conn->r.proxy = svi_str_dup(net->config.acct, sv_str_of(peer));
+    conn->r.info = info_new(listener, peer, conn->is_relayed);
     svi_chain_add(&net->conns, &conn->r.all);
     svi_chain_init(&conn->io.all);
     svi_chain_init(&conn->io.active);

@@ -10,6 +10,7 @@
 
 #include "base/base_str.h"
 #include "net/net.h"
+#include "net/net_proxy.h"
 #include "net/net_ring.h"
 #include "net/net_wake.h"
 
@@ -28,6 +29,8 @@
 #define SVI_BURST_S ((int64_t)4)             /* of its rate a connection may send at once */
 #define SVI_SLOWED_US ((int64_t)100000)      /* between two looks at one that sent too much */
 #define SVI_REST_US ((int64_t)100000)        /* silence after which a parser is given back */
+#define SVI_PROXY_LOGS 10u                   /* wrong PROXY headers that are logged ... */
+#define SVI_PROXY_LOGS_US ((int64_t)10000000) /* ... within such a time; the rest is counted */
 
 /* --- circular lists ---------------------------------------------------------------- */
 
@@ -128,6 +131,7 @@ void svi_out_free(svi_out *out);
 
 typedef enum svi_ev_kind {
     SVI_EV_NONE = 0,
+    SVI_EV_PROXY,  /* what: svi_proxy_told */
     SVI_EV_TLS,    /* what: svi_tls_info */
     SVI_EV_HEADER, /* what: sv_stanza */
     SVI_EV_STANZA, /* what: sv_stanza, n: cost */
@@ -136,6 +140,14 @@ typedef enum svi_ev_kind {
     SVI_EV_CLOSED, /* arg: svi_closed_why; nothing of the connection is in use below */
     SVI_EV_REAPED  /* the connection is the router's again */
 } svi_ev_kind;
+
+/* What a PROXY header has told. */
+typedef struct svi_proxy_told {
+    const char *why; /* it is wrong; NULL if it is right */
+    char peer[SVI_PROXY_PEER_BYTES];
+    size_t n; /* of bytes[]: its first ones, if it is wrong */
+    char bytes[48];
+} svi_proxy_told;
 
 /* Gives back what an event that is not delivered carries. */
 void svi_ev_drop(const svi_ring_item *event);
@@ -155,6 +167,7 @@ enum {
 
 typedef enum svi_io_state {
     SVI_IO_NEW,      /* not handed to the thread yet */
+    SVI_IO_PROXY,    /* its PROXY header comes first; nothing is written */
     SVI_IO_OPEN,     /* plain or TLS, ready for data */
     SVI_IO_TLS_WAIT, /* until its first bytes are there and a handshake may begin */
     SVI_IO_HANDSHAKE,
@@ -173,6 +186,7 @@ typedef struct svi_conn_router {
     size_t credit_total;
     size_t credit_back;  /* given back, not told yet */
     svi_conn_info *info; /* until `open` was called */
+    sv_str proxy;        /* who relays it, until its header came; empty if nobody does */
     bool dirty;          /* also while in .opening: nothing goes out before `open` */
     bool backed_up;      /* something waited since the last `drained` */
     bool closing;        /* svi_conn_close was called, or SVI_EV_CLOSED came */
@@ -192,6 +206,7 @@ typedef struct svi_conn_io {
     svi_link *link;
     int fd; /* until the thread made a link of it, else -1 */
     SSL *ssl;
+    svi_proxy *proxy; /* until its header is read */
     svi_parser *parser;
     svi_chain all;     /* in svi_io.conns */
     svi_chain active;  /* in svi_io.active: has work to do */
@@ -227,6 +242,7 @@ typedef struct svi_conn_io {
 struct svi_conn {
     uint32_t magic;
     bool direct_tls;
+    bool is_relayed; /* begins with a PROXY header */
     svi_net *net;
     svi_io *thread;         /* for life */
     svi_listener *listener; /* the router counts; limits and mode are immutable */
@@ -305,6 +321,8 @@ struct svi_listener {
     void *ctx;
     int fd;
     bool loopback;
+    const svi_subnet *proxies; /* borrowed */
+    size_t proxy_count;
     svi_chain all;
     struct svi_accept *accept; /* poll and timer, NULL without a descriptor */
 };
@@ -326,6 +344,8 @@ struct svi_net {
     bool in_turn;          /* svi_net_turn runs and will see what is published */
     uint64_t next_number;
     uint64_t accepted, open;
+    int64_t proxy_logs_us; /* since when .proxy_logs are counted */
+    uint64_t proxy_logs;   /* wrong headers since then, logged or not */
     _Atomic bool notified; /* the router was woken and has not begun its turn yet */
 };
 
@@ -406,8 +426,10 @@ void svi_pipe_output(svi_conn *conn);
 
 /* --- net_conn.c: the router's half ------------------------------------------------- */
 
-/* A connection that is to be reported at the next svi_net_turn. */
-svi_conn *svi_conn_new(svi_net *net, svi_listener *listener, const char *peer);
+/* A connection from `peer` that is to be reported at the next svi_net_turn; `from` is asked whether a
+ * trusted proxy brings it. */
+svi_conn *svi_conn_new(svi_net *net, svi_listener *listener, const char *peer,
+                       const struct sockaddr *from);
 
 /* Reports it and gives it to its thread. */
 void svi_conn_open(svi_conn *conn);
@@ -434,7 +456,7 @@ svi_conn *svi_conn_list_shift(svi_conn_list *list);
 /* Drops one reference; the last one frees. */
 void svi_listener_unref(svi_listener *listener);
 
-/* Router: takes a connected, non-blocking socket as if `listener` had accepted it; also with
+/* Router: takes a connected, non-blocking unix socket as if `listener` had accepted it; also with
  * threads. */
 void svi_net_adopt(svi_net *net, svi_listener *listener, int take_fd, const char *peer);
 

@@ -64,18 +64,21 @@ static void address_text(const address *a, char *to, size_t size)
         (void)snprintf(to, size, "unix");
 }
 
-static svi_conn *adopt(svi_net *net, svi_listener *listener, const char *peer)
+static svi_conn *adopt(svi_net *net, svi_listener *listener, const char *peer,
+                       const address *from)
 {
-    svi_conn *conn = svi_conn_new(net, listener, peer);
+    svi_conn *conn = svi_conn_new(net, listener, peer, &from->any);
     if (!net->in_turn && !atomic_exchange(&net->notified, true)) net->config.wake(net->config.ctx);
     return conn;
 }
+
+static const address unix_address = {.any = {.sa_family = AF_UNIX}};
 
 void svi_net_adopt(svi_net *net, svi_listener *listener, int take_fd, const char *peer)
 {
     SV_CHECK(net, SVI_NET_MAGIC);
     SV_CHECK(listener, SVI_LISTENER_MAGIC);
-    adopt(net, listener, peer)->io.fd = take_fd;
+    adopt(net, listener, peer, &unix_address)->io.fd = take_fd;
 }
 
 void svi_net_attach(svi_net *net, svi_listener *listener, svi_link *take, const char *peer)
@@ -83,7 +86,7 @@ void svi_net_attach(svi_net *net, svi_listener *listener, svi_link *take, const 
     SV_CHECK(net, SVI_NET_MAGIC);
     SV_CHECK(listener, SVI_LISTENER_MAGIC);
     SV_ASSERT(net->config.io_threads == 0);
-    adopt(net, listener, peer)->io.link = take;
+    adopt(net, listener, peer, &unix_address)->io.link = take;
 }
 
 /* --- accepting ---------------------------------------------------------------------------------------------- */
@@ -165,7 +168,7 @@ static bool accept_one(svi_accept *accept)
     tune(fd);
     char peer[64];
     address_text(&from, peer, sizeof peer);
-    svi_net_adopt(listener->net, listener, fd, peer);
+    adopt(listener->net, listener, peer, &from)->io.fd = fd;
     return true;
 }
 
@@ -235,6 +238,8 @@ sv_status svi_net_listen(svi_net *net, const svi_listen_config *config, svi_list
     listener->rate = config->rate;
     listener->ctx = config->ctx;
     listener->fd = config->fd;
+    listener->proxies = config->proxies;
+    listener->proxy_count = config->proxy_count;
     if (config->tls != NULL && config->mode != SVI_TLS_NONE)
         listener->tls = svi_tls_ref(config->tls);
     svi_chain_add(&net->listeners, &listener->all);

@@ -81,6 +81,75 @@ static size_t feed(svi_conn *conn, const char *bytes, size_t n)
     return used;
 }
 
+/* --- the PROXY header -------------------------------------------------------------------------------------- */
+
+static void tell_proxy(svi_conn *conn)
+{
+    const svi_proxy *proxy = conn->io.proxy;
+    svi_proxy_told *told = svi_alloc(conn->net->config.acct, sizeof *told);
+    told->why = proxy->why;
+    memcpy(told->peer, proxy->peer, sizeof told->peer);
+    if (told->why != NULL) {
+        told->n = proxy->n < sizeof told->bytes ? proxy->n : sizeof told->bytes;
+        memcpy(told->bytes, proxy->bytes, told->n);
+    }
+    svi_io_report(conn, &(svi_ring_item){.kind = SVI_EV_PROXY, .what = told});
+}
+
+/* The peer is gone. Who connects and closes only asked whether we are there. */
+static void proxy_ends(svi_conn *conn, ssize_t got)
+{
+    svi_proxy *proxy = conn->io.proxy;
+    if (proxy->n > 0) {
+        proxy->why = "the connection ends within it";
+        tell_proxy(conn);
+    }
+    svi_pipe_drop(conn, got == 0 ? SVI_CLOSED_BY_PEER : SVI_CLOSED_ERROR);
+}
+
+/* False when nothing more is to be done now: the link has no more, or the connection is dead. */
+static bool read_proxy(svi_conn *conn)
+{
+    svi_conn_io *io = &conn->io;
+    char bytes[SVI_PROXY_MAX_BYTES];
+    size_t wanted;
+    while ((wanted = svi_proxy_wants(io->proxy)) > 0) {
+        if (!io->readable) return false;
+        const ssize_t got = io->link->ops->read(io->link, bytes, wanted);
+        if (got == -EAGAIN) {
+            io->readable = false;
+        } else if (got <= 0) {
+            proxy_ends(conn, got);
+            return false;
+        } else {
+            svi_count_add(&conn->thread->bytes_in, (uint64_t)got);
+            (void)svi_proxy_feed(io->proxy, bytes, (size_t)got);
+        }
+    }
+    const bool is_refused = io->proxy->state == SVI_PROXY_REFUSED;
+    if (is_refused || io->proxy->peer[0] != '\0') tell_proxy(conn);
+    if (is_refused) svi_pipe_drop(conn, SVI_CLOSED_PROXY);
+    return !is_refused;
+}
+
+static void start_stream(svi_conn *conn)
+{
+    conn->io.state = SVI_IO_OPEN;
+    svi_io_activate(conn);
+    if (conn->direct_tls) svi_pipe_begin_tls(conn);
+}
+
+/* The header comes before everything, TLS included; what is behind it stays in the link. */
+static void pipe_proxy(svi_conn *conn)
+{
+    svi_conn_io *io = &conn->io;
+    if (io->proxy != NULL && !read_proxy(conn)) return;
+    svi_free(io->proxy);
+    io->proxy = NULL;
+    /* If there is no room in the ring to tell the address, there is none for what comes next. */
+    if (io->hold == 0) start_stream(conn);
+}
+
 /* --- reading ----------------------------------------------------------------------------------------------- */
 
 static void drop_carry(svi_conn *conn)
@@ -276,6 +345,7 @@ static bool is_queued(const svi_conn *conn)
 static bool takes_input(const svi_conn *conn)
 {
     switch (conn->io.state) {
+    case SVI_IO_PROXY: return conn->io.proxy != NULL;
     case SVI_IO_OPEN: return conn->io.hold == 0;
     case SVI_IO_TLS_WAIT: return !is_queued(conn);
     case SVI_IO_HANDSHAKE:
@@ -410,8 +480,10 @@ static void close_by(svi_conn *conn, uint64_t within_ms)
 {
     svi_conn_io *io = &conn->io;
     if (io->state == SVI_IO_DEAD) return;
-    /* Before the end of a handshake nothing can be written: the peer would not understand it. */
-    if (within_ms == 0 || io->state == SVI_IO_HANDSHAKE || io->state == SVI_IO_TLS_WAIT) {
+    /* Before the end of a handshake nothing can be written: the peer would not understand it. Nor may
+     * anything be before the end of a PROXY header. */
+    if (within_ms == 0 || io->state == SVI_IO_HANDSHAKE || io->state == SVI_IO_TLS_WAIT ||
+        io->state == SVI_IO_PROXY) {
         svi_pipe_drop(conn, SVI_CLOSED_BY_US);
         return;
     }
@@ -435,6 +507,8 @@ static void release(svi_conn *conn)
     io->link = NULL;
     if (io->fd >= 0) (void)close(io->fd);
     io->fd = -1;
+    svi_free(io->proxy);
+    io->proxy = NULL;
     svi_parser_free(&io->parser);
     drop_carry(conn);
     svi_free(io->rest);
@@ -466,7 +540,6 @@ static void take_over(svi_conn *conn)
     svi_conn_io *io = &conn->io;
     svi_io *thread = conn->thread;
     svi_chain_add(&thread->conns, &io->all);
-    io->state = SVI_IO_OPEN;
     io->lock_step = true;
     heard(conn);
     set_rate(conn, conn->listener->rate);
@@ -480,8 +553,14 @@ static void take_over(svi_conn *conn)
     }
     io->link->ctx = conn;
     io->link->ready = on_ready;
+    if (!conn->is_relayed) {
+        start_stream(conn);
+        return;
+    }
+    io->proxy = svi_alloc_raw(conn->net->config.acct, sizeof *io->proxy);
+    svi_proxy_init(io->proxy);
+    io->state = SVI_IO_PROXY;
     svi_io_activate(conn);
-    if (conn->direct_tls) svi_pipe_begin_tls(conn);
 }
 
 static void free_run(svi_conn *conn, const svi_out *out)
@@ -559,6 +638,7 @@ void svi_pipe_take(svi_conn *conn, svi_out *take)
 void svi_pipe_work(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;
+    if (io->state == SVI_IO_PROXY) pipe_proxy(conn);
     if (io->state == SVI_IO_TLS_WAIT && io->readable && !is_queued(conn)) admit(conn);
     if (io->state == SVI_IO_HANDSHAKE) pipe_handshake(conn);
     if (io->state == SVI_IO_OPEN) svi_pipe_output(conn);

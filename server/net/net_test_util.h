@@ -16,7 +16,9 @@
 #include "base/base_testing.h"
 #include "net/net_int.h"
 
+#ifndef CLIENTS
 #define CLIENTS 8
+#endif
 #define SENT_MAX 4096
 
 typedef struct world world;
@@ -24,7 +26,8 @@ typedef struct world world;
 /* What the router saw of one connection. */
 typedef struct seen {
     svi_conn *conn; /* NULL once closed */
-    int opened, headers, stanzas, ends, faults, tls, closed, drained;
+    int opened, peers, headers, stanzas, ends, faults, tls, closed, drained;
+    char peer[64]; /* what a PROXY header told */
     svi_xml_fault fault;
     svi_closed_why why;
     svi_tls_info info;
@@ -91,6 +94,16 @@ static void r_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
     assert_ptr_equal(info->listener_ctx, w);
     s->info_of_conn = *info;
     svi_conn_set_ctx(conn, s);
+}
+
+static void r_peer(void *ctx, svi_conn *conn, const char *peer)
+{
+    (void)ctx;
+    seen *s = seen_of(conn);
+    assert_true(s->info_of_conn.is_relayed);
+    assert_int_equal(s->tls + s->headers + s->faults, 0);
+    s->peers++;
+    (void)snprintf(s->peer, sizeof s->peer, "%s", peer);
 }
 
 static void r_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
@@ -190,6 +203,7 @@ static void r_closed(void *ctx, svi_conn *conn, svi_closed_why why)
 
 static const svi_net_calls router_calls = {
     .open = r_open,
+    .peer = r_peer,
     .tls = r_tls,
     .header = r_header,
     .stanza = r_stanza,
@@ -445,6 +459,8 @@ typedef struct setting {
     svi_tls_mode mode;
     size_t ring_slots;
     size_t window_bytes;
+    const svi_subnet *proxies; /* who must begin with a PROXY header */
+    size_t proxy_count;
 } setting;
 
 static char cert_file[64], key_file[64];
@@ -502,7 +518,9 @@ static world *world_new(const setting *s)
                                       .mode = s->mode,
                                       .tls = s->mode == SVI_TLS_NONE ? NULL : w->server_tls,
                                       .limits = svi_xml_limits_stranger(),
-                                      .ctx = w};
+                                      .ctx = w,
+                                      .proxies = s->proxies,
+                                      .proxy_count = s->proxy_count};
     assert_int_equal(svi_net_listen(w->net, &listen, &w->listener, &err), SV_OK);
     return w;
 }

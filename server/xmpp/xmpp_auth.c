@@ -96,7 +96,7 @@ static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
     int64_t delay_us = 0;
     if (fault == SVI_SASL_NOT_AUTHORIZED)
         delay_us =
-            svi_penalty_note(stream->streams->penalties, sv_str_of(stream->peer), account);
+            svi_penalty_note(stream->streams->penalties, svi_stream_whence(stream), account);
     if (delay_us == 0) return say_failure(stream, fault);
     SV_LOG(SV_WARN, "login-held-back", LF_TXT("peer", stream->peer),
            LF_STR("account", svi_str_sub(account, 0, NAMED_BYTES)),
@@ -110,7 +110,7 @@ static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
 /* Too many wrong guesses from there or for that account, whether it exists or not: none is looked at. */
 static bool is_locked(const svi_stream *stream, sv_str name)
 {
-    if (!svi_penalty_is_locked(stream->streams->penalties, sv_str_of(stream->peer),
+    if (!svi_penalty_is_locked(stream->streams->penalties, svi_stream_whence(stream),
                                account_of(stream, name)))
         return false;
     SV_LOG(SV_WARN, "login-locked", LF_TXT("peer", stream->peer),
@@ -136,7 +136,7 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
         log_failure(stream, result->name, SVI_SASL_INVALID_AUTHZID);
         return svi_stream_fail(stream, "invalid-from", NULL);
     }
-    svi_penalty_forgive(stream->streams->penalties, sv_str_of(stream->peer),
+    svi_penalty_forgive(stream->streams->penalties, svi_stream_whence(stream),
                         account_of(stream, result->name));
     stream->name = svi_str_dup(svi_server_acct(stream->server), result->name);
     stream->login_host = stream->host;

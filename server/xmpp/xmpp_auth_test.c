@@ -260,6 +260,40 @@ static void guesses_are_slowed_and_locked(void **state)
     }
 }
 
+/* What a proxy's header names is where a login and wrong guesses come from, be it loopback there; and it
+ * has no privilege of a loopback listener. */
+static void a_proxys_client_is_its_own(void **state)
+{
+    (void)state;
+    world *w = world_new((setting){.is_relayed = true});
+    client *c = NULL;
+    for (int i = 0; i < 11; i++) {
+        if (i % 2 == 0) {
+            if (c) client_close(c);
+            c = client_new(w);
+            say(w, c, "PROXY TCP4 127.0.0.1 198.51.100.1 4711 5222\r\n" STREAM);
+        }
+        const char *answer = authenticate(w, c, svi_arena_printf(w->arena, "u%d", i).p, "juliet");
+        if (i < 10) assert_has(answer, "<not-authorized/>");
+    }
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p,
+               " login-held-back peer=127.0.0.1:4711 ");
+    client_close(c);
+    c = client_new(w);
+    say(w, c, "PROXY TCP4 192.0.2.1 198.51.100.1 4713 5222\r\n" STREAM);
+    (void)heard(w, c);
+    assert_has(authenticate(w, c, "nobody", "juliet"), "<not-authorized/>"); /* at once */
+    assert_has(authenticate(w, c, "romeo", "rosaline"), "<success");
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, " login peer=192.0.2.1:4713 ");
+    pass_time(w, 500000); /* the one that is held back sees its end */
+    world_free(w);
+    w = world_new((setting){.mode = SVI_TLS_STARTTLS, .require_tls = true, .is_relayed = true});
+    c = client_new(w);
+    say(w, c, "PROXY UNKNOWN\r\n" STREAM);
+    assert_lacks(heard(w, c), "<mechanisms");
+    world_free(w);
+}
+
 /* RFC 6120 6.4.6: who says under TLS that it is somebody, and logs in as somebody else. */
 static void from_must_fit_the_login(void **state)
 {
@@ -299,6 +333,7 @@ int main(void)
         cmocka_unit_test(logs_in_with_plain),
         cmocka_unit_test(an_end_during_the_work),
         cmocka_unit_test(guesses_are_slowed_and_locked),
+        cmocka_unit_test(a_proxys_client_is_its_own),
         cmocka_unit_test(from_must_fit_the_login),
         cmocka_unit_test(a_login_stays_at_its_host),
     };

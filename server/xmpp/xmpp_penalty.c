@@ -74,14 +74,16 @@ static entry *get(svi_penalties *p, sv_str key)
     return e;
 }
 
-bool svi_penalty_is_locked(svi_penalties *penalties, sv_str address, sv_str account)
+bool svi_penalty_is_locked(svi_penalties *penalties, svi_whence whence, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const svi_network net = svi_network_of(address);
+    const svi_network net = svi_network_of(whence);
     const entry *e = net.text[0] ? find(penalties, sv_str_of(net.text)) : NULL;
     if (e && e->failures >= SVI_PENALTY_LOCK) return true;
     e = account.n > 0 ? find(penalties, account) : NULL;
-    return e && e->failures >= SVI_PENALTY_LOCK && !(e->is_known && strcmp(e->own, net.text) == 0);
+    const bool is_owner =
+        e && e->is_known && !net.is_nowhere && strcmp(e->own, net.text) == 0;
+    return e && e->failures >= SVI_PENALTY_LOCK && !is_owner;
 }
 
 static int64_t add_failure(svi_penalties *p, sv_str key)
@@ -98,23 +100,23 @@ static int64_t add_failure(svi_penalties *p, sv_str key)
     return delay_us;
 }
 
-int64_t svi_penalty_note(svi_penalties *penalties, sv_str address, sv_str account)
+int64_t svi_penalty_note(svi_penalties *penalties, svi_whence whence, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const svi_network net = svi_network_of(address);
+    const svi_network net = svi_network_of(whence);
     const int64_t by_address_us = net.text[0] ? add_failure(penalties, sv_str_of(net.text)) : 0;
     const int64_t by_account_us = account.n == 0 ? 0 : add_failure(penalties, account);
     return by_address_us > by_account_us ? by_address_us : by_account_us;
 }
 
-void svi_penalty_forgive(svi_penalties *penalties, sv_str address, sv_str account)
+void svi_penalty_forgive(svi_penalties *penalties, svi_whence whence, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const svi_network net = svi_network_of(address);
+    const svi_network net = svi_network_of(whence);
     entry *e = get(penalties, account);
     e->failures = 0;
     e->last_us = penalties->plat->mono_us(penalties->plat->ctx);
-    e->is_known = true;
+    e->is_known = !net.is_nowhere;
     memcpy(e->own, net.text, sizeof e->own);
 }
 

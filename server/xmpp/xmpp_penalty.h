@@ -7,6 +7,7 @@
 #include "base/base_mem.h"
 #include "base/base_plat.h"
 #include "base/base_str.h"
+#include "xmpp/xmpp_network.h"
 
 #define SVI_PENALTY_FREE 10u   /* failures that cost nothing: people mistype */
 #define SVI_PENALTY_LOCK 50u   /* failures that lock */
@@ -22,17 +23,17 @@ svi_penalties *svi_penalties_new(svi_acct *acct, const svi_plat *plat);
 /* Frees it with all it remembers. */
 void svi_penalties_free(svi_penalties **penalties);
 
-/* Whether nobody may try from `address` (as svi_conn_info.peer has it; its port does not matter, of IPv6
- * the first 64 bits do) or for `account` (a bare JID) now. An account that is locked stays open to the
- * address that it was last used from: a stranger must not lock its owner out. Loopback addresses are
- * never locked: behind them may be everybody. */
-bool svi_penalty_is_locked(svi_penalties *penalties, sv_str address, sv_str account);
+/* Whether nobody may try from `whence` or for `account` (a bare JID) now. An account that is locked stays
+ * open to the address that it was last used from: a stranger must not lock its owner out. Loopback
+ * addresses are never locked: behind them may be everybody. One that a proxy's header names is like any
+ * other address; who has none there (a client on a unix socket) is neither locked by it nor known by it. */
+bool svi_penalty_is_locked(svi_penalties *penalties, svi_whence whence, sv_str account);
 
 /* Notes a failure; returns how long its answer is to be held back. `account` may be empty. */
-int64_t svi_penalty_note(svi_penalties *penalties, sv_str address, sv_str account);
+int64_t svi_penalty_note(svi_penalties *penalties, svi_whence whence, sv_str account);
 
 /* A success: the account's failures are forgotten, the address is remembered as its own. */
-void svi_penalty_forgive(svi_penalties *penalties, sv_str address, sv_str account);
+void svi_penalty_forgive(svi_penalties *penalties, svi_whence whence, sv_str account);
 
 /* How many addresses and accounts are locked now; for operators. */
 size_t svi_penalty_locked(const svi_penalties *penalties);

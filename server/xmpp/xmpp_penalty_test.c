@@ -9,7 +9,7 @@
 
 #include "xmpp/xmpp_penalty.h"
 
-#define FAR SV_STR("192.0.2.1:4000")
+#define FAR at("192.0.2.1:4000")
 #define ROMEO SV_STR("romeo@localhost")
 
 static svi_acct acct = {.name = "test"};
@@ -31,9 +31,19 @@ static int tear_down(void **state)
     return acct.live_bytes == 0 ? 0 : -1;
 }
 
-static void note_times(sv_str address, sv_str account, unsigned times)
+static svi_whence at(const char *address)
 {
-    for (unsigned i = 0; i < times; i++) (void)svi_penalty_note(p, address, account);
+    return (svi_whence){.address = sv_str_of(address)};
+}
+
+static svi_whence relayed(const char *address)
+{
+    return (svi_whence){.address = sv_str_of(address), .is_relayed = true};
+}
+
+static void note_times(svi_whence whence, sv_str account, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) (void)svi_penalty_note(p, whence, account);
 }
 
 /* The first are free, then 0.5 s, twice as long each time, up to a bound. */
@@ -48,7 +58,7 @@ static void delays_grow(void **state)
     for (size_t i = 0; i < sizeof ms / sizeof ms[0]; i++) {
         char from[32];
         (void)snprintf(from, sizeof from, "198.51.100.%zu:1", i);
-        assert_int_equal(svi_penalty_note(p, sv_str_of(from), ROMEO), ms[i] * 1000);
+        assert_int_equal(svi_penalty_note(p, at(from), ROMEO), ms[i] * 1000);
     }
 }
 
@@ -69,9 +79,9 @@ static void networks_are_told_apart(void **state)
         {"[::ffff:192.0.2.1]:1", "192.0.2.1:1", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        note_times(sv_str_of(cases[i].one), SV_STR_NONE, SVI_PENALTY_LOCK);
-        assert_true(svi_penalty_is_locked(p, sv_str_of(cases[i].one), SV_STR_NONE));
-        if (svi_penalty_is_locked(p, sv_str_of(cases[i].other), SV_STR_NONE) != cases[i].same)
+        note_times(at(cases[i].one), SV_STR_NONE, SVI_PENALTY_LOCK);
+        assert_true(svi_penalty_is_locked(p, at(cases[i].one), SV_STR_NONE));
+        if (svi_penalty_is_locked(p, at(cases[i].other), SV_STR_NONE) != cases[i].same)
             fail_msg("%s and %s", cases[i].one, cases[i].other);
         svi_penalties_free(&p);
         p = svi_penalties_new(&acct, &v.plat);
@@ -79,8 +89,8 @@ static void networks_are_told_apart(void **state)
     /* this machine may be a proxy for everybody */
     static const char *const here[] = {"127.0.0.1:1", "[::1]:1", "unix", "memory", ""};
     for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
-        note_times(sv_str_of(here[i]), SV_STR_NONE, 2 * SVI_PENALTY_LOCK);
-        assert_false(svi_penalty_is_locked(p, sv_str_of(here[i]), SV_STR_NONE));
+        note_times(at(here[i]), SV_STR_NONE, 2 * SVI_PENALTY_LOCK);
+        assert_false(svi_penalty_is_locked(p, at(here[i]), SV_STR_NONE));
     }
     assert_int_equal(svi_penalty_locked(p), 0);
 }
@@ -105,17 +115,65 @@ static void locks_and_forgets(void **state)
 static void the_owner_is_spared(void **state)
 {
     (void)state;
-    const sv_str home = SV_STR("203.0.113.5:1000"), other = SV_STR("203.0.113.6:1000");
+    const svi_whence home = at("203.0.113.5:1000"), other = at("203.0.113.6:1000");
     svi_penalty_forgive(p, home, ROMEO);
     for (unsigned i = 0; i < SVI_PENALTY_LOCK; i++) {
         char from[32];
         (void)snprintf(from, sizeof from, "198.51.100.%u:1", i);
-        (void)svi_penalty_note(p, sv_str_of(from), ROMEO);
+        (void)svi_penalty_note(p, at(from), ROMEO);
     }
     assert_true(svi_penalty_is_locked(p, other, ROMEO));
     assert_false(svi_penalty_is_locked(p, home, ROMEO));
     svi_penalty_forgive(p, home, ROMEO);
     assert_false(svi_penalty_is_locked(p, other, ROMEO));
+}
+
+/* What a proxy's header names is somewhere else, though it be called loopback there: it is locked as any
+ * other, and who has no address there is not taken for this machine. */
+static void relayed_addresses_have_no_privileges(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one, *other;
+        bool same;
+    } cases[] = {
+        {"192.0.2.1:1", "192.0.2.1:2", true},
+        {"127.0.0.1:1", "127.0.0.1:2", true},
+        {"127.0.0.1:1", "127.0.0.2:1", false},
+        {"[::1]:1", "[::1]:2", true},
+        {"[::ffff:127.0.0.1]:1", "127.0.0.1:1", true},
+        {"[::1]:1", "127.0.0.1:1", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        note_times(relayed(cases[i].one), SV_STR_NONE, SVI_PENALTY_LOCK);
+        assert_true(svi_penalty_is_locked(p, relayed(cases[i].one), SV_STR_NONE));
+        if (svi_penalty_is_locked(p, relayed(cases[i].other), SV_STR_NONE) != cases[i].same)
+            fail_msg("%s and %s", cases[i].one, cases[i].other);
+        assert_false(svi_penalty_is_locked(p, at("127.0.0.1:1"), SV_STR_NONE));
+        svi_penalties_free(&p);
+        p = svi_penalties_new(&acct, &v.plat);
+    }
+    /* a proxy's and a direct client's address are one */
+    note_times(relayed("192.0.2.1:1"), SV_STR_NONE, SVI_PENALTY_LOCK);
+    assert_true(svi_penalty_is_locked(p, FAR, SV_STR_NONE));
+    /* whoever has none is nobody in particular */
+    note_times(relayed("unix"), SV_STR_NONE, 2 * SVI_PENALTY_LOCK);
+    assert_false(svi_penalty_is_locked(p, relayed("unix"), SV_STR_NONE));
+    static const char *const here[] = {"127.0.0.1:1", "[::1]:1", "unix"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+        svi_penalty_forgive(p, at("unix"), ROMEO); /* used last on this machine */
+        note_times(at("memory"), ROMEO, SVI_PENALTY_LOCK);
+        assert_false(svi_penalty_is_locked(p, at(here[i]), ROMEO));
+        assert_true(svi_penalty_is_locked(p, relayed(here[i]), ROMEO));
+        svi_penalty_forgive(p, relayed("unix"), ROMEO);
+        note_times(at("memory"), ROMEO, SVI_PENALTY_LOCK);
+        assert_true(svi_penalty_is_locked(p, relayed("unix"), ROMEO));
+        assert_true(svi_penalty_is_locked(p, at(here[i]), ROMEO));
+    }
+    /* but an owner is known by an address behind a proxy, too */
+    svi_penalty_forgive(p, relayed("198.51.100.1:1"), ROMEO);
+    note_times(at("memory"), ROMEO, SVI_PENALTY_LOCK);
+    assert_false(svi_penalty_is_locked(p, relayed("198.51.100.1:2"), ROMEO));
 }
 
 /* Threats, conclusion on tables that peers make grow: bounded, the oldest goes. */
@@ -126,7 +184,7 @@ static void the_table_is_bounded(void **state)
     for (unsigned i = 0; i < SVI_PENALTY_KEYS; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "u%u@localhost", i);
-        (void)svi_penalty_note(p, SV_STR("memory"), sv_str_of(name));
+        (void)svi_penalty_note(p, at("memory"), sv_str_of(name));
     }
     assert_false(svi_penalty_is_locked(p, FAR, SV_STR_NONE));
     assert_true(acct.live_bytes < (int64_t)SVI_PENALTY_KEYS * 256);
@@ -139,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(networks_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(locks_and_forgets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_owner_is_spared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(relayed_addresses_have_no_privileges, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_table_is_bounded, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

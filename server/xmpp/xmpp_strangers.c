@@ -91,7 +91,7 @@ static void del(queue *q, svi_stream *stream, size_t at)
 /* Of this machine itself there is none, since everybody may come from there. */
 static svi_neighbours *network_of(svi_strangers *s, const svi_stream *stream)
 {
-    const svi_network net = svi_network_of(sv_str_of(stream->peer));
+    const svi_network net = svi_network_of(svi_stream_whence(stream));
     if (net.text[0] == '\0') return NULL;
     svi_neighbours *n = svi_dict_get(s->networks, sv_str_of(net.text));
     if (n) return n;
@@ -112,15 +112,23 @@ static void leave_network(svi_strangers *s, svi_neighbours *n)
 
 /* --- the pool ------------------------------------------------------------------------------------ */
 
-void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream)
+void svi_strangers_place(svi_strangers *strangers, svi_stream *stream)
 {
     SV_CHECK(strangers, MAGIC);
     svi_stranger *who = &stream->stranger;
-    *who = (svi_stranger){.is_in = true, .network = network_of(strangers, stream)};
-    add(&strangers->all, stream, ALL);
+    SV_ASSERT(!who->network);
+    who->network = network_of(strangers, stream);
     if (!who->network) return;
     who->network->streams++;
-    add(&who->network->strangers, stream, NEAR);
+    if (who->is_in) add(&who->network->strangers, stream, NEAR);
+}
+
+void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream)
+{
+    SV_CHECK(strangers, MAGIC);
+    stream->stranger = (svi_stranger){.is_in = true};
+    add(&strangers->all, stream, ALL);
+    if (!stream->is_relayed) svi_strangers_place(strangers, stream);
 }
 
 bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream)

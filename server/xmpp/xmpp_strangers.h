@@ -17,7 +17,7 @@ typedef struct svi_stream_link {
 /* What the pool keeps in each stream. */
 typedef struct svi_stranger {
     svi_stream_link all, near;
-    svi_neighbours *network; /* NULL: this machine itself */
+    svi_neighbours *network; /* NULL: this machine itself, or unknown behind a proxy */
     bool is_in;              /* in the pool */
     bool is_leaving;         /* left it to be closed */
 } svi_stranger;
@@ -27,8 +27,12 @@ svi_strangers *svi_strangers_new(svi_acct *acct, const svi_limits *limits);
 /* Frees it; all streams are gone. */
 void svi_strangers_free(svi_strangers **strangers);
 
-/* A new stream: it is counted to its network and is in the pool. */
+/* A new stream: it is counted to its network and is in the pool. One that a proxy relays is counted to no
+ * network: its own is not known yet. */
 void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream);
+
+/* A proxy's header has named the stream's peer: it is counted to that network from now on. */
+void svi_strangers_place(svi_strangers *strangers, svi_stream *stream);
 
 /* True if the stream's network has more streams than it may. */
 bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream);

@@ -11,15 +11,22 @@
 #define FAR_TOO "192.0.2.1:4001"
 #define ELSEWHERE "192.0.2.2:4000"
 
-static world *world_with(unsigned strangers, unsigned strangers_per_address,
-                         unsigned streams_per_address)
+static world *world_of(bool is_relayed, unsigned strangers, unsigned strangers_per_address,
+                       unsigned streams_per_address)
 {
     setting s = PLAIN;
+    s.is_relayed = is_relayed;
     s.limits = svi_limits_default();
     s.limits.strangers = strangers;
     s.limits.strangers_per_address = strangers_per_address;
     s.limits.streams_per_address = streams_per_address;
     return world_new(s);
+}
+
+static world *world_with(unsigned strangers, unsigned strangers_per_address,
+                         unsigned streams_per_address)
+{
+    return world_of(false, strangers, strangers_per_address, streams_per_address);
 }
 
 static client *logged_in_from(world *w, const char *peer)
@@ -123,6 +130,54 @@ static void this_machine_has_no_address(void **state)
     world_free(w);
 }
 
+#define PROXY "10.0.0.1:1"
+#define LINE(address, port) "PROXY TCP4 " address " 198.51.100.1 " port " 5222\r\n"
+
+/* Behind a proxy the address in its header is counted, not the proxy's, under which no two get in each
+ * other's way before they are told apart, or if they never are. */
+static void clients_of_a_proxy_are_told_apart(void **state)
+{
+    (void)state;
+    world *w = world_of(true, 100, 2, 3);
+    client *waiting[4], *unknown[4];
+    for (size_t i = 0; i < 4; i++) {
+        waiting[i] = client_from(w, PROXY);
+        unknown[i] = client_from(w, PROXY);
+        say(w, unknown[i], "PROXY UNKNOWN\r\n" STREAM);
+    }
+    for (size_t i = 0; i < 4; i++) assert_true(lives(w, waiting[i]) && lives(w, unknown[i]));
+    say(w, waiting[0], LINE("192.0.2.1", "1") STREAM);
+    say(w, waiting[1], LINE("192.0.2.2", "2") STREAM);
+    say(w, waiting[2], LINE("192.0.2.1", "3") STREAM);
+    assert_true(lives(w, waiting[0]) && lives(w, waiting[1]) && lives(w, waiting[2]));
+    say(w, waiting[3], LINE("192.0.2.1", "4") STREAM);
+    assert_failed(w, waiting[0], "resource-constraint");
+    assert_true(lives(w, waiting[1]) && lives(w, waiting[2]) && lives(w, waiting[3]));
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p,
+               "stream-limit peer=192.0.2.1:1 limit=strangers_per_address");
+    world_free(w);
+}
+
+static void a_crowd_behind_a_proxy_is_bounded(void **state)
+{
+    (void)state;
+    world *w = world_of(true, 100, 100, 2);
+    client *clients[3];
+    for (size_t i = 0; i < 3; i++) {
+        clients[i] = client_from(w, PROXY);
+        say(w, clients[i], LINE("127.0.0.1", "1")); /* which is as any other */
+        say(w, clients[i], STREAM);
+    }
+    assert_true(lives(w, clients[0]) && lives(w, clients[1]));
+    assert_failed(w, clients[2], "policy-violation");
+    client_close(clients[0]);
+    run(w);
+    client *next = client_from(w, PROXY);
+    say(w, next, LINE("127.0.0.1", "1") STREAM);
+    assert_true(lives(w, next));
+    world_free(w);
+}
+
 static uint64_t open_connections(world *w)
 {
     svi_net_stats stats;
@@ -158,6 +213,8 @@ int main(void)
         cmocka_unit_test(an_address_of_ipv6_is_a_network),
         cmocka_unit_test(streams_of_an_address_are_bounded),
         cmocka_unit_test(this_machine_has_no_address),
+        cmocka_unit_test(clients_of_a_proxy_are_told_apart),
+        cmocka_unit_test(a_crowd_behind_a_proxy_is_bounded),
         cmocka_unit_test(who_is_closed_holds_no_descriptor_for_long),
     };
     make_certificate();

@@ -278,6 +278,11 @@ static svi_streams *streams_of(svi_server *server)
     return streams;
 }
 
+svi_whence svi_stream_whence(const svi_stream *stream)
+{
+    return (svi_whence){.address = sv_str_of(stream->peer), .is_relayed = stream->is_relayed};
+}
+
 /* --- what connections report ----------------------------------------------------------------- */
 
 /* Strangers are bounded; the oldest makes room. So are the streams of one address, and there the newest is
@@ -309,6 +314,7 @@ static void on_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
     stream->framing = svi_framing_tcp();
     stream->tls_mode = info->tls_mode;
     stream->is_loopback = info->loopback;
+    stream->is_relayed = info->is_relayed;
     memcpy(stream->peer, info->peer, sizeof stream->peer);
     stream->peer[sizeof stream->peer - 1] = 0;
     svi_conn_set_ctx(conn, stream);
@@ -328,6 +334,18 @@ static svi_stream *stream_of(const svi_conn *conn)
     svi_stream *stream = svi_conn_ctx(conn);
     SV_CHECK(stream, SVI_STREAM_MAGIC);
     return stream;
+}
+
+static void on_peer(void *ctx, svi_conn *conn, const char *peer)
+{
+    (void)ctx;
+    svi_stream *stream = stream_of(conn);
+    SV_LOG(SV_DEBUG, "stream-relayed", LF_TXT("peer", peer), LF_TXT("proxy", stream->peer),
+           LF_INT("conn", svi_conn_number(conn)));
+    (void)snprintf(stream->peer, sizeof stream->peer, "%s", peer);
+    if (stream->step == SVI_STEP_CLOSING) return;
+    svi_strangers_place(stream->streams->strangers, stream);
+    bound_streams(stream);
 }
 
 /* RFC 6120 5.4.3.3: what was said before TLS is forgotten. */
@@ -450,6 +468,7 @@ static const char *closed_name(svi_closed_why why)
     case SVI_CLOSED_BY_PEER: return "closed by peer";
     case SVI_CLOSED_ERROR: return "connection failed";
     case SVI_CLOSED_TLS: return "TLS handshake failed";
+    case SVI_CLOSED_PROXY: return "no right PROXY header";
     case SVI_CLOSED_NET_STOP: break;
     }
     return "server stops";
@@ -480,6 +499,7 @@ const svi_net_calls *svi_stream_calls(void)
 {
     static const svi_net_calls calls = {
         .open = on_open,
+        .peer = on_peer,
         .tls = on_tls,
         .header = on_header,
         .stanza = on_stanza,

@@ -69,6 +69,7 @@ struct svi_stream {
     svi_tls_mode tls_mode;
     bool is_secure, is_loopback;
     bool is_old;  /* the peer's header had no version: it speaks 0.9 (RFC 6120 4.7.5) */
+    bool is_relayed; /* by a proxy, whose header named `peer` */
     bool is_open; /* our header is sent and our end is not */
     unsigned auth_tries, bind_tries;
     char peer[64];
@@ -83,6 +84,9 @@ struct svi_streams {
     svi_strangers *strangers;
     size_t count;
 };
+
+/* Where its peer comes from. */
+svi_whence svi_stream_whence(const svi_stream *stream);
 
 /* Goes to a step: its deadline begins, and parsing goes on if the step waits for the peer. */
 void svi_stream_enter(svi_stream *stream, svi_step step);

@@ -77,6 +77,21 @@ static void logs_in_byte_by_byte(void **state)
     whole_login(STARTTLS_ONLY, 1);
 }
 
+/* The deadlines run from the first moment; before the header is whole nothing is said. */
+static void a_proxys_header_has_a_deadline(void **state)
+{
+    (void)state;
+    world *w = world_new((setting){.is_relayed = true});
+    client *c = client_new(w);
+    say(w, c, "PROXY TCP4 192.0.2.1");
+    for (int i = 0; i < 6 && !c->at_end; i++) pass_time(w, svi_limits_default().login_us / 5);
+    assert_string_equal(heard(w, c), "");
+    assert_ended(w, c);
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p,
+               "stream-limit peer=memory limit=deadline");
+    world_free(w);
+}
+
 static void logs_in_over_direct_tls(void **state)
 {
     (void)state;
@@ -447,6 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logs_in_over_starttls),
         cmocka_unit_test(logs_in_byte_by_byte),
+        cmocka_unit_test(a_proxys_header_has_a_deadline),
         cmocka_unit_test(logs_in_over_direct_tls),
         cmocka_unit_test(ids_are_never_the_same),
         cmocka_unit_test(plain_text_behind_starttls_is_dropped),

@@ -56,6 +56,7 @@ typedef struct world {
 typedef struct setting {
     svi_tls_mode mode;
     bool is_public, require_tls;
+    bool is_relayed; /* its clients begin with a PROXY header */
     svi_limits limits; /* all zero: the defaults */
 } setting;
 
@@ -378,6 +379,7 @@ static svi_host *add_host(world *w, const char *domain, bool require_tls)
 
 static world *world_new(setting s)
 {
+    static const svi_subnet all_unix[] = {{.kind = SVI_SUBNET_UNIX}};
     sv_err err = {.code = SV_OK};
     world *w = calloc(1, sizeof *w);
     assert_non_null(w);
@@ -409,7 +411,9 @@ static world *world_new(setting s)
                                       .limits = config.limits.stranger,
                                       .rate = config.limits.stranger_rate,
                                       .is_public = s.is_public,
-                                      .ctx = w};
+                                      .ctx = w,
+                                      .proxies = all_unix,
+                                      .proxy_count = s.is_relayed ? 1 : 0};
     assert_int_equal(svi_net_listen(svi_server_net(w->server), &listen, &w->listener, &err), SV_OK);
     assert_int_equal(set_account(w, "romeo", "rosaline", false), SV_OK);
     return w;

@@ -1,6 +1,6 @@
 /* Fuzzes SASL: lines of input are a client's messages to one exchange. A final message may be
  * left to the harness ("!" and what is to stand before the proof), which knows the password;
- * only then may the exchange succeed. */
+ * only then may the exchange succeed. In a message behind "?" it fills in the nonce alone. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,29 +32,42 @@ typedef struct talk {
     const svi_scram_hash *hash;
     svi_scram_keys keys;
     uint8_t client[64];
-    sv_str first, server_first;
+    sv_str first, server_first, final;
     bool real, has_bindings, plus, is_ours;
 } talk;
 
-/* The message with the right proof for exactly this text; "%" in it stands for the nonce. */
+static sv_str nonce_of(const talk *t)
+{
+    return svi_str_sub(t->server_first, 2, svi_str_find(t->server_first, ',') - 2);
+}
+
+/* "%" stands for the nonce. */
+static sv_str with_nonce(talk *t, sv_str text)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, &acct);
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '%')
+            svi_buf_put(&buf, nonce_of(t));
+        else
+            svi_buf_putc(&buf, text.p[i]);
+    }
+    const sv_str all = svi_arena_str(t->arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return all;
+}
+
+/* The message with the right proof for exactly this text. */
 static sv_str with_proof(talk *t, sv_str text)
 {
     svi_buf buf;
     uint8_t signature[64];
     svi_buf_init(&buf, &acct);
-    const sv_str nonce = svi_str_sub(t->server_first, 2, svi_str_find(t->server_first, ',') - 2);
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == '%')
-            svi_buf_put(&buf, nonce);
-        else
-            svi_buf_putc(&buf, text.p[i]);
-    }
-    const sv_str without = svi_arena_str(t->arena, svi_buf_str(&buf));
+    const sv_str without = with_nonce(t, text);
     /* client-first-message-bare: behind the second comma */
     sv_str bare = t->first, word;
     svi_str_split(&bare, ',', &word);
     svi_str_split(&bare, ',', &word);
-    svi_buf_clear(&buf);
     svi_buf_put(&buf, bare);
     svi_buf_putc(&buf, ',');
     svi_buf_put(&buf, t->server_first);
@@ -71,11 +84,34 @@ static sv_str with_proof(talk *t, sv_str text)
     return all;
 }
 
+/* RFC 5802 5.1: the final message repeats the gs2 header, with the channel binding's data behind it, and
+ * the whole nonce. */
+static void check_final(const talk *t)
+{
+    svi_buf buf;
+    sv_str rest = t->first, word;
+    svi_str_split(&rest, ',', &word);
+    svi_str_split(&rest, ',', &word);
+    svi_buf_init(&buf, &acct);
+    svi_buf_put(&buf, svi_str_sub(t->first, 0, t->first.n - rest.n));
+    if (t->plus) svi_buf_put(&buf, SV_STR("data"));
+    const sv_str input = svi_arena_str(t->arena, svi_buf_str(&buf));
+    svi_buf_clear(&buf);
+    svi_buf_put(&buf, SV_STR("c="));
+    svi_base64_put(&buf, input);
+    svi_buf_put(&buf, SV_STR(",r="));
+    svi_buf_put(&buf, nonce_of(t));
+    svi_buf_putc(&buf, ',');
+    MUST(svi_str_starts(t->final, svi_buf_str(&buf)));
+    svi_buf_free(&buf);
+}
+
 /* What a success says about the messages before it. */
 static void check_success(const talk *t, const svi_sasl_result *r)
 {
     sv_str again;
     MUST(t->is_ours && t->real);
+    check_final(t);
     if (t->plus)
         MUST(svi_str_starts(t->first, SV_STR("p=tls-exporter,")));
     else
@@ -90,6 +126,9 @@ static void converse(talk *t, svi_sasl *sasl, sv_str rest)
     while (svi_str_split(&rest, '\n', &line)) {
         t->is_ours = t->server_first.n > 0 && line.n > 0 && line.p[0] == '!';
         if (t->is_ours) line = with_proof(t, svi_str_sub(line, 1, line.n));
+        if (t->server_first.n > 0 && line.n > 0 && line.p[0] == '?')
+            line = with_nonce(t, svi_str_sub(line, 1, line.n));
+        t->final = line;
         if (t->first.n == 0) t->first = line;
         svi_sasl_result r = svi_sasl_step(sasl, line);
         if (r.next == SVI_SASL_NEED_KEYS) {

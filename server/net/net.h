@@ -153,6 +153,9 @@ void svi_conn_send(svi_conn *conn, const sv_stanza *stanza, const svi_head *head
  * late if an I/O thread is just at it. */
 int64_t svi_conn_heard_us(const svi_conn *conn);
 
+/* Inside `closed` with SVI_CLOSED_TLS: why the handshake failed, for a log. Static. */
+const char *svi_conn_tls_reason(const svi_conn *conn);
+
 /* Bytes (svi_stanza_held_bytes) sent and not yet reported written. */
 size_t svi_conn_queued_bytes(const svi_conn *conn);
 

@@ -194,6 +194,12 @@ int64_t svi_conn_heard_us(const svi_conn *conn)
     return atomic_load_explicit(&conn->heard_us, memory_order_relaxed);
 }
 
+const char *svi_conn_tls_reason(const svi_conn *conn)
+{
+    SV_CHECK(conn, SVI_CONN_MAGIC);
+    return conn->tls_reason ? conn->tls_reason : "unknown";
+}
+
 /* --- orders ------------------------------------------------------------------------------------------------ */
 
 static void order(svi_conn *conn, svi_out_kind kind, uint64_t number, sv_str bytes)

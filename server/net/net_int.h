@@ -249,6 +249,7 @@ struct svi_conn {
     svi_tls *tls;           /* a reference, NULL if there is none */
     uint64_t number;
     _Atomic int64_t heard_us; /* written by the I/O thread */
+    const char *tls_reason;   /* written by it before SVI_EV_CLOSED is told; static */
     svi_conn_router r;
     svi_conn_io io;
 };
@@ -415,6 +416,9 @@ void svi_pipe_end(svi_conn *conn);
 
 /* Closes the link and gives everything back; SVI_EV_CLOSED follows. */
 void svi_pipe_drop(svi_conn *conn, svi_closed_why why);
+
+/* The same for a handshake that failed; `reason` is static. */
+void svi_pipe_shake_off(svi_conn *conn, const char *reason);
 
 /* Writes through TLS if there is any: bytes taken, -EAGAIN, or another negative errno. */
 ssize_t svi_pipe_put(svi_conn *conn, const char *from, size_t n);

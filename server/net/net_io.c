@@ -154,7 +154,7 @@ static void run_shaking(svi_io *io, int64_t *next)
 {
     int64_t due_us;
     while ((due_us = shaking_due_us(io)) != 0 && due_us <= io->now_us)
-        svi_pipe_drop(SVI_OF(svi_conn, io.timed, io->shaking.next), SVI_CLOSED_TLS);
+        svi_pipe_shake_off(SVI_OF(svi_conn, io.timed, io->shaking.next), "it took too long");
     if (due_us != 0 && (*next == 0 || due_us < *next)) *next = due_us;
 }
 

@@ -442,6 +442,21 @@ static void handshake_done(svi_conn *conn)
     svi_io_report(conn, &(svi_ring_item){.kind = SVI_EV_TLS, .what = info});
 }
 
+/* OpenSSL's own words; they live as long as the process. */
+static void handshake_failed(svi_conn *conn, ssize_t why)
+{
+    if (why == -EAGAIN) return;
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    if (why == 0) reason = "the peer closed the connection";
+    svi_pipe_shake_off(conn, reason ? reason : "the connection failed");
+}
+
+void svi_pipe_shake_off(svi_conn *conn, const char *reason)
+{
+    conn->tls_reason = reason;
+    svi_pipe_drop(conn, SVI_CLOSED_TLS);
+}
+
 static void pipe_handshake(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;
@@ -456,8 +471,8 @@ static void pipe_handshake(svi_conn *conn)
     const int rc = SSL_do_handshake(io->ssl);
     if (rc == 1)
         handshake_done(conn);
-    else if (tls_failure(conn, rc) != -EAGAIN)
-        svi_pipe_drop(conn, SVI_CLOSED_TLS);
+    else
+        handshake_failed(conn, tls_failure(conn, rc));
 }
 
 /* --- closing ---------------------------------------------------------------------------------------------------------- */

@@ -597,6 +597,7 @@ static void a_stalled_handshake_ends(void **state)
     settle(w);
     assert_int_equal(w->conns[0].closed, 1);
     assert_int_equal(w->conns[0].why, SVI_CLOSED_TLS);
+    assert_string_equal(w->conns[0].tls_reason, "it took too long");
     assert_int_equal(w->net->ios[0].tls_now, 0);
     world_free(w);
 }

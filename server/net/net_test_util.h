@@ -30,6 +30,7 @@ typedef struct seen {
     char peer[64]; /* what a PROXY header told */
     svi_xml_fault fault;
     svi_closed_why why;
+    const char *tls_reason; /* of SVI_CLOSED_TLS */
     svi_tls_info info;
     svi_conn_info info_of_conn;
     size_t owed_bytes; /* credit not given back yet */
@@ -198,6 +199,7 @@ static void r_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     assert_int_equal(svi_conn_queued_bytes(conn), 0);
     s->closed++;
     s->why = why;
+    if (why == SVI_CLOSED_TLS) s->tls_reason = svi_conn_tls_reason(conn);
     s->conn = NULL;
 }
 

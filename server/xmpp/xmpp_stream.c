@@ -478,7 +478,9 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
 {
     (void)ctx;
     svi_stream *stream = stream_of(conn);
-    if (why == SVI_CLOSED_TLS) SV_LOG(SV_INFO, "tls-failed", LF_TXT("peer", stream->peer));
+    if (why == SVI_CLOSED_TLS)
+        SV_LOG(SV_INFO, "tls-failed", LF_TXT("peer", stream->peer),
+               LF_TXT("reason", svi_conn_tls_reason(conn)));
     SV_LOG(SV_DEBUG, "stream-close", LF_TXT("peer", stream->peer), LF_TXT("why", closed_name(why)));
     svi_session_end(&stream->session, closed_name(why));
     svi_auth_drop(stream);

@@ -27,7 +27,7 @@ class Server:
         self.port, self.direct_port = free_ports(2)
         self.ca = self.path("cert.pem")  # what clients trust
         self.config = os.path.join(self.dir, "stave.cfg.lua")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
                         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", self.path("key.pem"),
                         "-out", self.path("cert.pem")], check=True, capture_output=True)
         with open(self.config, "w") as f:
@@ -36,7 +36,6 @@ class Server:
                     'c2s_interfaces = { "127.0.0.1" }\n'
                     f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'
                     f'certificate = "{self.dir}/cert.pem"\nkey = "{self.dir}/key.pem"\n' + config + "\n" +
-                    ('user = "root"\n' if os.geteuid() == 0 else "") +
                     "".join(f'VirtualHost "{h}"\n{(settings or {}).get(h, "")}\n' for h in hosts))
         self.log = open(self.path("log"), "w+")
         self.process = None

@@ -254,10 +254,15 @@ static const entry *find(const svi_peers *peers, sv_str host)
     return e;
 }
 
-void svi_peers_ask(const svi_peers *peers, SSL *ssl, sv_str host)
+bool svi_peers_has(const svi_peers *peers, sv_str host)
 {
     SV_CHECK(peers, PEERS_MAGIC);
-    SSL_set_verify(ssl, find(peers, host) != NULL ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    return find(peers, host) != NULL;
+}
+
+void svi_peers_ask(SSL *ssl, bool asks)
+{
+    SSL_set_verify(ssl, asks ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 }
 
 /* --- judging --------------------------------------------------------------------------------- */

@@ -56,9 +56,12 @@ void svi_peers_tolerate(SSL_CTX *ctx);
  * not resumed: a full handshake comes instead, which judges anew. */
 void svi_peers_use(svi_peers *peers, SSL_CTX *ctx);
 
-/* In a handshake, when the client has named its host: it is asked for a certificate only if that host
- * has a CA file. Who names none is asked, since the stream may be for any host. */
-void svi_peers_ask(const svi_peers *peers, SSL *ssl, sv_str host);
+/* Whether the host has a CA file. */
+bool svi_peers_has(const svi_peers *peers, sv_str host);
+
+/* In a handshake, when the client has named its host: whether it is asked for a certificate. Who names
+ * none is asked, since the stream may be for any host. */
+void svi_peers_ask(SSL *ssl, bool asks);
 
 /* What the client of a finished handshake has shown: NULL if that is nothing that a CA file vouches
  * for and that has an xmppAddr, or if the session was resumed. On the I/O thread. */

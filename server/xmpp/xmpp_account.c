@@ -2,6 +2,7 @@
  * write then; looking up. */
 #include "xmpp/xmpp_account.h"
 #include "base/base_assert.h"
+#include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
 
 #include <openssl/crypto.h>
@@ -180,6 +181,10 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
 {
     *exists_out = false;
     if (name.n == 0) return true;
+    if (svi_guest_is(host, name)) {
+        *exists_out = is_on_line(host, name);
+        return true;
+    }
     svi_rows *rows = svi_rows_get(svi_host_accounts(host), name);
     if (rows) {
         *exists_out = svi_rows_count(rows) > 0;
@@ -194,6 +199,21 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
     *c = (check){done, ctx};
     svi_rows_load(svi_host_accounts(host), name, on_checked, c);
     return false;
+}
+
+static void on_state(void *ctx, sv_status status, sv_str state)
+{
+    const check c = *(check *)ctx;
+    svi_free(ctx);
+    if (!status && !sv_str_eq(state, STATE_ACTIVE)) status = SV_EDENIED;
+    c.done(c.ctx, status);
+}
+
+void svi_account_state(svi_host *host, sv_str name, svi_account_done done, void *ctx)
+{
+    check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
+    *c = (check){done, ctx};
+    svi_store_get(svi_host_accounts(host), name, STATE_KEY, on_state, c);
 }
 
 typedef struct asked {

@@ -291,7 +291,8 @@ typedef struct sv_api {
      * another module's map, whose record format that module documents. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
-    /* Writes in the event's unit: durable together, or not at all. SV_ELIMIT if too large. */
+    /* Writes in the event's unit: durable together, or not at all. SV_ELIMIT if too large, SV_EDENIED
+     * if the owner is a guest. */
     sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
     sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);
     sv_status (*del_owner)(sv_event *ev, sv_store *store, sv_str owner);
@@ -326,6 +327,9 @@ typedef struct sv_api {
     sv_str (*stamp)(sv_event *ev, int64_t ms);
     /* How long all values of the rows are together, in bytes; for quotas. */
     int64_t (*row_bytes)(const sv_rows *rows);
+    /* True if the address is that of a guest of this server (SASL ANONYMOUS, XEP-0175), on line or
+     * not: nothing is stored for one, `put` under its localpart says SV_EDENIED. */
+    bool (*is_guest)(sv_event *ev, const sv_jid *jid);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

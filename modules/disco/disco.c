@@ -20,6 +20,12 @@ static void add_feature(sv_draft *query, sv_str var)
     sv->set(feature, SV_STR("var"), var);
 }
 
+/* XEP-0030 registry; XEP-0175 5. */
+static sv_str account_type(sv_event *ev)
+{
+    return sv->is_guest(ev, sv->to(ev)) ? SV_STR("anonymous") : SV_STR("registered");
+}
+
 static sv_verdict answer_info(sv_event *ev, disco *me, bool of_account)
 {
     /* no nodes here: XEP-0030 3.2 */
@@ -27,7 +33,7 @@ static sv_verdict answer_info(sv_event *ev, disco *me, bool of_account)
     sv_draft *query = sv->reply(ev, SV_STR("query"), SV_STR(NS_INFO));
     sv_draft *identity = sv->child(query, SV_STR("identity"), SV_STR_NONE);
     sv->set(identity, SV_STR("category"), of_account ? SV_STR("account") : SV_STR("server"));
-    sv->set(identity, SV_STR("type"), of_account ? SV_STR("registered") : SV_STR("im"));
+    sv->set(identity, SV_STR("type"), of_account ? account_type(ev) : SV_STR("im"));
     if (!of_account) sv->set(identity, SV_STR("name"), SV_STR("Stave"));
     sv_str feature;
     for (size_t i = 0; (feature = sv->feature_at(me->mod, of_account, i)).n; i++)
@@ -73,8 +79,12 @@ static void answer_contact(sv_event *ev, sv_status status, sv_rows *rows, void *
 
 static sv_verdict on_account(sv_event *ev, void *self)
 {
-    const disco *me = self;
+    disco *me = self;
     if (sv->to(ev)->resource.n) return SV_PASS; /* for a session that is gone */
+    /* XEP-0175 5: to whoever knows a guest's name, which nobody guesses */
+    if (sv->is_guest(ev, sv->to(ev)))
+        return sv->is(sv->payload(ev), SV_STR("query"), SV_STR(NS_INFO)) ? answer_info(ev, me, true)
+                                                                         : answer_items(ev);
     sv->rows_load(ev, me->roster, sv->to(ev)->node, answer_contact);
     return SV_LATER;
 }

@@ -97,7 +97,7 @@ static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 static sv_verdict on_message(sv_event *ev, void *self)
 {
     const offline *me = self;
-    if (!is_kept_type(sv->type(ev))) return SV_PASS;
+    if (!is_kept_type(sv->type(ev)) || sv->is_guest(ev, sv->to(ev))) return SV_PASS;
     if (!is_worth_keeping(ev)) return sv->drop(ev, "offline-not-kept");
     sv->rows_load(ev, me->messages, sv->to(ev)->node, keep);
     return SV_LATER;

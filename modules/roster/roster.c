@@ -227,6 +227,7 @@ static sv_verdict change(sv_event *ev, roster *me, const sv_rows *rows)
 {
     const sv_node *query = sv->payload(ev), *item = sv->first(query);
     sv_jid contact;
+    if (sv->is_guest(ev, sv->from(ev))) return sv->refuse(ev, SV_NOT_ALLOWED); /* XEP-0175 3 */
     if (!item || sv->next(query, item) || !sv->is(item, SV_STR("item"), SV_STR(NS_ROSTER)))
         return sv->refuse(ev, SV_BAD_REQUEST); /* 2.3.3: one and only one item */
     const sv_str jid = sv->attr(item, SV_STR("jid"));

@@ -6,6 +6,7 @@
 #include "base/base_assert.h"
 #include "base/base_dict.h"
 #include "base/base_plat.h"
+#include "main/main_peers.h"
 #include "main/main_tls.h"
 
 /* --- what is wrong with a certificate ----------------------------------------------------------------- */
@@ -98,8 +99,12 @@ sv_status svi_certs_kinds(const svi_certs *certs, const svi_cert_host *h,
 void svi_certs_join(const svi_certs *certs, svi_tls *const *tls)
 {
     svi_tls_named *named = svi_alloc(certs->acct, certs->host_count * sizeof *named);
-    for (size_t i = 0; i < certs->host_count; i++)
-        named[i] = (svi_tls_named){.name = certs->hosts[i].ascii, .tls = tls[i]};
+    for (size_t i = 0; i < certs->host_count; i++) {
+        const bool asks = certs->peers && svi_peers_has(certs->peers, certs->hosts[i].domain);
+        named[i] =
+            (svi_tls_named){.name = certs->hosts[i].ascii, .tls = tls[i], .asks = asks};
+    }
+    if (certs->peers) svi_tls_set_peers(tls[0], certs->peers);
     svi_tls_join(certs->acct, tls[0], named, certs->host_count);
     svi_free(named);
 }
@@ -234,6 +239,7 @@ sv_status svi_certs_load(svi_acct *acct, const svi_config *config, svi_tickets *
                  .known = svi_dict_new(acct)};
     load_hosts(&l);
     svi_dict_free(&l.known);
+    if (svi_peers_of_config(acct, config, report, ctx, &certs->peers) != SV_OK) l.failed = true;
     if (!l.failed && certs->host_count > 0) make_contexts(&l);
     if (l.failed || certs->host_count == 0) svi_certs_free(&certs);
     *certs_out = certs;
@@ -248,6 +254,7 @@ void svi_certs_free(svi_certs **certs)
     SV_CHECK(c, SVI_CERTS_MAGIC);
     for (size_t i = 0; i < c->host_count; i++) svi_tls_unref(&c->hosts[i].tls);
     for (size_t i = 0; i < c->slot_count; i++) svi_tls_pair_unref(&c->slots[i].pair);
+    svi_peers_unref(&c->peers);
     svi_free(c->hosts);
     svi_free(c->slots);
     svi_arena_free(&c->arena);

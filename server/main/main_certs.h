@@ -19,6 +19,7 @@ typedef struct svi_certs svi_certs;
 
 /* Loads what a configuration (checked by svi_settings_check) names. NULL in *certs_out if no host
  * has a certificate. Problems are reported at the `certificate` line; SV_EINVAL if there were any.
+ * The CA files of clients' certificates are read with it, and not looked at again.
  * Contexts use `tickets`, which must outlive them (NULL: none that last). Keeps nothing of the
  * config. */
 sv_status svi_certs_load(svi_acct *acct, const svi_config *config, svi_tickets *tickets,

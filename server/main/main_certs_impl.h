@@ -48,6 +48,7 @@ struct svi_certs {
     svi_acct *acct;
     svi_arena *arena; /* all that does not change: not used by a look */
     svi_tickets *tickets;
+    svi_peers *peers; /* the CA files of clients' certificates; NULL: there are none */
     svi_cert_slot *slots;
     size_t slot_count;
     svi_cert_host *hosts; /* the first one's context is the listeners' */

@@ -54,7 +54,7 @@ static void add_difference(json_t *list, const svi_section *section, sv_str name
 static bool is_taken_over(sv_str name)
 {
     static const char *const names[] = {"log_level", "certificate", "key", "certificate_check",
-                                        "certificate_warn_days"};
+                                        "certificate_warn_days", "c2s_client_ca"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (sv_str_eq(name, sv_str_of(names[i]))) return true;
     return false;

@@ -56,6 +56,14 @@ static const sv_option options[] = {
     SV_OPT_INT(svi_settings, certificate_warn_days, "certificate_warn_days", "14", "0", "365",
                "A certificate that has fewer days left is warned of in the log, once a day; 0: none "
                "is, until it has expired."),
+    SV_OPT_STRING(svi_settings, c2s_client_ca, "c2s_client_ca", NULL,
+                  "PEM file with CA certificates (and their CRLs, if there are any): clients may log in "
+                  "with a certificate made by one of them that names their address (SASL EXTERNAL)."),
+    SV_OPT_ENUM(svi_settings, authentication, "authentication", "accounts", "accounts anonymous both",
+                "Who may log in: accounts of the host, or anybody without a name or password (SASL "
+                "ANONYMOUS, XEP-0175), or both."),
+    SV_OPT_INT(svi_settings, c2s_guests_max, "c2s_guests_max", "1000", "1", "1000000",
+               "How many anonymous clients the host takes at once."),
     SV_OPT_BOOL(svi_settings, c2s_require_encryption, "c2s_require_encryption", "true",
                 "Clients must use TLS before they log in (loopback addresses excepted)."),
     SV_OPT_INT(svi_settings, io_threads, "io_threads", "-1", "-1", "64",
@@ -379,6 +387,7 @@ static void make_paths_whole(const check *c, svi_settings *s)
     s->data_path = whole_path(c, s->data_path);
     make_list_whole(c, &s->certificate);
     make_list_whole(c, &s->key);
+    s->c2s_client_ca = whole_path(c, s->c2s_client_ca);
     make_list_whole(c, &s->module_paths);
     if (svi_settings_logs_to_file(s)) s->log_to = whole_path(c, s->log_to);
     s->control_socket = s->control_socket.n
@@ -432,6 +441,9 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
                  "'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'");
     check_log_to(&c, s);
     check_pairs(&c, s);
+    if (s->c2s_client_ca.n > 0 && c.section->kind == SVI_SECTION_HOST && s->certificate.count == 0)
+        complain(&c, "c2s_client_ca",
+                 "'c2s_client_ca' needs TLS: set 'certificate' and 'key', too");
     return c.failed ? SV_EINVAL : SV_OK;
 }
 
@@ -440,8 +452,9 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
 /* The other options of the table are the process's. */
 static bool is_of_host(const char *name)
 {
-    static const char *const names[] = {"modules_enabled",        "admins",          "certificate", "key",
-                                        "c2s_require_encryption", "component_module"};
+    static const char *const names[] = {"modules_enabled", "admins",        "certificate",
+                                        "key",             "c2s_client_ca", "c2s_require_encryption",
+                                        "authentication",  "c2s_guests_max", "component_module"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

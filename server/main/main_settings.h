@@ -35,6 +35,9 @@ typedef struct svi_settings {
                                      the global ones */
     int64_t certificate_check_ms;
     int64_t certificate_warn_days; /* 0: never */
+    sv_str c2s_client_ca;       /* PEM file; empty: clients are asked for no certificate */
+    int64_t authentication;     /* svi_logins */
+    int64_t c2s_guests_max;     /* at once, of the host */
     bool c2s_require_encryption;
     int64_t io_threads;            /* -1: cores - 1, at least 1 */
     int64_t durability;            /* sync write none */

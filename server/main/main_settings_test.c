@@ -57,7 +57,8 @@ static void test_presets_and_paths(void **state)
     (void)state;
     svi_settings s;
     svi_config *config = load("data_path = \"state\"\nmodule_paths = { \"m\", \"/abs\" }\n"
-                              "admins = { \"Romeo@A.example\" }\n");
+                              "admins = { \"Romeo@A.example\" }\n"
+                              "c2s_client_ca = \"ca.pem\"\n");
     assert_int_equal(
         svi_settings_read(config, svi_config_section(config, 0), &s, svi_problems_note, NULL),
         SV_OK);
@@ -66,6 +67,9 @@ static void test_presets_and_paths(void **state)
     assert_text(s.module_paths.items[0], "/tmp/m");
     assert_text(s.module_paths.items[1], "/abs");
     assert_text(s.admins.items[0], "romeo@a.example");
+    assert_text(s.c2s_client_ca, "/tmp/ca.pem");
+    assert_int_equal(s.authentication, SVI_LOGINS_ACCOUNTS);
+    assert_int_equal(s.c2s_guests_max, 1000);
     assert_int_equal(s.c2s_interfaces.count, 2);
     assert_text(s.c2s_ports.items[0], "5222");
     assert_true(s.c2s_require_encryption);
@@ -303,6 +307,13 @@ static void test_checks(void **state)
     checks("\nVirtualHost \"a.example\"\n",
            ":2: 'a.example' has no certificate: set 'certificate' and 'key' (PEM files)\n");
     checks("c2s_require_encryption = false\nVirtualHost \"a.example\"\n", "");
+    checks("c2s_require_encryption = false\nVirtualHost \"a.example\"\nc2s_client_ca = \"c.pem\"\n",
+           ":3: 'c2s_client_ca' needs TLS: set 'certificate' and 'key', too\n");
+    checks(HOST "authentication = \"anonymous\"\nc2s_guests_max = 5\n", "");
+    checks(HOST "authentication = \"both\"\n", "");
+    checks(HOST "authentication = \"internal_hashed\"\nc2s_guests_max = 0\n",
+           ":4: 'authentication' must be one of: accounts anonymous both\n"
+           ":5: 'c2s_guests_max' must be from 1 to 1000000\n");
     checks("certificate = \"c.pem\"\nkey = \"k.pem\"\n",
            ": no host is served: add VirtualHost \"example.org\"\n");
     checks(HOST "c2s_ports = { 1 }\nio_threads = 1\n",

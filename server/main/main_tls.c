@@ -12,6 +12,7 @@ typedef struct sni_table {
     struct {
         sv_str name;  /* owned */
         svi_tls *tls; /* owned; NULL for the context that holds the table */
+        bool asks;
     } hosts[];
 } sni_table;
 
@@ -46,6 +47,7 @@ static int on_name(SSL *ssl, int *alert, void *arg)
     for (size_t i = 0; table && i < table->count; i++) {
         if (!svi_str_eq_fold(asked, table->hosts[i].name)) continue;
         if (table->hosts[i].tls) (void)SSL_set_SSL_CTX(ssl, svi_tls_context(table->hosts[i].tls));
+        svi_peers_ask(ssl, table->hosts[i].asks);
         return SSL_TLSEXT_ERR_OK;
     }
     return SSL_TLSEXT_ERR_NOACK; /* nobody here: the first host's certificate */
@@ -58,6 +60,7 @@ void svi_tls_join(svi_acct *acct, svi_tls *first, const svi_tls_named *hosts, si
     table->count = count;
     for (size_t i = 0; i < count; i++) {
         table->hosts[i].name = svi_str_dup(acct, hosts[i].name);
+        table->hosts[i].asks = hosts[i].asks;
         if (hosts[i].tls != first) table->hosts[i].tls = svi_tls_ref(hosts[i].tls);
     }
     (void)pthread_once(&table_once, get_index);

@@ -9,6 +9,7 @@
 typedef struct svi_tls_named {
     sv_str name;
     svi_tls *tls;
+    bool asks; /* clients that name it for a certificate (net_tls_peer.h) */
 } svi_tls_named;
 
 /* Has `first` hand clients that name one of the hosts to that one's context; who names none of them

@@ -189,6 +189,34 @@ static json_t *begin_list(operation *o, const json_t *request)
     return NULL;
 }
 
+/* Also tells how what seems to be meant is written; nothing is escaped unasked (XEP-0106). */
+static json_t *no_address(const operation *o, const char *address)
+{
+    const sv_str text = sv_str_of(address);
+    size_t at = text.n;
+    sv_str name, prepared;
+    while (at > 0 && text.p[at - 1] != '@') at--;
+    if (at < 2 || svi_jid_escape_node(o->arena, svi_str_sub(text, 0, at - 1), &name) ||
+        svi_jid_prep_node(o->arena, name, &prepared))
+        return svi_answer_error("'%s' is no address of an account: write name@host", address);
+    return svi_answer_error("'%s' is no address of an account: write name@host; that name is "
+                            "written %.*s (XEP-0106)",
+                            address, (int)name.n, name.p);
+}
+
+/* What an account can't be made of, or where. */
+static json_t *refuse_new(const operation *o)
+{
+    if (svi_jid_has_outer_space(o->jid.node))
+        return svi_answer_error("%.*s: a name must neither begin nor end with \\20, an escaped "
+                                "space (XEP-0106)",
+                                (int)o->jid.bare.n, o->jid.bare.p);
+    if (svi_host_logins(o->host) == SVI_LOGINS_GUESTS)
+        return svi_answer_error("%s takes no accounts: its 'authentication' is \"anonymous\"",
+                                svi_host_name(o->host));
+    return NULL;
+}
+
 static json_t *begin_change(operation *o, const json_t *request)
 {
     svi_server *server = svi_shard_server(o->users->shard);
@@ -196,13 +224,15 @@ static json_t *begin_change(operation *o, const json_t *request)
     if (!address) return svi_answer_error("the request names no address");
     if (svi_jid_parse(o->arena, sv_str_of(address), &o->jid) != SV_OK || o->jid.node.n == 0 ||
         !svi_jid_is_bare(&o->jid))
-        return svi_answer_error("'%s' is no address of an account: write name@host", address);
+        return no_address(o, address);
     o->host = svi_host_find(server, o->jid.domain);
     if (!o->host)
         return svi_answer_error("%.*s is no host of this server: add VirtualHost \"%.*s\" to the "
                                 "configuration first",
                                 (int)o->jid.domain.n, o->jid.domain.p, (int)o->jid.domain.n,
                                 o->jid.domain.p);
+    json_t *refused = o->verb == ADD ? refuse_new(o) : NULL;
+    if (refused) return refused;
     if (o->verb != DELETE) return begin_set(o, request);
     svi_account_remove(o->host, o->jid.node, on_done, o);
     svi_shard_wake(o->users->shard);

@@ -176,6 +176,7 @@ static const sv_api api = {
     .is_admin = svi_api_is_admin,
     .stamp = svi_api_stamp,
     .row_bytes = svi_api_row_bytes,
+    .is_guest = svi_api_is_guest,
 };
 
 const sv_api *svi_mods_api(void)

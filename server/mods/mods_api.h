@@ -42,6 +42,7 @@ const sv_jid *svi_api_to(const sv_event *ev);
 bool svi_api_jid_parse(sv_event *ev, sv_str text, sv_jid *jid_out);
 bool svi_api_is_local(sv_event *ev, const sv_jid *jid);
 bool svi_api_is_admin(sv_event *ev, const sv_jid *jid);
+bool svi_api_is_guest(sv_event *ev, const sv_jid *jid);
 bool svi_api_account_exists(const sv_event *ev);
 void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 sv_str svi_api_subject(const sv_event *ev);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/base_log.h"
+#include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_jid.h"
 
 /* --- what the event is about ------------------------------------------------------------------------ */
@@ -44,6 +45,12 @@ bool svi_api_is_local(sv_event *ev, const sv_jid *jid)
 {
     SV_ASSERT(jid != NULL);
     return svi_host_find(svi_xevent_of(ev)->server, jid->domain) != NULL;
+}
+
+bool svi_api_is_guest(sv_event *ev, const sv_jid *jid)
+{
+    svi_host *host = svi_host_find(svi_xevent_of(ev)->server, jid->domain);
+    return host != NULL && svi_guest_is(host, jid->node);
 }
 
 bool svi_api_is_admin(sv_event *ev, const sv_jid *jid)

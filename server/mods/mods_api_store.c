@@ -3,6 +3,7 @@
 #include "mods/mods_api.h"
 
 #include "base/base_log.h"
+#include "xmpp/xmpp_guest.h"
 
 /* One owner's rows as a handler sees them; in the event's arena. */
 struct sv_rows {
@@ -74,6 +75,7 @@ sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, s
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    if (svi_guest_is(store->mod->group->host, owner)) return SV_EDENIED;
     return svi_unit_put(svi_event_unit(ev), store->map, owner, key, value);
 }
 

@@ -30,6 +30,7 @@ typedef struct world {
     char folder[TESTING_PATH], mods_path[TESTING_PATH], core_path[TESTING_PATH];
     const char *paths[2];
     svi_buf reports, log;
+    svi_logins logins; /* of hosts that are added from now on */
     client clients[WORLD_CLIENTS];
 } world;
 
@@ -245,7 +246,7 @@ static inline void add_host(world *w, const char *domain)
 {
     static const sv_str admins[] = {SV_STR_INIT("admin@one.example")};
     const svi_host_config config = {
-        .domain = sv_str_of(domain), .admins = admins, .admin_count = 1};
+        .domain = sv_str_of(domain), .admins = admins, .admin_count = 1, .logins = w->logins};
     svi_host *host;
     sv_err err = {.text = ""};
     if (svi_host_add(w->server, &config, &host, &err) != SV_OK) fail_msg("%s", err.text);

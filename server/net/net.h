@@ -126,7 +126,8 @@ sv_status svi_net_listen(svi_net *net, const svi_listen_config *config, svi_list
 /* Stops accepting; connections stay. Clears the pointer. svi_net_free does it for those left. */
 void svi_net_unlisten(svi_net *net, svi_listener **listener);
 
-/* Replaces the certificate for connections accepted from now on. */
+/* Replaces the certificate for connections accepted from now on. Clients' certificates that were judged
+ * by other CA files than those of `tls` count no more (svi_peers_retire). */
 void svi_listener_set_tls(svi_listener *listener, svi_tls *tls);
 
 /* Takes a ready link as if `listener` had accepted it on a unix socket (the stage; inline only). A

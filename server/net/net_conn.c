@@ -338,9 +338,10 @@ void svi_ev_drop(const svi_ring_item *event)
     if (event->kind == SVI_EV_HEADER || event->kind == SVI_EV_STANZA) {
         sv_stanza *stanza = event->what;
         svi_stanza_unref(&stanza);
-    } else {
-        svi_free(event->what);
+        return;
     }
+    if (event->kind == SVI_EV_TLS) svi_peer_unref(&((svi_tls_info *)event->what)->peer);
+    svi_free(event->what);
 }
 
 static void on_closed(svi_conn *conn, svi_closed_why why)

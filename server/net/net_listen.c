@@ -284,5 +284,6 @@ void svi_listener_set_tls(svi_listener *listener, svi_tls *tls)
     SV_ASSERT(listener->mode != SVI_TLS_NONE && tls != NULL);
     svi_tls *old = listener->tls;
     listener->tls = svi_tls_ref(tls);
+    if (svi_tls_peers(old) != NULL) svi_peers_retire(svi_tls_peers(old), svi_tls_peers(tls));
     svi_tls_unref(&old);
 }

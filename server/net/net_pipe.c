@@ -439,6 +439,8 @@ static void handshake_done(svi_conn *conn)
     io->more = SSL_has_pending(io->ssl) == 1;
     svi_tls_info *info = svi_alloc(conn->net->config.acct, sizeof *info);
     svi_tls_describe(io->ssl, info);
+    svi_peers *peers = svi_tls_peers(conn->tls);
+    if (peers != NULL) info->peer = svi_peers_judge(peers, io->ssl);
     svi_io_report(conn, &(svi_ring_item){.kind = SVI_EV_TLS, .what = info});
 }
 

@@ -19,6 +19,7 @@ struct svi_tls {
     svi_acct *acct;
     SSL_CTX *ctx;
     BIO_METHOD *pipe; /* reads and writes an svi_link */
+    svi_peers *peers;
 };
 
 /* --- the pipe between OpenSSL and a link -------------------------------------------------------------- */
@@ -250,6 +251,7 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
     SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
     SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, NULL, NULL) == 1);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
+    svi_peers_tolerate(tls->ctx);
     if (config->tickets != NULL) svi_tickets_use(config->tickets, tls->ctx);
     *tls_out = tls;
     return SV_OK;
@@ -287,6 +289,7 @@ void svi_tls_unref(svi_tls **tls)
     SV_CHECK(t, TLS_MAGIC);
     if (atomic_fetch_sub(&t->refs, 1) != 1) return;
     SSL_CTX_free(t->ctx);
+    svi_peers_unref(&t->peers);
     BIO_meth_free(t->pipe);
     t->magic = 0;
     svi_free(t);
@@ -296,6 +299,20 @@ SSL_CTX *svi_tls_context(const svi_tls *tls)
 {
     SV_CHECK(tls, TLS_MAGIC);
     return tls->ctx;
+}
+
+void svi_tls_set_peers(svi_tls *tls, svi_peers *peers)
+{
+    SV_CHECK(tls, TLS_MAGIC);
+    SV_ASSERT(tls->peers == NULL);
+    tls->peers = svi_peers_ref(peers);
+    svi_peers_use(peers, tls->ctx);
+}
+
+svi_peers *svi_tls_peers(const svi_tls *tls)
+{
+    SV_CHECK(tls, TLS_MAGIC);
+    return tls->peers;
 }
 
 static void copy_text(char *to, size_t size, const void *from, size_t n)

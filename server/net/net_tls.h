@@ -13,6 +13,7 @@
 #include "net/net_link.h"
 #include "net/net_tickets.h"
 #include "net/net_tls_pair.h"
+#include "net/net_tls_peer.h"
 
 typedef struct svi_tls svi_tls; /* a context; immutable, refcounted, shared by threads */
 
@@ -40,6 +41,13 @@ sv_status svi_tls_client_new(svi_acct *acct, const char *ca_file, svi_tls **tls_
  * version, client certificates). */
 SSL_CTX *svi_tls_context(const svi_tls *tls);
 
+/* Has a server's context ask clients for certificates and judge them (a reference is taken); before it
+ * is shared. */
+void svi_tls_set_peers(svi_tls *tls, svi_peers *peers);
+
+/* What was set, NULL if it asks for none; borrowed. */
+svi_peers *svi_tls_peers(const svi_tls *tls);
+
 /* A fresh SSL object that reads and writes `link` (borrowed; may be non-blocking); the role is
  * the context's. `sni` may be NULL. Free it with SSL_free before the link is closed and while a
  * reference to `tls` is held. */
@@ -59,6 +67,7 @@ typedef struct svi_tls_info {
     bool    resumed;
     svi_binding bindings[SVI_BINDINGS_MAX]; /* those the connection has, strongest first */
     size_t      binding_count;
+    svi_peer   *peer;     /* the client's certificate if it is good, else NULL; svi_tls_describe sets none */
 } svi_tls_info;
 
 /* Fills `info_out` from an SSL object whose handshake has finished. */

@@ -2,6 +2,7 @@
  * write then; looking up. */
 #include "xmpp/xmpp_account.h"
 #include "base/base_assert.h"
+#include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
 
 #include <openssl/crypto.h>
@@ -180,6 +181,10 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
 {
     *exists_out = false;
     if (name.n == 0) return true;
+    if (svi_guest_is(host, name)) {
+        *exists_out = is_on_line(host, name);
+        return true;
+    }
     svi_rows *rows = svi_rows_get(svi_host_accounts(host), name);
     if (rows) {
         *exists_out = svi_rows_count(rows) > 0;
@@ -196,6 +201,21 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
     return false;
 }
 
+static void on_state(void *ctx, sv_status status, sv_str state)
+{
+    const check c = *(check *)ctx;
+    svi_free(ctx);
+    if (!status && !sv_str_eq(state, STATE_ACTIVE)) status = SV_EDENIED;
+    c.done(c.ctx, status);
+}
+
+void svi_account_state(svi_host *host, sv_str name, svi_account_done done, void *ctx)
+{
+    check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
+    *c = (check){done, ctx};
+    svi_store_get(svi_host_accounts(host), name, STATE_KEY, on_state, c);
+}
+
 typedef struct asked {
     svi_host *host;
     sv_str name;
@@ -204,15 +224,20 @@ typedef struct asked {
     void *ctx;
 } asked;
 
-/* Made-up keys are computed for everybody, so that time tells nothing (threats A4). */
+/* Made-up keys are computed for everybody, and somebody's are read from a record, so that the work tells
+ * nothing (threats A4). */
 static void on_record(void *ctx, sv_status status, sv_str record)
 {
     asked *a = ctx;
+    svi_server *server = svi_host_server(a->host);
     svi_scram_keys keys = {0}, fake;
-    svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(svi_host_server(a->host)), a->name,
-                        &fake);
-    if (!status && svi_scram_keys_read(record, &keys)) status = SV_EIO;
-    if (status == SV_ENOTFOUND) keys = fake;
+    svi_buf made_up;
+    svi_buf_init(&made_up, svi_server_acct(server));
+    svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(server), a->name, &fake);
+    svi_scram_keys_write(&made_up, &fake);
+    if (status == SV_ENOTFOUND) record = svi_buf_str(&made_up);
+    if ((!status || status == SV_ENOTFOUND) && svi_scram_keys_read(record, &keys)) status = SV_EIO;
+    svi_buf_free(&made_up);
     asked copy = *a;
     svi_str_free(&a->name);
     svi_free(a);

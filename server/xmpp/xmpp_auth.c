@@ -2,6 +2,7 @@
  * what is logged. The mechanisms are in xmpp_sasl.c. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
+#include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_stream.h"
 
 #define NAMED_BYTES 64u /* of a name in the log */
@@ -26,14 +27,50 @@ svi_sasl_env svi_auth_env(const svi_stream *stream)
                           .host = svi_host_domain(stream->host),
                           .is_secure = stream->is_secure,
                           .bindings = stream->bindings,
-                          .binding_count = stream->binding_count};
+                          .binding_count = stream->binding_count,
+                          .cert_names = stream->cert_names,
+                          .cert_name_count = stream->cert_name_count,
+                          .has_guests = svi_host_logins(stream->host) != SVI_LOGINS_ACCOUNTS,
+                          .only_guests = svi_host_logins(stream->host) == SVI_LOGINS_GUESTS};
 }
 
-void svi_auth_forget_bindings(svi_stream *stream)
+static void forget_names(svi_stream *stream)
 {
+    svi_arena_free(&stream->cert_arena);
+    stream->cert_names = NULL;
+    stream->cert_name_count = 0;
+}
+
+void svi_auth_forget(svi_stream *stream)
+{
+    forget_names(stream);
+    svi_peer_unref(&stream->cert);
     svi_free(stream->bindings);
     stream->bindings = NULL;
     stream->binding_count = 0;
+}
+
+/* A bare JID of that host, prepared (RFC 6120 13.7.1.4, 13.7.2.2.1), which stands there once. */
+static void read_name(svi_stream *stream, sv_str text)
+{
+    sv_jid jid;
+    if (svi_jid_parse(stream->cert_arena, text, &jid) || jid.node.n == 0 ||
+        !svi_jid_is_bare(&jid) || !sv_str_eq(jid.domain, svi_host_domain(stream->host)))
+        return;
+    for (size_t i = 0; i < stream->cert_name_count; i++)
+        if (sv_str_eq(stream->cert_names[i], jid.node)) return;
+    stream->cert_names[stream->cert_name_count++] = jid.node;
+}
+
+void svi_auth_read_names(svi_stream *stream)
+{
+    forget_names(stream);
+    if (!stream->cert || !svi_peer_is_for(stream->cert, svi_host_domain(stream->host))) return;
+    stream->cert_arena = svi_arena_new(svi_server_acct(stream->server), 512);
+    stream->cert_names =
+        svi_arena_get(stream->cert_arena, SVI_PEER_NAMES_MAX * sizeof *stream->cert_names);
+    sv_str text;
+    for (size_t i = 0; (text = svi_peer_name(stream->cert, i)).p; i++) read_name(stream, text);
 }
 
 /* Base64, or "=" for nothing (RFC 6120 6.4.2, 6.4.6). */
@@ -119,6 +156,11 @@ static bool is_locked(const svi_stream *stream, sv_str name)
     return true;
 }
 
+static bool by_certificate(const svi_stream *stream)
+{
+    return strcmp(svi_sasl_mechanism(stream->sasl), "EXTERNAL") == 0;
+}
+
 /* RFC 6120 6.4.6: a `from` that was said under TLS must be the one who has logged in. */
 static bool from_fits(const svi_stream *stream, sv_str name)
 {
@@ -128,8 +170,53 @@ static bool from_fits(const svi_stream *stream, sv_str name)
     return sv_str_eq(jid.bare, stream->from);
 }
 
+static void log_login(const svi_stream *stream)
+{
+    const svi_peer *cert = by_certificate(stream) ? stream->cert : NULL;
+    const char *binding = svi_sasl_binding(stream->sasl);
+    SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
+           LF_STR("host", svi_host_domain(stream->host)), LF_STR("user", stream->name),
+           LF_TXT("tls", stream->is_secure ? "yes" : "no"),
+           LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)),
+           LF_TXT("binding", binding ? binding : "none"),
+           LF_STR("certificate", cert ? svi_peer_fingerprint(cert) : SV_STR_NONE),
+           LF_STR("subject", cert ? svi_peer_subject(cert) : SV_STR_NONE));
+}
+
+static void on_cert_expired(void *ctx)
+{
+    svi_stream *stream = ctx;
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    stream->cert_timer = NULL;
+    (void)svi_stream_fail(stream, "reset", "Your certificate has expired.");
+}
+
+static int64_t cert_left_us(const svi_stream *stream)
+{
+    const svi_plat *plat = svi_server_plat(stream->server);
+    return (svi_peer_expires_s(stream->cert) * INT64_C(1000000)) - plat->wall_us(plat->ctx);
+}
+
 /* The one place where a stream gets an identity: the authenticated name (threats, conclusion 3). */
-static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
+static svi_step succeed(svi_stream *stream, sv_str name, sv_str out)
+{
+    stream->name = svi_str_dup(svi_server_acct(stream->server), name);
+    stream->login_host = stream->host;
+    log_login(stream);
+    /* RFC 6120 13.7.2.3: who came by a certificate goes with it */
+    if (by_certificate(stream))
+        stream->cert_timer =
+            svi_timer_start(svi_server_timers(stream->server), cert_left_us(stream),
+                            on_cert_expired, stream);
+    send_sasl(stream, "success", out);
+    svi_auth_drop(stream);
+    svi_auth_forget(stream);
+    stream->is_open = false;
+    svi_conn_restart(stream->conn, &svi_server_limits(stream->server)->unbound);
+    return SVI_STEP_HEADER;
+}
+
+static svi_step succeed_as(svi_stream *stream, const svi_sasl_result *result)
 {
     if (!from_fits(stream, result->name)) {
         stream->auth_tries++;
@@ -138,20 +225,18 @@ static svi_step succeed(svi_stream *stream, const svi_sasl_result *result)
     }
     svi_penalty_forgive(stream->streams->penalties, svi_stream_whence(stream),
                         account_of(stream, result->name));
-    stream->name = svi_str_dup(svi_server_acct(stream->server), result->name);
-    stream->login_host = stream->host;
-    const char *binding = svi_sasl_binding(stream->sasl);
-    SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
-           LF_STR("host", svi_host_domain(stream->host)), LF_STR("user", stream->name),
-           LF_TXT("tls", stream->is_secure ? "yes" : "no"),
-           LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)),
-           LF_TXT("binding", binding ? binding : "none"));
-    send_sasl(stream, "success", result->out);
-    svi_auth_drop(stream);
-    svi_auth_forget_bindings(stream);
-    stream->is_open = false;
-    svi_conn_restart(stream->conn, &svi_server_limits(stream->server)->unbound);
-    return SVI_STEP_HEADER;
+    return succeed(stream, result->name, result->out);
+}
+
+/* XEP-0175: nobody proved anything, so no failures are forgiven, and a `from` names nobody. */
+static svi_step succeed_as_guest(svi_stream *stream)
+{
+    char name[SVI_GUEST_NAME_BYTES + 1];
+    if (!svi_host_guest_enters(stream->host))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, SV_STR_NONE);
+    stream->is_guest = true;
+    svi_guest_name(stream->host, name);
+    return succeed(stream, sv_str_of(name), SV_STR_NONE);
 }
 
 static svi_step next_of(svi_stream *stream, const svi_sasl_result *result);
@@ -185,6 +270,44 @@ static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
     stream->lookup->stream = stream;
     stream->claimed = svi_str_dup(svi_server_acct(stream->server), result->name);
     svi_account_keys(stream->host, result->name, result->keys, on_keys, stream->lookup);
+    return SVI_STEP_KEYS;
+}
+
+/* The certificate must still count: CA files may have changed, and time has passed. */
+static svi_sasl_fault cert_fault(const svi_stream *stream, sv_status status)
+{
+    if (status == SV_EDENIED) return SVI_SASL_ACCOUNT_DISABLED;
+    if (status != SV_OK && status != SV_ENOTFOUND) return SVI_SASL_TEMPORARY_AUTH_FAILURE;
+    const bool fits = status == SV_OK &&
+                      svi_peer_is_for(stream->cert, svi_host_domain(stream->host)) &&
+                      cert_left_us(stream) > 0;
+    return fits ? SVI_SASL_OK : SVI_SASL_NOT_AUTHORIZED;
+}
+
+static void on_account(void *ctx, sv_status status)
+{
+    svi_key_lookup *lookup = ctx;
+    svi_stream *stream = lookup->stream;
+    svi_free(lookup);
+    if (!stream) return;
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl && stream->cert);
+    stream->lookup = NULL;
+    svi_mark mark = svi_arena_mark(stream->streams->scratch);
+    const svi_sasl_result result = svi_sasl_account(stream->sasl, cert_fault(stream, status));
+    const svi_step next = next_of(stream, &result);
+    if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+    svi_arena_reset(stream->streams->scratch, mark);
+}
+
+/* No look at locks: they are for guesses, and nobody guesses a certificate's key. Who has locked the
+ * account by wrong passwords must not keep its owner out. */
+static svi_step look_for_account(svi_stream *stream, const svi_sasl_result *result)
+{
+    stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
+    stream->lookup->stream = stream;
+    stream->claimed = svi_str_dup(svi_server_acct(stream->server), result->name);
+    svi_account_state(stream->host, result->name, on_account, stream->lookup);
     return SVI_STEP_KEYS;
 }
 
@@ -227,8 +350,10 @@ static svi_step next_of(svi_stream *stream, const svi_sasl_result *result)
     switch (result->next) {
     case SVI_SASL_CHALLENGE: send_sasl(stream, "challenge", result->out); return SVI_STEP_SASL;
     case SVI_SASL_NEED_KEYS: return look_up(stream, result);
+    case SVI_SASL_NEED_ACCOUNT: return look_for_account(stream, result);
     case SVI_SASL_NEED_WORK: return work_on(stream, result->work);
-    case SVI_SASL_SUCCESS: return succeed(stream, result);
+    case SVI_SASL_SUCCESS: return succeed_as(stream, result);
+    case SVI_SASL_GUEST: return succeed_as_guest(stream);
     case SVI_SASL_FAILURE: break;
     }
     /* the name is the engine's, which ends in refuse */

@@ -46,6 +46,8 @@ sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_ho
         .server = server,
         .domain = svi_str_dup(server->acct, domain),
         .requires_tls = config->require_tls,
+        .logins = config->logins,
+        .guests_max = config->guests_max,
     };
     const svi_mark mark = svi_arena_mark(server->scratch);
     const sv_str name = svi_arena_printf(server->scratch, "%.*s/accounts", (int)domain.n, domain.p);
@@ -124,6 +126,27 @@ bool svi_host_requires_tls(const svi_host *host)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     return host->requires_tls;
+}
+
+svi_logins svi_host_logins(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->logins;
+}
+
+bool svi_host_guest_enters(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    if (host->guests >= host->guests_max) return false;
+    host->guests++;
+    return true;
+}
+
+void svi_host_guest_leaves(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    SV_ASSERT(host->guests > 0);
+    host->guests--;
 }
 
 bool svi_host_is_admin(const svi_host *host, sv_str bare_jid)

@@ -86,6 +86,8 @@ struct svi_host {
     sv_str *admins;
     size_t admin_count;
     bool requires_tls;
+    svi_logins logins;
+    size_t guests, guests_max;
     svi_ledger_counts counts;
 };
 
@@ -138,6 +140,7 @@ struct sv_session {
     bool is_announced;  /* session/bound was fired */
     bool is_gone;       /* session/gone was fired */
     bool is_kicked;     /* its stream was ended from here */
+    bool is_guest;      /* its account has no storage (XEP-0175) */
     size_t in_flight;   /* copies sent and not reported */
     svi_online *online; /* of its account, while listed */
     sv_session *account_next, *account_prev;

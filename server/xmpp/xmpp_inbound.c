@@ -1,6 +1,7 @@
 /* What comes from a bound session: its sender stamped, its addresses and form checked, admitted
  * or refused, and sent on its way (RFC 6120 8.1, 8.2). */
 #include "base/base_log.h"
+#include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
 
 /* RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the two answers to a forged
@@ -90,6 +91,19 @@ static void drop(const svi_passage *passage, const char *rule)
     svi_conn_credit(passage->session->conn, passage->cost_bytes);
 }
 
+#define NO_COND ((sv_cond)0)
+
+/* XEP-0175 3, items 2 and 3: a guest speaks with nobody on other servers, and has no subscriptions, which
+ * would outlive him. Nor has anybody one to him. */
+static sv_cond guest_cond(const svi_passage *passage)
+{
+    svi_host *host = svi_host_find(passage->server, passage->to.domain);
+    if (passage->session->is_guest && host == NULL) return SV_FORBIDDEN;
+    if (!is_subscription(passage->stanza)) return NO_COND;
+    const bool to_guest = host != NULL && svi_guest_is(host, passage->to.node);
+    return passage->session->is_guest || to_guest ? SV_NOT_ALLOWED : NO_COND;
+}
+
 static void check_and_start(svi_arena *arena, svi_passage *passage)
 {
     if (prepare_to(arena, passage) != SV_OK) {
@@ -104,6 +118,11 @@ static void check_and_start(svi_arena *arena, svi_passage *passage)
         if (seen == FORM_BAD) svi_passage_refuse(passage, SV_BAD_REQUEST);
         if (seen == FORM_DROP) drop(passage, "iq-malformed");
         if (seen != FORM_OK) return;
+    }
+    const sv_cond forbidden = guest_cond(passage);
+    if (forbidden != NO_COND) {
+        svi_passage_refuse(passage, forbidden);
+        return;
     }
     if (!svi_passage_is_admitted(passage)) {
         svi_passage_refuse(passage, SV_RESOURCE_CONSTRAINT);

@@ -47,6 +47,49 @@ static bool has_excluded(sv_str node)
     return false;
 }
 
+/* --- escaping, XEP-0106 ---------------------------------------------------------------------- */
+
+#define ESCAPED " \"&'/:<>@\\" /* 3.2 table 1 */
+
+/* Whether the text at a backslash reads as an escaped character; case is mapped later. */
+static bool is_escape(sv_str at)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (at.n < 3) return false;
+    for (const char *c = ESCAPED; *c; c++)
+        if (at.p[1] == digits[*c >> 4] && lower(at.p[2]) == digits[*c & 15]) return true;
+    return false;
+}
+
+sv_status svi_jid_escape_node(svi_arena *arena, sv_str text, sv_str *node_out)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (text.n == 0 || text.p[0] == ' ' || text.p[text.n - 1] == ' ') return SV_EINVAL;
+    char *to = svi_arena_get(arena, 3 * text.n);
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        const char c = text.p[i];
+        const bool is_special = c && strchr(ESCAPED, c) &&
+                                (c != '\\' || is_escape(svi_str_sub(text, i, text.n)));
+        if (is_special) {
+            to[n++] = '\\';
+            to[n++] = digits[c >> 4];
+            to[n++] = digits[c & 15];
+        } else {
+            to[n++] = c;
+        }
+    }
+    *node_out = (sv_str){to, n};
+    return SV_OK;
+}
+
+bool svi_jid_has_outer_space(sv_str node)
+{
+    return svi_str_starts(node, SV_STR("\\20")) || svi_str_ends(node, SV_STR("\\20"));
+}
+
+/* --- parts ----------------------------------------------------------------------------------- */
+
 /* All bytes are printable ASCII; with or without the space. */
 static bool is_printable(sv_str s, bool with_space)
 {

@@ -33,6 +33,15 @@ sv_status svi_jid_prep_domain(svi_arena *arena, sv_str text, sv_str *domain_out)
 /* Prepares a resource alone (RFC 7622 3.4). */
 sv_status svi_jid_prep_resource(svi_arena *arena, sv_str text, sv_str *resource_out);
 
+/* How a name that people write with characters that a localpart can't have is written as one (XEP-0106
+ * 4.2: "d'artagnan" is d\27artagnan); not prepared yet. It is not for others' addresses, which stay as
+ * they are. SV_EINVAL if it begins or ends with a space (rule 6). */
+sv_status svi_jid_escape_node(svi_arena *arena, sv_str text, sv_str *node_out);
+
+/* Whether a localpart begins or ends with an escaped space, as nobody should make one (XEP-0106 4.1
+ * rule 6). */
+bool svi_jid_has_outer_space(sv_str node);
+
 /* Copies a prepared JID into `arena`. */
 sv_jid svi_jid_copy(svi_arena *arena, const sv_jid *jid);
 

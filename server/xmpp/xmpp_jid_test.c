@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/base_plat.h"
 #include "xmpp/xmpp_jid.h"
@@ -186,6 +187,113 @@ static void refuses_what_is_not(void **state)
     assert_int_equal(svi_jid_parse(arena, SV_STR("a@[::1\0]"), &jid), SV_EINVAL);
 }
 
+/* --- doc/addresses.md ------------------------------------------------------------------------ */
+
+/* The text of a table's cell, "\u{AD}" being a code point; false if it stands in no backquotes. */
+static bool cell_text(sv_str cell, sv_str *text_out)
+{
+    size_t begin = svi_str_find(cell, '`'), n = 0;
+    const sv_str inner = svi_str_sub(cell, begin + 1, cell.n);
+    const size_t end = svi_str_find(inner, '`');
+    if (begin == cell.n || end == inner.n) return false;
+    char *to = svi_arena_get(arena, end + 1);
+    for (size_t i = 0; i < end; i++) {
+        if (!svi_str_starts(svi_str_sub(inner, i, end - i), SV_STR("\\u{"))) {
+            to[n++] = inner.p[i];
+            continue;
+        }
+        char *after;
+        const unsigned long c = strtoul(inner.p + i + 3, &after, 16);
+        assert_int_equal(*after, '}');
+        if (c < 0x80) {
+            to[n++] = (char)c;
+        } else {
+            assert_in_range(c, 0x80, 0xffff);
+            if (c >= 0x800) to[n++] = (char)(0xe0 | c >> 12);
+            to[n++] = (char)(c < 0x800 ? 0xc0 | c >> 6 : 0x80 | (c >> 6 & 0x3f));
+            to[n++] = (char)(0x80 | (c & 0x3f));
+        }
+        i = (size_t)(after - inner.p);
+    }
+    *text_out = (sv_str){to, n};
+    return true;
+}
+
+/* A line of a table; false if it is none with an address in it. */
+static bool check_row(sv_str line)
+{
+    sv_str rest = line, cell, address, wanted;
+    if (!svi_str_starts(line, SV_STR("| `"))) return false;
+    (void)svi_str_split(&rest, '|', &cell);
+    assert_true(svi_str_split(&rest, '|', &cell));
+    if (!cell_text(cell, &address) || svi_str_find(address, '@') == address.n) return false;
+    assert_true(svi_str_split(&rest, '|', &cell));
+    sv_jid jid;
+    const sv_status status = svi_jid_parse(arena, address, &jid);
+    if (!cell_text(cell, &wanted)) {
+        assert_true(sv_str_eq(cell, SV_STR(" refused ")));
+        if (status != SV_EINVAL) fail_msg("taken: %.*s", (int)line.n, line.p);
+    } else if (status != SV_OK || !sv_str_eq(jid.full, wanted)) {
+        fail_msg("%.*s: %.*s", (int)line.n, line.p, status ? 7 : (int)jid.full.n,
+                 status ? "refused" : jid.full.p);
+    }
+    return true;
+}
+
+/* What the document says is what is done; tests run in the project's root. */
+static void the_document_is_right(void **state)
+{
+    (void)state;
+    char line[1024];
+    size_t rows = 0;
+    FILE *doc = fopen("doc/addresses.md", "re");
+    assert_non_null(doc);
+    while (fgets(line, sizeof line, doc)) rows += check_row(sv_str_of(line));
+    (void)fclose(doc);
+    assert_true(rows >= 50);
+}
+
+/* XEP-0106 5.1 table 3, and 5.5 and 4.3. */
+static void escapes_names(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"space cadet", "space\\20cadet"},
+        {"call me \"ishmael\"", "call\\20me\\20\\22ishmael\\22"},
+        {"at&t guy", "at\\26t\\20guy"},
+        {"d'artagnan", "d\\27artagnan"},
+        {"/.fanboy", "\\2f.fanboy"},
+        {"::foo::", "\\3a\\3afoo\\3a\\3a"},
+        {"<foo>", "\\3cfoo\\3e"},
+        {"user@host", "user\\40host"},
+        {"c:\\net", "c\\3a\\net"},
+        {"c:\\\\net", "c\\3a\\\\net"},
+        {"c:\\cool stuff", "c\\3a\\cool\\20stuff"},
+        {"c:\\5commas", "c\\3a\\5c5commas"},
+        {"\\3and\\2is\\5cool", "\\5c3and\\2is\\5c5cool"},
+        {"\\3And", "\\5c3And"}, /* case is mapped later */
+        {"\\2plus\\2is\\4", "\\2plus\\2is\\4"},
+        {"foo\\bar", "foo\\bar"},
+        {"foob\\41r", "foob\\41r"},
+        {"tr\u00e9ville", "tr\u00e9ville"},
+        {"x\\", "x\\"},
+    };
+    sv_str out;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        assert_int_equal(svi_jid_escape_node(arena, sv_str_of(pairs[i][0]), &out), SV_OK);
+        if (!sv_str_eq(out, sv_str_of(pairs[i][1])))
+            fail_msg("%s became %.*s", pairs[i][0], (int)out.n, out.p);
+        assert_int_equal(svi_jid_prep_node(arena, out, &out), SV_OK);
+    }
+    assert_int_equal(svi_jid_escape_node(arena, SV_STR(" x"), &out), SV_EINVAL);
+    assert_int_equal(svi_jid_escape_node(arena, SV_STR("x "), &out), SV_EINVAL);
+    assert_int_equal(svi_jid_escape_node(arena, SV_STR_NONE, &out), SV_EINVAL);
+    assert_true(svi_jid_has_outer_space(SV_STR("\\20x")));
+    assert_true(svi_jid_has_outer_space(SV_STR("x\\20")));
+    assert_false(svi_jid_has_outer_space(SV_STR("x\\20y")));
+    assert_false(svi_jid_has_outer_space(SV_STR("20")));
+}
+
 static sv_str repeat(const char *unit, size_t times)
 {
     size_t n = strlen(unit);
@@ -343,6 +451,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(parses_what_is_valid, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_document_is_right, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(escapes_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(short_way_is_the_long_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_to_the_lengths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_and_copies, set_up, tear_down),

@@ -195,6 +195,7 @@ svi_step svi_on_header(svi_stream *stream, const sv_node *header)
         return svi_stream_fail(stream, "policy-violation",
                                "This host requires TLS, which is not to be had here.");
     }
+    if (!stream->name.n) svi_auth_read_names(stream);
     put_features(stream, &buf);
     svi_stream_send(stream, &buf);
     return stream->name.n ? SVI_STEP_BIND : SVI_STEP_FEATURES;

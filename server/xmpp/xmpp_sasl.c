@@ -1,42 +1,59 @@
 /* The table of SASL mechanisms; each is an engine of its own (RFC 4422). */
 #include "xmpp/xmpp_sasl.h"
 #include "base/base_assert.h"
+#include "xmpp/xmpp_external.h"
 #include "xmpp/xmpp_jid.h"
 #include "xmpp/xmpp_plain.h"
 #include "xmpp/xmpp_scram.h"
 
 #define SASL_MAGIC 0x5a51e001u
+#define TRACE_MAX 1020u /* bytes of what a guest may say (RFC 4505 2: 255 characters) */
+
+typedef enum kind { SCRAM, PLAIN, EXTERNAL, ANONYMOUS } kind;
 
 typedef struct mechanism {
     const char *name;
-    const char *hash; /* of SCRAM, its name without -PLUS; NULL: PLAIN */
+    kind kind;
+    const char *hash; /* of SCRAM, its name without -PLUS */
     bool plus;
 } mechanism;
 
 /* Strongest first. -PLUS needs channel-binding data in svi_sasl_env. RFC 5802, RFC 7677; SHA-512 by
  * draft-melnikov-scram-sha-512. */
 static const mechanism mechanisms[] = {
+    {.name = "EXTERNAL", .kind = EXTERNAL},
     {.name = "SCRAM-SHA-512-PLUS", .hash = "SCRAM-SHA-512", .plus = true},
     {.name = "SCRAM-SHA-256-PLUS", .hash = "SCRAM-SHA-256", .plus = true},
     {.name = "SCRAM-SHA-1-PLUS", .hash = "SCRAM-SHA-1", .plus = true},
     {.name = "SCRAM-SHA-512", .hash = "SCRAM-SHA-512"},
     {.name = "SCRAM-SHA-256", .hash = "SCRAM-SHA-256"},
     {.name = "SCRAM-SHA-1", .hash = "SCRAM-SHA-1"},
-    {.name = "PLAIN"},
+    {.name = "PLAIN", .kind = PLAIN},
+    {.name = "ANONYMOUS", .kind = ANONYMOUS},
 };
 
 struct svi_sasl {
     uint32_t magic;
     const char *name;
-    svi_scram *scram; /* one of the two */
+    svi_scram *scram; /* one of the three; none: ANONYMOUS, which has nothing to keep */
     svi_plain *plain;
+    svi_external *external;
 };
 
 /* SVI_SASL_OK if it is offered on such a stream. */
 static svi_sasl_fault judge(const mechanism *m, const svi_sasl_env *env)
 {
-    if (m->plus && env->binding_count == 0) return SVI_SASL_INVALID_MECHANISM;
-    return m->hash || env->is_secure ? SVI_SASL_OK : SVI_SASL_ENCRYPTION_REQUIRED;
+    bool is_there = true;
+    switch (m->kind) {
+    case SCRAM: is_there = !env->only_guests && (!m->plus || env->binding_count > 0); break;
+    case PLAIN:
+        is_there = !env->only_guests;
+        if (is_there && !env->is_secure) return SVI_SASL_ENCRYPTION_REQUIRED;
+        break;
+    case EXTERNAL: is_there = !env->only_guests && env->cert_name_count > 0; break;
+    case ANONYMOUS: is_there = env->has_guests; break; /* threats A7 */
+    }
+    return is_there ? SVI_SASL_OK : SVI_SASL_INVALID_MECHANISM;
 }
 
 const char *svi_sasl_offered(const svi_sasl_env *env, size_t i)
@@ -76,11 +93,11 @@ svi_sasl *svi_sasl_new(svi_acct *acct, sv_str name, const svi_sasl_env *env,
         svi_sasl *sasl = svi_alloc(acct, sizeof *sasl);
         sasl->magic = SASL_MAGIC;
         sasl->name = m->name;
-        if (m->hash)
+        if (m->kind == SCRAM)
             sasl->scram =
                 svi_scram_new(acct, svi_scram_hash_find(sv_str_of(m->hash)), m->plus, env);
-        else
-            sasl->plain = svi_plain_new(acct, env);
+        if (m->kind == PLAIN) sasl->plain = svi_plain_new(acct, env);
+        if (m->kind == EXTERNAL) sasl->external = svi_external_new(acct, env);
         return sasl;
     }
     return NULL;
@@ -104,16 +121,30 @@ void svi_sasl_free(svi_sasl **sasl)
     SV_CHECK(*sasl, SASL_MAGIC);
     svi_scram_free(&(*sasl)->scram);
     svi_plain_free(&(*sasl)->plain);
+    svi_external_free(&(*sasl)->external);
     (*sasl)->magic = 0;
     svi_free(*sasl);
     *sasl = NULL;
 }
 
+/* RFC 4505 2, 3: text for traces, without control characters. It proves nothing and is used for nothing
+ * (XEP-0175 3). */
+static svi_sasl_result guest_step(sv_str trace)
+{
+    bool fits = trace.n <= TRACE_MAX && svi_utf8_valid(trace);
+    for (size_t i = 0; i < trace.n; i++)
+        if ((unsigned char)trace.p[i] < 0x20 || trace.p[i] == 0x7f) fits = false;
+    if (!fits)
+        return (svi_sasl_result){.next = SVI_SASL_FAILURE, .fault = SVI_SASL_MALFORMED_REQUEST};
+    return (svi_sasl_result){.next = SVI_SASL_GUEST};
+}
+
 svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message)
 {
     SV_CHECK(sasl, SASL_MAGIC);
-    return sasl->scram ? svi_scram_step(sasl->scram, message)
-                       : svi_plain_step(sasl->plain, message);
+    if (sasl->scram) return svi_scram_step(sasl->scram, message);
+    if (sasl->plain) return svi_plain_step(sasl->plain, message);
+    return sasl->external ? svi_external_step(sasl->external, message) : guest_step(message);
 }
 
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real)
@@ -121,6 +152,13 @@ svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool r
     SV_CHECK(sasl, SASL_MAGIC);
     return sasl->scram ? svi_scram_keys_given(sasl->scram, keys, real)
                        : svi_plain_keys_given(sasl->plain, keys, real);
+}
+
+svi_sasl_result svi_sasl_account(svi_sasl *sasl, svi_sasl_fault fault)
+{
+    SV_CHECK(sasl, SASL_MAGIC);
+    SV_ASSERT(sasl->external != NULL);
+    return svi_external_account(sasl->external, fault);
 }
 
 svi_sasl_result svi_sasl_worked(svi_sasl *sasl, const svi_sasl_work *work)

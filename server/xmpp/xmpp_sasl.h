@@ -70,8 +70,10 @@ const char *svi_sasl_fault_name(svi_sasl_fault fault);
 typedef enum svi_sasl_next {
     SVI_SASL_CHALLENGE, /* send `out` as a challenge */
     SVI_SASL_NEED_KEYS, /* look up the keys of `name`, then call svi_sasl_keys */
+    SVI_SASL_NEED_ACCOUNT, /* see that the account of `name` may log in, then call svi_sasl_account */
     SVI_SASL_NEED_WORK, /* have `work` run off the router, then call svi_sasl_worked */
     SVI_SASL_SUCCESS,   /* `name` is who it is; send `out` as additional data */
+    SVI_SASL_GUEST,     /* it is nobody: a fresh name is to be given, or a failure said */
     SVI_SASL_FAILURE    /* `fault` */
 } svi_sasl_next;
 
@@ -103,10 +105,15 @@ typedef struct svi_sasl_env {
     const svi_binding *bindings; /* those of the connection, announced but for silent ones; -PLUS
                                     needs one */
     size_t binding_count;
+    const sv_str *cert_names; /* prepared localparts that the client's certificate has on this host;
+                                 EXTERNAL needs one */
+    size_t cert_name_count;
+    bool has_guests;  /* ANONYMOUS is offered */
+    bool only_guests; /* and nothing else */
 } svi_sasl_env;
 
 /* Starts an exchange: NULL if no such mechanism is offered, with the reason in *fault_out. `env` is
- * copied; its host and bindings must outlive the exchange. */
+ * copied; its host, bindings and names must outlive the exchange. */
 svi_sasl *svi_sasl_new(svi_acct *acct, sv_str mechanism, const svi_sasl_env *env,
                        svi_sasl_fault *fault_out);
 
@@ -120,8 +127,9 @@ const char *svi_sasl_binding(const svi_sasl *sasl);
 /* Ends an exchange at any point; secrets in it are wiped. */
 void svi_sasl_free(svi_sasl **sasl);
 
-/* Name of the mechanism number `i` of those offered, strongest first; NULL at the end. -PLUS ones are
- * offered where there are channel bindings (RFC 5802 6), PLAIN under TLS (RFC 6120 13.8.3). */
+/* Name of the mechanism number `i` of those offered, strongest first; NULL at the end. EXTERNAL is
+ * offered to whom a certificate names (RFC 6120 6.3.4, where it stands first), -PLUS ones where there are
+ * channel bindings (RFC 5802 6), PLAIN under TLS (RFC 6120 13.8.3), ANONYMOUS where guests are. */
 const char *svi_sasl_offered(const svi_sasl_env *env, size_t i);
 
 /* The client's next message, raw. All mechanisms here are client-first (RFC 4422 5 2a): when
@@ -131,6 +139,8 @@ svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message);
 /* The keys asked for by NEED_KEYS, copied (`real` false: made-up ones, which make the end a
  * failure after the same work). */
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real);
+/* Whether the account asked for by NEED_ACCOUNT may log in: SVI_SASL_OK, or why not. */
+svi_sasl_result svi_sasl_account(svi_sasl *sasl, svi_sasl_fault fault);
 /* The work asked for by NEED_WORK has run; it stays the caller's. */
 svi_sasl_result svi_sasl_worked(svi_sasl *sasl, const svi_sasl_work *work);
 

@@ -109,11 +109,20 @@ void svi_server_work(svi_server *server, void (*run)(void *ctx),
 
 /* --- hosts ------------------------------------------------------------------------------------ */
 
+/* Who may log in. */
+typedef enum svi_logins {
+    SVI_LOGINS_ACCOUNTS, /* accounts, by password or certificate */
+    SVI_LOGINS_GUESTS,   /* anybody, by ANONYMOUS alone (XEP-0175) */
+    SVI_LOGINS_BOTH
+} svi_logins;
+
 typedef struct svi_host_config {
     sv_str domain;        /* prepared */
     const sv_str *admins; /* bare JIDs, prepared */
     size_t admin_count;
     bool require_tls; /* no SASL mechanisms without TLS, but on loopback listeners (SCRAM) */
+    svi_logins logins;
+    size_t guests_max; /* at once */
 } svi_host_config;
 
 /* Adds a host with an empty hook table and its accounts' map. SV_EEXIST. */
@@ -130,6 +139,10 @@ const char *svi_host_name(const svi_host *host); /* the same, NUL-terminated, ou
 svi_server *svi_host_server(svi_host *host);
 svi_ledger_counts *svi_host_ledger(svi_host *host);
 bool svi_host_requires_tls(const svi_host *host);
+svi_logins svi_host_logins(const svi_host *host);
+/* One more guest, false if there are as many as may be; one less. */
+bool svi_host_guest_enters(svi_host *host);
+void svi_host_guest_leaves(svi_host *host);
 bool svi_host_is_admin(const svi_host *host, sv_str bare_jid);
 svi_map *svi_host_accounts(svi_host *host);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/base_log.h"
+#include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
 
 #define RANDOM_BYTES 12 /* of a made-up resource: 96 bits */
@@ -219,6 +220,7 @@ static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *con
         .host = host,
         .number = ++server->last_session,
         .conn = conn,
+        .is_guest = svi_guest_is(host, jid->node),
     };
     session->kept_end = &session->kept;
     session->unheard_end = &session->unheard;

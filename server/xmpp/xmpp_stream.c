@@ -157,6 +157,7 @@ static svi_step close_with(svi_stream *stream, svi_buf *take, unsigned within_ms
     svi_auth_drop(stream);
     svi_timer_cancel(&stream->penalty_timer);
     within_ms = svi_strangers_leave(stream->streams->strangers, stream, within_ms);
+    svi_timer_cancel(&stream->cert_timer);
     svi_conn_close(stream->conn, svi_buf_str(take), within_ms);
     svi_buf_free(take);
     stream->is_open = false;
@@ -362,6 +363,7 @@ static void on_tls(void *ctx, svi_conn *conn, const svi_tls_info *info)
         memcpy(stream->bindings, info->bindings, n);
         stream->binding_count = info->binding_count;
     }
+    if (info->peer) stream->cert = svi_peer_ref(info->peer);
     stream->host = NULL;
     svi_str_free(&stream->from);
     svi_stream_enter(stream, SVI_STEP_HEADER);
@@ -484,12 +486,14 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     SV_LOG(SV_DEBUG, "stream-close", LF_TXT("peer", stream->peer), LF_TXT("why", closed_name(why)));
     svi_session_end(&stream->session, closed_name(why));
     svi_auth_drop(stream);
-    svi_auth_forget_bindings(stream);
+    svi_auth_forget(stream);
+    if (stream->is_guest) svi_host_guest_leaves(stream->login_host);
     svi_strangers_forget(stream->streams->strangers, stream);
     unlist_all(stream);
     svi_timer_cancel(&stream->step_timer);
     svi_timer_cancel(&stream->login_timer);
     svi_timer_cancel(&stream->penalty_timer);
+    svi_timer_cancel(&stream->cert_timer);
     svi_str_free(&stream->from);
     svi_str_free(&stream->name);
     stream->magic = 0;

@@ -61,8 +61,13 @@ struct svi_stream {
     svi_key_lookup *lookup;
     svi_binding *bindings; /* of the TLS connection, until somebody has logged in; may be NULL */
     size_t binding_count;
+    svi_peer *cert;        /* its certificate if that is good for some host, until the same */
+    svi_arena *cert_arena; /* of the names; NULL if there are none */
+    sv_str *cert_names;    /* localparts that it has on `host`, prepared */
+    size_t cert_name_count;
     svi_timer *step_timer, *login_timer, *penalty_timer;
     int64_t asked_us; /* when its silent peer was asked for a sign of life; 0: it was not */
+    svi_timer *cert_timer; /* until the certificate expires that it has logged in with */
     svi_sasl_fault held_fault; /* SVI_STEP_PENALTY: what is to be said */
     svi_stream_link all;
     svi_stranger stranger;
@@ -70,6 +75,7 @@ struct svi_stream {
     bool is_secure, is_loopback;
     bool is_old;  /* the peer's header had no version: it speaks 0.9 (RFC 6120 4.7.5) */
     bool is_relayed; /* by a proxy, whose header named `peer` */
+    bool is_guest; /* logged in by ANONYMOUS; counted by login_host */
     bool is_open; /* our header is sent and our end is not */
     unsigned auth_tries, bind_tries;
     char peer[64];
@@ -144,7 +150,10 @@ void svi_auth_drop(svi_stream *stream);
 /* What the stream's mechanisms stand on; its host is known. */
 svi_sasl_env svi_auth_env(const svi_stream *stream);
 
-/* Gives the memory of the channel bindings back: nobody logs in any more. */
-void svi_auth_forget_bindings(svi_stream *stream);
+/* The host is known: which of its localparts the client's certificate has. */
+void svi_auth_read_names(svi_stream *stream);
+
+/* Gives back what logins on this connection stand on: nobody logs in any more. */
+void svi_auth_forget(svi_stream *stream);
 
 #endif

@@ -58,6 +58,8 @@ typedef struct setting {
     bool is_public, require_tls;
     bool is_relayed; /* its clients begin with a PROXY header */
     svi_limits limits; /* all zero: the defaults */
+    svi_logins logins; /* of both hosts */
+    size_t guests_max;
 } setting;
 
 /* A listener on loopback without TLS, and one where a login needs STARTTLS. */
@@ -368,11 +370,14 @@ static int64_t world_wall(void *ctx)
     return plat->wall_us(plat->ctx);
 }
 
-static svi_host *add_host(world *w, const char *domain, bool require_tls)
+static svi_host *add_host(world *w, const char *domain, const setting *s)
 {
     sv_err err;
     svi_host *host = NULL;
-    const svi_host_config config = {.domain = sv_str_of(domain), .require_tls = require_tls};
+    const svi_host_config config = {.domain = sv_str_of(domain),
+                                    .require_tls = s->require_tls,
+                                    .logins = s->logins,
+                                    .guests_max = s->guests_max};
     assert_int_equal(svi_host_add(w->server, &config, &host, &err), SV_OK);
     return host;
 }
@@ -399,8 +404,8 @@ static world *world_new(setting s)
         .salt_secret = SV_STR("secret of the test"),
     };
     assert_int_equal(svi_server_new(&config, &w->server, &err), SV_OK);
-    w->host = add_host(w, "localhost", s.require_tls);
-    w->other = add_host(w, "other.test", s.require_tls);
+    w->host = add_host(w, "localhost", &s);
+    w->other = add_host(w, "other.test", &s);
     const svi_tls_config tls = {
         .acct = &w->acct, .cert_file = sv_str_of(cert_file), .key_file = sv_str_of(key_file)};
     assert_int_equal(svi_tls_new(&tls, &w->server_tls, &err), SV_OK);

@@ -120,9 +120,41 @@ static void check_success(const talk *t, const svi_sasl_result *r)
     MUST(svi_str_starts(r->out, SV_STR("v=")));
 }
 
+/* A certificate's two names; the message chooses one, if anything. */
+static const sv_str cert_names[] = {SV_STR_INIT("romeo"), SV_STR_INIT("nurse")};
+
+static void by_certificate(talk *t, svi_sasl *sasl, sv_str message)
+{
+    sv_jid jid;
+    svi_sasl_result r = svi_sasl_step(sasl, message);
+    if (r.next == SVI_SASL_FAILURE) return;
+    MUST(r.next == SVI_SASL_NEED_ACCOUNT);
+    MUST(svi_jid_parse(t->arena, message, &jid) == SV_OK && svi_jid_is_bare(&jid));
+    MUST(sv_str_eq(jid.node, r.name) && sv_str_eq(jid.domain, SV_STR("localhost")));
+    MUST(sv_str_eq(r.name, cert_names[0]) || sv_str_eq(r.name, cert_names[1]));
+    r = svi_sasl_account(sasl, t->real ? SVI_SASL_OK : SVI_SASL_NOT_AUTHORIZED);
+    MUST(r.next == (t->real ? SVI_SASL_SUCCESS : SVI_SASL_FAILURE));
+}
+
+static void as_guest(svi_sasl *sasl, sv_str message)
+{
+    const svi_sasl_result r = svi_sasl_step(sasl, message);
+    MUST(r.next == SVI_SASL_GUEST || r.next == SVI_SASL_FAILURE);
+    MUST(r.next == SVI_SASL_FAILURE || (message.n <= 1020 && svi_utf8_valid(message)));
+    MUST(r.name.n == 0);
+}
+
 static void converse(talk *t, svi_sasl *sasl, sv_str rest)
 {
     sv_str line;
+    if (strcmp(svi_sasl_mechanism(sasl), "EXTERNAL") == 0) {
+        by_certificate(t, sasl, rest);
+        return;
+    }
+    if (strcmp(svi_sasl_mechanism(sasl), "ANONYMOUS") == 0) {
+        as_guest(sasl, rest);
+        return;
+    }
     while (svi_str_split(&rest, '\n', &line)) {
         t->is_ours = t->server_first.n > 0 && line.n > 0 && line.p[0] == '!';
         if (t->is_ours) line = with_proof(t, svi_str_sub(line, 1, line.n));
@@ -166,7 +198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     svi_plat_virtual clock;
     svi_plat_virtual_init(&clock, data[0]);
     const sv_str text = {(const char *)data + 1, size - 1};
-    /* the first byte chooses: bit 0 a real account, 1 channel bindings, 2 and 3 the hash, 4 -PLUS, 5 PLAIN */
+    /* the first byte chooses: bit 0 a real account, 1 channel bindings, 2 and 3 the hash, 4 -PLUS, 5 PLAIN,
+     * 6 EXTERNAL, 7 ANONYMOUS */
     static const char *const hashes[] = {"SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-512",
                                          "SCRAM-SHA-256"};
     static const svi_binding binding = {.type = "tls-exporter", .data = "data", .n = 4};
@@ -181,10 +214,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               .host = SV_STR("localhost"),
                               .is_secure = true,
                               .bindings = &binding,
-                              .binding_count = t.has_bindings};
+                              .binding_count = t.has_bindings,
+                              .cert_names = cert_names,
+                              .cert_name_count = 2,
+                              .has_guests = true};
     char mechanism[32];
     (void)snprintf(mechanism, sizeof mechanism, "%s%s", data[0] & 32 ? "PLAIN" : name,
                    t.plus && !(data[0] & 32) ? "-PLUS" : "");
+    if (data[0] & 64) (void)snprintf(mechanism, sizeof mechanism, "EXTERNAL");
+    if (data[0] & 128) (void)snprintf(mechanism, sizeof mechanism, "ANONYMOUS");
     svi_sasl_fault fault;
     svi_sasl *sasl = svi_sasl_new(&acct, sv_str_of(mechanism), &env, &fault);
     MUST(sasl && fault == SVI_SASL_OK);

@@ -204,13 +204,27 @@ typedef struct asked {
     void *ctx;
 } asked;
 
+/* Of the name at its host: two hosts that made up the same salt for a name would tell that it is an account of
+ * neither. */
+static void make_up_keys(const asked *a, svi_scram_keys *keys_out)
+{
+    svi_server *server = svi_host_server(a->host);
+    svi_buf account;
+    svi_buf_init(&account, svi_server_acct(server));
+    svi_buf_put(&account, a->name);
+    svi_buf_putc(&account, '@');
+    svi_buf_put(&account, svi_host_domain(a->host));
+    svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(server), svi_buf_str(&account),
+                        keys_out);
+    svi_buf_free(&account);
+}
+
 /* Made-up keys are computed for everybody, so that time tells nothing (threats A4). */
 static void on_record(void *ctx, sv_status status, sv_str record)
 {
     asked *a = ctx;
     svi_scram_keys keys = {0}, fake;
-    svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(svi_host_server(a->host)), a->name,
-                        &fake);
+    make_up_keys(a, &fake);
     if (!status && svi_scram_keys_read(record, &keys)) status = SV_EIO;
     if (status == SV_ENOTFOUND) keys = fake;
     asked copy = *a;

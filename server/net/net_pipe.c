@@ -283,6 +283,8 @@ static void pipe_input(svi_conn *conn)
     svi_conn_io *io = &conn->io;
     svi_io *thread = conn->thread;
     size_t left = SVI_READ_TURN_BYTES;
+    if (io->hold == 0 && io->parser != NULL && svi_parser_is_ending(io->parser))
+        (void)feed(conn, "", 0); /* no byte need come for it */
     while (io->hold == 0 && left > 0 && io->state == SVI_IO_OPEN) {
         if (io->carry != NULL) {
             feed_carry(conn);

@@ -366,6 +366,18 @@ static void renegotiation_is_refused(void **state)
     world_free(w);
 }
 
+/* Its end is told without another byte. */
+static void a_header_may_be_an_end(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client_send(client_new(w), "<stream:stream xmlns='jabber:client' "
+                               "xmlns:stream='http://etherx.jabber.org/streams'/>");
+    assert_until(w, w->conns[0].ends >= 1);
+    assert_int_equal(w->conns[0].headers, 1);
+    world_free(w);
+}
+
 static void alpn_is_xmpp_or_nothing(void **state)
 {
     (void)state;
@@ -619,6 +631,7 @@ int main(void)
         cmocka_unit_test(garbage_is_no_handshake),
         cmocka_unit_test(old_protocols_are_refused),
         cmocka_unit_test(renegotiation_is_refused),
+        cmocka_unit_test(a_header_may_be_an_end),
         cmocka_unit_test(alpn_is_xmpp_or_nothing),
         cmocka_unit_test(tickets_resume),
         cmocka_unit_test(tickets_outlive_a_restart),

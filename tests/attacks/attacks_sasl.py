@@ -675,6 +675,30 @@ def a9_strangers(world):
         assert answer.get("type") == "error" and answer.get("id") == "x", answer.attrib
 
 
+COSTLY = {  # to normalise or to map, if it were not for its length
+    "marks-out-of-order": "a" + "\u0301\u0316" * 60000, "ligatures": "\ufdfa" * 80000, "hangul": "\u1100\u1161\u11a8" * 26000, "capitals": "\u0130" * 120000,
+    "full-width": "\uff21" * 80000, "dots": "a." * 120000, "labels": ("\u0430" * 60 + ".") * 2000, "ace": "xn--" + "a" * 200000, "ace-labels": "xn--80a." * 30000,
+    "slashes": "/" * 240000, "ats": "@" * 240000, "right-to-left": "\u05d0" * 120000, "joiners": "\u0915\u094d\u200d" * 26000,
+}
+
+
+def a9_costly(world, text):
+    """As part of an address, 240 kB of it, ten times over: refused for its length, at no cost that others would notice."""
+    conn = world.stage("bound")
+    for to in (f"{text}@{HOST}", text, f"carol@{HOST}/{text}", f"carol@{text}"):
+        conn.send(f"<message to='{to}' type='chat' id='x'><body>a</body></message>" * 3 + f"<iq type='get' id='p' to='{HOST}'><ping xmlns='urn:xmpp:ping'/></iq>")
+        for _ in range(3):
+            answer = conn.stanza()
+            assert answer.get("type") == "error" and answer.find(f"{CLIENT}error")[0].tag.endswith("}jid-malformed"), answer.attrib
+        assert conn.stanza().get("id") == "p"
+
+
+for name, text in COSTLY.items():
+    TABLE.add(f"a9-costly-{name}", a9_costly, text)
+    TABLE.add(f"a9-costly-{name}-before-login", lambda world, text: [world.stage("first").send(header(to)).error("improper-addressing")
+                                                                     for to in (text[:2500], f"eve@{text[:2500]}", f"{text[:2500]}@{HOST}")], text)
+
+
 # ---- A10: resources and binding ----------------------------------------------------------------------------------------------------
 
 BIND = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{}</resource></bind></iq>"

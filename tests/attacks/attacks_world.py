@@ -23,7 +23,7 @@ FAULT = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: Threa
                    r"worker-backoff|ledger-leak|ledger-double|handler-fault")
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:error|warn |info |debug) [a-z][a-z0-9-]*"
                   r"(?: [A-Za-z0-9_.-]+=(?:\"(?:[^\"\\]|\\.)*\"|[^\s\"=\\]+))*")
-UNSAFE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+UNSAFE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\udc80-\udcff]")
 
 
 def free_ports(count):
@@ -194,7 +194,7 @@ class World:
             return ""
         with open(self.dir + "/log", "rb") as log:
             log.seek(since)
-            return log.read().decode("utf-8", "replace")
+            return log.read().decode("utf-8", "surrogateescape")
 
     def log_size(self):
         return os.path.getsize(self.dir + "/log")

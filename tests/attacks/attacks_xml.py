@@ -811,6 +811,14 @@ for name, text in NOISE.items():
         TABLE.add(f"x15-stanzas-{name}", logged, x15_stanzas, text)
 
 
+@TABLE.attack("x15-name-cut-within-a-letter")
+def x15_cut(world):
+    """The log shows so many bytes of a name, which may end within a letter; what it writes is UTF-8 all the same."""
+    for width in range(1, 5):
+        log = logged(world, x15_plain, "a" * width + "\u0436\u4e2d\U00020000" * 20)
+        assert "user=\"" + "a" * width + "\u0436" in log, log
+
+
 @TABLE.attack("x15-names-are-there-escaped")
 def x15_seen(world):
     """That the log tells of such names at all, is what makes the others say something."""

@@ -1,14 +1,21 @@
 """Threats, table "Exhaustion" as far as streams go: R1 (strangers), R2 (who never reads), R5 (descriptors)."""
 import os
+import re
 import resource
 
-from attacks_conn import STARTTLS, Scram
-from attacks_world import CLIENT, HOST, PASSWORD, Table, header, wait_for
+from attacks_conn import STARTTLS, Conn, Scram, b64
+from attacks_world import HOST, PASSWORD, Table, World, header, wait_for
 
 TABLE = Table("flood")
 POOL = 1000  # strangers that the server keeps
+FAST = 'c2s_rate = "0"\n'  # attackers of any speed
+SHORT = 'c2s_step_timeout = "1s"\nc2s_login_timeout = "5s"\n'
 DEAF_BYTES = 4096  # what the system takes for one who never reads
 PING = "<iq type='get' id='{}'><ping xmlns='urn:xmpp:ping'/></iq>"
+
+
+def make_world():
+    return World("flood", more=FAST)
 
 
 def descriptors(world):
@@ -136,6 +143,40 @@ def r1_headers(world):
     crowd = [world.plain().send(header(HOST)) for _ in range(300)]
     for conn in crowd:
         conn.until("</stream:features>")
+
+
+@TABLE.attack("r1-deadlines")
+def r1_deadlines(world):
+    """Whoever stands still at a step is told so and closed; a byte now and then is no step. On a server with short deadlines."""
+    short = World("short", more=SHORT).start()
+    try:
+        silent, opened, exchange, slow, proceeding = (Conn(short.port) for _ in range(5))
+        for conn in (opened, exchange, proceeding):
+            conn.open(HOST)
+        assert exchange.auth("SCRAM-SHA-256", Scram("eve", PASSWORD).first())[0] == "challenge"
+        proceeding.send(STARTTLS).until("<proceed[^>]*>")
+        text = header(HOST, f" a='{'x' * 2000}'").encode()
+        for i in range(len(text)):
+            slow.send(text[i:i + 1])
+            slow.step(0.1)
+            if slow.is_over:
+                break
+        assert i < len(text) - 1, "its header was waited for"
+        for conn in (silent, opened, exchange, slow):
+            conn.error("connection-timeout")
+        assert proceeding.to_end() == ""
+        tireless = Conn(short.port)  # each step in time, and never at an end
+        tireless.open(HOST)
+        while not tireless.is_over:
+            tireless.send(f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>{b64(Scram('a', 'b').first())}</auth>")
+            tireless.step(0.3)
+        assert re.search("<(connection-timeout|policy-violation) ", tireless.text()), tireless.text()
+        for conn in (silent, opened, exchange, slow, proceeding, tireless):
+            conn.close()
+        short.settle()
+        short.check_health()
+    finally:
+        short.stop()
 
 
 # ---- R2: who never reads -----------------------------------------------------------------------------------------------------------

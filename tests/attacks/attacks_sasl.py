@@ -9,11 +9,12 @@ from attacks_conn import NS_SASL, Scram, b64, fields, header
 from attacks_world import CLIENT, HOST, OTHER, PASSWORD, THIRD, Table, World, wait_for
 
 TABLE = Table("sasl")
+FAST = 'c2s_rate = "0"\n'  # attackers of any speed
 MECHANISMS = ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def make_world():
-    world = World("sasl", ("mallory", "kate", "peter", "many"))
+    world = World("sasl", ("mallory", "kate", "peter", "many"), more=FAST)
     world.add("eve", OTHER)
     return world
 

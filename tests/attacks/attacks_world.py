@@ -133,7 +133,7 @@ class Pair(threading.Thread):
 class World:
     """A server in a folder of its own, ended by pid."""
 
-    def __init__(self, name, accounts=(), listeners=None):
+    def __init__(self, name, accounts=(), listeners=None, more=""):
         self.build = os.path.abspath(os.environ.get("STAVE_BUILD", "build/asan"))
         self.dir = os.path.join(os.path.abspath(os.environ["STAVE_TMP"]), name)
         os.makedirs(self.dir)
@@ -144,17 +144,17 @@ class World:
         else:
             self.port, self.direct = free_ports(2)
         self.conns, self.pair, self.process, self.count = [], None, None, 0
-        self.write_config()
+        self.write_config(more)
         self.context = self.tls()
         for account in ("alice", "bob", "carol", "eve", *accounts):
             self.add(account)
 
-    def write_config(self):
+    def write_config(self, more):
         user = 'user = "root"\n' if os.geteuid() == 0 else ""  # root must say so
         hosts = "".join(f'VirtualHost "{h}"\n  certificate = "{h}.pem"\n  key = "{h}.key"\n' for h in (HOST, OTHER, THIRD))
         with open(self.dir + "/stave.cfg.lua", "w") as out:
             out.write('data_path = "data"\nlog_level = "debug"\nio_threads = 2\ndurability = "none"\nc2s_interfaces = { "127.0.0.1" }\n'
-                      f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct} }}\n{user}'
+                      f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct} }}\n{user}{more}'
                       'modules_enabled = { "roster", "presence", "message", "offline", "disco", "ping" }\n' + hosts)
 
     def command(self, *words, stdin=""):

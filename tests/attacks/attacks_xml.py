@@ -352,6 +352,11 @@ TABLE.add("x7-in-iq-to-server", refused, "bound", "<iq type='get' id='1'>" + "<q
 TABLE.add("x7-in-sasl", refused, "direct", f"<auth xmlns='{NS_SASL}' mechanism='PLAIN'>" + "<a>" * 500, "policy-violation")
 
 
+TABLE.add("x7-102-levels", refused, "bound", "<a>" * 102, "policy-violation")
+TABLE.add("x7-102-levels-closed", refused, "bound", "<a>" * 102 + "</a>" * 102, "policy-violation")
+TABLE.add("x7-102-levels-before-login", refused, "open", "<a>" * 102, "policy-violation")
+
+
 @TABLE.attack("x7-99-levels-pass")
 def x7_levels(world):
     got = passes(world, "<a xmlns='urn:a'>" * 99 + "</a>" * 99)

@@ -301,9 +301,8 @@ def r5(world):
         used = cpu_ticks(worker)
         for _ in range(30):
             world.pair.round()
-        wait_for("some pauses", lambda: world.log(before).count("listener-failed") >= 4)
-        pauses = world.log(before).count("listener-failed")
-        assert pauses < 200, f"{pauses} pauses: it spins"
+        told = world.log(before).count("listener-failed")
+        assert told < 10, f"told {told} times"
         assert cpu_ticks(worker) - used < 400, "it spins"
     finally:
         resource.prlimit(worker, resource.RLIMIT_NOFILE, old)

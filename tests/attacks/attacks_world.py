@@ -179,10 +179,12 @@ class World:
             words = ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *words]
             names = {"LISTEN_FDS": str(len(self.listeners)), "LISTEN_FDNAMES": "c2s:c2s-direct-tls:c2s"}
             more = {"env": {**os.environ, **names}, "preexec_fn": place, "close_fds": False}
+        workers = self.log().count("worker-start")
         with open(self.dir + "/log", "ab") as out:
             self.process = subprocess.Popen(words, stdout=out, stderr=out, **more)
         wait_for("server-ready", lambda: self.log().count("server-ready") > before or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.log()
+        wait_for("worker-start", lambda: self.log().count("worker-start") > workers)
         self.first_worker = self.worker()
         return self
 
@@ -198,6 +200,14 @@ class World:
 
     def log_size(self):
         return os.path.getsize(self.dir + "/log")
+
+    def log_of(self, before):
+        """All that the worker has logged since `before`: what it logs goes out later, but in order."""
+        conn = self.plain()
+        mark = f"stream-open peer=127.0.0.1:{conn.sock.getsockname()[1]} "
+        wait_for(mark, lambda: mark in self.log(before))
+        text = self.log(before)
+        return text[:text.rfind("\n") + 1]
 
     def check_log(self, text):
         """Every line is one that the server writes, and none holds what could steer a terminal (threats X15)."""
@@ -225,6 +235,7 @@ class World:
     def stop(self):
         if self.process is None or self.process.poll() is not None:
             return
+        before = self.log_size()
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(30)
@@ -232,8 +243,8 @@ class World:
             self.process.kill()
             self.process.wait()
             raise AssertionError("no end after SIGTERM") from None
-        log = self.log()
-        assert status == 0 and "balanced=yes" in log[log.rfind("server-stop"):], log[-4000:]
+        log = self.log(before)
+        assert status == 0 and "server-stop" in log and "balanced=yes" in log, log[-4000:]
 
     # ---- connections; all are closed at the end of a variant ----
 

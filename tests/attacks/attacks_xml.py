@@ -8,7 +8,8 @@ from attacks_conn import NS_SASL, NS_STREAM, STARTTLS, Scram, b64
 from attacks_world import CLIENT, HOST, OTHER, PASSWORD, Table, header
 
 TABLE = Table("xml")
-BEFORE, AFTER = 10 * 1024, 256 * 1024  # limits before and after login
+BEFORE, AFTER = 5 * 1024, 256 * 1024  # limits before and after login
+HEADER, TAG = 2 * 1024, 1024  # of a stranger
 MARK = "PoisonMark"
 
 
@@ -322,15 +323,16 @@ for name, text in {"attribute": "<stream:stream a='" + "x" * (1 << 20), "name": 
 @TABLE.attack("x6-half-a-stanza-of-many")
 def x6_half(world):
     """Each holds just less than what a stranger may leave unfinished, for as long as it likes."""
-    held = [world.stage("open").send("<a b='" + "x" * (BEFORE - 500)) for _ in range(40)]
+    held = [world.stage("open").send("<a b='" + "x" * (TAG - 100)) for _ in range(40)]
     world.pair.round()
+    assert not any(conn.step(0) or conn.is_over for conn in held)
     for conn in held:
         conn.send("x" * 1000).error("policy-violation")
 
 
 @TABLE.attack("x6-just-below-passes")
 def x6_below(world):
-    world.plain().open(HOST, f" a='{'x' * (BEFORE - 400)}'")
+    world.plain().open(HOST, f" a='{'x' * (HEADER - 400)}'")
     passes(world, f"<body>{'y' * (AFTER - 6000)}</body>", text="y" * (AFTER - 6000))
 
 
@@ -721,7 +723,7 @@ GOOD = {
     "prefix-free": f"<stream xmlns='{NS_STREAM}' to='{HOST}' version='1.0'>",
     "odd-prefix": header(HOST, prefix="x.y-z"), "own-id": stream(more=" id='1'"),
     "odd-attributes": stream(more=" a='b' xml:lang='tlh-x-yy' xml:space='preserve'"),
-    "long-language": stream(more=f" xml:lang='{'a' * 5000}'"), "foreign-from": stream(more=" from='eve@elsewhere.test/a'"),
+    "long-language": stream(more=f" xml:lang='{'a' * 1500}'"), "foreign-from": stream(more=" from='eve@elsewhere.test/a'"),
     "from-domain": stream(more=f" from='{OTHER}'"), "leading-white-space": "\r\n \t" + header(HOST)[21:],
 }
 
@@ -763,8 +765,7 @@ def logged(world, attack, text):
     """All lines that the attack made are the server's own, whatever is in them; returns them."""
     before = world.log_size()
     attack(world, text)
-    world.pair.round()
-    log = world.log(before)
+    log = world.log_of(before)
     world.check_log(log)
     assert not re.search(r"(?mi)^[^0-9]|\S info  login .*FORGED|^\S+ +\w+ +FORGED", log), log
     return log

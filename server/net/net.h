@@ -42,6 +42,7 @@ typedef enum svi_closed_why {
     SVI_CLOSED_ERROR,     /* reset, not all written in time, TLS alert */
     SVI_CLOSED_TLS,       /* the handshake failed */
     SVI_CLOSED_PROXY,     /* the PROXY header was wrong; logged */
+    SVI_CLOSED_UPDATES,   /* more TLS key updates than a peer may ask for */
     SVI_CLOSED_NET_STOP
 } svi_closed_why;
 

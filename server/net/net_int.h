@@ -222,6 +222,7 @@ typedef struct svi_conn_io {
     char *carry; /* read but not parsed, only while held */
     char *rest;  /* serialised but not written, only while the link takes no more */
     uint32_t carry_at, carry_n;
+    unsigned key_updates; /* that the peer has sent */
     size_t rest_at, rest_n;
     svi_ring_item parked;
     uint8_t state;

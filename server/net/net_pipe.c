@@ -277,12 +277,20 @@ static void heard(svi_conn *conn)
     atomic_store_explicit(&conn->heard_us, conn->thread->now_us, memory_order_relaxed);
 }
 
+static svi_closed_why why_ended(const svi_conn *conn, ssize_t got)
+{
+    if (conn->io.key_updates > SVI_KEY_UPDATES_MAX) return SVI_CLOSED_UPDATES;
+    return got == 0 ? SVI_CLOSED_BY_PEER : SVI_CLOSED_ERROR;
+}
+
 /* Reads and parses one turn's share. */
 static void pipe_input(svi_conn *conn)
 {
     svi_conn_io *io = &conn->io;
     svi_io *thread = conn->thread;
     size_t left = SVI_READ_TURN_BYTES;
+    if (io->hold == 0 && io->parser != NULL && svi_parser_is_ending(io->parser))
+        (void)feed(conn, "", 0); /* no byte need come for it */
     while (io->hold == 0 && left > 0 && io->state == SVI_IO_OPEN) {
         if (io->carry != NULL) {
             feed_carry(conn);
@@ -292,7 +300,7 @@ static void pipe_input(svi_conn *conn)
         const ssize_t got = pipe_get(conn, thread->read_to, SVI_READ_TURN_BYTES);
         if (got == -EAGAIN) break;
         if (got <= 0) {
-            svi_pipe_drop(conn, got == 0 ? SVI_CLOSED_BY_PEER : SVI_CLOSED_ERROR);
+            svi_pipe_drop(conn, why_ended(conn, got));
             return;
         }
         svi_count_add(&thread->bytes_in, (uint64_t)got);
@@ -393,6 +401,7 @@ static void start_handshake(svi_conn *conn)
     conn->thread->tls_now++;
     svi_io_time(conn, &conn->thread->shaking, conn->thread->now_us + SVI_HANDSHAKE_US);
     io->ssl = svi_tls_attach(conn->tls, io->link, NULL);
+    svi_tls_count_updates(io->ssl, &io->key_updates);
     io->state = SVI_IO_HANDSHAKE;
     svi_io_activate(conn);
 }

@@ -366,6 +366,44 @@ static void renegotiation_is_refused(void **state)
     world_free(w);
 }
 
+/* RFC 8446 4.6.3, threats T4: a few are the peer's right, a flood is cut off before it is worked through. */
+static void key_updates_are_bounded(void **state)
+{
+    (void)state;
+    world *w = tls_world();
+    client *c = streaming(w, true);
+    for (unsigned i = 0; i < SVI_KEY_UPDATES_MAX; i++) {
+        assert_int_equal(SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(c->ssl), 1);
+    }
+    client_send(c, "<message id='a'/>");
+    assert_until(w, w->conns[0].stanzas >= 1);
+    assert_int_equal(w->conns[0].closed, 0);
+    unsigned more = 0; /* until the other end is gone */
+    while (more < 100 && SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED) == 1 &&
+           SSL_do_handshake(c->ssl) == 1)
+        more++;
+    assert_true(more > 0);
+    ERR_clear_error();
+    client_send(c, "<message id='b'/>");
+    assert_until(w, w->conns[0].closed >= 1);
+    assert_int_equal(w->conns[0].why, SVI_CLOSED_UPDATES);
+    assert_int_equal(w->conns[0].stanzas, 1);
+    world_free(w);
+}
+
+/* Its end is told without another byte. */
+static void a_header_may_be_an_end(void **state)
+{
+    (void)state;
+    world *w = plain();
+    client_send(client_new(w), "<stream:stream xmlns='jabber:client' "
+                               "xmlns:stream='http://etherx.jabber.org/streams'/>");
+    assert_until(w, w->conns[0].ends >= 1);
+    assert_int_equal(w->conns[0].headers, 1);
+    world_free(w);
+}
+
 static void alpn_is_xmpp_or_nothing(void **state)
 {
     (void)state;
@@ -619,6 +657,8 @@ int main(void)
         cmocka_unit_test(garbage_is_no_handshake),
         cmocka_unit_test(old_protocols_are_refused),
         cmocka_unit_test(renegotiation_is_refused),
+        cmocka_unit_test(key_updates_are_bounded),
+        cmocka_unit_test(a_header_may_be_an_end),
         cmocka_unit_test(alpn_is_xmpp_or_nothing),
         cmocka_unit_test(tickets_resume),
         cmocka_unit_test(tickets_outlive_a_restart),

@@ -132,6 +132,24 @@ static size_t end_point(SSL *ssl, uint8_t *to)
     return n;
 }
 
+static void on_message(int is_write, int version, int type, const void *data, size_t n, SSL *ssl,
+                       void *ctx)
+{
+    unsigned *count = ctx;
+    (void)version;
+    const bool is_update = is_write == 0 && type == SSL3_RT_HANDSHAKE && n > 0 &&
+                           *(const uint8_t *)data == SSL3_MT_KEY_UPDATE;
+    /* As if its end had come: what else lies in the buffer would be hundreds of updates. */
+    if (is_update && ++*count > SVI_KEY_UPDATES_MAX)
+        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+}
+
+void svi_tls_count_updates(SSL *ssl, unsigned *count)
+{
+    SSL_set_msg_callback(ssl, on_message);
+    SSL_set_msg_callback_arg(ssl, count);
+}
+
 /* --- contexts ------------------------------------------------------------------------------------------ */
 
 /* OpenSSL's reason for the last failure, for an operator. */

@@ -53,6 +53,14 @@ svi_peers *svi_tls_peers(const svi_tls *tls);
  * reference to `tls` is held. */
 SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni);
 
+/* A peer may ask for new keys again and again (TLS 1.3, RFC 8446 4.6.3), which costs it less than us. An
+ * honest one does so after gigabytes. */
+#define SVI_KEY_UPDATES_MAX 32u
+
+/* Counts the key updates that the peer sends in `*count`, which must outlive `ssl`. Once there are more than
+ * SVI_KEY_UPDATES_MAX, no further record is taken and SSL_read fails (threats T4). */
+void svi_tls_count_updates(SSL *ssl, unsigned *count);
+
 /* Makes a self-signed ECDSA P-256 certificate for `name` (DNS and xmppAddr), 10 years, and
  * writes both files (key 0600). SV_EEXIST if one is there (and nothing is written then),
  * SV_EINVAL if `name` is not a host name. */

@@ -291,6 +291,12 @@ static bool accepts(const svi_parser *p)
     return !p->paused && (p->stage == BEFORE_HEADER || p->stage == IN_STREAM);
 }
 
+bool svi_parser_is_ending(const svi_parser *parser)
+{
+    SV_CHECK(parser, PARSER_MAGIC);
+    return parser->end_pending && accepts(parser);
+}
+
 size_t svi_parser_feed(svi_parser *parser, sv_str bytes)
 {
     svi_parser *p = parser;

@@ -73,6 +73,10 @@ size_t svi_parser_feed(svi_parser *parser, sv_str bytes);
 void svi_parser_pause(svi_parser *parser);
 void svi_parser_go(svi_parser *parser);
 
+/* True if the end of the stream is to be reported though no byte may come any more (its header was an empty
+ * element, and paused): feed it with nothing then. */
+bool svi_parser_is_ending(const svi_parser *parser);
+
 /* Starts over for a new stream header on the same connection (after SASL success); ends a pause.
  * From a callback only after svi_parser_pause: then svi_parser_feed returns behind the element
  * reported. */

@@ -285,9 +285,12 @@ static void pause_in_header(void **state)
     log.pause_name = SV_STR("header");
     test_feed(&log, SV_STR("<s xmlns='u'/>"), 0);
     assert_true(sv_str_eq(svi_buf_str(&log.text), SV_STR("H")));
+    assert_false(svi_parser_is_ending(log.parser));
     svi_parser_go(log.parser);
-    svi_parser_feed(log.parser, SV_STR("<a/>"));
+    assert_true(svi_parser_is_ending(log.parser));
+    svi_parser_feed(log.parser, SV_STR_NONE);
     assert_true(sv_str_eq(svi_buf_str(&log.text), SV_STR("HE")));
+    assert_false(svi_parser_is_ending(log.parser));
     test_log_close(&log);
 }
 

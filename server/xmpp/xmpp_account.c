@@ -224,6 +224,21 @@ typedef struct asked {
     void *ctx;
 } asked;
 
+/* Of the name at its host: two hosts that made up the same salt for a name would tell that it is an account of
+ * neither. */
+static void make_up_keys(const asked *a, svi_scram_keys *keys_out)
+{
+    svi_server *server = svi_host_server(a->host);
+    svi_buf account;
+    svi_buf_init(&account, svi_server_acct(server));
+    svi_buf_put(&account, a->name);
+    svi_buf_putc(&account, '@');
+    svi_buf_put(&account, svi_host_domain(a->host));
+    svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(server), svi_buf_str(&account),
+                        keys_out);
+    svi_buf_free(&account);
+}
+
 /* Made-up keys are computed for everybody, and somebody's are read from a record, so that the work tells
  * nothing (threats A4). */
 static void on_record(void *ctx, sv_status status, sv_str record)
@@ -233,7 +248,7 @@ static void on_record(void *ctx, sv_status status, sv_str record)
     svi_scram_keys keys = {0}, fake;
     svi_buf made_up;
     svi_buf_init(&made_up, svi_server_acct(server));
-    svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(server), a->name, &fake);
+    make_up_keys(a, &fake);
     svi_scram_keys_write(&made_up, &fake);
     if (status == SV_ENOTFOUND) record = svi_buf_str(&made_up);
     if ((!status || status == SV_ENOTFOUND) && svi_scram_keys_read(record, &keys)) status = SV_EIO;

@@ -41,6 +41,14 @@ static void unknown_names_are_told_the_same(void **state)
     /* the nonces differ, salt and count are the same each time */
     assert_int_equal(one.n, two.n);
     assert_string_equal(strchr(one.p, ','), strchr(two.p, ','));
+    /* at another host another salt, as two accounts would have */
+    client *e = client_new(w);
+    say(w, e, STREAM_TO("other.test"));
+    (void)heard(w, e);
+    say_auth(w, e, "nobody");
+    const sv_str three = sasl_data(w, heard(w, e), "challenge");
+    assert_int_equal(one.n, three.n);
+    assert_string_not_equal(strchr(one.p, ','), strchr(three.p, ','));
     assert_string_equal(authenticate(w, c, "nobody", "x"),
                         "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
     world_free(w);

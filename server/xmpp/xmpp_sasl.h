@@ -45,8 +45,8 @@ sv_status svi_scram_keys_read(sv_str record, svi_scram_keys *keys_out);
 void svi_scram_keys_wipe(svi_scram_keys *keys);
 
 /* Keys that look like an existing account's for one that does not exist: salt = HMAC of the
- * secret and the name; no proof fits them (threats A4). */
-void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str name,
+ * secret and the account (name@host); no proof fits them (threats A4). */
+void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str account,
                          svi_scram_keys *keys_out);
 
 /* Failures as condition elements of RFC 6120 6.5. */

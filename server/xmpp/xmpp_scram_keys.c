@@ -150,19 +150,20 @@ sv_status svi_scram_keys_read(sv_str record, svi_scram_keys *keys_out)
     return whole && rest.n == 0 ? SV_OK : SV_EINVAL;
 }
 
-void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str name,
+void svi_scram_keys_fake(const char *mechanism, sv_str secret, sv_str account,
                          svi_scram_keys *keys_out)
 {
     static const char *const purposes[] = {"salt", "stored", "server"};
     const svi_scram_hash *hash = svi_scram_hash_find(sv_str_of(mechanism));
     uint8_t parts[3][64];
     char text[3 * 1023 + 64];
-    SV_ASSERT(hash && name.n <= 3 * 1023);
+    SV_ASSERT(hash && account.n <= 3 * 1023);
     for (size_t i = 0; i < 3; i++) {
         int head = snprintf(text, 64, "%s %s ", purposes[i], hash->mechanism);
         SV_ASSERT(head > 0 && head < 64);
-        if (name.n) memcpy(text + head, name.p, name.n);
-        svi_scram_hmac(hash, secret.p, secret.n, (sv_str){text, (size_t)head + name.n}, parts[i]);
+        if (account.n) memcpy(text + head, account.p, account.n);
+        svi_scram_hmac(hash, secret.p, secret.n, (sv_str){text, (size_t)head + account.n},
+                       parts[i]);
     }
     *keys_out = (svi_scram_keys){.salt_bytes = SVI_SCRAM_SALT_BYTES,
                                  .iterations = SVI_SCRAM_ITERATIONS,

@@ -471,6 +471,7 @@ static const char *closed_name(svi_closed_why why)
     case SVI_CLOSED_ERROR: return "connection failed";
     case SVI_CLOSED_TLS: return "TLS handshake failed";
     case SVI_CLOSED_PROXY: return "no right PROXY header";
+    case SVI_CLOSED_UPDATES: return "too many key updates";
     case SVI_CLOSED_NET_STOP: break;
     }
     return "server stops";
@@ -483,6 +484,9 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     if (why == SVI_CLOSED_TLS)
         SV_LOG(SV_INFO, "tls-failed", LF_TXT("peer", stream->peer),
                LF_TXT("reason", svi_conn_tls_reason(conn)));
+    if (why == SVI_CLOSED_UPDATES)
+        SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", stream->peer),
+               LF_TXT("limit", "key updates"));
     SV_LOG(SV_DEBUG, "stream-close", LF_TXT("peer", stream->peer), LF_TXT("why", closed_name(why)));
     svi_session_end(&stream->session, closed_name(why));
     svi_auth_drop(stream);

@@ -1,7 +1,6 @@
 /* Certificates by host: pairs of files that hosts share, the contexts made of them, and what is wrong with them. */
 #include "main/main_certs_impl.h"
 
-#include <idn2.h>
 
 #include "base/base_assert.h"
 #include "base/base_dict.h"
@@ -154,18 +153,6 @@ static size_t slot_of(loading *l, sv_str cert_file, sv_str key_file)
     return certs->slot_count - 1;
 }
 
-/* The name in the hello is one of DNS (RFC 6066 3). */
-static sv_str ascii_of(svi_arena *arena, sv_str domain)
-{
-    uint8_t *alabels = NULL;
-    sv_str ascii = domain;
-    if (idn2_lookup_u8((const uint8_t *)domain.p, &alabels,
-                       IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK)
-        ascii = svi_arena_str(arena, sv_str_of((const char *)alabels));
-    idn2_free(alabels);
-    return ascii;
-}
-
 static void load_host(loading *l, const svi_section *section, const svi_settings *s)
 {
     svi_certs *certs = l->certs;
@@ -179,7 +166,7 @@ static void load_host(loading *l, const svi_section *section, const svi_settings
                 .line = at->line,
                 .slots = svi_arena_get(certs->arena, s->certificate.count * sizeof *h->slots),
                 .slot_count = s->certificate.count};
-    h->ascii = ascii_of(certs->arena, h->domain);
+    h->ascii = svi_jid_ascii_domain(certs->arena, h->domain); /* as in a hello: RFC 6066 3 */
     for (size_t i = 0; i < h->slot_count; i++) {
         h->slots[i] = slot_of(l, s->certificate.items[i], s->key.items[i]);
         const svi_cert_slot *loaded = &certs->slots[h->slots[i]];

@@ -43,7 +43,7 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 {
     (void)alert, (void)arg;
     const sni_table *table = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), table_index);
-    const sv_str asked = sv_str_of(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+    const sv_str asked = sv_str_of(svi_tls_asked(ssl));
     for (size_t i = 0; table && i < table->count; i++) {
         if (!svi_str_eq_fold(asked, table->hosts[i].name)) continue;
         if (table->hosts[i].tls) (void)SSL_set_SSL_CTX(ssl, svi_tls_context(table->hosts[i].tls));

@@ -175,8 +175,9 @@ void svi_conn_go(svi_conn *conn);
 
 /* When all sent before (<proceed/>) is written: discards everything read and not parsed (threats
  * T1), starts the handshake, starts the parser anew in lock-step; svi_conn_go is implied. What is
- * sent after it goes out inside TLS. `tls` or `closed` follows. */
-void svi_conn_starttls(svi_conn *conn);
+ * sent after it goes out inside TLS. `tls` or `closed` follows. `host` (A-labels) is whom the peer spoke to:
+ * it is shown that one's certificate if its hello names none (RFC 6120 5.4.3.1 rule 4). Copied. */
+void svi_conn_starttls(svi_conn *conn, sv_str host);
 
 /* A new stream header is expected on the same connection (after SASL success); goes on. Bytes that
  * were read already belong to the new stream. `limits` replace the stranger's. */

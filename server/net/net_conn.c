@@ -222,11 +222,11 @@ void svi_conn_restart(svi_conn *conn, const svi_xml_limits *limits)
     order(conn, SVI_OUT_RESTART, 0, (sv_str){(const char *)limits, sizeof *limits});
 }
 
-void svi_conn_starttls(svi_conn *conn)
+void svi_conn_starttls(svi_conn *conn, sv_str host)
 {
     SV_CHECK(conn, SVI_CONN_MAGIC);
     SV_ASSERT(conn->tls != NULL);
-    if (!conn->r.closing) enqueue(conn, out_new(conn, SVI_OUT_STARTTLS, NULL, 0));
+    if (!conn->r.closing) enqueue(conn, out_new(conn, SVI_OUT_STARTTLS, host.p, host.n));
 }
 
 void svi_conn_free_run(svi_conn *conn, const svi_xml_limits *limits, size_t credit_bytes,

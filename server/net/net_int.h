@@ -72,7 +72,7 @@ typedef enum svi_out_kind {
     /* in the order of output */
     SVI_OUT_STANZA,
     SVI_OUT_BYTES,
-    SVI_OUT_STARTTLS, /* when all before it is written */
+    SVI_OUT_STARTTLS, /* when all before it is written; `bytes`: the host spoken to */
     SVI_OUT_LAST,     /* `bytes`, then the end */
     /* at once */
     SVI_OUT_OPEN, /* the connection is the thread's from now on */
@@ -206,6 +206,7 @@ typedef struct svi_conn_io {
     svi_link *link;
     int fd; /* until the thread made a link of it, else -1 */
     SSL *ssl;
+    sv_str tls_host;  /* owned: spoken to before TLS; .p NULL: none */
     svi_proxy *proxy; /* until its header is read */
     svi_parser *parser;
     svi_chain all;     /* in svi_io.conns */

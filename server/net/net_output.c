@@ -102,6 +102,7 @@ static void start_tls(svi_conn *conn)
     svi_out *out = svi_outs_shift(&io->outs);
     SV_ASSERT(out == io->unput && io->rest == NULL);
     io->unput = io->outs.first;
+    io->tls_host = svi_str_dup(conn->net->config.acct, (sv_str){out->bytes, out->n});
     svi_io_finish(conn->thread, out, true);
     if (io->closing)
         svi_pipe_drop(conn, SVI_CLOSED_BY_US);

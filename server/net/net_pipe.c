@@ -400,7 +400,7 @@ static void start_handshake(svi_conn *conn)
     svi_conn_io *io = &conn->io;
     conn->thread->tls_now++;
     svi_io_time(conn, &conn->thread->shaking, conn->thread->now_us + SVI_HANDSHAKE_US);
-    io->ssl = svi_tls_attach(conn->tls, io->link, NULL);
+    io->ssl = svi_tls_attach(conn->tls, io->link, io->tls_host.p);
     svi_tls_count_updates(io->ssl, &io->key_updates);
     io->state = SVI_IO_HANDSHAKE;
     svi_io_activate(conn);
@@ -529,6 +529,7 @@ static void release(svi_conn *conn)
     svi_conn_io *io = &conn->io;
     SSL_free(io->ssl);
     io->ssl = NULL;
+    svi_str_free(&io->tls_host);
     if (io->link != NULL) io->link->ops->close(io->link);
     io->link = NULL;
     if (io->fd >= 0) (void)close(io->fd);

@@ -148,7 +148,7 @@ static void r_stanza(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_byt
     s->owed_bytes += cost_bytes;
     if (sv_str_eq(name, SV_STR("starttls"))) {
         svi_conn_write(conn, SV_STR("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"));
-        svi_conn_starttls(conn);
+        svi_conn_starttls(conn, SV_STR("localhost"));
     } else {
         if (w->echo) svi_conn_send(conn, take, NULL, ++s->last_token);
         if (cost_bytes == 0 && w->stay_in_step && !w->no_go) svi_conn_go(conn);

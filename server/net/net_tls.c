@@ -72,7 +72,7 @@ static BIO_METHOD *pipe_method(void)
     return pipe;
 }
 
-SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni)
+SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *name)
 {
     SV_CHECK(tls, TLS_MAGIC);
     SSL *ssl = SSL_new(tls->ctx);
@@ -81,15 +81,24 @@ SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni)
     BIO_set_data(bio, link);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
-    if (SSL_is_server(ssl))
+    if (SSL_is_server(ssl)) {
         SSL_set_accept_state(ssl);
-    else
-        SSL_set_connect_state(ssl);
+        SSL_set_app_data(ssl, (void *)(uintptr_t)name);
+        return ssl;
+    }
+    SSL_set_connect_state(ssl);
     /* SSL_set_tlsext_host_name, whose cast the compiler does not like; the text is copied. */
-    if (sni != NULL)
+    if (name != NULL)
         (void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                       (void *)(uintptr_t)sni);
+                       (void *)(uintptr_t)name);
     return ssl;
+}
+
+const char *svi_tls_asked(const SSL *ssl)
+{
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    if (name == NULL) name = SSL_get_app_data(ssl);
+    return name != NULL ? name : "";
 }
 
 /* --- the certificate that was shown -------------------------------------------------------------------- */

@@ -49,9 +49,14 @@ void svi_tls_set_peers(svi_tls *tls, svi_peers *peers);
 svi_peers *svi_tls_peers(const svi_tls *tls);
 
 /* A fresh SSL object that reads and writes `link` (borrowed; may be non-blocking); the role is
- * the context's. `sni` may be NULL. Free it with SSL_free before the link is closed and while a
- * reference to `tls` is held. */
-SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *sni);
+ * the context's. `name` (may be NULL) is what a client's hello asks for (SNI); a server's is taken
+ * for asked for if the hello asks for nothing, and must live as long. Free it with SSL_free before the
+ * link is closed and while a reference to `tls` is held. */
+SSL *svi_tls_attach(svi_tls *tls, svi_link *link, const char *name);
+
+/* The name that the client's hello asks for, else the one given above; "" if there is neither. Borrowed
+ * from `ssl`. */
+const char *svi_tls_asked(const SSL *ssl);
 
 /* A peer may ask for new keys again and again (TLS 1.3, RFC 8446 4.6.3), which costs it less than us. An
  * honest one does so after gigabytes. */

@@ -113,6 +113,19 @@ sv_status svi_jid_prep_node(svi_arena *arena, sv_str text, sv_str *node_out)
     return SV_OK;
 }
 
+sv_str svi_jid_ascii_domain(svi_arena *arena, sv_str domain)
+{
+    if (is_ascii(domain)) return domain;
+    uint8_t *alabels = NULL;
+    const sv_str name = svi_arena_str(arena, domain); /* with a NUL */
+    sv_str ascii = domain;
+    if (idn2_lookup_u8((const uint8_t *)name.p, &alabels, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) ==
+        IDN2_OK)
+        ascii = svi_arena_str(arena, sv_str_of((const char *)alabels));
+    idn2_free(alabels);
+    return ascii;
+}
+
 sv_status svi_jid_prep_resource(svi_arena *arena, sv_str text, sv_str *resource_out)
 {
     sv_str resource;

@@ -30,6 +30,10 @@ sv_status svi_jid_prep_node(svi_arena *arena, sv_str text, sv_str *node_out);
  * brackets; a final dot is stripped. */
 sv_status svi_jid_prep_domain(svi_arena *arena, sv_str text, sv_str *domain_out);
 
+/* A prepared domain as DNS and TLS have it, with A-labels; the result is in `arena`, or `domain` itself if
+ * it is no such name (an IP address). */
+sv_str svi_jid_ascii_domain(svi_arena *arena, sv_str domain);
+
 /* Prepares a resource alone (RFC 7622 3.4). */
 sv_status svi_jid_prep_resource(svi_arena *arena, sv_str text, sv_str *resource_out);
 

@@ -240,7 +240,8 @@ static svi_step on_starttls(svi_stream *stream)
         return svi_stream_end(stream, SV_STR("<failure xmlns='" SVI_NS_TLS "'/>"));
     svi_auth_drop(stream);
     svi_conn_write(stream->conn, SV_STR("<proceed xmlns='" SVI_NS_TLS "'/>"));
-    svi_conn_starttls(stream->conn);
+    svi_conn_starttls(stream->conn,
+                      svi_jid_ascii_domain(scratch_of(stream), svi_host_domain(stream->host)));
     stream->is_open = false;
     return SVI_STEP_TLS;
 }

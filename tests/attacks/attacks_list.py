@@ -47,6 +47,8 @@ def exists(kind, words, names):
         return os.path.exists(f"{ROOT}/tests/fuzz/fuzz_{words[0]}.c")
     if kind == "process":
         return f"\ndef case_{words[0].replace('-', '_')}(" in text_of(f"{ROOT}/tests/suites/45-process")
+    if kind == "suite":
+        return os.path.exists(f"{ROOT}/tests/suites/{words[0]}")
     if kind == "lint":
         return " ".join(words) in text_of(f"{ROOT}/tools/lint")
     return kind == "later"

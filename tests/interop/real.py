@@ -206,7 +206,7 @@ async def conversation(site, make, mechanism, farewell, friend, transport):
     client = make(romeo)
     await client.enter()
     login = await site.line(" login ", "user=romeo", after=after)
-    how = re.search(r"tls=yes (mechanism=\S+ binding=\S+)$", login).group(1)
+    how = re.search(r"tls=yes (mechanism=\S+ binding=\S+)", login).group(1)
     assert re.fullmatch(mechanism, how), login
     session = re.search(r"jid=(\S+)", await site.line(" session-open ", f"jid={romeo.jid}/", after=after)).group(1)
     for body in (SHORT, letter(1), "short again"):

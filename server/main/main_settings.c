@@ -109,6 +109,10 @@ static const sv_option options[] = {
                "1000000",
                "Connections at all from one IPv4 address or IPv6 network; a further one is refused "
                "(policy-violation)."),
+    SV_OPT_INT(svi_settings, limits.connects_per_address, "c2s_connects_per_address", "3000", "0",
+               "1000000",
+               "Connections that may begin in a minute from one IPv4 address or IPv6 network; a further "
+               "one is refused (policy-violation). 0: any number."),
     SV_OPT_INT(svi_settings, limits.sessions_per_account, "c2s_sessions_per_account", "20", "1",
                "1000", "Resources of one account at once; a further one is refused "
                "(resource-constraint)."),
@@ -523,6 +527,7 @@ svi_limits svi_settings_limits(const svi_settings *settings)
     limits.strangers = (unsigned)s->strangers;
     limits.strangers_per_address = (unsigned)s->strangers_per_address;
     limits.streams_per_address = (unsigned)s->streams_per_address;
+    limits.connects_per_address = (unsigned)s->connects_per_address;
     limits.sessions_per_account = (unsigned)s->sessions_per_account;
     limits.auth_tries = (unsigned)s->login_tries;
     limits.login_us = s->login_ms * 1000;

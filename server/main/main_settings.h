@@ -12,7 +12,8 @@
 typedef struct svi_limit_settings {
     int64_t stanza_bytes, stranger_stanza_bytes, depth, attributes, namespaces;
     int64_t rate, stranger_rate;
-    int64_t strangers, strangers_per_address, streams_per_address, sessions_per_account;
+    int64_t strangers, strangers_per_address, streams_per_address, connects_per_address,
+        sessions_per_account;
     int64_t login_tries;
     int64_t login_ms, step_ms, idle_ms, answer_ms;
     int64_t queue_bytes;

@@ -165,6 +165,7 @@ static void assert_limits(const char *lines, const svi_limits *wanted)
     assert_int_equal(got.strangers, wanted->strangers);
     assert_int_equal(got.strangers_per_address, wanted->strangers_per_address);
     assert_int_equal(got.streams_per_address, wanted->streams_per_address);
+    assert_int_equal(got.connects_per_address, wanted->connects_per_address);
     assert_int_equal(got.auth_tries, wanted->auth_tries);
     assert_int_equal(got.header_us, wanted->header_us);
     assert_int_equal(got.features_us, wanted->features_us);
@@ -191,6 +192,7 @@ static void test_limits(void **state)
     l.strangers = 14;
     l.strangers_per_address = 15;
     l.streams_per_address = 16;
+    l.connects_per_address = 21;
     l.sessions_per_account = 17;
     l.auth_tries = 3;
     l.login_us = 18000000;
@@ -204,6 +206,7 @@ static void test_limits(void **state)
                   "c2s_stanza_namespaces = 13\nc2s_rate = 0\nc2s_stranger_rate = \"1k\"\n"
                   "c2s_strangers = 14\nc2s_strangers_per_address = 15\n"
                   "c2s_streams_per_address = 16\nc2s_sessions_per_account = 17\n"
+                  "c2s_connects_per_address = 21\n"
                   "c2s_login_tries = 3\nc2s_login_timeout = \"18s\"\n"
                   "c2s_step_timeout = \"19s\"\nc2s_idle = \"2h\"\n"
                   "c2s_idle_timeout = \"20s\"\nc2s_queue_size = \"2M\"\n",

@@ -23,6 +23,7 @@ svi_limits svi_limits_default(void)
         .strangers = 1000,
         .strangers_per_address = 100,
         .streams_per_address = 2000,
+        .connects_per_address = 3000,
         .auth_tries = 5,
         .header_us = 30 * SECOND_US,
         .features_us = 30 * SECOND_US,

@@ -26,6 +26,7 @@ typedef struct svi_limits {
     unsigned strangers; /* streams without a bound resource (1000); the oldest is closed first */
     unsigned strangers_per_address; /* the same of one network address (100) */
     unsigned streams_per_address;   /* all of one network address (2000); the newest is refused */
+    unsigned connects_per_address;  /* begun in a minute from one (3000); the same; 0: any */
     unsigned auth_tries;           /* per stream (5), RFC 6120 6.4.5 */
     int64_t header_us, features_us, login_us,
         bind_us; /* deadlines of negotiation: 30 s, 30 s, 60 s in all, 30 s */

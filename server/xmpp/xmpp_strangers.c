@@ -1,12 +1,16 @@
 /* The pool of strangers: two lists through the streams, and a table of networks. */
 #include "xmpp/xmpp_strangers.h"
 
+#include <limits.h>
+
 #include "base/base_dict.h"
 #include "xmpp/xmpp_network.h"
 #include "xmpp/xmpp_stream.h"
 
 #define MAGIC 0x53545247u
 #define HURRIED_MS 500u /* for a last word while many are being closed */
+#define MINUTE_US INT64_C(60000000)
+#define IDLE_NETWORKS 8192u /* above it those without a stream are forgotten at once */
 
 typedef struct queue {
     svi_stream *oldest, *newest;
@@ -16,6 +20,8 @@ typedef struct queue {
 struct svi_neighbours {
     queue strangers;
     size_t streams; /* strangers or not */
+    unsigned begun; /* in the minute that began at since_us */
+    int64_t since_us;
     sv_str name;
 };
 
@@ -25,15 +31,25 @@ struct svi_strangers {
     const svi_limits *limits;
     queue all;
     size_t leaving;
-    svi_dict *networks; /* name -> svi_neighbours, while it has a stream */
+    svi_dict *networks; /* name -> svi_neighbours, while it has a stream or its minute lasts */
+    size_t swept;       /* place in it */
+    const svi_plat *plat;
 };
 
-svi_strangers *svi_strangers_new(svi_acct *acct, const svi_limits *limits)
+svi_strangers *svi_strangers_new(svi_acct *acct, const svi_plat *plat, const svi_limits *limits)
 {
     svi_strangers *s = svi_alloc(acct, sizeof *s);
-    *s = (svi_strangers){.magic = MAGIC, .acct = acct, .limits = limits};
+    *s = (svi_strangers){.magic = MAGIC, .acct = acct, .limits = limits, .plat = plat};
     s->networks = svi_dict_new(acct);
     return s;
+}
+
+static void forget_network(svi_strangers *s, svi_neighbours *n)
+{
+    SV_ASSERT(n->streams == 0);
+    (void)svi_dict_del(s->networks, n->name);
+    svi_str_free(&n->name);
+    svi_free(n);
 }
 
 void svi_strangers_free(svi_strangers **strangers)
@@ -42,7 +58,11 @@ void svi_strangers_free(svi_strangers **strangers)
     *strangers = NULL;
     if (!s) return;
     SV_CHECK(s, MAGIC);
-    SV_ASSERT(s->all.count == 0 && s->leaving == 0 && svi_dict_count(s->networks) == 0);
+    SV_ASSERT(s->all.count == 0 && s->leaving == 0);
+    size_t pos = 0;
+    sv_str name;
+    void *network;
+    while (svi_dict_next(s->networks, &pos, &name, &network)) forget_network(s, network);
     svi_dict_free(&s->networks);
     s->magic = 0;
     svi_free(s);
@@ -101,13 +121,36 @@ static svi_neighbours *network_of(svi_strangers *s, const svi_stream *stream)
     return n;
 }
 
-static void leave_network(svi_strangers *s, svi_neighbours *n)
+static int64_t now_us(const svi_strangers *s)
 {
-    SV_ASSERT(n->streams > 0);
-    if (--n->streams > 0) return;
-    (void)svi_dict_del(s->networks, n->name);
-    svi_str_free(&n->name);
-    svi_free(n);
+    return s->plat->mono_us(s->plat->ctx);
+}
+
+/* One more has begun; the minute is that of the first. */
+static void count_begun(const svi_strangers *s, svi_neighbours *n)
+{
+    if (n->begun == 0 || now_us(s) - n->since_us >= MINUTE_US) {
+        n->begun = 0;
+        n->since_us = now_us(s);
+    }
+    if (n->begun < UINT_MAX) n->begun++;
+}
+
+/* Looks at two networks for each that may come. */
+static void sweep(svi_strangers *s)
+{
+    sv_str name;
+    void *value;
+    for (int i = 0; i < 2; i++) {
+        if (!svi_dict_next(s->networks, &s->swept, &name, &value)) {
+            s->swept = 0;
+            return;
+        }
+        svi_neighbours *n = value;
+        const bool is_over = now_us(s) - n->since_us >= MINUTE_US;
+        if (n->streams == 0 && (is_over || svi_dict_count(s->networks) > IDLE_NETWORKS))
+            forget_network(s, n);
+    }
 }
 
 /* --- the pool ------------------------------------------------------------------------------------ */
@@ -120,6 +163,8 @@ void svi_strangers_place(svi_strangers *strangers, svi_stream *stream)
     who->network = network_of(strangers, stream);
     if (!who->network) return;
     who->network->streams++;
+    count_begun(strangers, who->network);
+    sweep(strangers);
     if (who->is_in) add(&who->network->strangers, stream, NEAR);
 }
 
@@ -131,11 +176,16 @@ void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream)
     if (!stream->is_relayed) svi_strangers_place(strangers, stream);
 }
 
-bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream)
+bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream,
+                            const char **limit_out)
 {
     SV_CHECK(strangers, MAGIC);
+    const svi_limits *limits = strangers->limits;
     const svi_neighbours *n = stream->stranger.network;
-    return n && n->streams > strangers->limits->streams_per_address;
+    *limit_out = "streams_per_address";
+    if (n && n->streams > limits->streams_per_address) return true;
+    *limit_out = "connects_per_address";
+    return n && limits->connects_per_address > 0 && n->begun > limits->connects_per_address;
 }
 
 svi_stream *svi_strangers_excess(const svi_strangers *strangers, const svi_stream *newest,
@@ -178,7 +228,7 @@ void svi_strangers_forget(svi_strangers *strangers, svi_stream *stream)
     svi_stranger *who = &stream->stranger;
     if (who->is_leaving) strangers->leaving--;
     who->is_leaving = false;
-    if (who->network) leave_network(strangers, who->network);
+    if (who->network) who->network->streams--;
     who->network = NULL;
 }
 

@@ -1,5 +1,5 @@
 /* The pool of strangers: streams that have not bound a resource yet, oldest first, in all and by network;
- * and how many streams a network has (architecture 11, threats R1). Router thread. */
+ * and how many streams a network has and how fast they come (architecture 11, threats R1). Router thread. */
 #ifndef SVI_XMPP_STRANGERS_H
 #define SVI_XMPP_STRANGERS_H
 
@@ -22,8 +22,8 @@ typedef struct svi_stranger {
     bool is_leaving;         /* left it to be closed */
 } svi_stranger;
 
-/* An empty pool. `limits` are borrowed. */
-svi_strangers *svi_strangers_new(svi_acct *acct, const svi_limits *limits);
+/* An empty pool on the platform's clock. `limits` are borrowed. */
+svi_strangers *svi_strangers_new(svi_acct *acct, const svi_plat *plat, const svi_limits *limits);
 /* Frees it; all streams are gone. */
 void svi_strangers_free(svi_strangers **strangers);
 
@@ -34,8 +34,10 @@ void svi_strangers_enter(svi_strangers *strangers, svi_stream *stream);
 /* A proxy's header has named the stream's peer: it is counted to that network from now on. */
 void svi_strangers_place(svi_strangers *strangers, svi_stream *stream);
 
-/* True if the stream's network has more streams than it may. */
-bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream);
+/* True if the stream's network has more streams than it may, or began more in this minute than it may (RFC
+ * 6120 13.12 rules 1 and 2). `limit_out`: which limit was passed, for the log. */
+bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream,
+                            const char **limit_out);
 
 /* Who makes room after `newest` entered: the oldest stranger of its network or of all; NULL while there is
  * room. `limit_out`: which limit was passed, for the log. */

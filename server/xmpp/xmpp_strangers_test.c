@@ -119,6 +119,68 @@ static void streams_of_an_address_are_bounded(void **state)
     world_free(w);
 }
 
+/* RFC 6120 13.12 rule 2: how fast they come, however soon each goes. */
+static void attempts_of_an_address_are_bounded(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 100, 100);
+    svi_limits limits = *svi_server_limits(w->server);
+    world_free(w);
+    limits.connects_per_address = 3;
+    setting s = PLAIN;
+    s.limits = limits;
+    w = world_new(s);
+    for (int i = 0; i < 3; i++) {
+        client *c = opened_from(w, FAR);
+        assert_true(lives(w, c));
+        client_close(c);
+        run(w);
+        pass_time(w, 10000000);
+    }
+    client *over = client_from(w, FAR_TOO), *other = opened_from(w, ELSEWHERE);
+    assert_failed(w, over, "policy-violation");
+    assert_true(lives(w, other));
+    assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p, "limit=connects_per_address");
+    pass_time(w, 31000000); /* the minute of the first is over */
+    assert_true(lives(w, opened_from(w, FAR)));
+    world_free(w);
+}
+
+/* What is kept of addresses that have gone is forgotten. */
+static void addresses_are_forgotten(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 100, 100);
+    int64_t most = 0;
+    for (int i = 0; i < 600; i++) {
+        char peer[40];
+        (void)snprintf(peer, sizeof peer, "192.0.2.%d:%d", i % 250, i);
+        client *c = client_from(w, peer);
+        run(w);
+        client_close(c);
+        run(w);
+        w->client_count--;
+        svi_buf_free(&c->in);
+        svi_buf_free(&c->out);
+        *c = (client){.link = NULL};
+        pass_time(w, 1000000);
+        if (i == 300) most = atomic_load(&w->acct.live_bytes);
+    }
+    pass_time(w, 61000000);
+    for (int i = 0; i < 250; i++) {
+        client *c = client_from(w, ELSEWHERE);
+        run(w);
+        client_close(c);
+        run(w);
+        w->client_count--;
+        svi_buf_free(&c->in);
+        svi_buf_free(&c->out);
+        *c = (client){.link = NULL};
+    }
+    assert_true(most - atomic_load(&w->acct.live_bytes) > 40 * 64);
+    world_free(w);
+}
+
 /* Behind loopback may be everybody. */
 static void this_machine_has_no_address(void **state)
 {
@@ -212,6 +274,8 @@ int main(void)
         cmocka_unit_test(strangers_of_an_address_are_bounded),
         cmocka_unit_test(an_address_of_ipv6_is_a_network),
         cmocka_unit_test(streams_of_an_address_are_bounded),
+        cmocka_unit_test(attempts_of_an_address_are_bounded),
+        cmocka_unit_test(addresses_are_forgotten),
         cmocka_unit_test(this_machine_has_no_address),
         cmocka_unit_test(clients_of_a_proxy_are_told_apart),
         cmocka_unit_test(a_crowd_behind_a_proxy_is_bounded),

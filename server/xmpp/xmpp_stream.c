@@ -273,7 +273,7 @@ static svi_streams *streams_of(svi_server *server)
     streams->server = server;
     streams->scratch = svi_arena_new(svi_server_acct(server), 0);
     streams->strangers =
-        svi_strangers_new(svi_server_acct(server), svi_server_limits(server));
+        svi_strangers_new(svi_server_acct(server), svi_server_plat(server), svi_server_limits(server));
     streams->penalties = svi_penalties_new(svi_server_acct(server), svi_server_plat(server));
     svi_server_set_streams(server, streams, &ops);
     return streams;
@@ -291,10 +291,10 @@ svi_whence svi_stream_whence(const svi_stream *stream)
 static void bound_streams(svi_stream *newest)
 {
     const svi_strangers *strangers = newest->streams->strangers;
-    const char *limit = "streams_per_address";
-    if (svi_strangers_is_crowd(strangers, newest)) {
+    const char *limit;
+    if (svi_strangers_is_crowd(strangers, newest, &limit)) {
         SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", newest->peer), LF_TXT("limit", limit));
-        (void)fail_within(newest, "policy-violation", "Too many streams from this address.",
+        (void)fail_within(newest, "policy-violation", "Too many connections from this address.",
                           LIMIT_MS);
         return;
     }

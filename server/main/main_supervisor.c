@@ -97,8 +97,12 @@ static _Noreturn void become_worker(const supervisor *s, const char *const *args
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != s->pid) _exit(SVI_EXIT_FAILED); /* it ended before it could be watched */
-    (void)signal(SIGHUP, SIG_IGN); /* until it hears it */
-    (void)sigprocmask(SIG_UNBLOCK, &s->heard, NULL);
+    /* TERM and HUP stay blocked until the worker hears them: one that comes while it begins is neither lost nor a
+     * death that would look like a crash */
+    sigset_t at_once = s->heard;
+    (void)sigdelset(&at_once, SIGTERM);
+    (void)sigdelset(&at_once, SIGHUP);
+    (void)sigprocmask(SIG_UNBLOCK, &at_once, NULL);
     for (size_t i = 0; i < s->sockets.c2s_count; i++) keep_open(s->sockets.c2s[i].fd);
     keep_open(s->sockets.control);
     keep_open(channel);
@@ -370,7 +374,7 @@ static void on_time(supervisor *s)
 
 static void loop(supervisor *s)
 {
-    start_worker(s);
+    s->start_ms = now_ms(); /* unless somebody wants the end already */
     while (s->status < 0) {
         struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
                                {.fd = s->channel, .events = POLLIN}};
@@ -393,8 +397,8 @@ static int serve(supervisor *s)
     sv_err err = {.text = ""};
     SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION),
            LF_TXT("config", s->config->config), LF_TXT("data", s->data));
+    hear_signals(s); /* from here on: a HUP of whoever moves logs away, say, ends nobody */
     if (open_all(s, &err) != SV_OK) return refuse(s, &err);
-    hear_signals(s);
     loop(s);
     (void)unlink(s->settings.control_socket.p);
     (void)close(s->signals);

@@ -287,6 +287,11 @@ static void hear_signals(worker *w)
     w->on_term.data = w->on_hup.data = w;
     (void)uv_signal_start(&w->on_term, on_term, SIGTERM);
     (void)uv_signal_start(&w->on_hup, on_hup, SIGHUP);
+    sigset_t heard; /* in this thread, now that they are; the supervisor had them blocked */
+    (void)sigemptyset(&heard);
+    (void)sigaddset(&heard, SIGTERM);
+    (void)sigaddset(&heard, SIGHUP);
+    (void)pthread_sigmask(SIG_UNBLOCK, &heard, NULL);
     (void)uv_poll_init(loop, &w->channel, w->cli->channel);
     w->channel.data = w;
     (void)uv_poll_start(&w->channel, UV_READABLE, on_channel);

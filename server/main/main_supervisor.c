@@ -176,7 +176,10 @@ static void reopen_log(supervisor *s, svi_channel_what answer)
     if (svi_log_fd(s->log) < 0) return;
     if (svi_log_reopen(s->log, &err) == SV_OK) {
         SV_LOG(SV_INFO, "log-reopened", LF_STR("file", s->settings.log_to));
-        if (s->channel >= 0) (void)svi_channel_send(s->channel, answer, svi_log_fd(s->log), NULL);
+        if (s->channel >= 0 && !svi_channel_send(s->channel, answer, svi_log_fd(s->log), NULL))
+            SV_LOG(SV_ERROR, "log-not-reopened",
+                   LF_TXT("reason", "the worker hangs and has not taken what was sent before: its lines "
+                                    "go on to an older file until this is asked for once more"));
     } else {
         SV_LOG(SV_ERROR, "log-not-reopened", LF_TXT("reason", err.text));
         if (s->channel >= 0 && answer == SVI_CHANNEL_REOPEN)

@@ -340,7 +340,6 @@ static sv_status open_all(supervisor *s, sv_err *err)
 {
     uid_t owner;
     gid_t group;
-    const char *control = s->settings.control_socket.p;
     sv_status status = svi_state_owner(geteuid(), s->settings.user, &owner, &group, err);
     if (status == SV_OK && owner == 0)
         SV_LOG(SV_WARN, "config-warning",
@@ -348,10 +347,8 @@ static sv_status open_all(supervisor *s, sv_err *err)
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
     if (status == SV_OK) status = open_sockets(s, owner, group, err);
-    if (status == SV_OK) status = svi_sockets_open_control(control, &s->sockets, err);
-    if (status == SV_OK && geteuid() == 0 && owner != (uid_t)-1 &&
-        lchown(control, owner, group) != 0)
-        status = svi_err(err, SV_EIO, "%s: %s", control, strerror(errno));
+    if (status == SV_OK)
+        status = svi_sockets_open_control(s->settings.control_socket.p, owner, group, &s->sockets, err);
     return status;
 }
 

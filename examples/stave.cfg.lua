@@ -3,7 +3,7 @@
 -- Relative paths are meant from the folder of this file.
 
 -- Everything the server keeps: store, secrets, crash reports. Made with mode 0700; back it up as a whole.
-data_path = "data"
+data_path = "/var/lib/stave"
 
 -- Unix socket for `stave status` and the like; DATA_PATH/control if not set.
 -- control_socket = "/run/stave/control"

@@ -43,10 +43,12 @@ sv_status svi_channel_receive(int channel, svi_channel_message *message_out)
     control extra = {.room = ""};
     char bytes[sizeof message_out->text];
     struct iovec part = {.iov_base = bytes, .iov_len = sizeof bytes};
+    /* room for one and no more: a second one, which nobody would close, fits into what is only there
+     * for the alignment */
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = extra.room,
-                             .msg_controllen = sizeof extra.room};
+                             .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t n;
     do {
         n = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);

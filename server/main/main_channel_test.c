@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/base_testing.h"
@@ -52,8 +53,47 @@ static void test_messages(void **state)
     (void)close(ends[1]);
 }
 
+/* The lowest free one. */
+static int next_descriptor(void)
+{
+    const int fd = dup(STDIN_FILENO);
+    (void)close(fd);
+    return fd;
+}
+
+/* A worker that sends two at once leaves none behind in the supervisor. */
+static void test_more_than_one_descriptor(void **state)
+{
+    (void)state;
+    int ends[2], two[] = {STDIN_FILENO, STDOUT_FILENO};
+    sv_err err = {.text = ""};
+    svi_channel_message m;
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof two)];
+    } extra = {.room = ""};
+    struct iovec part = {.iov_base = (char[]){SVI_CHANNEL_REOPEN}, .iov_len = 1};
+    const struct msghdr message = {.msg_iov = &part,
+                                   .msg_iovlen = 1,
+                                   .msg_control = extra.room,
+                                   .msg_controllen = sizeof extra.room};
+    extra.head = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof two)};
+    memcpy(CMSG_DATA(&extra.head), two, sizeof two);
+    assert_int_equal(svi_channel_open(ends, &err), SV_OK);
+    const int before = next_descriptor();
+    assert_int_equal(sendmsg(ends[1], &message, 0), 1);
+    assert_int_equal(svi_channel_receive(ends[0], &m), SV_OK);
+    assert_int_equal(m.what, SVI_CHANNEL_REOPEN);
+    assert_int_equal(m.fd, before);
+    assert_int_equal(next_descriptor(), before + 1);
+    (void)close(m.fd);
+    (void)close(ends[0]), (void)close(ends[1]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_messages)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_messages),
+                                       cmocka_unit_test(test_more_than_one_descriptor)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,19 +191,19 @@ static bool is_stale(const struct sockaddr_un *at)
 }
 
 /* Makes room for a socket: what is there may go if it is one that nobody listens on. */
-static sv_status clear_way(const char *path, const struct sockaddr_un *at, sv_err *err)
+static sv_status clear_way(const char *path, const struct sockaddr_un *at, const char *option,
+                           sv_err *err)
 {
     struct stat there;
     if (lstat(path, &there) != 0)
         return errno == ENOENT ? SV_OK : svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));
     if (!S_ISSOCK(there.st_mode))
         return svi_err(err, SV_EEXIST,
-                       "%s is there and is no socket: remove it, or correct c2s_unix_sockets", path);
+                       "%s is there and is no socket: remove it, or correct %s", path, option);
     if (!is_stale(at))
         return svi_err(err, SV_EBUSY,
-                       "%s is the socket of another program: stop that one, or correct "
-                       "c2s_unix_sockets",
-                       path);
+                       "%s is the socket of another program: stop that one, or correct %s", path,
+                       option);
     if (unlink(path) != 0 && errno != ENOENT)
         return svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));
     return SV_OK;
@@ -237,12 +237,13 @@ static sv_status lock_folder(const char *path, int *fd_out, sv_err *err)
 }
 
 /* Who may write the folder might put something else in the socket's place to have root give it away, so
- * only a socket that has no other name and is root's goes. */
+ * only a socket that has no other name and is root's goes. `folder` (-1: does not matter) may have
+ * chosen a group. */
 static sv_status give_away(const char *path, int folder, uid_t owner, gid_t group, sv_err *err)
 {
-    struct stat st, above;
+    struct stat st, above = {.st_mode = 0};
     const int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    bool ok = fd >= 0 && fstat(fd, &st) == 0 && fstat(folder, &above) == 0;
+    bool ok = fd >= 0 && fstat(fd, &st) == 0 && (folder < 0 || fstat(folder, &above) == 0);
     if (ok && (!S_ISSOCK(st.st_mode) || st.st_nlink != 1 || st.st_uid != 0)) {
         ok = false;
         errno = EPERM;
@@ -261,7 +262,7 @@ static sv_status make_unix(const char *path, int folder, uid_t owner, gid_t grou
     struct stat st;
     if (!unix_address(path, &at))
         return svi_err(err, SV_ELIMIT, "%s: too long for a unix socket", path);
-    const sv_status cleared = clear_way(path, &at, err);
+    const sv_status cleared = clear_way(path, &at, "c2s_unix_sockets", err);
     if (cleared != SV_OK) return cleared;
     const int fd = unix_socket();
     if (fd < 0) return svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));
@@ -292,23 +293,25 @@ sv_status svi_sockets_open_unix(const char *path, uid_t owner, gid_t group, svi_
     return status;
 }
 
-sv_status svi_sockets_open_control(const char *path, svi_sockets *sockets, sv_err *err)
+sv_status svi_sockets_open_control(const char *path, uid_t owner, gid_t group, svi_sockets *sockets,
+                                   sv_err *err)
 {
     struct sockaddr_un at;
     if (!unix_address(path, &at))
         return svi_err(err, SV_ELIMIT,
                        "%s: too long for a unix socket (%zu bytes at most); set control_socket",
                        path, sizeof at.sun_path - 1);
+    const sv_status cleared = clear_way(path, &at, "control_socket", err);
+    if (cleared != SV_OK) return cleared;
     const int fd = unix_socket();
     if (fd < 0) return svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));
-    (void)unlink(path);
-    if (bind_unix(fd, &at, 0600, 64) == SV_OK) {
-        sockets->control = fd;
-        return SV_OK;
+    if (bind_unix(fd, &at, 0600, 64) != SV_OK) {
+        const int why = errno;
+        (void)close(fd);
+        return svi_err(err, SV_EIO, "%s: %s", path, strerror(why));
     }
-    const int why = errno;
-    (void)close(fd);
-    return svi_err(err, SV_EIO, "%s: %s", path, strerror(why));
+    sockets->control = fd;
+    return geteuid() == 0 && owner != (uid_t)-1 ? give_away(path, -1, owner, group, err) : SV_OK;
 }
 
 /* While our socket is open its file keeps its number, so that another one is told from it. */

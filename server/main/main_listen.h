@@ -40,9 +40,10 @@ sv_status svi_sockets_open(const svi_settings *settings, uid_t owner, gid_t grou
 sv_status svi_sockets_open_unix(const char *path, uid_t owner, gid_t group, svi_sockets *sockets,
                                 sv_err *err);
 
-/* The control socket at `path`, mode 0600; a stale one is replaced: the caller holds the state
- * folder's lock. */
-sv_status svi_sockets_open_control(const char *path, svi_sockets *sockets, sv_err *err);
+/* The control socket at `path`, mode 0600, of `owner` and `group` if the process is root's (-1: stay). A
+ * stale one is replaced, what else is there stays: SV_EBUSY, SV_EEXIST, SV_EIO. */
+sv_status svi_sockets_open_control(const char *path, uid_t owner, gid_t group, svi_sockets *sockets,
+                                   sv_err *err);
 
 /* Closes all and removes the files of the clients' unix sockets that were made here, those only. */
 void svi_sockets_close(svi_sockets *sockets);

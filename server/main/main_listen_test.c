@@ -225,6 +225,36 @@ static void the_owner_is_set(void **state)
     assert_int_equal(st.st_gid, 4713);
 }
 
+/* The control socket's path comes from the configuration, too: what is there and lives is not removed. */
+static void the_control_socket(void **state)
+{
+    place *p = *state;
+    struct stat st;
+    sv_err err = {.text = ""};
+    const bool is_root = geteuid() == 0;
+    const int file = open(p->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    (void)close(file);
+    assert_int_equal(svi_sockets_open_control(p->path, NOBODY, &p->sockets, &err), SV_EEXIST);
+    assert_non_null(strstr(err.text, "/c2s is there and is no socket: remove it, or correct control_socket"));
+    assert_int_equal(unlink(p->path), 0);
+    const int other = bound(p->path, SOCK_STREAM);
+    assert_int_equal(listen(other, 1), 0);
+    assert_int_equal(svi_sockets_open_control(p->path, NOBODY, &p->sockets, &err), SV_EBUSY);
+    assert_non_null(strstr(err.text, "correct control_socket"));
+    assert_true(connects(p->path));
+    (void)close(other); /* which leaves a stale one */
+    assert_int_equal(svi_sockets_open_control(p->path, is_root ? 4711 : (uid_t)-1,
+                                              is_root ? 4712 : (gid_t)-1, &p->sockets, &err),
+                     SV_OK);
+    assert_true(connects(p->path));
+    assert_int_equal(lstat(p->path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    if (is_root) {
+        assert_int_equal(st.st_uid, 4711);
+        assert_int_equal(st.st_gid, 4712);
+    }
+}
+
 /* Unix sockets alone are enough, and one that fails takes the others with it. */
 static void ports_are_not_needed(void **state)
 {
@@ -276,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_others_made_meanwhile_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(servers_take_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_owner_is_set, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_control_socket, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ports_are_not_needed, set_up, tear_down),
         cmocka_unit_test(names_of_sockets),
     };

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -49,11 +50,16 @@ static void print_members(const char *head, json_t *object)
 /* One line a host: "domain  89 days, until 2027-02-25T12:00:00Z (RSA, ECDSA)". */
 static void print_certificates(const json_t *list)
 {
+    int width = 16;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const int n = (int)strlen(text_of(json_array_get(list, i), "host"));
+        if (n > width) width = n;
+    }
     if (json_array_size(list) > 0) (void)printf("certificates\n");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *c = json_array_get(list, i);
         const int64_t days = number_of(c, "days-left");
-        (void)printf("  %-16s ", text_of(c, "host"));
+        (void)printf("  %-*s ", width, text_of(c, "host"));
         if (days >= 0)
             (void)printf("%" PRId64 " days, until %s (%s)\n", days, text_of(c, "until"),
                          text_of(c, "kinds"));

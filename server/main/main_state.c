@@ -30,12 +30,20 @@ static bool join(char to[PATH_MAX], const char *path, const char *name)
     return n > 0 && n < PATH_MAX;
 }
 
-/* `flags` of O_NOFOLLOW: the folder lies in one that the worker's user may write, who might have put a
- * link there to have root give away what it leads to. */
-static sv_status make_folder(const char *path, uid_t owner, gid_t group, int flags, sv_err *err)
+/* Where the worker's user may write, it might have put a link to have root give away what that leads
+ * to. One that root made is meant; others than root give nothing away. */
+static bool is_trusted_link(const char *path)
+{
+    struct stat st;
+    return geteuid() != 0 || (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && st.st_uid == 0);
+}
+
+static sv_status make_folder(const char *path, uid_t owner, gid_t group, bool may_be_link,
+                             sv_err *err)
 {
     const bool made = mkdir(path, 0700) == 0;
     if (!made && errno != EEXIST) return failed(err, path);
+    const int flags = may_be_link && is_trusted_link(path) ? 0 : O_NOFOLLOW;
     const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
         return svi_err(err, SV_EIO, "%s: is no folder%s", path,
@@ -80,11 +88,11 @@ static sv_status sync_names(const char *path, sv_err *err)
 sv_status svi_state_make(const char *path, uid_t owner, gid_t group, sv_err *err)
 {
     static const char *const names[] = {"secrets", "crash", "store"};
-    sv_status status = make_folder(path, owner, group, 0, err);
+    sv_status status = make_folder(path, owner, group, true, err);
     for (size_t i = 0; i < sizeof names / sizeof *names && status == SV_OK; i++) {
         char full[PATH_MAX];
         if (!join(full, path, names[i])) return svi_err(err, SV_ELIMIT, "%s: too long", path);
-        status = make_folder(full, owner, group, O_NOFOLLOW, err);
+        status = make_folder(full, owner, group, false, err);
     }
     return status == SV_OK ? sync_names(path, err) : status;
 }
@@ -132,19 +140,32 @@ static sv_status busy(int fd, const char *path, sv_err *err)
                    path, pid.n ? (int)pid.n : 7, pid.n ? pid.p : "unknown");
 }
 
+/* Whoever owns the folder may take the lock, too, after root had it; but might have put another file
+ * there, by a second name, to have root give that away. */
+static sv_status open_lock(const char *path, const char *file, int *fd_out, sv_err *err)
+{
+    struct stat folder, st;
+    const int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (fd < 0) return failed(err, file);
+    sv_status status = fstat(fd, &st) == 0 && stat(path, &folder) == 0 ? SV_OK : failed(err, file);
+    if (status == SV_OK && (!S_ISREG(st.st_mode) || st.st_nlink > 1))
+        status = svi_err(err, SV_EIO, "%s: is no regular file, or has a second name; remove it", file);
+    if (status == SV_OK && geteuid() == 0 && fchown(fd, folder.st_uid, folder.st_gid) != 0)
+        status = failed(err, file);
+    if (status == SV_OK)
+        *fd_out = fd;
+    else
+        (void)close(fd);
+    return status;
+}
+
 sv_status svi_state_lock(const char *path, unsigned how_long_ms, int *fd_out, sv_err *err)
 {
     char file[PATH_MAX];
+    int fd = -1;
     if (!join(file, path, "lock")) return svi_err(err, SV_ELIMIT, "%s: too long", path);
-    const int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return failed(err, file);
-    struct stat folder; /* whoever owns the folder may take the lock, too, after root had it */
-    if (geteuid() == 0 && stat(path, &folder) == 0)
-        if (fchown(fd, folder.st_uid, folder.st_gid) != 0) {
-            const sv_status status = failed(err, file);
-            (void)close(fd);
-            return status;
-        }
+    const sv_status opened = open_lock(path, file, &fd, err);
+    if (opened != SV_OK) return opened;
     unsigned waited_ms = 0;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR) continue;
@@ -265,16 +286,19 @@ static int is_report(const struct dirent *entry)
     return strncmp(entry->d_name, "crash-", 6) == 0;
 }
 
-/* Names begin with the time, so that the order of names is that of age. */
+/* Names begin with the time, so that the order of names is that of age. The supervisor does this, as
+ * root maybe: what the worker's user has put in the folder's place stays as it is. */
 void svi_state_trim_crashes(const char *path, size_t keep)
 {
-    char folder[PATH_MAX], file[PATH_MAX];
+    char name[PATH_MAX];
     struct dirent **found = NULL;
-    if (!join(folder, path, "crash")) return;
-    const int count = scandir(folder, &found, is_report, alphasort);
+    if (!join(name, path, "crash")) return;
+    const int folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const int count = folder >= 0 ? scandirat(folder, ".", &found, is_report, alphasort) : 0;
     for (int i = 0; i < count; i++) {
-        if ((size_t)(count - i) > keep && join(file, folder, found[i]->d_name)) (void)unlink(file);
+        if ((size_t)(count - i) > keep) (void)unlinkat(folder, found[i]->d_name, 0);
         free(found[i]);
     }
     free(found);
+    if (folder >= 0) (void)close(folder);
 }

@@ -125,6 +125,79 @@ static void test_links_are_not_followed(void **state)
     struct stat st;
     assert_int_equal(stat(others, &st), 0);
     assert_int_equal(st.st_uid, geteuid());
+    assert_int_equal(remove(link), 0);
+    /* nor is what a link leads to emptied of reports */
+    char crash[128], report[160];
+    (void)snprintf(crash, sizeof crash, "%s/crash", p->data);
+    (void)snprintf(report, sizeof report, "%s/crash-1", others);
+    assert_int_equal(svi_state_write(report, SV_STR("x"), 0600, &err), SV_OK);
+    (void)rmdir(crash);
+    assert_int_equal(symlink(others, crash), 0);
+    svi_state_trim_crashes(p->data, 0);
+    assert_int_equal(access(report, F_OK), 0);
+    assert_int_equal(remove(crash), 0);
+    assert_int_equal(rename(others, crash), 0);
+    svi_state_trim_crashes(p->data, 0);
+    (void)snprintf(report, sizeof report, "%s/crash-1", crash);
+    assert_int_equal(access(report, F_OK), -1);
+}
+
+/* The folder itself may be a link, but to root not one of the worker's user, in whose home it may lie. */
+static void test_links_to_the_folder(void **state)
+{
+    const place *p = *state;
+    char real[128];
+    struct stat st;
+    sv_err err = {.text = ""};
+    const bool is_root = geteuid() == 0;
+    const uid_t owner = is_root ? 1 : geteuid();
+    (void)snprintf(real, sizeof real, "%s/real", p->root);
+    assert_int_equal(mkdir(real, 0700), 0);
+    assert_int_equal(symlink(real, p->data), 0);
+    if (is_root) {
+        assert_int_equal(lchown(p->data, 1, 1), 0);
+        assert_int_equal(svi_state_make(p->data, 1, 1, &err), SV_EIO);
+        assert_non_null(strstr(err.text, "/data: is no folder (a link"));
+        assert_int_equal(stat(real, &st), 0);
+        assert_int_equal(st.st_uid, 0);
+        assert_int_equal(lchown(p->data, 0, 0), 0);
+    }
+    assert_int_equal(svi_state_make(p->data, owner, (gid_t)-1, &err), SV_OK);
+    assert_int_equal(stat(real, &st), 0);
+    assert_int_equal(st.st_uid, owner);
+    static const char *const names[] = {"secrets", "crash", "store", ""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[160];
+        (void)snprintf(path, sizeof path, "%s/%s", real, names[i]);
+        assert_int_equal(rmdir(path), 0);
+    }
+}
+
+/* Neither a second name of some other file is given to the worker's user and emptied, nor does a FIFO
+ * keep anybody waiting. */
+static void test_lock(void **state)
+{
+    const place *p = *state;
+    char lock[128], other[128];
+    int fd = -1;
+    struct stat st;
+    sv_err err = {.text = ""};
+    (void)snprintf(lock, sizeof lock, "%s/lock", p->data);
+    (void)snprintf(other, sizeof other, "%s/taken", p->data);
+    assert_int_equal(svi_state_make(p->data, NOBODY, &err), SV_OK);
+    assert_int_equal(svi_state_write(other, SV_STR("first"), 0600, &err), SV_OK);
+    assert_int_equal(link(other, lock), 0);
+    assert_int_equal(svi_state_lock(p->data, 0, &fd, &err), SV_EIO);
+    assert_non_null(strstr(err.text, "/lock: is no regular file, or has a second name"));
+    assert_int_equal(stat(other, &st), 0);
+    assert_int_equal(st.st_size, 5);
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(mkfifo(lock, 0600), 0);
+    assert_int_equal(svi_state_lock(p->data, 0, &fd, &err), SV_EIO);
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(svi_state_lock(p->data, 0, &fd, &err), SV_OK);
+    assert_int_equal(mode_of(lock), 0600);
+    (void)close(fd);
 }
 
 /* Nobody's worker stays root without having been told to. */
@@ -186,6 +259,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_modes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_are_on_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_links_are_not_followed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_links_to_the_folder, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
         cmocka_unit_test(test_owner),
         cmocka_unit_test_setup_teardown(test_salt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_are_never_replaced, set_up, tear_down),

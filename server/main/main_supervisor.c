@@ -97,8 +97,12 @@ static _Noreturn void become_worker(const supervisor *s, const char *const *args
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != s->pid) _exit(SVI_EXIT_FAILED); /* it ended before it could be watched */
-    (void)signal(SIGHUP, SIG_IGN); /* until it hears it */
-    (void)sigprocmask(SIG_UNBLOCK, &s->heard, NULL);
+    /* TERM and HUP stay blocked until the worker hears them: one that comes while it begins is neither lost nor a
+     * death that would look like a crash */
+    sigset_t at_once = s->heard;
+    (void)sigdelset(&at_once, SIGTERM);
+    (void)sigdelset(&at_once, SIGHUP);
+    (void)sigprocmask(SIG_UNBLOCK, &at_once, NULL);
     for (size_t i = 0; i < s->sockets.c2s_count; i++) keep_open(s->sockets.c2s[i].fd);
     keep_open(s->sockets.control);
     keep_open(channel);
@@ -172,7 +176,10 @@ static void reopen_log(supervisor *s, svi_channel_what answer)
     if (svi_log_fd(s->log) < 0) return;
     if (svi_log_reopen(s->log, &err) == SV_OK) {
         SV_LOG(SV_INFO, "log-reopened", LF_STR("file", s->settings.log_to));
-        if (s->channel >= 0) (void)svi_channel_send(s->channel, answer, svi_log_fd(s->log), NULL);
+        if (s->channel >= 0 && !svi_channel_send(s->channel, answer, svi_log_fd(s->log), NULL))
+            SV_LOG(SV_ERROR, "log-not-reopened",
+                   LF_TXT("reason", "the worker hangs and has not taken what was sent before: its lines "
+                                    "go on to an older file until this is asked for once more"));
     } else {
         SV_LOG(SV_ERROR, "log-not-reopened", LF_TXT("reason", err.text));
         if (s->channel >= 0 && answer == SVI_CHANNEL_REOPEN)
@@ -333,7 +340,6 @@ static sv_status open_all(supervisor *s, sv_err *err)
 {
     uid_t owner;
     gid_t group;
-    const char *control = s->settings.control_socket.p;
     sv_status status = svi_state_owner(geteuid(), s->settings.user, &owner, &group, err);
     if (status == SV_OK && owner == 0)
         SV_LOG(SV_WARN, "config-warning",
@@ -341,10 +347,8 @@ static sv_status open_all(supervisor *s, sv_err *err)
     if (status == SV_OK) status = svi_state_make(s->data, owner, group, err);
     if (status == SV_OK) status = svi_state_lock(s->data, 0, &s->lock, err);
     if (status == SV_OK) status = open_sockets(s, owner, group, err);
-    if (status == SV_OK) status = svi_sockets_open_control(control, &s->sockets, err);
-    if (status == SV_OK && geteuid() == 0 && owner != (uid_t)-1 &&
-        lchown(control, owner, group) != 0)
-        status = svi_err(err, SV_EIO, "%s: %s", control, strerror(errno));
+    if (status == SV_OK)
+        status = svi_sockets_open_control(s->settings.control_socket.p, owner, group, &s->sockets, err);
     return status;
 }
 
@@ -370,7 +374,7 @@ static void on_time(supervisor *s)
 
 static void loop(supervisor *s)
 {
-    start_worker(s);
+    s->start_ms = now_ms(); /* unless somebody wants the end already */
     while (s->status < 0) {
         struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
                                {.fd = s->channel, .events = POLLIN}};
@@ -393,8 +397,8 @@ static int serve(supervisor *s)
     sv_err err = {.text = ""};
     SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION),
            LF_TXT("config", s->config->config), LF_TXT("data", s->data));
+    hear_signals(s); /* from here on: a HUP of whoever moves logs away, say, ends nobody */
     if (open_all(s, &err) != SV_OK) return refuse(s, &err);
-    hear_signals(s);
     loop(s);
     (void)unlink(s->settings.control_socket.p);
     (void)close(s->signals);

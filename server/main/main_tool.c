@@ -40,12 +40,25 @@ static sv_status read_config(tool *t)
     return status;
 }
 
-static sv_status check_all(tool *t)
+/* From here on with the eyes of the worker: what root alone may read is of no use to it. `refused_out` tells
+ * why root could not start the server. */
+static sv_status see_as_worker(const tool *t, sv_err *refused_out)
+{
+    uid_t owner;
+    gid_t group;
+    sv_status status =
+        svi_state_owner(geteuid(), t->settings.user, &owner, &group, refused_out);
+    if (status == SV_OK && owner != (uid_t)-1) status = svi_state_become(t->settings.user.p, refused_out);
+    return status;
+}
+
+static sv_status check_all(tool *t, sv_err *refused_out)
 {
     svi_certs *certs = NULL;
     const svi_plat *plat = svi_plat_kernel();
     sv_status status = read_config(t);
     if (t->config) status = svi_settings_check(t->config, svi_problems_note, &t->problems);
+    if (status == SV_OK) (void)see_as_worker(t, refused_out);
     if (status == SV_OK)
         status = svi_certs_load(&t->acct, t->config, NULL, svi_problems_note, &t->problems, &certs);
     if (certs)
@@ -69,18 +82,6 @@ static void print_problems(const tool *t)
     (void)fprintf(stderr, "%.*s", (int)text.n, text.p);
 }
 
-/* What only matters if the one who checks is the one who starts. Under systemd's User=, say, it is
- * not, so these are no faults of the configuration. */
-static void note_user(const tool *t)
-{
-    uid_t owner;
-    gid_t group;
-    sv_err err = {.text = ""};
-    if (svi_state_owner(geteuid(), t->settings.user, &owner, &group, &err) != SV_OK)
-        (void)fprintf(stderr, "%s: note: `stave serve` would refuse here: %s\n", t->cli->config,
-                      err.text);
-}
-
 static void print_warnings(const tool *t)
 {
     sv_str rest = svi_buf_str(&t->warnings.text), line;
@@ -90,11 +91,16 @@ static void print_warnings(const tool *t)
 
 static int check(tool *t)
 {
-    const bool is_good = check_all(t) == SV_OK && t->problems.count == 0;
+    sv_err refused = {.code = SV_OK};
+    const bool is_good = check_all(t, &refused) == SV_OK && t->problems.count == 0;
     print_problems(t);
     print_warnings(t);
     if (!is_good) return SVI_EXIT_FAILED;
-    note_user(t);
+    /* only matters if the one who checks is the one who starts: under systemd's User=, say, it is not, so
+     * this is no fault of the configuration */
+    if (refused.code != SV_OK)
+        (void)fprintf(stderr, "%s: note: `stave serve` would refuse here: %s\n", t->cli->config,
+                      refused.text);
     (void)printf("%s: no %s\n", t->cli->config,
                  t->warnings.count ? "errors, but see the warnings" : "problems");
     return SVI_EXIT_OK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/base_assert.h"
@@ -45,7 +46,9 @@ typedef struct worker {
     svi_commands *commands;
     svi_control *control;
     svi_watch *watch;
-    uv_signal_t on_term, on_hup;
+    int signals; /* takes TERM and HUP, which stay blocked in all threads */
+    uv_poll_t hearing;
+    bool is_hearing;
     svi_log *log;
     uv_poll_t channel;
     waiting *waiting; /* the oldest first */
@@ -91,12 +94,6 @@ static void on_stop(void *ctx)
 {
     const worker *w = ctx;
     uv_stop(svi_shard_loop(w->shard));
-}
-
-static void on_term(uv_signal_t *handle, int number)
-{
-    (void)number;
-    on_stop(handle->data);
 }
 
 static json_t *read_again(worker *w)
@@ -167,10 +164,17 @@ static json_t *on_certificates(void *ctx)
     return certs ? svi_certs_status(certs, plat->wall_us(plat->ctx) / 1000000) : json_array();
 }
 
-static void on_hup(uv_signal_t *handle, int number)
+static void on_signal(uv_poll_t *poll, int status, int events)
 {
-    (void)number;
-    json_decref(read_again(handle->data));
+    (void)status, (void)events;
+    worker *w = poll->data;
+    struct signalfd_siginfo info;
+    while (read(w->signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            json_decref(read_again(w));
+        else
+            on_stop(w);
+    }
 }
 
 /* Memory and disk may differ from here on: nothing more may be said to anybody. */
@@ -279,14 +283,26 @@ static sv_status listen_all(worker *w, sv_err *err)
     return status;
 }
 
+/* Before any thread starts, which inherits it: what comes too early waits, and what comes while the worker ends, as
+ * when systemd sends TERM to all processes of the service and the supervisor sends it again, is nobody's death. */
+static void block_signals(worker *w)
+{
+    sigset_t heard;
+    (void)sigemptyset(&heard);
+    (void)sigaddset(&heard, SIGTERM);
+    (void)sigaddset(&heard, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &heard, NULL);
+    w->signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
+    SV_ASSERT(w->signals >= 0);
+}
+
 static void hear_signals(worker *w)
 {
     uv_loop_t *loop = svi_shard_loop(w->shard);
-    (void)uv_signal_init(loop, &w->on_term);
-    (void)uv_signal_init(loop, &w->on_hup);
-    w->on_term.data = w->on_hup.data = w;
-    (void)uv_signal_start(&w->on_term, on_term, SIGTERM);
-    (void)uv_signal_start(&w->on_hup, on_hup, SIGHUP);
+    (void)uv_poll_init(loop, &w->hearing, w->signals);
+    w->hearing.data = w;
+    (void)uv_poll_start(&w->hearing, UV_READABLE, on_signal);
+    w->is_hearing = true;
     (void)uv_poll_init(loop, &w->channel, w->cli->channel);
     w->channel.data = w;
     (void)uv_poll_start(&w->channel, UV_READABLE, on_channel);
@@ -318,6 +334,7 @@ static sv_status start(worker *w, sv_err *err)
 
 static void finish(worker *w)
 {
+    if (w->is_hearing) (void)uv_poll_stop(&w->hearing); /* the loop still turns; it ends already */
     svi_watch_stop(&w->watch);
     while (w->waiting) answer_reload(w, "the server ends");
     svi_control_close(&w->control);
@@ -343,6 +360,7 @@ int svi_worker_main(const svi_cli *cli)
     worker w = {.cli = cli, .acct = {.name = "server"}};
     sv_err err = {.text = ""};
     prepare_process(cli);
+    block_signals(&w);
     if (svi_log_join(&w.acct, cli->log, &w.log, &err) != SV_OK) {
         (void)fprintf(stderr, "stave: %s\n", err.text);
         return SVI_EXIT_REFUSED;

@@ -43,13 +43,21 @@ static sv_status read_open(svi_acct *acct, int fd, size_t size, sv_str *bytes_ou
     return got < 0 ? SV_EIO : SV_OK;
 }
 
+/* Root, who tries it by hand, may read what the server's user may not. */
+static sv_status no_file(const char *path, int why, sv_err *err)
+{
+    if (why != EACCES) return svi_err(err, SV_EIO, "%s: %s", path, strerror(why));
+    return svi_err(err, SV_EIO, "%s: %s to the server's system user (number %u)", path,
+                   strerror(why), (unsigned)geteuid());
+}
+
 static sv_status read_file(svi_acct *acct, const char *path, bool is_key, sv_str *bytes_out,
                            sv_err *err)
 {
     struct stat st;
     /* not to wait for a writer of a pipe that somebody put there */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) return svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));
+    if (fd < 0) return no_file(path, errno, err);
     sv_status status = SV_OK;
     if (fstat(fd, &st) != 0)
         status = svi_err(err, SV_EIO, "%s: %s", path, strerror(errno));

@@ -3,6 +3,7 @@
 #include "net/net_tls_peer.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "net/net_tls_peer_testing.h"
 
@@ -297,6 +298,11 @@ static void wrong_files_are_named(void **state)
     sv_err err;
     assert_int_equal(svi_peers_add(peers, HOST, SV_STR("/nowhere/ca.pem"), &err), SV_EIO);
     assert_non_null(strstr(err.text, "/nowhere/ca.pem: No such file"));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(mkfifo(file, 0600), 0); /* is not waited for */
+    assert_int_equal(svi_peers_add(peers, HOST, sv_str_of(file), &err), SV_EIO);
+    assert_non_null(strstr(err.text, ": not a file"));
+    assert_int_equal(unlink(file), 0);
     static const char *const wrong[] = {
         "", "nothing", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

@@ -513,7 +513,7 @@ sv_status svi_store_open(const svi_store_config *config, svi_store **store_out, 
         return st;
     }
     check_space(store);
-    SV_LOG(SV_INFO, "store-open", LF_TXT("engine", store->engine->ops->name),
+    SV_LOG(store->engine->ops->is_in_memory ? SV_DEBUG : SV_INFO, "store-open", LF_TXT("engine", store->engine->ops->name),
            LF_INT("commit", store->committed), LF_INT("folded", folded),
            LF_INT("tail_bytes", store->tail_bytes));
     *store_out = store;

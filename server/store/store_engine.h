@@ -69,6 +69,7 @@ typedef struct svi_job {
 
 typedef struct svi_engine_ops {
     const char *name;
+    bool is_in_memory; /* for tests, and to try a configuration: its opening is nothing to log */
 
     /* Start-up, blocking: hands every committed unit that is newer than the last fold to `unit`, in
      * order. Damage in the middle of the journal is SV_EIO; a torn tail is cut. *folded_out: number

@@ -300,6 +300,7 @@ static void sim_close(svi_engine *e)
 svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk)
 {
     static const svi_engine_ops ops = {.name = "sim",
+                                       .is_in_memory = true,
                                        .recover = sim_recover,
                                        .start = sim_start,
                                        .poll = sim_poll,

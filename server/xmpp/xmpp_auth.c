@@ -170,17 +170,22 @@ static bool from_fits(const svi_stream *stream, sv_str name)
     return sv_str_eq(jid.bare, stream->from);
 }
 
+/* Who came from where; by which certificate, if it was by one. */
 static void log_login(const svi_stream *stream)
 {
-    const svi_peer *cert = by_certificate(stream) ? stream->cert : NULL;
     const char *binding = svi_sasl_binding(stream->sasl);
-    SV_LOG(SV_INFO, "login", LF_TXT("peer", stream->peer),
-           LF_STR("host", svi_host_domain(stream->host)), LF_STR("user", stream->name),
-           LF_TXT("tls", stream->is_secure ? "yes" : "no"),
-           LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)),
-           LF_TXT("binding", binding ? binding : "none"),
-           LF_STR("certificate", cert ? svi_peer_fingerprint(cert) : SV_STR_NONE),
-           LF_STR("subject", cert ? svi_peer_subject(cert) : SV_STR_NONE));
+    const svi_field peer = LF_TXT("peer", stream->peer),
+                    host = LF_STR("host", svi_host_domain(stream->host)),
+                    user = LF_STR("user", stream->name),
+                    tls = LF_TXT("tls", stream->is_secure ? "yes" : "no"),
+                    mechanism = LF_TXT("mechanism", svi_sasl_mechanism(stream->sasl)),
+                    bound = LF_TXT("binding", binding ? binding : "none");
+    if (by_certificate(stream))
+        SV_LOG(SV_INFO, "login", peer, host, user, tls, mechanism, bound,
+               LF_STR("certificate", svi_peer_fingerprint(stream->cert)),
+               LF_STR("subject", svi_peer_subject(stream->cert)));
+    else
+        SV_LOG(SV_INFO, "login", peer, host, user, tls, mechanism, bound);
 }
 
 static void on_cert_expired(void *ctx)

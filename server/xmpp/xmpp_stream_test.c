@@ -61,7 +61,7 @@ static void whole_login(setting s, size_t chop)
     assert_int_equal(svi_session_count(w->server), 0);
     assert_has(svi_arena_str(w->arena, svi_buf_str(&w->log)).p,
                "login peer=memory host=localhost user=romeo tls=yes mechanism=SCRAM-SHA-256 "
-               "binding=none");
+               "binding=none\n");
     world_free(w);
 }
 

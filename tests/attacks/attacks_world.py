@@ -26,12 +26,17 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:error|warn |info |
 UNSAFE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\udc80-\udcff]")
 
 
+HELD = []  # sockets that keep the ports that were given out from other programs
+
+
 def free_ports(count):
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in socks]
+    """Ports that only servers may take, which say SO_REUSEADDR as the sockets that hold them do."""
+    socks = [socket.socket() for _ in range(count)]
+    HELD.extend(socks)
     for sock in socks:
-        sock.close()
-    return ports
+        sock.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return [sock.getsockname()[1] for sock in socks]
 
 
 def wait_for(what, test, limit=LIMIT_S):

@@ -7,14 +7,17 @@ import tempfile
 import time
 
 
+HELD = []  # sockets that keep the ports that were given out from other programs
+
+
 def free_ports(count):
+    """Ports that only servers may take, which say SO_REUSEADDR as the sockets that hold them do."""
     sockets = [socket.socket() for _ in range(count)]
+    HELD.extend(sockets)
     for s in sockets:
         s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return [s.getsockname()[1] for s in sockets]
 
 
 class Server:

@@ -31,7 +31,10 @@ static int pipe_read(BIO *bio, char *to, int n)
     BIO_clear_retry_flags(bio);
     if (n <= 0) return 0;
     const ssize_t got = link->ops->read(link, to, (size_t)n);
-    if (got > 0) return (int)got;
+    if (got > 0) {
+        link->tls_read += (uint64_t)got;
+        return (int)got;
+    }
     if (got == -EAGAIN) {
         BIO_set_retry_read(bio);
         return -1;

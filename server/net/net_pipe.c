@@ -146,6 +146,7 @@ static void pipe_proxy(svi_conn *conn)
     if (io->proxy != NULL && !read_proxy(conn)) return;
     svi_free(io->proxy);
     io->proxy = NULL;
+    io->readable = false; /* the header was; of what is behind it the poll tells */
     /* If there is no room in the ring to tell the address, there is none for what comes next. */
     if (io->hold == 0) start_stream(conn);
 }

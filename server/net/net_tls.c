@@ -245,14 +245,14 @@ static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
     return tls;
 }
 
-/* XEP-0368 requirement 8 and 9: xmpp-client and xmpp-server. Whoever names protocols but none
- * of these wants somebody else and is refused (RFC 7301 3.2, threats T6). */
+/* XEP-0368 requirement 8. Whoever names protocols but not this one, such as a server that looks for
+ * xmpp-server, wants somebody else and is refused (RFC 7301 3.2, threats T6). */
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                        const unsigned char *in, unsigned in_n, void *ctx)
 {
     (void)ssl;
     (void)ctx;
-    static const unsigned char ours[] = "\x0bxmpp-client\x0bxmpp-server";
+    static const unsigned char ours[] = "\x0bxmpp-client";
     unsigned char *chosen = NULL;
     if (SSL_select_next_proto(&chosen, out_n, ours, sizeof ours - 1, in, in_n) !=
         OPENSSL_NPN_NEGOTIATED)

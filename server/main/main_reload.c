@@ -126,14 +126,18 @@ static sv_status read_fresh(const svi_reload_config *config, svi_problems *probl
     return status == SV_OK ? read_certs(config, *config_out, problems, certs_out) : status;
 }
 
-/* A server that was started without certificates listens without TLS until it is started anew. */
+/* A server that was started without certificates listens without TLS until it is started anew, and one that
+ * was started with some shows them until then. */
 static void take_over(const svi_reload_config *config, const svi_settings *settings,
-                      svi_certs **take)
+                      svi_certs **take, json_t *needs_restart)
 {
     svi_certs *certs = *take;
+    const bool is_shown = svi_renew_certs(config->renew) != NULL;
     *take = NULL;
     svi_log_set_level((sv_level)settings->log_level);
-    if (certs && svi_renew_certs(config->renew))
+    if ((certs != NULL) != is_shown)
+        (void)json_array_append_new(needs_restart, json_string("certificate"));
+    if (certs && is_shown)
         svi_renew_replace(config->renew, certs, settings->certificate_check_ms,
                           settings->certificate_warn_days);
     else
@@ -155,10 +159,10 @@ json_t *svi_reload(const svi_reload_config *config)
         SV_LOG(SV_ERROR, "config-error", LF_INT("problems", problems.count),
                LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
     } else {
-        take_over(config, &settings, &certs);
-        answer =
-            json_pack("{s:b, s:[s,s], s:o}", "ok", 1, "taken-over", "log_level", "certificates",
-                      "needs-restart", svi_reload_differences(config->running, fresh));
+        json_t *needs_restart = svi_reload_differences(config->running, fresh);
+        take_over(config, &settings, &certs, needs_restart);
+        answer = json_pack("{s:b, s:[s,s], s:o}", "ok", 1, "taken-over", "log_level", "certificates",
+                           "needs-restart", needs_restart);
         SV_LOG(SV_INFO, "server-reload",
                LF_INT("needs_restart", json_array_size(json_object_get(answer, "needs-restart"))));
     }

@@ -95,8 +95,8 @@ static const sv_option options[] = {
     SV_OPT_INT(svi_settings, limits.namespaces, "c2s_stanza_namespaces", "50", "10", "500",
                "Namespace declarations of one element; more end the stream (policy-violation)."),
     SV_OPT_SIZE(svi_settings, limits.rate, "c2s_rate", "256k", "0", "1G",
-                "Bytes a second that are read from a client; whoever sends more is read more slowly. "
-                "Four seconds' worth may come at once. 0: no bound."),
+                "Bytes a second that are read from a client, those of TLS itself as well; whoever sends "
+                "more is read more slowly. Four seconds' worth may come at once. 0: no bound."),
     SV_OPT_SIZE(svi_settings, limits.stranger_rate, "c2s_stranger_rate", "10k", "0", "1G",
                 "The same before a resource is bound."),
     SV_OPT_INT(svi_settings, limits.strangers, "c2s_strangers", "1000", "10", "100000",

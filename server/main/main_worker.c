@@ -264,7 +264,15 @@ static sv_status listen_all(worker *w, sv_err *err)
     static const char *const mode_names[] = {
         [SVI_TLS_NONE] = "none", [SVI_TLS_STARTTLS] = "starttls", [SVI_TLS_DIRECT] = "direct"};
     for (size_t i = 0; i < w->cli->socket_count && status == SV_OK; i++) {
+        char name[SVI_SOCKET_NAME_BYTES];
         const svi_tls_mode with_tls = w->cli->is_direct[i] ? SVI_TLS_DIRECT : SVI_TLS_STARTTLS;
+        svi_socket_name(w->cli->sockets[i], name);
+        /* systemd's; c2s_direct_tls_ports were checked with the rest of the configuration */
+        if (w->cli->is_direct[i] && !tls)
+            return svi_err(err, SV_EINVAL,
+                           "clients of %s begin with TLS, but no host has a certificate: set "
+                           "certificate and key",
+                           name);
         const svi_listen_config config = {.fd = w->cli->sockets[i],
                                           .mode = tls ? with_tls : SVI_TLS_NONE,
                                           .tls = tls,
@@ -275,8 +283,6 @@ static sv_status listen_all(worker *w, sv_err *err)
         status = svi_net_listen(svi_server_net(server), &config, &w->listeners[i], err);
         if (status != SV_OK) break;
         w->listener_count++;
-        char name[SVI_SOCKET_NAME_BYTES];
-        svi_socket_name(w->cli->sockets[i], name);
         SV_LOG(SV_INFO, "listener-open", LF_TXT("address", name), LF_TXT("kind", "c2s"),
                LF_TXT("tls", mode_names[config.mode]));
     }

@@ -28,6 +28,7 @@ struct svi_link {
     const svi_link_ops *ops;
     void (*ready)(void *ctx, bool readable, bool writable); /* set by the owner; on its I/O thread */
     void *ctx;
+    uint64_t tls_read; /* bytes that TLS has taken from it, net_tls.c */
 };
 
 /* A link on a connected, non-blocking socket, polled by `loop` (the calling thread's). Owns the

@@ -146,6 +146,7 @@ static void pipe_proxy(svi_conn *conn)
     if (io->proxy != NULL && !read_proxy(conn)) return;
     svi_free(io->proxy);
     io->proxy = NULL;
+    io->readable = false; /* the header was; of what is behind it the poll tells */
     /* If there is no room in the ring to tell the address, there is none for what comes next. */
     if (io->hold == 0) start_stream(conn);
 }
@@ -253,13 +254,16 @@ static void hold_back(svi_conn *conn)
     svi_io_time(conn, &conn->thread->slowed, conn->thread->now_us + SVI_SLOWED_US);
 }
 
-/* The clock is looked at only when the purse is empty. */
+/* What was left before a silence is no more than the bound behind it: so the purse is filled first. Not for
+ * shorter times, which would bring fractions of a byte. */
 static void spend(svi_conn *conn, size_t bytes)
 {
     svi_conn_io *io = &conn->io;
+    const int64_t now_us = conn->thread->now_us;
     if (io->purse.rate == 0) return;
+    if (now_us - io->purse.at_us >= SVI_SLOWED_US) (void)fill(&io->purse, now_us);
     io->purse.left -= (int64_t)bytes;
-    if (io->purse.left >= 0 || fill(&io->purse, conn->thread->now_us)) return;
+    if (io->purse.left >= 0 || fill(&io->purse, now_us)) return;
     if (io->state == SVI_IO_OPEN && !io->closing) hold_back(conn);
 }
 
@@ -283,6 +287,18 @@ static svi_closed_why why_ended(const svi_conn *conn, ssize_t got)
     return got == 0 ? SVI_CLOSED_BY_PEER : SVI_CLOSED_ERROR;
 }
 
+/* One read: what it gave, and in *cost_out what it took from the wire. In TLS a record may hold much more
+ * padding than text, or no text at all (RFC 8446 5.4), and several may be read at a time. */
+static ssize_t get_at_cost(svi_conn *conn, size_t *cost_out)
+{
+    svi_conn_io *io = &conn->io;
+    const uint64_t before = io->link->tls_read;
+    const ssize_t got = pipe_get(conn, conn->thread->read_to, SVI_READ_TURN_BYTES);
+    *cost_out = (size_t)(io->link->tls_read - before);
+    if (io->ssl == NULL && got > 0) *cost_out = (size_t)got;
+    return got;
+}
+
 /* Reads and parses one turn's share. */
 static void pipe_input(svi_conn *conn)
 {
@@ -297,7 +313,9 @@ static void pipe_input(svi_conn *conn)
             continue;
         }
         if (!io->readable && !io->more) break;
-        const ssize_t got = pipe_get(conn, thread->read_to, SVI_READ_TURN_BYTES);
+        size_t cost;
+        const ssize_t got = get_at_cost(conn, &cost);
+        spend(conn, cost);
         if (got == -EAGAIN) break;
         if (got <= 0) {
             svi_pipe_drop(conn, why_ended(conn, got));
@@ -306,8 +324,8 @@ static void pipe_input(svi_conn *conn)
         svi_count_add(&thread->bytes_in, (uint64_t)got);
         heard(conn);
         feed_fresh(conn, thread->read_to, (size_t)got);
-        spend(conn, (size_t)got);
-        left -= (size_t)got < left ? (size_t)got : left;
+        if (cost < (size_t)got) cost = (size_t)got;
+        left -= cost < left ? cost : left;
     }
     if (io->hold == 0 && (io->carry != NULL || io->more)) svi_io_activate(conn);
     if (!io->fed || io->closing || (io->hold & SVI_HOLD_RATE) != 0) return;

@@ -46,6 +46,49 @@ static void no_faster_than_the_rate(void **state)
     world_free(w);
 }
 
+/* However long it was silent, and whatever it had left then. */
+static void silence_saves_no_more_than_four_seconds(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* needs the virtual clock */
+    world *w = plain();
+    w->rate = 10000;
+    w->echo = false;
+    client *c = streaming(w, false);
+    for (int i = 0; i < 3; i++) {
+        pass(w, 3600 * SECOND);
+        const uint64_t before = bytes_in(w);
+        send_many(c, 4000); /* 196,000 bytes */
+        settle(w);
+        assert_in_range(bytes_in(w) - before, 40000, 40000 + SVI_READ_TURN_BYTES);
+        while (w->conns[0].stanzas < 4000 * (i + 1)) pass(w, SECOND);
+    }
+    world_free(w);
+}
+
+/* RFC 8446 5.4: a record of a single byte may be as long as any other on the wire, and to decrypt. */
+static void padding_counts(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* needs the virtual clock */
+    world *w = tls_world();
+    w->rate = 1000;
+    client *c = streaming(w, true);
+    assert_int_equal(SSL_set_block_padding(c->ssl, SVI_RECORD_BYTES), 1);
+    const uint64_t before = bytes_in(w);
+    for (int i = 0; i < 60; i++) {
+        client_send(c, " ");
+        settle(w);
+    }
+    const uint64_t first = bytes_in(w);
+    assert_true(first - before <= 4);
+    for (int i = 0; i < 5; i++) pass(w, SECOND);
+    assert_int_equal(bytes_in(w), first); /* what was too much is to be made up first */
+    for (int i = 0; i < 100; i++) pass(w, SECOND);
+    assert_int_equal(bytes_in(w) - before, 60);
+    world_free(w);
+}
+
 static void within_the_rate_nobody_waits(void **state)
 {
     (void)state;
@@ -183,6 +226,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_faster_than_the_rate),
+        cmocka_unit_test(silence_saves_no_more_than_four_seconds),
+        cmocka_unit_test(padding_counts),
         cmocka_unit_test(within_the_rate_nobody_waits),
         cmocka_unit_test(no_rate_is_no_bound),
         cmocka_unit_test(white_space_counts),

@@ -112,6 +112,23 @@ static void tls_comes_behind_the_header(void **state)
     world_free(w);
 }
 
+/* Threats T5: a proxy's header is no word of the client behind it, who holds no place among the handshakes
+ * until it says something. */
+static void whoever_is_silent_behind_a_header_shakes_no_hands(void **state)
+{
+    (void)state;
+    world *w = relay_world(SVI_TLS_DIRECT, 0);
+    client *c = client_new(w);
+    put(c, LINE, sizeof LINE - 1);
+    assert_until(w, w->conns[0].peers >= 1);
+    settle(w);
+    if (run_way != WAY_THREADS) assert_int_equal(w->net->ios[0].tls_now, 0); /* the thread's own */
+    client_tls(w, c);
+    client_send(c, STREAM "<message id='m'/>");
+    assert_until(w, count_text(c, "id='m'") >= 1);
+    world_free(w);
+}
+
 static void without_room_in_the_ring_the_handshake_waits(void **state)
 {
     (void)state;
@@ -310,6 +327,7 @@ int main(void)
         cmocka_unit_test(the_header_names_the_peer),
         cmocka_unit_test(a_header_may_trickle),
         cmocka_unit_test(tls_comes_behind_the_header),
+        cmocka_unit_test(whoever_is_silent_behind_a_header_shakes_no_hands),
         cmocka_unit_test(without_room_in_the_ring_the_handshake_waits),
         cmocka_unit_test(a_wrong_header_ends_the_connection),
         cmocka_unit_test(health_checks_are_quiet),

@@ -8,6 +8,7 @@
 #include "net/net_link.h"
 
 #define TLS_MAGIC 0x53564c54u
+#define HASH_BYTES_MAX 64
 
 /* ECDHE with authenticated encryption only: forward secrecy, no CBC, no static RSA (threats
  * T3). TLS 1.3 has nothing else anyway. */
@@ -30,7 +31,10 @@ static int pipe_read(BIO *bio, char *to, int n)
     BIO_clear_retry_flags(bio);
     if (n <= 0) return 0;
     const ssize_t got = link->ops->read(link, to, (size_t)n);
-    if (got > 0) return (int)got;
+    if (got > 0) {
+        link->tls_read += (uint64_t)got;
+        return (int)got;
+    }
     if (got == -EAGAIN) {
         BIO_set_retry_read(bio);
         return -1;
@@ -104,7 +108,7 @@ const char *svi_tls_asked(const SSL *ssl)
 /* --- the certificate that was shown -------------------------------------------------------------------- */
 
 /* RFC 5929 4.1: the server's certificate under the hash of its signature, but SHA-256 where that is MD5
- * or SHA-1; a signature without such a hash (Ed25519) has none. `to` has 64 bytes; how many were written. */
+ * or SHA-1; a signature without such a hash (Ed25519) has none. `to` has HASH_BYTES_MAX bytes; how many were written. */
 static size_t hash_shown(SSL *ssl, uint8_t *to)
 {
     /* the server's: that one of several which OpenSSL has chosen in this handshake */
@@ -114,31 +118,67 @@ static size_t hash_shown(SSL *ssl, uint8_t *to)
     if (cert == NULL || X509_get_signature_info(cert, &hash, NULL, NULL, NULL) != 1) return 0;
     if (hash == NID_md5 || hash == NID_sha1 || hash == NID_md5_sha1) hash = NID_sha256;
     const EVP_MD *md = hash == NID_undef ? NULL : EVP_get_digestbynid(hash);
-    if (md == NULL || EVP_MD_get_size(md) > 64) return 0;
+    if (md == NULL || EVP_MD_get_size(md) > HASH_BYTES_MAX) return 0;
     return X509_digest(cert, md, to, &n) == 1 ? n : 0;
 }
 
 /* A resumed connection shows no certificate: its client keeps to the one it was shown in the handshake that
  * gave the ticket, and so must we, though it may be of another kind than others get, or replaced since. The
- * ticket remembers it. */
-static int on_new_ticket(SSL *ssl, void *ctx)
+ * ticket remembers it, and which CA files the client was asked by. */
+typedef struct remembered {
+    uint8_t hash_n;
+    uint8_t hash[HASH_BYTES_MAX]; /* zeros behind it */
+    uint8_t is_asked;
+    uint8_t asked_by[SVI_PEERS_MARK_BYTES];
+} remembered;
+
+static int on_new_ticket(SSL *ssl, void *arg)
 {
-    (void)ctx;
-    uint8_t hash[64];
+    const svi_tls *tls = arg;
+    remembered r;
     if (SSL_session_reused(ssl) == 1) return 1; /* has it from the ticket before */
-    const size_t n = hash_shown(ssl, hash);
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), hash, n);
+    memset(&r, 0, sizeof r);
+    r.hash_n = (uint8_t)hash_shown(ssl, r.hash);
+    r.is_asked = tls->peers != NULL;
+    if (tls->peers != NULL) memcpy(r.asked_by, svi_peers_mark(tls->peers), sizeof r.asked_by);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &r, sizeof r);
+}
+
+/* False if the ticket was made by another version. */
+static bool recall(SSL_SESSION *session, remembered *r_out)
+{
+    void *kept = NULL;
+    size_t n = 0;
+    if (SSL_SESSION_get0_ticket_appdata(session, &kept, &n) != 1 || n != sizeof *r_out) return false;
+    memcpy(r_out, kept, n);
+    return r_out->hash_n <= HASH_BYTES_MAX;
+}
+
+/* Of a context that asks for certificates. A ticket holds the certificate but neither the chain behind it nor
+ * a new proof that the client has its key; and one from before a change of CA files would keep the client
+ * from being asked. */
+static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                        size_t name_n, SSL_TICKET_STATUS status, void *arg)
+{
+    (void)ssl, (void)name, (void)name_n;
+    const svi_tls *tls = arg;
+    remembered r;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    const bool is_ours = recall(session, &r) && r.is_asked == 1 &&
+                         memcmp(r.asked_by, svi_peers_mark(tls->peers), sizeof r.asked_by) == 0;
+    if (!is_ours || SSL_SESSION_get0_peer(session) != NULL) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 /* The same as hash_shown for any connection; 0 if it was resumed by a ticket that does not say. */
 static size_t end_point(SSL *ssl, uint8_t *to)
 {
-    void *kept = NULL;
-    size_t n = 0;
+    remembered r;
     if (SSL_is_server(ssl) != 1 || SSL_session_reused(ssl) != 1) return hash_shown(ssl, to);
-    if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &kept, &n) != 1 || n > 64) return 0;
-    if (n > 0) memcpy(to, kept, n);
-    return n;
+    if (!recall(SSL_get_session(ssl), &r)) return 0;
+    memcpy(to, r.hash, r.hash_n);
+    return r.hash_n;
 }
 
 static void on_message(int is_write, int version, int type, const void *data, size_t n, SSL *ssl,
@@ -205,14 +245,14 @@ static svi_tls *tls_wrap(svi_acct *acct, const SSL_METHOD *method)
     return tls;
 }
 
-/* XEP-0368 requirement 8 and 9: xmpp-client and xmpp-server. Whoever names protocols but none
- * of these wants somebody else and is refused (RFC 7301 3.2, threats T6). */
+/* XEP-0368 requirement 8. Whoever names protocols but not this one, such as a server that looks for
+ * xmpp-server, wants somebody else and is refused (RFC 7301 3.2, threats T6). */
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                        const unsigned char *in, unsigned in_n, void *ctx)
 {
     (void)ssl;
     (void)ctx;
-    static const unsigned char ours[] = "\x0bxmpp-client\x0bxmpp-server";
+    static const unsigned char ours[] = "\x0bxmpp-client";
     unsigned char *chosen = NULL;
     if (SSL_select_next_proto(&chosen, out_n, ours, sizeof ours - 1, in, in_n) !=
         OPENSSL_NPN_NEGOTIATED)
@@ -276,7 +316,7 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
      * do. */
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
-    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, NULL, NULL) == 1);
+    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, NULL, tls) == 1);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
     svi_peers_tolerate(tls->ctx);
     if (config->tickets != NULL) svi_tickets_use(config->tickets, tls->ctx);
@@ -334,6 +374,7 @@ void svi_tls_set_peers(svi_tls *tls, svi_peers *peers)
     SV_ASSERT(tls->peers == NULL);
     tls->peers = svi_peers_ref(peers);
     svi_peers_use(peers, tls->ctx);
+    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, on_ticket_read, tls) == 1);
 }
 
 svi_peers *svi_tls_peers(const svi_tls *tls)

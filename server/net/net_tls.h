@@ -42,7 +42,8 @@ sv_status svi_tls_client_new(svi_acct *acct, const char *ca_file, svi_tls **tls_
 SSL_CTX *svi_tls_context(const svi_tls *tls);
 
 /* Has a server's context ask clients for certificates and judge them (a reference is taken); before it
- * is shared. */
+ * is shared. Sessions of clients with a certificate, and those made under other CA files, are not
+ * resumed: a full handshake comes instead, which judges anew. */
 void svi_tls_set_peers(svi_tls *tls, svi_peers *peers);
 
 /* What was set, NULL if it asks for none; borrowed. */

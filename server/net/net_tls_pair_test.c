@@ -395,37 +395,59 @@ static void nothing_is_added_to_a_chain(void **state)
     two_free(&t);
 }
 
+/* One client comes three times, the second and the third time with a ticket. */
+static void come_again(svi_tls *first, svi_tls *second, svi_tickets *tickets, const two *shown,
+                       size_t kind, int version)
+{
+    const svi_ticket_key keys[] = {{.name = "new"}, {.name = "old"}};
+    SSL_SESSION *session = NULL;
+    for (size_t round = 0; round < 3; round++) {
+        shaken h;
+        /* from the first resumption on the key is an old one, so that it brings a new ticket */
+        svi_tickets_set(tickets, round == 0 ? &keys[1] : keys, round == 0 ? 1 : 2);
+        shake(&h, round == 0 ? first : second, version, round == 0 ? takes[kind] : NULL, session);
+        SSL_SESSION_free(session);
+        assert_int_equal(SSL_session_reused(h.s), round > 0);
+        expect_bound(h.s, shown->certs[kind], shown->hashes[kind]);
+        expect_bound(h.c, shown->certs[kind], shown->hashes[kind]);
+        session = SSL_get1_session(h.c);
+        shaken_free(&h);
+    }
+    SSL_SESSION_free(session);
+}
+
+/* A table that asks for certificates of one authority. */
+static svi_peers *peers_of(X509 *ca)
+{
+    svi_plat_virtual clock;
+    svi_plat_virtual_init(&clock, 1);
+    write_certs(cert_file, ca, NULL, NULL);
+    svi_peers *peers = svi_peers_new(&books, &clock.plat); /* nothing is judged by it */
+    assert_int_equal(svi_peers_add(peers, SV_STR("a.example"), sv_str_of(cert_file), NULL), SV_OK);
+    return peers;
+}
+
 /* A client that resumes was shown no certificate on this connection: both ends bind to that of the first, though
- * clients are shown another kind by default, and the server's have been replaced. */
+ * clients are shown another kind by default, and the server's have been replaced; also where clients are asked for
+ * certificates of their own, or were. */
 static void resumed_connections_bind_to_the_first_certificate(void **state)
 {
     (void)state;
-    const svi_ticket_key keys[] = {{.name = "new"}, {.name = "old"}};
     two before, after;
     two_new(&before, "before.example");
     two_new(&after, "after.example");
+    svi_peers *peers = peers_of(before.cas[0]);
     svi_tickets *tickets = svi_tickets_new(&books);
-    svi_tls *first = server_of(&before, tickets), *second = server_of(&after, tickets);
-    for (size_t i = 0; i < 4; i++) {
-        const size_t kind = i % 2;
-        const int version = i < 2 ? TLS1_2_VERSION : TLS1_3_VERSION;
-        SSL_SESSION *session = NULL;
-        for (size_t round = 0; round < 3; round++) {
-            shaken h;
-            /* from the first resumption on the key is an old one, so that it brings a new ticket */
-            svi_tickets_set(tickets, round == 0 ? &keys[1] : keys, round == 0 ? 1 : 2);
-            shake(&h, round == 0 ? first : second, version, round == 0 ? takes[kind] : NULL, session);
-            SSL_SESSION_free(session);
-            assert_int_equal(SSL_session_reused(h.s), round > 0);
-            expect_bound(h.s, before.certs[kind], before.hashes[kind]);
-            expect_bound(h.c, before.certs[kind], before.hashes[kind]);
-            session = SSL_get1_session(h.c);
-            shaken_free(&h);
-        }
-        SSL_SESSION_free(session);
+    for (size_t asks = 0; asks < 3; asks++) {
+        svi_tls *first = server_of(&before, tickets), *second = server_of(&after, tickets);
+        if (asks > 0) svi_tls_set_peers(first, peers);
+        if (asks > 1) svi_tls_set_peers(second, peers);
+        for (size_t i = 0; i < 4; i++)
+            come_again(first, second, tickets, &before, i % 2, i < 2 ? TLS1_2_VERSION : TLS1_3_VERSION);
+        svi_tls_unref(&first);
+        svi_tls_unref(&second);
     }
-    svi_tls_unref(&first);
-    svi_tls_unref(&second);
+    svi_peers_unref(&peers);
     svi_tickets_free(&tickets);
     two_free(&before);
     two_free(&after);

@@ -15,7 +15,7 @@
 
 #define PEERS_MAGIC 0x50455253u
 #define PEER_MAGIC 0x50455231u
-#define DIGEST_BYTES 32
+#define DIGEST_BYTES SVI_PEERS_MARK_BYTES
 #define SUBJECT_BYTES 128 /* of a log line */
 #define FINGERPRINT_SHOWN 16
 #define CHAIN_DEPTH 5   /* intermediate authorities */
@@ -229,28 +229,10 @@ void svi_peers_tolerate(SSL_CTX *ctx)
     SSL_CTX_set_cert_verify_callback(ctx, take_any, NULL);
 }
 
-static int on_ticket_made(SSL *ssl, void *arg)
+const uint8_t *svi_peers_mark(const svi_peers *peers)
 {
-    const svi_peers *peers = arg;
-    SSL_SESSION *session = SSL_get_session(ssl);
-    return SSL_SESSION_set1_ticket_appdata(session, peers->digest, DIGEST_BYTES) == 1;
-}
-
-/* A ticket holds the certificate but neither the chain behind it nor a new proof that the client has
- * its key; and one from before a change of CA files would keep the client from being asked. */
-static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
-                                        size_t name_n, SSL_TICKET_STATUS status, void *arg)
-{
-    (void)ssl, (void)name, (void)name_n;
-    const svi_peers *peers = arg;
-    void *data = NULL;
-    size_t n = 0;
-    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    const bool is_ours = SSL_SESSION_get0_ticket_appdata(session, &data, &n) == 1 &&
-                         n == DIGEST_BYTES && memcmp(data, peers->digest, n) == 0;
-    if (!is_ours || SSL_SESSION_get0_peer(session) != NULL) return SSL_TICKET_RETURN_IGNORE_RENEW;
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+    SV_CHECK(peers, PEERS_MAGIC);
+    return peers->digest;
 }
 
 void svi_peers_use(svi_peers *peers, SSL_CTX *ctx)
@@ -259,7 +241,6 @@ void svi_peers_use(svi_peers *peers, SSL_CTX *ctx)
     svi_peers_tolerate(ctx);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_max_cert_list(ctx, SVI_PEER_CHAIN_BYTES);
-    SV_ASSERT(SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_read, peers) == 1);
 }
 
 /* NULL: it has none. */

@@ -21,6 +21,7 @@
 #define SVI_PEER_NAMES_MAX 16u        /* xmppAddr in one certificate; one with more is refused */
 #define SVI_PEER_NAME_MAX 2047u       /* bytes of one: a bare JID (RFC 7622 3.1) */
 #define SVI_PEER_CAS_MAX 32u          /* different CA files of a server: each is asked */
+#define SVI_PEERS_MARK_BYTES 32       /* SHA-256 */
 #define SVI_PEER_CHAIN_BYTES 16384    /* of certificates in a handshake; more end it */
 #define SVI_PEER_FINGERPRINT_BYTES 32 /* SHA-256 */
 
@@ -52,9 +53,11 @@ void svi_peers_retire(svi_peers *peers, const svi_peers *next);
 void svi_peers_tolerate(SSL_CTX *ctx);
 
 /* Makes a server's context, the one that its connections begin with, ask for certificates; `peers`
- * must outlive it. Sessions of clients with a certificate, and those made under other CA files, are
- * not resumed: a full handshake comes instead, which judges anew. */
+ * must outlive it. */
 void svi_peers_use(svi_peers *peers, SSL_CTX *ctx);
+
+/* Of all hosts and what their files hold, for tickets; SVI_PEERS_MARK_BYTES. Any thread. */
+const uint8_t *svi_peers_mark(const svi_peers *peers);
 
 /* Whether the host has a CA file. */
 bool svi_peers_has(const svi_peers *peers, sv_str host);

@@ -52,16 +52,26 @@ static entry *find(svi_penalties *p, sv_str key)
     return e;
 }
 
-/* Keys are removed in the order in which they came. */
+static bool holds(const svi_penalties *p, const entry *e)
+{
+    return e->failures >= SVI_PENALTY_LOCK &&
+           p->plat->mono_us(p->plat->ctx) - e->last_us < SVI_PENALTY_FORGET_US;
+}
+
+/* The oldest goes that is not locked: else thousands of logins, or of names that somebody makes up, would
+ * open what is locked. If all are locked, the oldest of them. */
 static void make_room(svi_penalties *p)
 {
     size_t pos = 0;
-    sv_str key;
+    sv_str key, oldest = SV_STR_NONE;
     void *value;
     if (svi_dict_count(p->entries) < SVI_PENALTY_KEYS) return;
-    if (!svi_dict_next(p->entries, &pos, &key, &value)) return;
-    (void)svi_dict_del(p->entries, key);
-    svi_free(value);
+    while (svi_dict_next(p->entries, &pos, &key, &value)) {
+        const bool is_locked = holds(p, value);
+        if (!is_locked || !oldest.p) oldest = key;
+        if (!is_locked) break;
+    }
+    svi_free(svi_dict_del(p->entries, oldest));
 }
 
 static entry *get(svi_penalties *p, sv_str key)
@@ -123,13 +133,9 @@ void svi_penalty_forgive(svi_penalties *penalties, svi_whence whence, sv_str acc
 size_t svi_penalty_locked(const svi_penalties *penalties)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
-    const int64_t now_us = penalties->plat->mono_us(penalties->plat->ctx);
     size_t pos = 0, count = 0;
     sv_str key;
     void *value;
-    while (svi_dict_next(penalties->entries, &pos, &key, &value)) {
-        const entry *e = value;
-        count += e->failures >= SVI_PENALTY_LOCK && now_us - e->last_us < SVI_PENALTY_FORGET_US;
-    }
+    while (svi_dict_next(penalties->entries, &pos, &key, &value)) count += holds(penalties, value);
     return count;
 }

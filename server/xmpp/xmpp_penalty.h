@@ -11,7 +11,7 @@
 
 #define SVI_PENALTY_FREE 10u   /* failures that cost nothing: people mistype */
 #define SVI_PENALTY_LOCK 50u   /* failures that lock */
-#define SVI_PENALTY_KEYS 8192u /* addresses and accounts remembered at most; the oldest goes first */
+#define SVI_PENALTY_KEYS 8192u /* addresses and accounts remembered at most; the oldest not locked goes first */
 #define SVI_PENALTY_FORGET_US (INT64_C(15) * 60 * 1000000) /* without a failure all is forgotten */
 #define SVI_PENALTY_DELAY_US INT64_C(500000)                /* of the first that costs; then twice as long */
 #define SVI_PENALTY_DELAY_MAX_US INT64_C(16000000)

@@ -176,17 +176,50 @@ static void relayed_addresses_have_no_privileges(void **state)
     assert_false(svi_penalty_is_locked(p, relayed("198.51.100.1:2"), ROMEO));
 }
 
-/* Threats, conclusion on tables that peers make grow: bounded, the oldest goes. */
+/* One failure, or a success, for each of so many accounts that nobody knows. */
+static void fill(unsigned first, unsigned count, bool with_success)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "u%u@localhost", i);
+        if (with_success)
+            svi_penalty_forgive(p, at("memory"), sv_str_of(name));
+        else
+            (void)svi_penalty_note(p, at("memory"), sv_str_of(name));
+    }
+}
+
+/* Threats, conclusion on tables that peers make grow: bounded, the oldest goes; but no crowd of names, and no
+ * crowd of users, opens what is locked. */
 static void the_table_is_bounded(void **state)
 {
     (void)state;
+    const svi_whence near = at("198.51.100.1:1");
+    note_times(near, SV_STR_NONE, SVI_PENALTY_FREE);
     note_times(FAR, SV_STR_NONE, SVI_PENALTY_LOCK);
-    for (unsigned i = 0; i < SVI_PENALTY_KEYS; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "u%u@localhost", i);
-        (void)svi_penalty_note(p, at("memory"), sv_str_of(name));
+    fill(0, SVI_PENALTY_KEYS, false);
+    assert_true(svi_penalty_is_locked(p, FAR, SV_STR_NONE));
+    assert_int_equal(svi_penalty_note(p, near, SV_STR_NONE), 0); /* was forgotten */
+    fill(SVI_PENALTY_KEYS, 2 * SVI_PENALTY_KEYS, true);
+    assert_true(svi_penalty_is_locked(p, FAR, SV_STR_NONE));
+    assert_true(acct.live_bytes < (int64_t)SVI_PENALTY_KEYS * 256);
+    svi_plat_virtual_advance(&v, SVI_PENALTY_FORGET_US);
+    fill(0, 1, true);
+    assert_int_equal(svi_penalty_locked(p), 0);
+}
+
+/* Where all are locked, the oldest goes all the same. */
+static void a_table_of_locked_ones_is_bounded(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i <= SVI_PENALTY_KEYS; i++) {
+        char from[40];
+        (void)snprintf(from, sizeof from, "10.%u.%u.1:1", i / 256, i % 256);
+        note_times(at(from), SV_STR_NONE, SVI_PENALTY_LOCK);
     }
-    assert_false(svi_penalty_is_locked(p, FAR, SV_STR_NONE));
+    assert_int_equal(svi_penalty_locked(p), SVI_PENALTY_KEYS);
+    assert_false(svi_penalty_is_locked(p, at("10.0.0.1:1"), SV_STR_NONE));
+    assert_true(svi_penalty_is_locked(p, at("10.0.1.1:1"), SV_STR_NONE));
     assert_true(acct.live_bytes < (int64_t)SVI_PENALTY_KEYS * 256);
 }
 
@@ -199,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_owner_is_spared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(relayed_addresses_have_no_privileges, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_table_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_table_of_locked_ones_is_bounded, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

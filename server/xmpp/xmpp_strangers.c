@@ -21,6 +21,7 @@ struct svi_neighbours {
     queue strangers;
     size_t streams; /* strangers or not */
     unsigned begun; /* in the minute that began at since_us */
+    unsigned refused; /* in the same minute */
     int64_t since_us;
     sv_str name;
 };
@@ -130,7 +131,7 @@ static int64_t now_us(const svi_strangers *s)
 static void count_begun(const svi_strangers *s, svi_neighbours *n)
 {
     if (n->begun == 0 || now_us(s) - n->since_us >= MINUTE_US) {
-        n->begun = 0;
+        n->begun = n->refused = 0;
         n->since_us = now_us(s);
     }
     if (n->begun < UINT_MAX) n->begun++;
@@ -186,6 +187,15 @@ bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *st
     if (n && n->streams > limits->streams_per_address) return true;
     *limit_out = "connects_per_address";
     return n && limits->connects_per_address > 0 && n->begun > limits->connects_per_address;
+}
+
+unsigned svi_strangers_refuse(svi_strangers *strangers, const svi_stream *stream)
+{
+    SV_CHECK(strangers, MAGIC);
+    svi_neighbours *n = stream->stranger.network;
+    SV_ASSERT(n != NULL);
+    if (n->refused < UINT_MAX) n->refused++;
+    return n->refused;
 }
 
 svi_stream *svi_strangers_excess(const svi_strangers *strangers, const svi_stream *newest,

@@ -39,6 +39,9 @@ void svi_strangers_place(svi_strangers *strangers, svi_stream *stream);
 bool svi_strangers_is_crowd(const svi_strangers *strangers, const svi_stream *stream,
                             const char **limit_out);
 
+/* A stream of such a crowd is turned away: how many of its network were in this minute, with it. */
+unsigned svi_strangers_refuse(svi_strangers *strangers, const svi_stream *stream);
+
 /* Who makes room after `newest` entered: the oldest stranger of its network or of all; NULL while there is
  * room. `limit_out`: which limit was passed, for the log. */
 svi_stream *svi_strangers_excess(const svi_strangers *strangers, const svi_stream *newest,

@@ -146,6 +146,42 @@ static void attempts_of_an_address_are_bounded(void **state)
     world_free(w);
 }
 
+/* Whoever is refused can come again at once, and must not fill the log: ten lines, then those of 16, 32, 64. */
+static void refusals_do_not_fill_the_log(void **state)
+{
+    (void)state;
+    world *w = world_with(100, 100, 100);
+    svi_limits limits = *svi_server_limits(w->server);
+    world_free(w);
+    limits.connects_per_address = 1;
+    setting s = PLAIN;
+    s.limits = limits;
+    w = world_new(s);
+    client *first = opened_from(w, FAR);
+    for (int i = 0; i < 100; i++) {
+        client *c = client_from(w, FAR_TOO);
+        run(w);
+        assert_failed(w, c, "policy-violation");
+        client_close(c);
+        run(w);
+        w->client_count--;
+        svi_buf_free(&c->in);
+        svi_buf_free(&c->out);
+        *c = (client){.link = NULL};
+    }
+    assert_true(lives(w, first));
+    const char *at = svi_arena_str(w->arena, svi_buf_str(&w->log)).p;
+    int lines = 0;
+    assert_has(at, "limit=connects_per_address refused=64");
+    assert_lacks(at, "stream-error peer=" FAR_TOO);
+    while ((at = strstr(at, "stream-limit"))) {
+        lines++;
+        at++;
+    }
+    assert_int_equal(lines, 13);
+    world_free(w);
+}
+
 /* What is kept of addresses that have gone is forgotten. */
 static void addresses_are_forgotten(void **state)
 {
@@ -275,6 +311,7 @@ int main(void)
         cmocka_unit_test(an_address_of_ipv6_is_a_network),
         cmocka_unit_test(streams_of_an_address_are_bounded),
         cmocka_unit_test(attempts_of_an_address_are_bounded),
+        cmocka_unit_test(refusals_do_not_fill_the_log),
         cmocka_unit_test(addresses_are_forgotten),
         cmocka_unit_test(this_machine_has_no_address),
         cmocka_unit_test(clients_of_a_proxy_are_told_apart),

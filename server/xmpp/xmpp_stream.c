@@ -4,6 +4,7 @@
 #include "base/base_log.h"
 
 #define ID_BYTES 16
+#define REFUSALS_TOLD 10u /* of one network in a minute */
 #define LIMIT_MS 500u /* for a stranger that makes room */
 
 typedef svi_step (*step_fn)(svi_stream *stream, const sv_node *element);
@@ -178,12 +179,17 @@ static void put_error(const svi_stream *stream, svi_buf *buf, const char *condit
     svi_buf_put(buf, SV_STR("</stream:error>"));
 }
 
+static void log_error(const svi_stream *stream, const char *condition, const char *text)
+{
+    if (stream->step == SVI_STEP_CLOSING) return;
+    SV_LOG(SV_INFO, "stream-error", LF_TXT("peer", stream->peer), LF_TXT("error", condition),
+           LF_TXT("step", steps[stream->step].name), LF_TXT("text", text ? text : ""));
+}
+
 static svi_step fail_within(svi_stream *stream, const char *condition, const char *text,
                             unsigned within_ms)
 {
     if (stream->step == SVI_STEP_CLOSING) return SVI_STEP_CLOSING;
-    SV_LOG(SV_INFO, "stream-error", LF_TXT("peer", stream->peer), LF_TXT("error", condition),
-           LF_TXT("step", steps[stream->step].name), LF_TXT("text", text ? text : ""));
     svi_buf buf;
     svi_buf_init(&buf, svi_server_acct(stream->server));
     if (!can_write(stream)) return close_with(stream, &buf, 0);
@@ -196,6 +202,7 @@ static svi_step fail_within(svi_stream *stream, const char *condition, const cha
 svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text)
 {
     SV_CHECK(stream, SVI_STREAM_MAGIC);
+    log_error(stream, condition, text);
     return fail_within(stream, condition, text, SVI_CLOSE_MS);
 }
 
@@ -286,6 +293,15 @@ svi_whence svi_stream_whence(const svi_stream *stream)
 
 /* --- what connections report ----------------------------------------------------------------- */
 
+/* Whoever is turned away may be back at once: the log gets the first of a minute, then ever fewer. */
+static void log_refused(const svi_stream *stream, const char *limit)
+{
+    const unsigned count = svi_strangers_refuse(stream->streams->strangers, stream);
+    if (count > REFUSALS_TOLD && (count & (count - 1)) != 0) return;
+    SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", stream->peer), LF_TXT("limit", limit),
+           LF_INT("refused", count));
+}
+
 /* Strangers are bounded; the oldest makes room. So are the streams of one address, and there the newest is
  * turned away: those before it may have logged in (architecture 11, threats R1). */
 static void bound_streams(svi_stream *newest)
@@ -293,7 +309,7 @@ static void bound_streams(svi_stream *newest)
     const svi_strangers *strangers = newest->streams->strangers;
     const char *limit;
     if (svi_strangers_is_crowd(strangers, newest, &limit)) {
-        SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", newest->peer), LF_TXT("limit", limit));
+        log_refused(newest, limit);
         (void)fail_within(newest, "policy-violation", "Too many connections from this address.",
                           LIMIT_MS);
         return;
@@ -301,6 +317,7 @@ static void bound_streams(svi_stream *newest)
     svi_stream *oldest = svi_strangers_excess(strangers, newest, &limit);
     if (!oldest) return;
     SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", oldest->peer), LF_TXT("limit", limit));
+    log_error(oldest, "resource-constraint", NULL);
     (void)fail_within(oldest, "resource-constraint", NULL, LIMIT_MS);
 }
 

@@ -690,7 +690,7 @@ def t6_foreign(world, names, is_starttls):
 
 
 for name, names in {"http-1.1": ["http/1.1"], "http-2": ["h2", "http/1.1"], "smtp": ["smtp", "imap", "pop3"], "case": ["XMPP-client"],
-                    "prefix": ["xmpp", "xmpp-clien", "xmpp-client2"], "many": [f"p{i}" for i in range(2000)]}.items():
+                    "server": ["xmpp-server"], "prefix": ["xmpp", "xmpp-clien", "xmpp-client2"], "many": [f"p{i}" for i in range(2000)]}.items():
     TABLE.add(f"t6-alpn-{name}", t6_foreign, names, False)
     TABLE.add(f"t6-alpn-{name}-starttls", t6_foreign, names, True)
 

@@ -118,27 +118,59 @@ static size_t hash_shown(SSL *ssl, uint8_t *to)
     return X509_digest(cert, md, to, &n) == 1 ? n : 0;
 }
 
+/* What a ticket remembers beside the session: by which CA files the client was asked for its certificate
+ * (zeros: by none), and the hash of the one that it was shown. A context has one such memory. */
+#define MEMORY_BYTES (SVI_PEERS_DIGEST_BYTES + 64)
+
 /* A resumed connection shows no certificate: its client keeps to the one it was shown in the handshake that
  * gave the ticket, and so must we, though it may be of another kind than others get, or replaced since. The
  * ticket remembers it. */
 static int on_new_ticket(SSL *ssl, void *ctx)
 {
-    (void)ctx;
-    uint8_t hash[64];
+    const svi_tls *tls = ctx;
+    uint8_t memory[MEMORY_BYTES] = {0};
     if (SSL_session_reused(ssl) == 1) return 1; /* has it from the ticket before */
-    const size_t n = hash_shown(ssl, hash);
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), hash, n);
+    if (tls->peers != NULL) svi_peers_digest(tls->peers, memory);
+    const size_t n = hash_shown(ssl, memory + SVI_PEERS_DIGEST_BYTES);
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), memory,
+                                           SVI_PEERS_DIGEST_BYTES + n);
+}
+
+/* The two halves of a ticket's memory; nothing if it is of another form. */
+static void remembered(SSL_SESSION *session, sv_str *digest_out, sv_str *hash_out)
+{
+    void *data = NULL;
+    size_t n = 0;
+    *digest_out = *hash_out = SV_STR_NONE;
+    if (SSL_SESSION_get0_ticket_appdata(session, &data, &n) != 1) return;
+    if (n < SVI_PEERS_DIGEST_BYTES || n > MEMORY_BYTES) return;
+    *digest_out = (sv_str){data, SVI_PEERS_DIGEST_BYTES};
+    *hash_out =
+        (sv_str){(const char *)data + SVI_PEERS_DIGEST_BYTES, n - SVI_PEERS_DIGEST_BYTES};
+}
+
+/* Of a context that asks for certificates. */
+static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                   size_t name_n, SSL_TICKET_STATUS status, void *ctx)
+{
+    (void)ssl, (void)name, (void)name_n;
+    const svi_tls *tls = ctx;
+    sv_str digest, hash;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    remembered(session, &digest, &hash);
+    if (!svi_peers_may_resume(tls->peers, session, digest)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
 /* The same as hash_shown for any connection; 0 if it was resumed by a ticket that does not say. */
 static size_t end_point(SSL *ssl, uint8_t *to)
 {
-    void *kept = NULL;
-    size_t n = 0;
+    sv_str digest, hash;
     if (SSL_is_server(ssl) != 1 || SSL_session_reused(ssl) != 1) return hash_shown(ssl, to);
-    if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &kept, &n) != 1 || n > 64) return 0;
-    if (n > 0) memcpy(to, kept, n);
-    return n;
+    remembered(SSL_get_session(ssl), &digest, &hash);
+    if (hash.n > 0) memcpy(to, hash.p, hash.n);
+    return hash.n;
 }
 
 static void on_message(int is_write, int version, int type, const void *data, size_t n, SSL *ssl,
@@ -276,7 +308,7 @@ sv_status svi_tls_new(const svi_tls_config *config, svi_tls **tls_out, sv_err *e
      * do. */
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     SV_ASSERT(SSL_CTX_set_num_tickets(tls->ctx, 1) == 1);
-    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, NULL, NULL) == 1);
+    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, NULL, tls) == 1);
     SSL_CTX_set_alpn_select_cb(tls->ctx, choose_alpn, NULL);
     svi_peers_tolerate(tls->ctx);
     if (config->tickets != NULL) svi_tickets_use(config->tickets, tls->ctx);
@@ -333,7 +365,8 @@ void svi_tls_set_peers(svi_tls *tls, svi_peers *peers)
     SV_CHECK(tls, TLS_MAGIC);
     SV_ASSERT(tls->peers == NULL);
     tls->peers = svi_peers_ref(peers);
-    svi_peers_use(peers, tls->ctx);
+    svi_peers_use(tls->ctx);
+    SV_ASSERT(SSL_CTX_set_session_ticket_cb(tls->ctx, on_new_ticket, on_ticket, tls) == 1);
 }
 
 svi_peers *svi_tls_peers(const svi_tls *tls)

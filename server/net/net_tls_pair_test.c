@@ -395,17 +395,29 @@ static void nothing_is_added_to_a_chain(void **state)
     two_free(&t);
 }
 
-/* A client that resumes was shown no certificate on this connection: both ends bind to that of the first, though
- * clients are shown another kind by default, and the server's have been replaced. */
-static void resumed_connections_bind_to_the_first_certificate(void **state)
+/* Makes it ask clients for certificates of this authority. */
+static void ask_for(svi_tls *tls, X509 *ca)
 {
-    (void)state;
+    svi_peers *peers = svi_peers_new(&books, svi_plat_kernel());
+    write_certs(cert_file, ca, NULL, NULL);
+    assert_int_equal(svi_peers_add(peers, SV_STR("a.example"), sv_str_of(cert_file), NULL), SV_OK);
+    svi_tls_set_peers(tls, peers);
+    svi_peers_unref(&peers);
+}
+
+/* A client that resumes was shown no certificate on this connection: both ends bind to that of the first, though
+ * clients are shown another kind by default, and the server's have been replaced; whether they are asked for
+ * certificates of theirs (by the first `asks` of the two servers) or not. */
+static void expect_first_certificate(size_t asks)
+{
     const svi_ticket_key keys[] = {{.name = "new"}, {.name = "old"}};
     two before, after;
     two_new(&before, "before.example");
     two_new(&after, "after.example");
     svi_tickets *tickets = svi_tickets_new(&books);
     svi_tls *first = server_of(&before, tickets), *second = server_of(&after, tickets);
+    if (asks > 0) ask_for(first, before.cas[1]);
+    if (asks > 1) ask_for(second, before.cas[1]);
     for (size_t i = 0; i < 4; i++) {
         const size_t kind = i % 2;
         const int version = i < 2 ? TLS1_2_VERSION : TLS1_3_VERSION;
@@ -429,6 +441,12 @@ static void resumed_connections_bind_to_the_first_certificate(void **state)
     svi_tickets_free(&tickets);
     two_free(&before);
     two_free(&after);
+}
+
+static void resumed_connections_bind_to_the_first_certificate(void **state)
+{
+    (void)state;
+    for (size_t asks = 0; asks <= 2; asks++) expect_first_certificate(asks);
 }
 
 /* The second would take the first one's place in the context. */

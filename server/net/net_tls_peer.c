@@ -15,7 +15,7 @@
 
 #define PEERS_MAGIC 0x50455253u
 #define PEER_MAGIC 0x50455231u
-#define DIGEST_BYTES 32
+#define DIGEST_BYTES SVI_PEERS_DIGEST_BYTES
 #define SUBJECT_BYTES 128 /* of a log line */
 #define FINGERPRINT_SHOWN 16
 #define CHAIN_DEPTH 5   /* intermediate authorities */
@@ -229,37 +229,27 @@ void svi_peers_tolerate(SSL_CTX *ctx)
     SSL_CTX_set_cert_verify_callback(ctx, take_any, NULL);
 }
 
-static int on_ticket_made(SSL *ssl, void *arg)
+void svi_peers_digest(const svi_peers *peers, uint8_t to[SVI_PEERS_DIGEST_BYTES])
 {
-    const svi_peers *peers = arg;
-    SSL_SESSION *session = SSL_get_session(ssl);
-    return SSL_SESSION_set1_ticket_appdata(session, peers->digest, DIGEST_BYTES) == 1;
+    SV_CHECK(peers, PEERS_MAGIC);
+    memcpy(to, peers->digest, DIGEST_BYTES);
 }
 
 /* A ticket holds the certificate but neither the chain behind it nor a new proof that the client has
  * its key; and one from before a change of CA files would keep the client from being asked. */
-static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
-                                        size_t name_n, SSL_TICKET_STATUS status, void *arg)
-{
-    (void)ssl, (void)name, (void)name_n;
-    const svi_peers *peers = arg;
-    void *data = NULL;
-    size_t n = 0;
-    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    const bool is_ours = SSL_SESSION_get0_ticket_appdata(session, &data, &n) == 1 &&
-                         n == DIGEST_BYTES && memcmp(data, peers->digest, n) == 0;
-    if (!is_ours || SSL_SESSION_get0_peer(session) != NULL) return SSL_TICKET_RETURN_IGNORE_RENEW;
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
-}
-
-void svi_peers_use(svi_peers *peers, SSL_CTX *ctx)
+bool svi_peers_may_resume(const svi_peers *peers, SSL_SESSION *session, sv_str digest)
 {
     SV_CHECK(peers, PEERS_MAGIC);
+    const bool is_ours =
+        digest.n == DIGEST_BYTES && memcmp(digest.p, peers->digest, DIGEST_BYTES) == 0;
+    return is_ours && SSL_SESSION_get0_peer(session) == NULL;
+}
+
+void svi_peers_use(SSL_CTX *ctx)
+{
     svi_peers_tolerate(ctx);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_max_cert_list(ctx, SVI_PEER_CHAIN_BYTES);
-    SV_ASSERT(SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_read, peers) == 1);
 }
 
 /* NULL: it has none. */

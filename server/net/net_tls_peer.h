@@ -23,6 +23,7 @@
 #define SVI_PEER_CAS_MAX 32u          /* different CA files of a server: each is asked */
 #define SVI_PEER_CHAIN_BYTES 16384    /* of certificates in a handshake; more end it */
 #define SVI_PEER_FINGERPRINT_BYTES 32 /* SHA-256 */
+#define SVI_PEERS_DIGEST_BYTES 32     /* of a table */
 
 typedef struct svi_peers svi_peers; /* CA files by host; refcounted, shared by threads */
 typedef struct svi_peer svi_peer;   /* a judged certificate; immutable, refcounted */
@@ -51,10 +52,16 @@ void svi_peers_retire(svi_peers *peers, const svi_peers *next);
 /* Makes a server's context go on whatever certificate a client shows. For every server's context. */
 void svi_peers_tolerate(SSL_CTX *ctx);
 
-/* Makes a server's context, the one that its connections begin with, ask for certificates; `peers`
- * must outlive it. Sessions of clients with a certificate, and those made under other CA files, are
- * not resumed: a full handshake comes instead, which judges anew. */
-void svi_peers_use(svi_peers *peers, SSL_CTX *ctx);
+/* Makes a server's context, the one that its connections begin with, ask for certificates. */
+void svi_peers_use(SSL_CTX *ctx);
+
+/* What a session's ticket is to remember of the files that the client was asked by. Any thread. */
+void svi_peers_digest(const svi_peers *peers, uint8_t to[SVI_PEERS_DIGEST_BYTES]);
+
+/* Whether a session whose ticket remembers `digest` may be resumed: not that of a client with a
+ * certificate, nor one made under other CA files. A full handshake comes instead, which judges anew. Any
+ * thread. */
+bool svi_peers_may_resume(const svi_peers *peers, SSL_SESSION *session, sv_str digest);
 
 /* Whether the host has a CA file. */
 bool svi_peers_has(const svi_peers *peers, sv_str host);

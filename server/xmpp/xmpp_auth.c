@@ -156,6 +156,13 @@ static bool is_locked(const svi_stream *stream, sv_str name)
     return true;
 }
 
+/* Of the name that the exchange is about, if it has said one: else as many guesses would be looked at behind
+ * the lock as exchanges were begun before it. */
+static bool is_locked_meanwhile(const svi_stream *stream)
+{
+    return stream->claimed.n > 0 && is_locked(stream, stream->claimed);
+}
+
 static bool by_certificate(const svi_stream *stream)
 {
     return strcmp(svi_sasl_mechanism(stream->sasl), "EXTERNAL") == 0;
@@ -322,6 +329,14 @@ static void run_work(void *ctx)
     svi_sasl_work_run(lookup->work);
 }
 
+static svi_step on_worked_out(svi_stream *stream, const svi_sasl_work *work)
+{
+    if (is_locked_meanwhile(stream))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, stream->claimed);
+    const svi_sasl_result result = svi_sasl_worked(stream->sasl, work);
+    return next_of(stream, &result);
+}
+
 static void on_worked(void *ctx, bool is_over)
 {
     svi_key_lookup *lookup = ctx;
@@ -333,8 +348,7 @@ static void on_worked(void *ctx, bool is_over)
         SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
         stream->lookup = NULL;
         svi_mark mark = svi_arena_mark(stream->streams->scratch);
-        svi_sasl_result result = svi_sasl_worked(stream->sasl, work);
-        svi_step next = next_of(stream, &result);
+        svi_step next = on_worked_out(stream, work);
         if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
         svi_arena_reset(stream->streams->scratch, mark);
     }
@@ -387,6 +401,8 @@ static svi_step on_data(svi_stream *stream, const sv_node *element)
     sv_str data;
     svi_sasl_fault fault = data_of(stream, element, &data);
     if (fault) return refuse(stream, fault, SV_STR_NONE);
+    if (is_locked_meanwhile(stream))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, stream->claimed);
     svi_sasl_result result = svi_sasl_step(stream->sasl, data);
     return next_of(stream, &result);
 }

@@ -268,6 +268,51 @@ static void guesses_are_slowed_and_locked(void **state)
     }
 }
 
+/* As often, on streams of its own. */
+static void guess_wrong(world *w, const char *name, int times)
+{
+    client *c = NULL;
+    for (int i = 0; i < times; i++) {
+        if (i % 2 == 0) {
+            if (c) client_close(c);
+            c = secured(w);
+        }
+        say_plain(w, c, name, "juliet");
+        pass_time(w, 16000000);
+        assert_has(heard(w, c), "<not-authorized/>");
+    }
+    client_close(c);
+}
+
+/* Threats A6: who begins many exchanges before the lock has none looked at behind it, be the password right. */
+static void a_lock_counts_for_what_has_begun(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        world *w = world_new(DIRECT);
+        const char *name = "romeo";
+        guess_wrong(w, name, 49);
+        client *last = secured(w), *late = secured(w);
+        if (k == 0) {
+            say_auth(w, late, name);
+            const sv_str first = sasl_data(w, heard(w, late), "challenge");
+            say_plain(w, last, name, "juliet");
+            say(w, late, sasl_text(w, "response", "", scram_final(w, name, "rosaline", first, NULL)));
+        } else {
+            svi_engine_sim_plan(w->engine)->hold = true;
+            say_plain(w, last, name, "juliet");
+            say_plain(w, late, name, "rosaline");
+            svi_engine_sim_plan(w->engine)->hold = false;
+            run(w);
+        }
+        assert_string_equal(heard(w, late),
+                            "<failure xmlns='" SASL_NS "'><temporary-auth-failure/></failure>");
+        assert_int_equal(svi_server_locked(w->server), 1);
+        pass_time(w, 16000000);
+        world_free(w);
+    }
+}
+
 /* What a proxy's header names is where a login and wrong guesses come from, be it loopback there; and it
  * has no privilege of a loopback listener. */
 static void a_proxys_client_is_its_own(void **state)
@@ -341,6 +386,7 @@ int main(void)
         cmocka_unit_test(logs_in_with_plain),
         cmocka_unit_test(an_end_during_the_work),
         cmocka_unit_test(guesses_are_slowed_and_locked),
+        cmocka_unit_test(a_lock_counts_for_what_has_begun),
         cmocka_unit_test(a_proxys_client_is_its_own),
         cmocka_unit_test(from_must_fit_the_login),
         cmocka_unit_test(a_login_stays_at_its_host),

@@ -73,7 +73,8 @@ void svi_auth_read_names(svi_stream *stream)
     for (size_t i = 0; (text = svi_peer_name(stream->cert, i)).p; i++) read_name(stream, text);
 }
 
-/* Base64, or "=" for nothing (RFC 6120 6.4.2, 6.4.6). */
+/* Base64; without data it is empty: "=" would be data of no length, which nothing here has (RFC 6120
+ * 6.4.6). */
 static void send_sasl(svi_stream *stream, const char *element, sv_str data)
 {
     svi_buf buf;

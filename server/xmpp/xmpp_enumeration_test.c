@@ -147,7 +147,8 @@ static void attempt(world *w, client *c, const char *mechanism, const char *name
         put_form(form, heard(w, c));
         return;
     }
-    const sv_str first = svi_arena_printf(w->arena, "%sn=%s,r=clientnonce", is_plus(mechanism) ? BINDING : "n,,", name);
+    const sv_str first = svi_arena_printf(w->arena, "%sn=%s,r=clientnonce",
+                                          is_plus(mechanism) ? BINDING : "n,,", name);
     enumeration_try(w, c, sasl_text(w, "auth", attr, first));
     const char *challenge = heard(w, c);
     put_form(form, sasl_data(w, challenge, "challenge").p);

@@ -28,9 +28,8 @@ void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void
 bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_account_done done,
                        void *ctx);
 
-/* Whether the account may log in when nothing stored is compared (a certificate): SV_OK, SV_ENOTFOUND,
- * SV_EDENIED if its state is any but "active", SV_EIO, SV_ECANCELED. Never calls `done` before it has
- * returned. */
+/* Whether the account may log in: SV_OK, SV_ENOTFOUND, SV_EDENIED if its state is any but "active",
+ * SV_EIO, SV_ECANCELED. Never calls `done` before it has returned. */
 void svi_account_state(svi_host *host, sv_str name, svi_account_done done, void *ctx);
 
 /* The keys for a mechanism: SV_OK with keys, SV_ENOTFOUND with made-up ones (threats A4), SV_EIO

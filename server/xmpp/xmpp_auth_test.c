@@ -347,6 +347,35 @@ static void a_proxys_client_is_its_own(void **state)
     world_free(w);
 }
 
+static void set_state(world *w, const char *text)
+{
+    svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+    assert_int_equal(svi_unit_put(unit, svi_host_accounts(w->host), SV_STR("romeo"),
+                                  SV_STR("state"), sv_str_of(text)),
+                     SV_OK);
+    (void)svi_unit_submit(&unit);
+    run(w);
+}
+
+/* By any password mechanism; who does not know the password is told what everybody is told (threats A4). */
+static void disabled_accounts_stay_out(void **state)
+{
+    (void)state;
+    world *w = world_new(DIRECT);
+    client *c = secured(w);
+    set_state(w, "disabled");
+    say_plain(w, c, "romeo", "juliet");
+    assert_string_equal(heard(w, c), "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
+    assert_has(authenticate(w, c, "romeo", "juliet"), "<not-authorized/>");
+    say_plain(w, c, "romeo", "rosaline");
+    assert_string_equal(heard(w, c), "<failure xmlns='" SASL_NS "'><account-disabled/></failure>");
+    assert_string_equal(authenticate(w, c, "romeo", "rosaline"),
+                        "<failure xmlns='" SASL_NS "'><account-disabled/></failure>");
+    set_state(w, "active");
+    log_in(w, c, "romeo", "rosaline");
+    world_free(w);
+}
+
 /* RFC 6120 6.4.6: who says under TLS that it is somebody, and logs in as somebody else. */
 static void from_must_fit_the_login(void **state)
 {
@@ -388,6 +417,7 @@ int main(void)
         cmocka_unit_test(guesses_are_slowed_and_locked),
         cmocka_unit_test(a_lock_counts_for_what_has_begun),
         cmocka_unit_test(a_proxys_client_is_its_own),
+        cmocka_unit_test(disabled_accounts_stay_out),
         cmocka_unit_test(from_must_fit_the_login),
         cmocka_unit_test(a_login_stays_at_its_host),
     };

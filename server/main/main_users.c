@@ -68,6 +68,7 @@ static const char *wrong(const operation *o, sv_status status)
     case SV_ENOTFOUND: return "there is no such account; `stave user list` shows them";
     case SV_EINVAL:
         return "the password can't be used: it is empty or has characters that RFC 8265 forbids";
+    case SV_EDENIED: return "that is the name of a guest (SASL ANONYMOUS), which no account can have";
     case SV_ENOSPC: return "the store is short of space: free disk space, then try again";
     case SV_ECANCELED: return "the server is stopping; try again when it runs";
     default: return o->verb == LIST ? "the store can't be read" : "the store failed";

@@ -121,6 +121,7 @@ static void on_rows(void *ctx, sv_status status, svi_rows *rows)
     if (!status && !c->remove) status = svi_store_admit(svi_server_store(server));
     if (!status && exists && !c->replace && !c->remove) status = SV_EEXIST;
     if (!status && !exists && (c->replace || c->remove)) status = SV_ENOTFOUND;
+    if (!status && !c->replace && !c->remove && svi_guest_is(c->host, c->name)) status = SV_EDENIED;
     if (status) {
         change_end(c, status);
         return;

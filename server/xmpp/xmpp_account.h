@@ -14,8 +14,8 @@ typedef void (*svi_account_done)(void *ctx, sv_status status);
 /* Makes the account with these keys (`replace` false: SV_EEXIST if it is there; true:
  * SV_ENOTFOUND if not: a new password ends no session; keys of mechanisms that are not given are
  * deleted). `name` is prepared; all is copied. Fires account/added, if it is new, in the same
- * unit. SV_ENOSPC while the store is short of space, SV_EIO, SV_ECANCELED when the server ends
- * first. */
+ * unit. SV_EDENIED if a guest has or had the name, SV_ENOSPC while the store is short of space, SV_EIO,
+ * SV_ECANCELED when the server ends first. */
 void svi_account_set(svi_host *host, sv_str name, const svi_scram_keys *keys, size_t key_count,
                      bool replace, svi_account_done done, void *ctx);
 
@@ -28,9 +28,8 @@ void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void
 bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_account_done done,
                        void *ctx);
 
-/* Whether the account may log in when nothing stored is compared (a certificate): SV_OK, SV_ENOTFOUND,
- * SV_EDENIED if its state is any but "active", SV_EIO, SV_ECANCELED. Never calls `done` before it has
- * returned. */
+/* Whether the account may log in: SV_OK, SV_ENOTFOUND, SV_EDENIED if its state is any but "active",
+ * SV_EIO, SV_ECANCELED. Never calls `done` before it has returned. */
 void svi_account_state(svi_host *host, sv_str name, svi_account_done done, void *ctx);
 
 /* The keys for a mechanism: SV_OK with keys, SV_ENOTFOUND with made-up ones (threats A4), SV_EIO

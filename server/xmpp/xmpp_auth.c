@@ -11,6 +11,7 @@
 struct svi_key_lookup {
     svi_stream *stream;
     svi_sasl_work *work; /* what is being worked on, if it is that */
+    svi_sasl_result success; /* whose account is looked at, if it is that; the exchange's */
 };
 
 void svi_auth_drop(svi_stream *stream)
@@ -73,7 +74,8 @@ void svi_auth_read_names(svi_stream *stream)
     for (size_t i = 0; (text = svi_peer_name(stream->cert, i)).p; i++) read_name(stream, text);
 }
 
-/* Base64, or "=" for nothing (RFC 6120 6.4.2, 6.4.6). */
+/* Base64; without data it is empty: "=" would be data of no length, which nothing here has (RFC 6120
+ * 6.4.6). */
 static void send_sasl(svi_stream *stream, const char *element, sv_str data)
 {
     svi_buf buf;
@@ -154,6 +156,13 @@ static bool is_locked(const svi_stream *stream, sv_str name)
            LF_STR("host", svi_host_domain(stream->host)),
            LF_STR("user", svi_str_sub(name, 0, NAMED_BYTES)));
     return true;
+}
+
+/* Of the name that the exchange is about, if it has said one: else as many guesses would be looked at behind
+ * the lock as exchanges were begun before it. */
+static bool is_locked_meanwhile(const svi_stream *stream)
+{
+    return stream->claimed.n > 0 && is_locked(stream, stream->claimed);
 }
 
 static bool by_certificate(const svi_stream *stream)
@@ -267,6 +276,46 @@ static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
     svi_arena_reset(stream->streams->scratch, mark);
 }
 
+static svi_sasl_fault state_fault(sv_status status)
+{
+    switch (status) {
+    case SV_OK: return SVI_SASL_OK;
+    case SV_EDENIED: return SVI_SASL_ACCOUNT_DISABLED;
+    case SV_ENOTFOUND: return SVI_SASL_NOT_AUTHORIZED;
+    default: return SVI_SASL_TEMPORARY_AUTH_FAILURE;
+    }
+}
+
+static void on_admitted(void *ctx, sv_status status)
+{
+    svi_key_lookup *lookup = ctx;
+    svi_stream *stream = lookup->stream;
+    const svi_sasl_result success = lookup->success;
+    svi_free(lookup);
+    if (!stream) return;
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
+    stream->lookup = NULL;
+    svi_mark mark = svi_arena_mark(stream->streams->scratch);
+    const svi_sasl_fault fault = state_fault(status);
+    const svi_step next =
+        fault ? refuse(stream, fault, stream->claimed) : succeed_as(stream, &success);
+    if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+    svi_arena_reset(stream->streams->scratch, mark);
+}
+
+/* Whether the account may log in is asked behind the proof, so that only its owner hears that it may not
+ * (threats A4). By a certificate it was asked already. */
+static svi_step admit(svi_stream *stream, const svi_sasl_result *result)
+{
+    if (by_certificate(stream)) return succeed_as(stream, result);
+    stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
+    stream->lookup->stream = stream;
+    stream->lookup->success = *result;
+    svi_account_state(stream->host, result->name, on_admitted, stream->lookup);
+    return SVI_STEP_KEYS;
+}
+
 static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
 {
     if (is_locked(stream, result->name))
@@ -281,12 +330,9 @@ static svi_step look_up(svi_stream *stream, const svi_sasl_result *result)
 /* The certificate must still count: CA files may have changed, and time has passed. */
 static svi_sasl_fault cert_fault(const svi_stream *stream, sv_status status)
 {
-    if (status == SV_EDENIED) return SVI_SASL_ACCOUNT_DISABLED;
-    if (status != SV_OK && status != SV_ENOTFOUND) return SVI_SASL_TEMPORARY_AUTH_FAILURE;
-    const bool fits = status == SV_OK &&
-                      svi_peer_is_for(stream->cert, svi_host_domain(stream->host)) &&
+    const bool fits = svi_peer_is_for(stream->cert, svi_host_domain(stream->host)) &&
                       cert_left_us(stream) > 0;
-    return fits ? SVI_SASL_OK : SVI_SASL_NOT_AUTHORIZED;
+    return status == SV_OK && !fits ? SVI_SASL_NOT_AUTHORIZED : state_fault(status);
 }
 
 static void on_account(void *ctx, sv_status status)
@@ -322,6 +368,14 @@ static void run_work(void *ctx)
     svi_sasl_work_run(lookup->work);
 }
 
+static svi_step on_worked_out(svi_stream *stream, const svi_sasl_work *work)
+{
+    if (is_locked_meanwhile(stream))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, stream->claimed);
+    const svi_sasl_result result = svi_sasl_worked(stream->sasl, work);
+    return next_of(stream, &result);
+}
+
 static void on_worked(void *ctx, bool is_over)
 {
     svi_key_lookup *lookup = ctx;
@@ -333,8 +387,7 @@ static void on_worked(void *ctx, bool is_over)
         SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
         stream->lookup = NULL;
         svi_mark mark = svi_arena_mark(stream->streams->scratch);
-        svi_sasl_result result = svi_sasl_worked(stream->sasl, work);
-        svi_step next = next_of(stream, &result);
+        svi_step next = on_worked_out(stream, work);
         if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
         svi_arena_reset(stream->streams->scratch, mark);
     }
@@ -357,7 +410,7 @@ static svi_step next_of(svi_stream *stream, const svi_sasl_result *result)
     case SVI_SASL_NEED_KEYS: return look_up(stream, result);
     case SVI_SASL_NEED_ACCOUNT: return look_for_account(stream, result);
     case SVI_SASL_NEED_WORK: return work_on(stream, result->work);
-    case SVI_SASL_SUCCESS: return succeed_as(stream, result);
+    case SVI_SASL_SUCCESS: return admit(stream, result);
     case SVI_SASL_GUEST: return succeed_as_guest(stream);
     case SVI_SASL_FAILURE: break;
     }
@@ -387,6 +440,8 @@ static svi_step on_data(svi_stream *stream, const sv_node *element)
     sv_str data;
     svi_sasl_fault fault = data_of(stream, element, &data);
     if (fault) return refuse(stream, fault, SV_STR_NONE);
+    if (is_locked_meanwhile(stream))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, stream->claimed);
     svi_sasl_result result = svi_sasl_step(stream->sasl, data);
     return next_of(stream, &result);
 }

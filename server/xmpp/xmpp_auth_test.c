@@ -268,6 +268,52 @@ static void guesses_are_slowed_and_locked(void **state)
     }
 }
 
+/* As often, on streams of its own. */
+static void guess_wrong(world *w, const char *name, int times)
+{
+    client *c = NULL;
+    for (int i = 0; i < times; i++) {
+        if (i % 2 == 0) {
+            if (c) client_close(c);
+            c = secured(w);
+        }
+        say_plain(w, c, name, "juliet");
+        pass_time(w, 16000000);
+        assert_has(heard(w, c), "<not-authorized/>");
+    }
+    client_close(c);
+}
+
+/* Threats A6: who begins many exchanges before the lock has none looked at behind it, be the password right. */
+static void a_lock_counts_for_what_has_begun(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        world *w = world_new(DIRECT);
+        /* an account's keys are in memory by then: its password would be compared without a wait */
+        const char *name = k == 0 ? "romeo" : "nobody";
+        guess_wrong(w, name, 49);
+        client *last = secured(w), *late = secured(w);
+        if (k == 0) {
+            say_auth(w, late, name);
+            const sv_str first = sasl_data(w, heard(w, late), "challenge");
+            say_plain(w, last, name, "juliet");
+            say(w, late, sasl_text(w, "response", "", scram_final(w, name, "rosaline", first, NULL)));
+        } else {
+            svi_engine_sim_plan(w->engine)->hold = true;
+            say_plain(w, last, name, "juliet");
+            say_plain(w, late, name, "rosaline");
+            svi_engine_sim_plan(w->engine)->hold = false;
+            run(w);
+        }
+        assert_string_equal(heard(w, late),
+                            "<failure xmlns='" SASL_NS "'><temporary-auth-failure/></failure>");
+        assert_int_equal(svi_server_locked(w->server), 1);
+        pass_time(w, 16000000);
+        world_free(w);
+    }
+}
+
 /* What a proxy's header names is where a login and wrong guesses come from, be it loopback there; and it
  * has no privilege of a loopback listener. */
 static void a_proxys_client_is_its_own(void **state)
@@ -299,6 +345,35 @@ static void a_proxys_client_is_its_own(void **state)
     c = client_new(w);
     say(w, c, "PROXY UNKNOWN\r\n" STREAM);
     assert_lacks(heard(w, c), "<mechanisms");
+    world_free(w);
+}
+
+static void set_state(world *w, const char *text)
+{
+    svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+    assert_int_equal(svi_unit_put(unit, svi_host_accounts(w->host), SV_STR("romeo"),
+                                  SV_STR("state"), sv_str_of(text)),
+                     SV_OK);
+    (void)svi_unit_submit(&unit);
+    run(w);
+}
+
+/* By any password mechanism; who does not know the password is told what everybody is told (threats A4). */
+static void disabled_accounts_stay_out(void **state)
+{
+    (void)state;
+    world *w = world_new(DIRECT);
+    client *c = secured(w);
+    set_state(w, "disabled");
+    say_plain(w, c, "romeo", "juliet");
+    assert_string_equal(heard(w, c), "<failure xmlns='" SASL_NS "'><not-authorized/></failure>");
+    assert_has(authenticate(w, c, "romeo", "juliet"), "<not-authorized/>");
+    say_plain(w, c, "romeo", "rosaline");
+    assert_string_equal(heard(w, c), "<failure xmlns='" SASL_NS "'><account-disabled/></failure>");
+    assert_string_equal(authenticate(w, c, "romeo", "rosaline"),
+                        "<failure xmlns='" SASL_NS "'><account-disabled/></failure>");
+    set_state(w, "active");
+    log_in(w, c, "romeo", "rosaline");
     world_free(w);
 }
 
@@ -341,7 +416,9 @@ int main(void)
         cmocka_unit_test(logs_in_with_plain),
         cmocka_unit_test(an_end_during_the_work),
         cmocka_unit_test(guesses_are_slowed_and_locked),
+        cmocka_unit_test(a_lock_counts_for_what_has_begun),
         cmocka_unit_test(a_proxys_client_is_its_own),
+        cmocka_unit_test(disabled_accounts_stay_out),
         cmocka_unit_test(from_must_fit_the_login),
         cmocka_unit_test(a_login_stays_at_its_host),
     };

@@ -32,7 +32,10 @@ int PKCS5_PBKDF2_HMAC(const char *pass, int passlen, const unsigned char *salt, 
     return 1;
 }
 
-static const char *const mechanisms[] = {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"};
+static const char *const mechanisms[] = {"SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN",
+                                         "SCRAM-SHA-256-PLUS"};
+#define KINDS (sizeof mechanisms / sizeof mechanisms[0])
+#define BINDING "p=tls-server-end-point,,"
 
 /* Accounts "known000" and so on, as `stave user add` makes them but for the passwords: no proof fits
  * keys that are random bytes. In the index, as they are half a minute after they were made. */
@@ -89,15 +92,29 @@ __attribute__((noinline)) void enumeration_try(world *w, client *c, const char *
     say(w, c, said);
 }
 
+static bool is_plus(const char *mechanism)
+{
+    return svi_str_ends(sv_str_of(mechanism), SV_STR("-PLUS"));
+}
+
+/* What stands behind c=: the header, and for -PLUS what is no hash of the certificate but as long. */
+static sv_str binding_of(world *w, const char *mechanism)
+{
+    static const char wrong[sizeof BINDING - 1 + 32] = BINDING;
+    return to_base64(w, is_plus(mechanism) ? (sv_str){wrong, sizeof wrong} : SV_STR("n,,"));
+}
+
 /* The final message of a client that does no work: all in it is in its place, but the proof is zeros. */
 static const char *wrong_final(world *w, const char *mechanism, const char *challenge)
 {
     static const char zeros[64];
-    const sv_str server_first = sasl_data(w, challenge, "challenge");
-    const size_t n = svi_scram_hash_find(sv_str_of(mechanism))->bytes,
-                 nonce = svi_str_find(server_first, ',');
+    const sv_str server_first = sasl_data(w, challenge, "challenge"),
+                 hash = svi_str_sub(sv_str_of(mechanism), 0,
+                                    strlen(mechanism) - (is_plus(mechanism) ? 5 : 0));
+    const size_t n = svi_scram_hash_find(hash)->bytes, nonce = svi_str_find(server_first, ',');
     return sasl_text(w, "response", "",
-                     svi_arena_printf(w->arena, "c=biws,%.*s,p=%s", (int)nonce, server_first.p,
+                     svi_arena_printf(w->arena, "c=%s,%.*s,p=%s", binding_of(w, mechanism).p,
+                                      (int)nonce, server_first.p,
                                       to_base64(w, (sv_str){zeros, n}).p));
 }
 
@@ -130,7 +147,8 @@ static void attempt(world *w, client *c, const char *mechanism, const char *name
         put_form(form, heard(w, c));
         return;
     }
-    const sv_str first = svi_arena_printf(w->arena, "n,,n=%s,r=clientnonce", name);
+    const sv_str first = svi_arena_printf(w->arena, "%sn=%s,r=clientnonce",
+                                          is_plus(mechanism) ? BINDING : "n,,", name);
     enumeration_try(w, c, sasl_text(w, "auth", attr, first));
     const char *challenge = heard(w, c);
     put_form(form, sasl_data(w, challenge, "challenge").p);
@@ -168,7 +186,7 @@ static void answers_have_one_form(void **state)
     (void)state;
     world *w = world_new(DIRECT);
     add_accounts(w);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < KINDS; i++) {
         char known[FORM_BYTES], unknown[FORM_BYTES];
         attempts(w, mechanisms[i], true, 4 * i, 8, known);
         attempts(w, mechanisms[i], false, 4 * i + 2, 8, unknown);

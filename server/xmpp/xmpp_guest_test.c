@@ -117,6 +117,9 @@ static void only_given_names_are_guests(void **state)
     }
     assert_false(svi_guest_is(w->host, SV_STR("romeo")));
     assert_false(svi_guest_is(w->host, SV_STR("f81d4fae-7dec-41d0-a765-00a0c91e6bf6")));
+    assert_int_equal(set_account(w, name, "rosaline", false), SV_EDENIED);
+    assert_int_equal(set_account(w, "f81d4fae-7dec-41d0-a765-00a0c91e6bf6", "rosaline", false),
+                     SV_OK);
     world *off = with_guests(SVI_LOGINS_ACCOUNTS);
     assert_false(svi_guest_is(off->host, good));
     world_free(off);

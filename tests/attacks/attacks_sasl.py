@@ -6,7 +6,7 @@ import re
 import ssl
 
 from attacks_conn import NS_SASL, Scram, b64, fields, header
-from attacks_world import CLIENT, HOST, OTHER, PASSWORD, THIRD, Table, World, wait_for
+from attacks_world import CLIENT, HOST, OTHER, PASSWORD, THIRD, Table, World, openssl, wait_for
 
 TABLE = Table("sasl")
 FAST = 'c2s_rate = "0"\n'  # attackers of any speed
@@ -14,7 +14,7 @@ MECHANISMS = ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def make_world():
-    world = World("sasl", ("mallory", "kate", "peter", "many"), more=FAST)
+    world = World("sasl", ("mallory", "kate", "peter", "many"), more=FAST + 'c2s_client_ca = "ca.pem"\n')
     world.add("eve", OTHER)
     return world
 
@@ -101,7 +101,7 @@ def a1_second(world):
 
 @TABLE.attack("a1-external-without-certificate")
 def a1_external(world):
-    """Not offered to who shows no certificate, and refused. With certificates: when EXTERNAL is there (threats.list)."""
+    """Not offered to who shows no certificate, and refused."""
     for where in ("open", "tls", "direct"):
         for data in (None, b"", b"alice@one.test", b"eve@one.test"):
             conn = world.stage(where)
@@ -111,6 +111,76 @@ def a1_external(world):
             assert kind == "failure", what
         conn = world.plain() if where == "open" else world.secure()
         assert "EXTERNAL" not in conn.open(HOST)
+
+
+ADDRESS = "otherName:1.3.6.1.5.5.7.8.5;"
+GOOD = (f"subjectAltName={ADDRESS}UTF8:eve@{HOST}",)
+CERTIFICATES = {  # by authority, and extensions; none of these is anybody here
+    "other-host": ("ca", f"subjectAltName={ADDRESS}UTF8:eve@elsewhere.test"), "resource": ("ca", f"subjectAltName={ADDRESS}UTF8:eve@{HOST}/r"),
+    "domain": ("ca", f"subjectAltName={ADDRESS}UTF8:{HOST}"), "look-alike": ("ca", f"subjectAltName={ADDRESS}UTF8:ev\u0435@{HOST}"),
+    "sub-domain": ("ca", f"subjectAltName={ADDRESS}UTF8:eve@a.{HOST}"),
+    "empty": ("ca", f"subjectAltName={ADDRESS}UTF8:"),
+    "ia5": ("ca", f"subjectAltName={ADDRESS}IA5STRING:eve@{HOST}"), "mail": ("ca", f"subjectAltName=email:eve@{HOST}"),
+    "dns": ("ca", f"subjectAltName=DNS:{HOST}"), "common-name": ("ca",),
+    "for-servers": ("ca", *GOOD, "extendedKeyUsage=serverAuth"), "authority": ("ca", *GOOD, "basicConstraints=critical,CA:TRUE"),
+    "critical": ("ca", *GOOD, "1.2.3.4.5=critical,ASN1:UTF8String:x"), "seventeen":
+    ("ca", "subjectAltName=" + ",".join(f"{ADDRESS}UTF8:eve{i or ''}@{HOST}" for i in range(17))),
+    "self-signed": (None, *GOOD), "same-name-as-the-authority": ("fake", *GOOD), "by-a-client": ("good", *GOOD),
+}
+
+
+def certified(world, name, authority, *extensions):
+    """A stream on which this certificate was shown, and the features it was told."""
+    path = f"{world.dir}/client-{name}"
+    if authority == "fake" and not os.path.exists(f"{world.dir}/fake.pem"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test CA", "-keyout",
+                f"{world.dir}/fake.key", "-out", f"{world.dir}/fake.pem")
+    if authority == "good":
+        certified(world, "by", "ca", *GOOD)
+        for kind in ("pem", "key"):
+            os.replace(f"{world.dir}/client-by.{kind}", f"{world.dir}/good.{kind}")
+    if not os.path.exists(path + ".pem"):
+        if not any(text.startswith("basicConstraints") for text in extensions):
+            extensions += ("basicConstraints=critical,CA:FALSE",)
+        more = [word for text in extensions for word in ("-addext", text)]
+        by = ["-CA", f"{world.dir}/{authority}.pem", "-CAkey", f"{world.dir}/{authority}.key"] if authority else []
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-utf8", "-subj",
+                f"/CN=eve@{HOST}", *more, *by, "-keyout", path + ".key", "-out", path + ".pem")
+    context = world.tls()
+    context.load_cert_chain(path + ".pem", path + ".key")
+    conn = world.plain(world.direct).handshake(context, HOST)
+    return conn, conn.open(HOST)
+
+
+def a1_certified(world, authzid):
+    """Eve's certificate, and somebody else's identity."""
+    conn, features = certified(world, "eve", "ca", *GOOD)
+    assert "EXTERNAL" in features, features
+    assert conn.auth("EXTERNAL", authzid.encode()) == ("failure", "invalid-authzid")
+    assert conn.auth("EXTERNAL", b"")[0] == "success"
+    assert identity(world, conn) == f"eve@{HOST}"
+
+
+def a1_certificate(world, name):
+    conn, features = certified(world, name, *CERTIFICATES[name])
+    assert "EXTERNAL" not in features and "SCRAM-SHA-256" in features, features
+    for authzid in (b"", f"eve@{HOST}".encode(), f"alice@{HOST}".encode()):
+        assert conn.auth("EXTERNAL", authzid) == ("failure", "invalid-mechanism")
+    assert conn.scram("eve", PASSWORD)[0] == "success"
+
+
+@TABLE.attack("a1-certificate-wildcard")
+def a1_wildcard(world):
+    """A star is a letter like others: of an account that is not there."""
+    conn, _ = certified(world, "star", "ca", f"subjectAltName={ADDRESS}UTF8:*@{HOST}")
+    assert conn.auth("EXTERNAL", f"eve@{HOST}".encode()) == ("failure", "invalid-authzid")
+    assert conn.auth("EXTERNAL", b"") == ("failure", "not-authorized")
+
+
+for name, authzid in FOREIGN.items():
+    TABLE.add(f"a1-external-{name}", a1_certified, authzid)
+for name in CERTIFICATES:
+    TABLE.add(f"a1-certificate-{name}", a1_certificate, name)
 
 
 # ---- A2: malformed -----------------------------------------------------------------------------------------------------------------

@@ -55,10 +55,11 @@ def openssl(*words):
 def make_certificates(folder):
     """A CA, and a certificate for each host: elliptic curves, but RSA for the second, which old suites would need."""
     ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    openssl("req", "-x509", *ec, "-nodes", "-days", "2", "-subj", "/CN=test CA", "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem")
+    openssl("req", "-x509", *ec, "-nodes", "-days", "30", "-subj", "/CN=test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-keyout",
+            f"{folder}/ca.key", "-out", f"{folder}/ca.pem")
     for host in (HOST, OTHER, THIRD):
         kind = ["-newkey", "rsa:2048"] if host == OTHER else ec
-        openssl("req", "-x509", *kind, "-nodes", "-days", "2", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-addext",
+        openssl("req", "-x509", *kind, "-nodes", "-days", "30", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-addext",
                 "basicConstraints=critical,CA:FALSE", "-CA", f"{folder}/ca.pem", "-CAkey", f"{folder}/ca.key", "-keyout",
                 f"{folder}/{host}.key", "-out", f"{folder}/{host}.pem")
 
@@ -256,6 +257,7 @@ class World:
     def tls(self, **settings):
         """A client's context that trusts the test's CA."""
         context = ssl.create_default_context(cafile=self.dir + "/ca.pem")
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as newer Pythons do by themselves
         for name, value in settings.items():
             setattr(context, name, value)
         return context

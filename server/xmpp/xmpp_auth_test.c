@@ -268,6 +268,36 @@ static void guesses_are_slowed_and_locked(void **state)
     }
 }
 
+/* A guesser does not wait for the answer that is held back: he tries on other streams, in vain meanwhile, whether
+ * their exchanges began before or after. */
+static void nobody_tries_while_an_answer_is_held_back(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    sv_str first, final;
+    for (int i = 0; i < 10; i++) {
+        client *c = opened(w);
+        assert_has(authenticate(w, c, "romeo", "juliet"), "<not-authorized/>");
+        client_close(c);
+    }
+    client *begun = opened(w), *held = opened(w);
+    (void)heard(w, begun);
+    say_auth(w, begun, "romeo");
+    first = sasl_data(w, heard(w, begun), "challenge");
+    final = scram_final(w, "romeo", "rosaline", first, NULL);
+    assert_string_equal(authenticate(w, held, "romeo", "juliet"), "");
+    say(w, begun, sasl_text(w, "response", "", final));
+    assert_has(heard(w, begun), "<temporary-auth-failure/>");
+    client *late = opened(w);
+    (void)heard(w, late);
+    say_auth(w, late, "romeo");
+    assert_has(heard(w, late), "<temporary-auth-failure/>");
+    pass_time(w, 500000);
+    assert_has(heard(w, held), "<not-authorized/>");
+    log_in(w, late, "romeo", "rosaline");
+    world_free(w);
+}
+
 /* As often, on streams of its own. */
 static void guess_wrong(world *w, const char *name, int times)
 {
@@ -416,6 +446,7 @@ int main(void)
         cmocka_unit_test(logs_in_with_plain),
         cmocka_unit_test(an_end_during_the_work),
         cmocka_unit_test(guesses_are_slowed_and_locked),
+        cmocka_unit_test(nobody_tries_while_an_answer_is_held_back),
         cmocka_unit_test(a_lock_counts_for_what_has_begun),
         cmocka_unit_test(a_proxys_client_is_its_own),
         cmocka_unit_test(disabled_accounts_stay_out),

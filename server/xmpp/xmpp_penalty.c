@@ -10,6 +10,7 @@
 typedef struct entry {
     unsigned failures;
     int64_t last_us;
+    int64_t not_before_us; /* until then the answer to the last failure is held back */
     bool is_known;         /* of an account: where its last success came from is known */
     char own[SVI_NETWORK_BYTES];
 } entry;
@@ -84,29 +85,43 @@ static entry *get(svi_penalties *p, sv_str key)
     return e;
 }
 
+/* Locked, or an answer is being held back: whoever does not wait for it tries in vain. */
+static bool is_shut(const svi_penalties *p, const entry *e)
+{
+    return e->failures >= SVI_PENALTY_LOCK || p->plat->mono_us(p->plat->ctx) < e->not_before_us;
+}
+
 bool svi_penalty_is_locked(svi_penalties *penalties, svi_whence whence, sv_str account)
 {
     SV_CHECK(penalties, PENALTIES_MAGIC);
     const svi_network net = svi_network_of(whence);
     const entry *e = net.text[0] ? find(penalties, sv_str_of(net.text)) : NULL;
-    if (e && e->failures >= SVI_PENALTY_LOCK) return true;
+    if (e && is_shut(penalties, e)) return true;
     e = account.n > 0 ? find(penalties, account) : NULL;
     const bool is_owner =
         e && e->is_known && !net.is_nowhere && strcmp(e->own, net.text) == 0;
-    return e && e->failures >= SVI_PENALTY_LOCK && !is_owner;
+    return e && is_shut(penalties, e) && !is_owner;
+}
+
+/* How long the answer to the failure of that number is held back. */
+static int64_t delay_of(unsigned failures)
+{
+    int64_t delay_us = SVI_PENALTY_DELAY_US;
+    if (failures <= SVI_PENALTY_FREE) return 0;
+    for (unsigned i = SVI_PENALTY_FREE + 1; i < failures; i++) {
+        delay_us *= 2;
+        if (delay_us >= SVI_PENALTY_DELAY_MAX_US) return SVI_PENALTY_DELAY_MAX_US;
+    }
+    return delay_us;
 }
 
 static int64_t add_failure(svi_penalties *p, sv_str key)
 {
     entry *e = get(p, key);
-    int64_t delay_us = SVI_PENALTY_DELAY_US;
     e->last_us = p->plat->mono_us(p->plat->ctx);
     if (e->failures < UINT32_MAX) e->failures++;
-    if (e->failures <= SVI_PENALTY_FREE) return 0;
-    for (unsigned i = SVI_PENALTY_FREE + 1; i < e->failures; i++) {
-        delay_us *= 2;
-        if (delay_us >= SVI_PENALTY_DELAY_MAX_US) return SVI_PENALTY_DELAY_MAX_US;
-    }
+    const int64_t delay_us = delay_of(e->failures);
+    e->not_before_us = e->last_us + delay_us;
     return delay_us;
 }
 
@@ -125,6 +140,7 @@ void svi_penalty_forgive(svi_penalties *penalties, svi_whence whence, sv_str acc
     const svi_network net = svi_network_of(whence);
     entry *e = get(penalties, account);
     e->failures = 0;
+    e->not_before_us = 0;
     e->last_us = penalties->plat->mono_us(penalties->plat->ctx);
     e->is_known = !net.is_nowhere;
     memcpy(e->own, net.text, sizeof e->own);

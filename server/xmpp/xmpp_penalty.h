@@ -23,7 +23,8 @@ svi_penalties *svi_penalties_new(svi_acct *acct, const svi_plat *plat);
 /* Frees it with all it remembers. */
 void svi_penalties_free(svi_penalties **penalties);
 
-/* Whether nobody may try from `whence` or for `account` (a bare JID) now. An account that is locked stays
+/* Whether nobody may try from `whence` or for `account` (a bare JID) now: it is locked, or an answer is
+ * being held back. An account that is locked stays
  * open to the address that it was last used from: a stranger must not lock its owner out. Loopback
  * addresses are never locked: behind them may be everybody. One that a proxy's header names is like any
  * other address; who has none there (a client on a unix socket) is neither locked by it nor known by it. */

@@ -99,6 +99,9 @@ static void locks_and_forgets(void **state)
 {
     (void)state;
     note_times(FAR, SV_STR_NONE, SVI_PENALTY_LOCK - 1);
+    assert_true(svi_penalty_is_locked(p, FAR, ROMEO)); /* while the last answer is held back */
+    assert_int_equal(svi_penalty_locked(p), 0);
+    svi_plat_virtual_advance(&v, SVI_PENALTY_DELAY_MAX_US);
     assert_false(svi_penalty_is_locked(p, FAR, ROMEO));
     note_times(FAR, SV_STR_NONE, 1);
     assert_true(svi_penalty_is_locked(p, FAR, ROMEO));

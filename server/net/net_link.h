@@ -29,6 +29,7 @@ struct svi_link {
     void (*ready)(void *ctx, bool readable, bool writable); /* set by the owner; on its I/O thread */
     void *ctx;
     uint64_t tls_read; /* bytes that TLS has taken from it, net_tls.c */
+    bool tls_dry;      /* TLS has asked it for more than there was */
 };
 
 /* A link on a connected, non-blocking socket, polled by `loop` (the calling thread's). Owns the

@@ -209,8 +209,11 @@ static ssize_t pipe_get(svi_conn *conn, char *to, size_t n)
         return io->link->ops->read(io->link, to, n);
     }
     ERR_clear_error();
+    io->link->tls_dry = false;
     const int got = SSL_read(io->ssl, to, (int)n);
-    io->more = got > 0 && SSL_has_pending(io->ssl) == 1;
+    /* OpenSSL 3.5 comes back behind each key update and says that it wants more, though more lies in its
+     * buffer: it does only if it has asked the link in vain. */
+    io->more = got > 0 ? SSL_has_pending(io->ssl) == 1 : !io->link->tls_dry;
     io->readable = false;
     return got > 0 ? got : tls_failure(conn, got);
 }

@@ -35,6 +35,7 @@ static int pipe_read(BIO *bio, char *to, int n)
         link->tls_read += (uint64_t)got;
         return (int)got;
     }
+    link->tls_dry = true;
     if (got == -EAGAIN) {
         BIO_set_retry_read(bio);
         return -1;

@@ -73,8 +73,9 @@ static void padding_counts(void **state)
     if (run_way != WAY_MEMORY) return; /* needs the virtual clock */
     world *w = tls_world();
     w->rate = 1000;
+    /* before its first record: newer releases of OpenSSL look at it only then */
+    assert_int_equal(SSL_CTX_set_block_padding(svi_tls_context(w->client_tls), SVI_RECORD_BYTES), 1);
     client *c = streaming(w, true);
-    assert_int_equal(SSL_set_block_padding(c->ssl, SVI_RECORD_BYTES), 1);
     const uint64_t before = bytes_in(w);
     for (int i = 0; i < 60; i++) {
         client_send(c, " ");
@@ -84,7 +85,7 @@ static void padding_counts(void **state)
     assert_true(first - before <= 4);
     for (int i = 0; i < 5; i++) pass(w, SECOND);
     assert_int_equal(bytes_in(w), first); /* what was too much is to be made up first */
-    for (int i = 0; i < 100; i++) pass(w, SECOND);
+    for (int i = 0; i < 2000 && bytes_in(w) - before < 60; i++) pass(w, SECOND);
     assert_int_equal(bytes_in(w) - before, 60);
     world_free(w);
 }

@@ -241,9 +241,3 @@ void svi_strangers_forget(svi_strangers *strangers, svi_stream *stream)
     if (who->network) who->network->streams--;
     who->network = NULL;
 }
-
-size_t svi_strangers_count(const svi_strangers *strangers)
-{
-    SV_CHECK(strangers, MAGIC);
-    return strangers->all.count;
-}

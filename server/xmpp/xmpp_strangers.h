@@ -58,7 +58,4 @@ unsigned svi_strangers_leave(svi_strangers *strangers, svi_stream *stream, unsig
 /* The stream's connection is gone. */
 void svi_strangers_forget(svi_strangers *strangers, svi_stream *stream);
 
-/* How many are in the pool. */
-size_t svi_strangers_count(const svi_strangers *strangers);
-
 #endif

@@ -29,6 +29,14 @@ static world *world_with(unsigned strangers, unsigned strangers_per_address,
     return world_of(false, strangers, strangers_per_address, streams_per_address);
 }
 
+static world *world_of_connects(unsigned connects_per_address)
+{
+    setting s = PLAIN;
+    s.limits = svi_limits_default();
+    s.limits.connects_per_address = connects_per_address;
+    return world_new(s);
+}
+
 static client *logged_in_from(world *w, const char *peer)
 {
     client *c = opened_from(w, peer);
@@ -123,13 +131,7 @@ static void streams_of_an_address_are_bounded(void **state)
 static void attempts_of_an_address_are_bounded(void **state)
 {
     (void)state;
-    world *w = world_with(100, 100, 100);
-    svi_limits limits = *svi_server_limits(w->server);
-    world_free(w);
-    limits.connects_per_address = 3;
-    setting s = PLAIN;
-    s.limits = limits;
-    w = world_new(s);
+    world *w = world_of_connects(3);
     for (int i = 0; i < 3; i++) {
         client *c = opened_from(w, FAR);
         assert_true(lives(w, c));
@@ -150,13 +152,7 @@ static void attempts_of_an_address_are_bounded(void **state)
 static void refusals_do_not_fill_the_log(void **state)
 {
     (void)state;
-    world *w = world_with(100, 100, 100);
-    svi_limits limits = *svi_server_limits(w->server);
-    world_free(w);
-    limits.connects_per_address = 1;
-    setting s = PLAIN;
-    s.limits = limits;
-    w = world_new(s);
+    world *w = world_of_connects(1);
     client *first = opened_from(w, FAR);
     for (int i = 0; i < 100; i++) {
         client *c = client_from(w, FAR_TOO);

@@ -395,6 +395,8 @@ async def case_strangers(server, rng, long):
             if text:
                 crowd.say(text, fresh)
                 crowd.hear(b"</stream:features>", fresh)
+            while crowd.is_unread():
+                await asyncio.sleep(0.05)
             await server.until(f"{count} connections", lambda s: s["connections"] == count)
         settled = [0]
         first, later = await each_costs(server, crowd, strangers.COUNT, settle)
@@ -423,7 +425,8 @@ async def run(name, threads, rng, long):
         if server.process.poll() is None:
             await asyncio.get_running_loop().run_in_executor(None, server.end)
         return note
-    except BaseException:
+    except BaseException as problem:
+        print(f"{name}.{threads}: {problem!r}; the end of the log:")
         print("\n".join(server.read_log().splitlines()[-60:])[-6000:])
         raise
     finally:

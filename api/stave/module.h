@@ -330,6 +330,14 @@ typedef struct sv_api {
     /* True if the address is that of a guest of this server (SASL ANONYMOUS, XEP-0175), on line or
      * not: nothing is stored for one, `put` under its localpart says SV_EDENIED. */
     bool (*is_guest)(sv_event *ev, const sv_jid *jid);
+
+    /* -- asking other modules -- */
+
+    /* Fires an occasion as `fire` does and returns the lines that its handlers offered, in order of the
+     * handlers, each ended by a line feed; empty if there were none. For the event. */
+    sv_str (*gather)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+    /* In a handler of an occasion: gives a line (copied; without line feed) to whoever gathers. */
+    void (*offer)(sv_event *ev, sv_str line);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

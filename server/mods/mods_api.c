@@ -177,6 +177,8 @@ static const sv_api api = {
     .stamp = svi_api_stamp,
     .row_bytes = svi_api_row_bytes,
     .is_guest = svi_api_is_guest,
+    .gather = svi_api_gather,
+    .offer = svi_x_offer,
 };
 
 const sv_api *svi_mods_api(void)

@@ -45,6 +45,7 @@ bool svi_api_is_admin(sv_event *ev, const sv_jid *jid);
 bool svi_api_is_guest(sv_event *ev, const sv_jid *jid);
 bool svi_api_account_exists(const sv_event *ev);
 void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+sv_str svi_api_gather(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 sv_str svi_api_subject(const sv_event *ev);
 sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond);
 void *svi_api_scratch(sv_event *ev, size_t bytes);

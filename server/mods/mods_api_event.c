@@ -66,16 +66,29 @@ sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond)
     return svi_x_refuse(ev, cond, SV_STR_NONE);
 }
 
-void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+/* A name nobody can have hooked is no reason to end a worker. */
+static svi_point point_of(const char *on)
 {
     const svi_point point = svi_point_find(sv_str_of(on));
-    const svi_xevent *x = svi_xevent_of(ev);
-    if (point == SVI_POINT_NONE) { /* nobody can have hooked it: no reason to end a worker */
+    if (point == SVI_POINT_NONE)
         SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", "occasions are fired by their names"),
                LF_TXT("point", on), LF_TXT("in", svi_exec_now()->hook));
-        return;
-    }
-    svi_occasion(x->host, point, account, NULL, NULL, subject, ev); /* about the account, not the sender */
+    return point;
+}
+
+/* About the account, not the sender. */
+void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+{
+    const svi_point point = point_of(on);
+    if (point != SVI_POINT_NONE)
+        svi_occasion(svi_xevent_of(ev)->host, point, account, NULL, NULL, subject, ev);
+}
+
+sv_str svi_api_gather(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+{
+    const svi_point point = point_of(on);
+    if (point == SVI_POINT_NONE) return SV_STR_NONE;
+    return svi_occasion_gather(svi_xevent_of(ev)->host, point, account, subject, ev);
 }
 
 /* --- memory ----------------------------------------------------------------------------------------- */

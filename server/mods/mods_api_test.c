@@ -191,7 +191,7 @@ static void sessions_and_occasions(void **state)
     start(w, PROBE);
     client *c = join(w, "romeo@one.example/a");
     ask(w, c, "set", "<session xmlns='urn:stave:probe'/>");
-    assert_has(&c->in, "jid='romeo@one.example/a' times='1' unset='yes' item='set' priority='7' "
+    assert_has(&c->in, "gathered='first&#10;&#10;juliet@example.org&#10;' none='0' jid='romeo@one.example/a' times='1' unset='yes' item='set' priority='7' "
                        "presence='yes' fired='roster/changed' heard='7'");
     asked(w, c, "set", "<session xmlns='urn:stave:probe'/>", "times='2' unset='no'");
     svi_mod_info before, after; /* its memory on a session is counted to it */

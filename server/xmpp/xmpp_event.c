@@ -121,8 +121,8 @@ static void occasion_over(sv_event *ev)
 
 static const svi_event_ops occasion_ops = {.released = occasion_over, .canceled = occasion_over};
 
-void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session,
-                  const sv_stanza *stanza, sv_str subject, sv_event *parent)
+static svi_passage passage_of(svi_host *host, const sv_jid *account, sv_session *session,
+                              const sv_stanza *stanza, sv_str subject)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     if (account == NULL && session != NULL) account = svi_session_jid(session);
@@ -136,17 +136,59 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
     };
     if (account != NULL) passage.from = passage.to = *account;
     passage.to.resource = SV_STR_NONE;
-    if (parent == NULL) {
-        if (session != NULL) passage.payer = (svi_payer){session->jid.full, session->number};
-        svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
-        return;
-    }
-    svi_arena *arena = svi_event_arena(parent); /* an occasion inside an event lives in its arena */
+    return passage;
+}
+
+/* Lives in the parent's arena. */
+static svi_xevent *fire_inside(const svi_passage *passage, svi_point point, sv_event *parent)
+{
+    svi_arena *arena = svi_event_arena(parent);
     svi_xevent *x = svi_arena_get(arena, sizeof *x);
-    const svi_event_config config = config_of(&passage, &occasion_ops, point, x);
-    fill(x, &passage, arena);
+    const svi_event_config config = config_of(passage, &occasion_ops, point, x);
+    fill(x, passage, arena);
     x->is_borrowed = true;
     svi_event_fire(parent, &config);
+    return x;
+}
+
+void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session,
+                  const sv_stanza *stanza, sv_str subject, sv_event *parent)
+{
+    svi_passage passage = passage_of(host, account, session, stanza, subject);
+    if (parent != NULL) {
+        (void)fire_inside(&passage, point, parent);
+        return;
+    }
+    if (session != NULL) passage.payer = (svi_payer){session->jid.full, session->number};
+    svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
+}
+
+sv_str svi_occasion_gather(svi_host *host, svi_point point, const sv_jid *account, sv_str subject,
+                           sv_event *parent)
+{
+    const svi_passage passage = passage_of(host, account, NULL, NULL, subject);
+    const svi_xevent *x = fire_inside(&passage, point, parent);
+    if (x->offers.bytes == 0) return SV_STR_NONE;
+    char *text = svi_arena_get(svi_event_arena(parent), x->offers.bytes);
+    size_t n = 0;
+    for (const svi_offer *offer = x->offers.first; offer; offer = offer->next) {
+        if (offer->line.n > 0) memcpy(text + n, offer->line.p, offer->line.n);
+        n += offer->line.n;
+        text[n++] = '\n';
+    }
+    SV_ASSERT(n == x->offers.bytes);
+    return (sv_str){text, n};
+}
+
+void svi_x_offer(sv_event *ev, sv_str line)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    svi_arena *arena = svi_event_arena(ev);
+    svi_offer *offer = svi_arena_get(arena, sizeof *offer);
+    *offer = (svi_offer){.line = svi_arena_str(arena, line)};
+    *(x->offers.last ? &x->offers.last->next : &x->offers.first) = offer;
+    x->offers.last = offer;
+    x->offers.bytes += line.n + 1;
 }
 
 /* --- a copy that was never written ------------------------------------------------------------ */

@@ -19,6 +19,16 @@ typedef struct svi_payer {
     uint64_t number;
 } svi_payer;
 
+/* Lines that an occasion's handlers offered, in order; in the event's arena. */
+typedef struct svi_offer {
+    struct svi_offer *next;
+    sv_str line;
+} svi_offer;
+typedef struct svi_offers {
+    svi_offer *first, *last;
+    size_t bytes; /* of all lines with a line feed each */
+} svi_offers;
+
 /* The XMPP side of an event; in the event's arena. */
 typedef struct svi_xevent {
     uint32_t magic;
@@ -32,6 +42,7 @@ typedef struct svi_xevent {
     bool is_own; /* sent by a local session (credit is due to it) */
     size_t cost_bytes;
     sv_draft *answer;   /* result being built */
+    svi_offers offers;  /* of an occasion: what its handlers gave */
     unsigned delivered; /* copies handed to sessions */
     /* private to xmpp_event.c and xmpp_route.c below */
     sv_str sender_full;
@@ -60,6 +71,13 @@ void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza,
  * event. */
 void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_session *session,
                   const sv_stanza *stanza, sv_str subject, sv_event *parent);
+
+/* The same as part of `parent`; returns the lines that its handlers offered, each ended by a line feed, in
+ * order. The text lives in the parent's arena; empty if there were none. */
+sv_str svi_occasion_gather(svi_host *host, svi_point point, const sv_jid *account, sv_str subject,
+                           sv_event *parent);
+/* Adds a line (copied) to what the occasion gives to whoever fired it. A line feed inside splits it. */
+void svi_x_offer(sv_event *ev, sv_str line);
 
 /* The ways to dispose of an event's stanza; see the module table for their meaning. Each also
  * ends a waiting event. */

@@ -230,7 +230,12 @@ static sv_verdict on_session(sv_event *ev, void *self)
         sv->session_set_presence(ev, session, stanza, 7);
     sv->fire(ev, "roster/chnaged", sv->from(ev), SV_STR_NONE); /* logged, no more */
     sv->fire(ev, "roster/changed", sv->from(ev), SV_STR("juliet@example.org"));
+    const sv_str gathered =
+        sv->gather(ev, "roster/changed", sv->from(ev), SV_STR("juliet@example.org"));
+    const sv_str none = sv->gather(ev, "account/added", sv->from(ev), SV_STR_NONE);
     sv_draft *out = sv->reply(ev, SV_STR("session"), SV_STR(NS));
+    sv->set(out, SV_STR("gathered"), gathered);
+    sv->set_int(out, SV_STR("none"), (int64_t)none.n);
     sv->set(out, SV_STR("jid"), sv->session_jid(session)->full);
     sv->set_int(out, SV_STR("times"), *times);
     sv->set(out, SV_STR("unset"), was_unset ? SV_STR("yes") : SV_STR("no"));
@@ -250,6 +255,9 @@ static sv_verdict on_changed(sv_event *ev, void *self)
             ? SV_STR("roster/changed")
             : SV_STR("?");
     (void)sv->put(ev, me->notes, sv->from(ev)->node, SV_STR("fired"), sv->subject(ev));
+    sv->offer(ev, SV_STR("first"));
+    sv->offer(ev, SV_STR_NONE);
+    sv->offer(ev, sv->subject(ev));
     return SV_PASS;
 }
 

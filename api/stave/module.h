@@ -129,6 +129,9 @@ typedef struct sv_module_desc {
     void (*save)(sv_blob *out, void *self);
     void (*stop)(void *self);
     const char *after; /* modules that must be enabled too and start before, separated by blanks */
+    /* Elements that a client sees among the stream features once it has logged in (RFC 6120 4.3.2), each
+     * with its own xmlns. */
+    const char *stream_features;
 } sv_module_desc;
 
 /* --- what a module is given -------------------------------------------------------- */
@@ -338,6 +341,14 @@ typedef struct sv_api {
     sv_str (*gather)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
     /* In a handler of an occasion: gives a line (copied; without line feed) to whoever gathers. */
     void (*offer)(sv_event *ev, sv_str line);
+
+    /* -- stream features -- */
+
+    /* Sets the elements that the module adds to the host's stream features after login, besides those of
+     * its description: text of XML, copied, each element with its own xmlns. Replaces what it set before;
+     * empty takes it away. Clients that log in from now on see it. SV_EINVAL if it is no such text, or
+     * if an element has the namespace of stanzas or streams. */
+    sv_status (*set_stream_feature)(sv_mod *mod, sv_str xml);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

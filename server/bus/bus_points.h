@@ -33,7 +33,8 @@
     X(ROSTER_CHANGED, "roster/changed", "a roster item changed (stave/roster.h)")                  \
     X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")           \
     X(SESSION_SILENT, "session/silent",                                                            \
-      "nothing came from its client for long: handlers ask for a sign of life, else it ends")
+      "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
+    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

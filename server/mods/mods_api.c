@@ -179,6 +179,7 @@ static const sv_api api = {
     .is_guest = svi_api_is_guest,
     .gather = svi_api_gather,
     .offer = svi_x_offer,
+    .set_stream_feature = svi_api_set_stream_feature,
 };
 
 const sv_api *svi_mods_api(void)

@@ -17,6 +17,11 @@ sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
 sv_str svi_api_host(const sv_mod *mod);
 sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i);
 
+/* --- mods_features.c --------------------------------------------------------------- */
+
+/* Member of the same name in sv_api. */
+sv_status svi_api_set_stream_feature(sv_mod *mod, sv_str xml);
+
 /* --- mods_api_stanza.c: reading and building --------------------------------------- */
 
 /* Members of the same names in sv_api. */

@@ -17,6 +17,50 @@ static void asked(world *w, client *c, const char *kind, const char *what, const
     assert_has(&c->in, part_of);
 }
 
+static void assert_stream_features(world *w, const char *wanted)
+{
+    const sv_str is = svi_host_features(svi_host_find(w->server, SV_STR("one.example")));
+    if (!sv_str_eq(is, sv_str_of(wanted))) fail_msg("\"%.*s\"", (int)is.n, is.n ? is.p : "");
+}
+
+/* RFC 6120 4.3.2: what modules declare and what they set, in order of the config; gone with them. */
+static void stream_features(void **state)
+{
+    static const char declared[] = "<needs xmlns='urn:stave:needs'/><more xmlns='urn:stave:needs'/>";
+    static const char *const bad[] = {
+        "x", "<a xmlns='urn:a'/>x", "<a xmlns='urn:a'>", "<a/>", "<a xmlns='urn:a'/><b/>",
+        "<a xmlns='jabber:client'/>", "<a xmlns='http://etherx.jabber.org/streams'/>",
+        "</features><features>",
+    };
+    char text[512];
+    (void)state;
+    world *w = world_new();
+    assert_stream_features(w, "");
+    start(w, PROBE);
+    assert_stream_features(w, declared);
+    client *c = join(w, "romeo@one.example/a");
+    asked(w, c, "set", "<feature xmlns='urn:stave:probe'>&lt;a xmlns='urn:a' b='1'/></feature>",
+          "status='0' ready='1'");
+    snprintf(text, sizeof text, "<a xmlns='urn:a' b='1'/>%s", declared);
+    assert_stream_features(w, text);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(text, sizeof text, "<feature xmlns='urn:stave:probe'><![CDATA[%s]]></feature>",
+                 bad[i]);
+        asked(w, c, "set", text, "status='-3'");
+    }
+    snprintf(text, sizeof text, "<a xmlns='urn:a' b='1'/>%s", declared);
+    assert_stream_features(w, text);
+    asked(w, c, "set", "<feature xmlns='urn:stave:probe'>&lt;b xmlns='urn:b'/></feature>",
+          "status='0' ready='1'");
+    snprintf(text, sizeof text, "<b xmlns='urn:b'/>%s", declared);
+    assert_stream_features(w, text);
+    asked(w, c, "set", "<feature xmlns='urn:stave:probe'/>", "status='0'");
+    assert_stream_features(w, declared);
+    svi_mods_free(&w->mods);
+    assert_stream_features(w, "");
+    world_free(w);
+}
+
 static const sv_api *check_filled(const sv_api *api)
 {
     const size_t first = offsetof(sv_api, now_s);
@@ -294,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_is_full),
+        cmocka_unit_test(stream_features),
         cmocka_unit_test(reading),
         cmocka_unit_test(time_memory_and_log),
         cmocka_unit_test(building),

@@ -256,7 +256,7 @@ static svi_mod_file *loaded_before(const svi_mods *library, sv_str name, const c
     return NULL;
 }
 
-static sv_status load_new(svi_acct *acct, sv_str name, const char *image, size_t size,
+static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *image, size_t size,
                           svi_mod_file **file_out, sv_err *err)
 {
     sv_err why = {.text = ""};
@@ -269,6 +269,7 @@ static sv_status load_new(svi_acct *acct, sv_str name, const char *image, size_t
     sv_status status = svi_mods_check_image(image, size, &why);
     if (status == SV_OK) status = load_image(file, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
+    if (status == SV_OK) status = svi_mod_features_check(acct, config->server, file, &why);
     if (status != SV_OK) {
         (void)svi_err(err, status, "module \"%s\": %s", file->name, why.text);
         svi_mod_file_unref(&file);
@@ -297,7 +298,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     if (status != SV_OK)
         return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
     *file_out = loaded_before(config->library, name, image, size);
-    if (*file_out == NULL) status = load_new(acct, name, image, size, file_out, err);
+    if (*file_out == NULL) status = load_new(acct, config, name, image, size, file_out, err);
     svi_free(image);
     return status;
 }

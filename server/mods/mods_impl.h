@@ -60,6 +60,7 @@ struct sv_mod {
     sv_store *stores;
     svi_session_blocks blocks; /* its memory on sessions */
     svi_dict *stanzas;         /* those it keeps: address -> how often */
+    sv_str stream_feature;     /* as it set it; besides that of its description */
 };
 
 /* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation
@@ -68,6 +69,7 @@ struct svi_group {
     svi_group *next;
     svi_acct *acct;
     uint32_t refs;
+    bool is_live; /* its hooks are the host's */
     svi_server *server;
     svi_host *host;
     const svi_plat *plat; /* of the server */
@@ -119,6 +121,15 @@ void svi_group_declare(const svi_group *group);
 sv_status svi_group_hooks_build(svi_group *group, sv_err *err);
 /* Collects the features that its modules declare. */
 void svi_group_features_build(svi_group *group);
+
+/* --- mods_features.c --------------------------------------------------------------- */
+
+/* Reads the stream features of a module's description: SV_EINVAL with text if they are not XML elements
+ * with namespaces of their own. `acct` is charged meanwhile. */
+sv_status svi_mod_features_check(svi_acct *acct, const svi_server *server,
+                                 const svi_mod_file *file, sv_err *err);
+/* Gives the host the stream features of the group's modules, in order of the config. */
+void svi_group_stream_features(const svi_group *group);
 
 /* --- mods_mod.c -------------------------------------------------------------------- */
 

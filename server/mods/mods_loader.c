@@ -284,6 +284,8 @@ static void set_hooks(svi_mods *mods)
     for (svi_group *group = mods->groups; group != NULL; group = group->next) {
         svi_host_set_hooks(group->host, group->hooks);
         svi_hooks_unref(&group->hooks);
+        group->is_live = true;
+        svi_group_stream_features(group);
         for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
     }
 }
@@ -301,6 +303,8 @@ sv_status svi_mods_start(svi_mods *mods)
     }
     set_hooks(mods);
     mods->is_running = true;
+    for (const svi_group *group = mods->groups; group != NULL; group = group->next)
+        svi_occasion(group->host, SVI_POINT_HOST_READY, NULL, NULL, NULL, SV_STR_NONE, NULL);
     return SV_OK;
 }
 
@@ -322,8 +326,10 @@ static void save(const sv_mod *mod)
     svi_mod_leave(&saved);
 }
 
-static void take_hooks_away(const svi_group *group)
+static void take_hooks_away(svi_group *group)
 {
+    group->is_live = false;
+    svi_host_set_features(group->host, SV_STR_NONE);
     svi_hooks *none = NULL;
     const sv_status status = svi_hooks_build(group->acct, NULL, 0, &none, NULL);
     SV_ASSERT(status == SV_OK);
@@ -337,7 +343,7 @@ void svi_mods_free(svi_mods **mods)
     *mods = NULL;
     if (m == NULL) return;
     SV_CHECK(m, SVI_MODS_MAGIC);
-    for (const svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
+    for (svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
         for (size_t i = group->count; i > 0; i--) save(group->order[i - 1]);
         take_hooks_away(group);
     }

@@ -104,6 +104,7 @@ static void mod_free(sv_mod *mod)
         store->magic = 0;
         svi_free(store);
     }
+    svi_str_free(&mod->stream_feature);
     svi_free(mod->self);
     SV_ASSERT(atomic_load(&mod->acct.live_count) == 0); /* all that was counted to it is gone */
     svi_mod_file_unref(&mod->file);

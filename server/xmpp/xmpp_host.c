@@ -9,6 +9,7 @@ static void host_free(svi_host *host)
     svi_hooks_unref(&host->hooks);
     for (size_t i = 0; i < host->admin_count; i++) svi_str_free(&host->admins[i]);
     svi_free(host->admins);
+    svi_str_free(&host->features);
     svi_str_free(&host->domain);
     host->magic = 0;
     svi_free(host);
@@ -90,6 +91,19 @@ void svi_host_set_hooks(svi_host *host, svi_hooks *hooks)
     svi_hooks *old = host->hooks;
     host->hooks = svi_hooks_ref(hooks);
     svi_hooks_unref(&old);
+}
+
+void svi_host_set_features(svi_host *host, sv_str xml)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    svi_str_free(&host->features);
+    host->features = svi_str_dup(host->server->acct, xml);
+}
+
+sv_str svi_host_features(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->features;
 }
 
 svi_hooks *svi_host_hooks(svi_host *host)

@@ -82,6 +82,7 @@ struct svi_host {
     svi_server *server;
     sv_str domain; /* NUL behind it */
     svi_hooks *hooks;
+    sv_str features; /* of streams, after login; what modules add */
     svi_map *accounts;
     sv_str *admins;
     size_t admin_count;

@@ -159,7 +159,13 @@ static void put_limits(const svi_stream *stream, svi_buf *buf)
     svi_buf_put(buf, SV_STR("</limits>"));
 }
 
-/* Every feature and when it is offered; one that modules bring is a line here. */
+/* What the host's modules bring. */
+static void put_modules(const svi_stream *stream, svi_buf *buf)
+{
+    if (stream->name.n) svi_buf_put(buf, svi_host_features(stream->host));
+}
+
+/* Every feature and when it is offered. */
 static void (*const features[])(const svi_stream *stream, svi_buf *buf) = {
     put_starttls,
     put_mechanisms,
@@ -167,6 +173,7 @@ static void (*const features[])(const svi_stream *stream, svi_buf *buf) = {
     put_bind,
     put_session,
     put_limits,
+    put_modules,
 };
 
 static void put_features(const svi_stream *stream, svi_buf *buf)

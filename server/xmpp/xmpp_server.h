@@ -135,6 +135,9 @@ svi_host *svi_host_next(svi_server *server, svi_host *after);
 /* Replaces the host's hook table (takes a reference). Passes in progress keep the old one. */
 void svi_host_set_hooks(svi_host *host, svi_hooks *hooks);
 svi_hooks *svi_host_hooks(svi_host *host);
+/* Replaces what modules add to the stream features after login: XML text, copied. Empty at first. */
+void svi_host_set_features(svi_host *host, sv_str xml);
+sv_str svi_host_features(const svi_host *host);
 sv_str svi_host_domain(const svi_host *host);
 const char *svi_host_name(const svi_host *host); /* the same, NUL-terminated, outlives events */
 svi_server *svi_host_server(svi_host *host);

@@ -9,6 +9,8 @@
 static void whole_login(setting s, size_t chop)
 {
     world *w = world_new(s);
+    svi_host_set_features(svi_host_find(w->server, SV_STR("localhost")),
+                          SV_STR("<ver xmlns='urn:xmpp:features:rosterver'/>"));
     svi_link_pairs_chop(w->pairs, chop);
     client *c = client_new(w);
     say(w, c, STREAM);
@@ -39,6 +41,7 @@ static void whole_login(setting s, size_t chop)
                        "<channel-binding type='tls-exporter'/>"
                        "<channel-binding type='tls-server-end-point'/></sasl-channel-binding>");
     assert_lacks(second, "starttls");
+    assert_lacks(second, "<ver");
     assert_has(authenticate(w, c, "romeo", "rosaline"), "<success");
     say(w, c, STREAM);
     const char *third = heard(w, c);
@@ -46,7 +49,8 @@ static void whole_login(setting s, size_t chop)
     assert_int_not_equal(strncmp(second, third, strlen(OUR_HEADER) + 32), 0);
     assert_has(third, "<bind xmlns='" BIND_NS "'/>");
     assert_has(third, "</session><limits xmlns='urn:xmpp:stream-limits:0'>"
-                      "<max-bytes>262144</max-bytes><idle-seconds>900</idle-seconds></limits></stream:features>");
+                      "<max-bytes>262144</max-bytes><idle-seconds>900</idle-seconds></limits>"
+                      "<ver xmlns='urn:xmpp:features:rosterver'/></stream:features>");
     assert_has(bind_resource(w, c, "balcony"), "<iq type='result' id='b'><bind xmlns='" BIND_NS
                                                "'><jid>romeo@localhost/balcony</jid></bind></iq>");
     assert_int_equal(svi_session_count(w->server), 1);

@@ -17,6 +17,7 @@ typedef struct probe {
     sv_str_list words;
     sv_str last_point; /* static text */
     int64_t last_number;
+    int64_t ready; /* how often host/ready was fired */
 } probe;
 
 /* --- reading ---------------------------------------------------------------------------------------- */
@@ -214,6 +215,26 @@ static sv_verdict on_held(sv_event *ev, void *self)
     return sv->send(ev);
 }
 
+/* --- the host ---------------------------------------------------------------------------------------- */
+
+/* The text is what it is to be. */
+static sv_verdict on_feature(sv_event *ev, void *self)
+{
+    const probe *me = self;
+    const sv_status status = sv->set_stream_feature(me->mod, sv->text(ev, sv->payload(ev)));
+    sv_draft *out = sv->reply(ev, SV_STR("feature"), SV_STR(NS));
+    sv->set_int(out, SV_STR("status"), status);
+    sv->set_int(out, SV_STR("ready"), me->ready);
+    return sv->send(ev);
+}
+
+static sv_verdict on_ready(sv_event *ev, void *self)
+{
+    probe *me = self;
+    if (sv->stanza(ev) == NULL && sv->session(ev) == NULL) me->ready++;
+    return SV_PASS;
+}
+
 /* --- sessions and occasions ------------------------------------------------------------------------- */
 
 static sv_verdict on_session(sv_event *ev, void *self)
@@ -376,6 +397,8 @@ static const sv_hook hooks[] = {
     {.on = "message/host", .call = on_message, .band = SV_LATE},
     {.on = "message/host", .call = on_message_first, .band = SV_FIRST},
     {.on = "message/account", .call = on_account},
+    {.on = "iq-set/host {" NS "}feature", .call = on_feature},
+    {.on = "host/ready", .call = on_ready},
     {.on = "roster/changed", .call = on_changed},
     {.on = "session/presence", .call = on_presence},
     {0},

@@ -1,10 +1,12 @@
 /* Makes many accounts at once, straight into a store that no server has open.
  *
- *   bench_accounts STORE-FOLDER DOMAIN COUNT PASSWORD
+ *   bench_accounts STORE-FOLDER DOMAIN COUNT PASSWORD [CONTACTS]
  *
  * They are user000000@DOMAIN and so on, all with one salt and one password: deriving keys 100,000 times would take
- * minutes and change nothing that is measured. */
+ * minutes and change nothing that is measured. With CONTACTS each has so many contacts, mutual ones: accounts 0 to CONTACTS know each other, then
+ * the next as many, and so on. */
 #include <poll.h>
+#include <stave/roster.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,15 +40,40 @@ static void check(sv_status status, const sv_err *err)
     exit(1);
 }
 
-/* The rows of one account, as the server writes them. */
-static void add(svi_store *store, svi_map *map, unsigned i, sv_str record)
+/* The maps that are written. */
+typedef struct maps {
+    svi_map *accounts, *roster;
+    const char *domain;
+    unsigned count, contacts;
+} maps;
+
+/* Everybody of the account's circle. */
+static void add_contacts(svi_unit *unit, const maps *m, unsigned i, sv_str owner)
 {
+    const sv_err none = {.text = "a contact is refused"};
+    const unsigned first = i - i % (m->contacts + 1);
+    for (unsigned k = first; k <= first + m->contacts && k < m->count; k++) {
+        char jid[300], item[32];
+        const sv_str key = {jid, (size_t)snprintf(jid, sizeof jid, "user%06u@%.200s", k, m->domain)};
+        const sv_str record = {item, (size_t)snprintf(item, sizeof item, "R1%02x\nUser %u\nAll\n",
+                                                      SV_ROSTER_FROM | SV_ROSTER_TO |
+                                                          SV_ROSTER_LISTED,
+                                                      k)};
+        if (k != i) check(svi_unit_put(unit, m->roster, owner, key, record), &none);
+    }
+}
+
+/* The rows of one account, as the server writes them. */
+static void add(svi_store *store, const maps *m, unsigned i, sv_str record)
+{
+    svi_map *map = m->accounts;
     char name[32];
     const sv_err none = {.text = "a row is refused"};
     svi_unit *unit = svi_unit_new(store);
     const sv_str owner = {name, (size_t)snprintf(name, sizeof name, "user%06u", i)};
     check(svi_unit_put(unit, map, owner, SV_STR("SCRAM-SHA-256"), record), &none);
     check(svi_unit_put(unit, map, owner, SV_STR("state"), SV_STR("active")), &none);
+    if (m->contacts > 0) add_contacts(unit, m, i, owner);
     (void)svi_unit_submit(&unit);
 }
 
@@ -60,8 +87,8 @@ static void wait_until(svi_store *store, const uint64_t *done, uint64_t number)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        (void)fputs("usage: bench_accounts STORE-FOLDER DOMAIN COUNT PASSWORD\n", stderr);
+    if (argc != 5 && argc != 6) {
+        (void)fputs("usage: bench_accounts STORE-FOLDER DOMAIN COUNT PASSWORD [CONTACTS]\n", stderr);
         return 2;
     }
     static svi_acct acct = {.name = "bench"};
@@ -85,14 +112,18 @@ int main(int argc, char **argv)
                                .failed = failed,
                                .ctx = &done};
     svi_store *store = NULL;
-    svi_map *map = NULL;
+    maps m = {.domain = argv[2], .count = count};
+    if (argc > 5) m.contacts = (unsigned)strtoul(argv[5], NULL, 10);
     check(svi_engine_lmdb(&acct, &lmdb, &config.engine, &err), &err);
     check(svi_store_open(&config, &store, &err), &err);
     char name[300];
     const sv_str map_name = {name, (size_t)snprintf(name, sizeof name, "%.200s/accounts", argv[2])};
-    check(svi_store_map(store, map_name, ACCOUNTS_SCHEMA, &map, &err), &err);
+    check(svi_store_map(store, map_name, ACCOUNTS_SCHEMA, &m.accounts, &err), &err);
+    const sv_str roster_name = {name, (size_t)snprintf(name, sizeof name, "%.200s/%s/%s", argv[2],
+                                                       SV_ROSTER_MODULE, SV_ROSTER_STORE)};
+    check(svi_store_map(store, roster_name, SV_ROSTER_SCHEMA, &m.roster, &err), &err);
     for (unsigned i = 0; i < count; i++) {
-        add(store, map, i, svi_buf_str(&record));
+        add(store, &m, i, svi_buf_str(&record));
         if (i % UNITS_AT_ONCE == UNITS_AT_ONCE - 1)
             wait_until(store, &done, svi_store_submitted(store));
     }

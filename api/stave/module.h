@@ -9,6 +9,7 @@
 #ifndef STAVE_MODULE_H
 #define STAVE_MODULE_H
 
+#include <stave/command.h>
 #include <stave/types.h>
 
 #define SV_ABI_MAJOR 0
@@ -132,6 +133,8 @@ typedef struct sv_module_desc {
     /* Elements that a client sees among the stream features once it has logged in (RFC 6120 4.3.2), each
      * with its own xmlns. */
     const char *stream_features;
+    const sv_command *commands; /* ends with .name == NULL; the strides are filled in as above */
+    uint32_t command_stride, arg_stride, column_stride;
 } sv_module_desc;
 
 /* --- what a module is given -------------------------------------------------------- */
@@ -349,6 +352,26 @@ typedef struct sv_api {
      * empty takes it away. Clients that log in from now on see it. SV_EINVAL if it is no such text, or
      * if an element has the namespace of stanzas or streams. */
     sv_status (*set_stream_feature)(sv_mod *mod, sv_str xml);
+    /* -- commands (<stave/command.h>): only in the event of a command of the module -- */
+
+    /* An argument by its name: its text, as given or preset (.p NULL if there is none; addresses and
+     * hosts prepared) / its number (0 if there is none) / its address (NULL if there is none).
+     * Borrowed for the event. */
+    sv_str (*arg_text)(const sv_event *ev, const char *name);
+    int64_t (*arg_int)(const sv_event *ev, const char *name);
+    const sv_jid *(*arg_jid)(const sv_event *ev, const char *name);
+    /* Begins a record of the answer; false if the page is full: then answer_more. Fields are
+     * declared in `columns`; text that is not UTF-8 is shown as such; what is not set is empty. */
+    bool (*record)(sv_event *ev);
+    void (*field)(sv_event *ev, const char *column, sv_str text);
+    void (*field_int)(sv_event *ev, const char *column, int64_t value);
+    /* Ends the command: done / done up to `from` (1 to 4096 bytes), and it runs again from there
+     * with asked_from(), which is empty at first / not done, for this reason. Also of a waiting
+     * event. */
+    sv_verdict (*answer)(sv_event *ev);
+    sv_verdict (*answer_more)(sv_event *ev, sv_str from);
+    sv_str (*asked_from)(const sv_event *ev);
+    sv_verdict (*fail)(sv_event *ev, sv_fault fault, const char *format, ...);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */
@@ -366,6 +389,9 @@ typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
                                                   .abi_minor = SV_ABI_MINOR,                       \
                                                   .hook_stride = sizeof(sv_hook),                  \
                                                   .option_stride = sizeof(sv_option),              \
+                                                  .command_stride = sizeof(sv_command),            \
+                                                  .arg_stride = sizeof(sv_arg),                    \
+                                                  .column_stride = sizeof(sv_column),              \
                                                   __VA_ARGS__};                                    \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api);                            \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api)                             \

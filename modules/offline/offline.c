@@ -200,6 +200,113 @@ static sv_verdict on_written(sv_event *ev, void *self)
     return on_session(ev, self);
 }
 
+/* --- what an operator sees ----------------------------------------------------------------- */
+
+/* The time of a message's key, in ms; 0 if it is of another form. */
+static int64_t time_of(sv_str key)
+{
+    int64_t ms = 0;
+    for (size_t i = 0; i < 13; i++) {
+        const char c = i < key.n ? key.p[i] : '?';
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0) return 0;
+        ms = ms * 16 + digit;
+    }
+    return ms;
+}
+
+static void show_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    if (status != SV_OK) {
+        (void)sv->fail(ev, SV_FAULT_FAILED, "the messages can't be read");
+        return;
+    }
+    sv_str key = SV_STR_NONE, bytes, last = SV_STR_NONE;
+    (void)sv->record(ev);
+    sv->field(ev, "address", sv->from(ev)->bare);
+    sv->field_int(ev, "messages", (int64_t)sv->row_count(rows));
+    sv->field_int(ev, "bytes", sv->row_bytes(rows));
+    for (bool is_first = true; sv->row_next(rows, &key, &bytes); is_first = false) {
+        if (is_first) sv->field_int(ev, "oldest", time_of(key));
+        last = key;
+    }
+    if (last.p) sv->field_int(ev, "newest", time_of(last));
+    (void)sv->answer(ev);
+}
+
+static sv_verdict on_show(sv_event *ev, void *self)
+{
+    const offline *me = self;
+    sv->rows_load(ev, me->messages, sv->from(ev)->node, show_rows);
+    return SV_LATER;
+}
+
+static void purge_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const offline *me = self;
+    if (status == SV_OK && sv->row_count(rows) > 0)
+        status = sv->del_owner(ev, me->messages, sv->from(ev)->node);
+    if (status != SV_OK) {
+        (void)sv->fail(ev, SV_FAULT_FAILED, "the messages can't be deleted");
+        return;
+    }
+    (void)sv->record(ev);
+    sv->field(ev, "address", sv->from(ev)->bare);
+    sv->field_int(ev, "deleted", (int64_t)sv->row_count(rows));
+    (void)sv->answer(ev);
+}
+
+static sv_verdict on_purge(sv_event *ev, void *self)
+{
+    const offline *me = self;
+    sv->rows_load(ev, me->messages, sv->from(ev)->node, purge_rows);
+    return SV_LATER;
+}
+
+static const sv_arg account_args[] = {
+    {.name = "address",
+     .kind = SV_ARG_ACCOUNT,
+     .flags = SV_ARG_REQUIRED | SV_ARG_EXISTS,
+     .manual = "whose messages"},
+    {0},
+};
+
+static const sv_column show_columns[] = {
+    {.name = "address", .kind = SV_COLUMN_TEXT},  {.name = "messages", .kind = SV_COLUMN_INT},
+    {.name = "bytes", .kind = SV_COLUMN_BYTES},   {.name = "oldest", .kind = SV_COLUMN_TIME},
+    {.name = "newest", .kind = SV_COLUMN_TIME},   {0},
+};
+
+static const sv_column purge_columns[] = {
+    {.name = "address", .kind = SV_COLUMN_TEXT},
+    {.name = "deleted", .kind = SV_COLUMN_INT},
+    {0},
+};
+
+static const sv_command commands[] = {
+    {.name = "offline show",
+     .summary = "how many messages wait for an account",
+     .examples = "offline show romeo@example.org",
+     .args = account_args,
+     .columns = show_columns,
+     .who = SV_WHO_ADMIN | SV_WHO_OWNER,
+     .flags = SV_COMMAND_OFFLINE | SV_COMMAND_ONE,
+     .run = on_show},
+    {.name = "offline purge",
+     .summary = "delete the messages that wait for an account",
+     .manual = "Their senders are not told.",
+     .examples = "offline purge romeo@example.org",
+     .args = account_args,
+     .columns = purge_columns,
+     .who = SV_WHO_ADMIN | SV_WHO_OWNER,
+     .flags = SV_COMMAND_OFFLINE | SV_COMMAND_ONE | SV_COMMAND_CHANGES,
+     .run = on_purge},
+    {0},
+};
+
+/* --- life ---------------------------------------------------------------------------------- */
+
 static sv_verdict on_removed(sv_event *ev, void *self)
 {
     const offline *me = self;
@@ -242,4 +349,5 @@ static const sv_option options[] = {
 
 SV_MODULE(.name = "offline", .summary = "Offline messages (XEP-0160)", .features = "msgoffline",
           .self_size = sizeof(offline), .hooks = hooks, .options = options, .start = start,
+          .commands = commands,
           .after = "message")

@@ -406,6 +406,36 @@ static void goes_with_the_account(void **state)
     leave(w);
 }
 
+/* `stave offline show` and `purge`: what waits, and nothing any more; also while the session that gets it is there. */
+static void commands(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    assert_string_equal(run_command(w, "offline show", "'address':'juliet@" HERE "'"),
+                        "{\"ok\":true,\"rows\":[{\"address\":\"juliet@" HERE "\",\"messages\":0,"
+                        "\"bytes\":0,\"oldest\":null,\"newest\":null}]}");
+    const int64_t began_us = w->plat.plat.wall_us(w->plat.plat.ctx);
+    send_many(w, romeo, 1, 2, 1);
+    pass_time(w, 5000000);
+    send_many(w, romeo, 3, 3, 1);
+    char oldest[32], newest[32], wanted[200];
+    svi_plat_stamp(began_us, oldest);
+    svi_plat_stamp(w->plat.plat.wall_us(w->plat.plat.ctx), newest);
+    snprintf(wanted, sizeof wanted, "\"oldest\":\"%.20s\",\"newest\":\"%.20s\"}", oldest, newest);
+    const char *text = run_command(w, "offline show", "'address':'juliet@" HERE "'");
+    if (!strstr(text, "\"messages\":3,\"bytes\":") || !strstr(text, wanted)) fail_msg("%s, not %s", text, wanted);
+    assert_string_equal(run_command(w, "offline purge", "'address':'juliet@" HERE "'"),
+                        "{\"ok\":true,\"rows\":[{\"address\":\"juliet@" HERE "\",\"deleted\":3}]}");
+    assert_int_equal(kept(w), 0);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 1, 0);
+    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    text = run_command(w, "offline show", "'address':'nobody@" HERE "'");
+    if (!strstr(text, "\"class\":\"failed\"")) fail_msg("%s", text);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +454,7 @@ int main(void)
         cmocka_unit_test(presence_brings_one_portion),
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
+        cmocka_unit_test(commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

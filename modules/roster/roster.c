@@ -295,6 +295,81 @@ static sv_verdict on_presence_out(sv_event *ev, void *self)
     return SV_LATER;
 }
 
+/* --- what an operator sees ----------------------------------------------------------------- */
+
+static void show_item(sv_event *ev, sv_str contact, sv_str record)
+{
+    const unsigned flags = sv_roster_flags(record);
+    sv->field(ev, "contact", contact);
+    sv_str rest = sv_roster_rest(record), line;
+    if (next_line(&rest, &line)) sv->field(ev, "name", line);
+    sv->field(ev, "subscription", sv_roster_subscription(flags));
+    sv->field_int(ev, "asked", (flags & SV_ROSTER_PENDING_OUT) != 0);
+    sv->field_int(ev, "asks", (flags & SV_ROSTER_PENDING_IN) != 0);
+    sv->field_int(ev, "listed", (flags & SV_ROSTER_LISTED) != 0);
+    while (next_line(&rest, &line)) sv->field(ev, "groups", line);
+}
+
+static void show_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    if (status != SV_OK) {
+        (void)sv->fail(ev, SV_FAULT_FAILED, "the roster can't be read");
+        return;
+    }
+    sv_str contact = sv->asked_from(ev), record, last = SV_STR_NONE;
+    if (contact.n == 0) contact = SV_STR_NONE;
+    while (sv->row_next(rows, &contact, &record)) {
+        if (!sv->record(ev)) {
+            (void)sv->answer_more(ev, last);
+            return;
+        }
+        show_item(ev, contact, record);
+        last = contact;
+    }
+    (void)sv->answer(ev);
+}
+
+static sv_verdict on_show(sv_event *ev, void *self)
+{
+    const roster *me = self;
+    sv->rows_load(ev, me->items, sv->from(ev)->node, show_rows);
+    return SV_LATER;
+}
+
+static const sv_arg show_args[] = {
+    {.name = "address",
+     .kind = SV_ARG_ACCOUNT,
+     .flags = SV_ARG_REQUIRED | SV_ARG_EXISTS,
+     .manual = "whose roster"},
+    {0},
+};
+
+static const sv_column show_columns[] = {
+    {.name = "contact", .kind = SV_COLUMN_TEXT},
+    {.name = "subscription", .kind = SV_COLUMN_TEXT},
+    {.name = "asked", .kind = SV_COLUMN_BOOL},
+    {.name = "asks", .kind = SV_COLUMN_BOOL},
+    {.name = "listed", .kind = SV_COLUMN_BOOL},
+    {.name = "name", .kind = SV_COLUMN_TEXT},
+    {.name = "groups", .kind = SV_COLUMN_LIST},
+    {0},
+};
+
+static const sv_command commands[] = {
+    {.name = "roster show",
+     .summary = "the contacts of an account",
+     .manual = "'asked': the account waits for the contact's approval; 'asks': the contact waits for the\n"
+               "account's. One that is not 'listed' only asks, and clients don't see it in the roster.",
+     .examples = "roster show romeo@example.org\nroster show romeo@example.org --json",
+     .args = show_args,
+     .columns = show_columns,
+     .who = SV_WHO_ADMIN | SV_WHO_OWNER,
+     .flags = SV_COMMAND_OFFLINE,
+     .run = on_show},
+    {0},
+};
+
 /* --- life ---------------------------------------------------------------------------------- */
 
 static void kept(sv_event *ev, sv_status status, sv_rows *rows, void *self)
@@ -349,4 +424,4 @@ static const sv_option options[] = {
 };
 
 SV_MODULE(.name = "roster", .summary = "Rosters (RFC 6121 2)", .self_size = sizeof(roster),
-          .hooks = hooks, .options = options, .start = start)
+          .hooks = hooks, .options = options, .start = start, .commands = commands)

@@ -288,6 +288,41 @@ static void a_full_roster_is_told(void **state)
     }
 }
 
+/* `stave roster show`: every item, requests that wait as well, in pages. */
+static void shown_to_operators(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "romeo");
+    assert_string_equal(run_command(w, "roster show", "'address':'romeo@" HERE "'"), "{\"ok\":true,\"rows\":[]}");
+    write_row(w, ITEMS, "romeo", "asks@b.example", "R108\n\n");
+    write_row(w, ITEMS, "romeo", JULIET, "R123\nJuliet\nFriends\nVerona\n");
+    assert_string_equal(
+        run_command(w, "roster show", "'address':'Romeo@" HERE "'"),
+        "{\"ok\":true,\"rows\":["
+        "{\"contact\":\"asks@b.example\",\"subscription\":\"none\",\"asked\":false,\"asks\":true,"
+        "\"listed\":false,\"name\":\"\",\"groups\":[]},"
+        "{\"contact\":\"" JULIET "\",\"subscription\":\"both\",\"asked\":false,\"asks\":false,"
+        "\"listed\":true,\"name\":\"Juliet\",\"groups\":[\"Friends\",\"Verona\"]}]}");
+    for (int i = 0; i < 600; i++) {
+        char contact[32];
+        snprintf(contact, sizeof contact, "c%03d@b.example", i);
+        svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+        assert_int_equal(svi_unit_put(unit, map_of(w, ITEMS), SV_STR("romeo"), sv_str_of(contact), SV_STR("R120\n\n")),
+                         SV_OK);
+        (void)svi_unit_submit(&unit);
+    }
+    turn(w);
+    const char *text = run_command(w, "roster show", "'address':'romeo@" HERE "'");
+    const char *more = strstr(text, "\"more\":\"c498@b.example\""); /* 500 rows, asks@ the first */
+    if (!more) fail_msg("%s", text + strlen(text) - 100);
+    text = run_command(w, "roster show", "'address':'romeo@" HERE "','from':'c498@b.example'");
+    assert_non_null(strstr(text, "\"rows\":[{\"contact\":\"c499@b.example\""));
+    assert_null(strstr(text, "\"more\""));
+    assert_non_null(strstr(text, JULIET));
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +334,7 @@ int main(void)
         cmocka_unit_test(groups_are_bounded),
         cmocka_unit_test(a_full_roster_is_told),
         cmocka_unit_test(answered_means_stored),
+        cmocka_unit_test(shown_to_operators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

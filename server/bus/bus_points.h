@@ -34,7 +34,8 @@
     X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")           \
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
-    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")
+    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")        \
+    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

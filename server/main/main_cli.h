@@ -2,7 +2,9 @@
 #ifndef SVI_MAIN_CLI_H
 #define SVI_MAIN_CLI_H
 
-#include "base/base_str.h"
+#include <jansson.h>
+
+#include "main/main_core.h"
 
 #define SVI_VERSION "0.1.0"
 #define SVI_DEFAULT_CONFIG "/etc/stave/stave.cfg.lua"
@@ -19,33 +21,22 @@ enum {
     SVI_EXIT_REFUSED = 78 /* it could not start; the reason was told */
 };
 
-typedef enum svi_command {
-    SVI_CMD_HELP,
-    SVI_CMD_VERSION,
-    SVI_CMD_OPTIONS,
-    SVI_CMD_SERVE,
-    SVI_CMD_RUN,
-    SVI_CMD_CHECK,
-    SVI_CMD_USER_ADD,
-    SVI_CMD_USER_PASSWD,
-    SVI_CMD_USER_DELETE,
-    SVI_CMD_USER_LIST,
-    SVI_CMD_STATUS,
-    SVI_CMD_MODULES,
-    SVI_CMD_RELOAD,
-    SVI_CMD_STOP,
-    SVI_CMD_WORKER, /* started by the supervisor only */
-    SVI_CMD_COUNT
-} svi_command;
-
 #define SVI_CLI_SOCKETS_MAX 64u
 
+/* The commands that are known; borrowed. */
+typedef struct svi_decls {
+    const sv_command *const *items;
+    size_t count;
+} svi_decls;
+
 typedef struct svi_cli {
-    svi_command command;
-    const char *program;  /* path of this binary, whole if it can be found */
-    const char *config;   /* --config FILE */
-    const char *dir;      /* --dir DIR of `run` */
-    const char *argument; /* an address for `user ...`, a domain for `user list` (NULL: all) */
+    const sv_command *what;       /* the command */
+    const svi_core_command *core; /* NULL: it is a module's */
+    json_t *request;              /* its request, with arguments as given; freed by svi_cli_free */
+    bool is_json;                 /* --json */
+    bool wants_help;              /* --help: of this command, or of all if `what` is NULL */
+    const char *program;          /* path of this binary, whole if it can be found */
+    const char *config;           /* --config FILE */
     /* worker */
     const char *crash_file;
     const char *log; /* svi_log_word */
@@ -55,14 +46,24 @@ typedef struct svi_cli {
     size_t socket_count;
 } svi_cli;
 
-/* Reads arguments. SV_EINVAL with what is wrong, and the nearest command if one was misspelt. Texts
- * are borrowed from argv. */
-sv_status svi_cli_parse(int argc, char *const *argv, svi_cli *cli_out, sv_err *err);
+/* Reads arguments by the declarations. SV_ENOTFOUND if there is no such command, SV_EINVAL if it is
+ * used wrongly: with what is wrong, and the nearest name if one was misspelt; --config and --json count
+ * even then. That arguments are of their kinds is not looked at. Texts are borrowed from argv; free
+ * with svi_cli_free, also after an error. */
+sv_status svi_cli_parse(int argc, char *const *argv, const svi_decls *decls, svi_cli *cli_out,
+                        sv_err *err);
 
-/* What `stave help` prints. */
-const char *svi_cli_help(void);
+/* Frees the request. */
+void svi_cli_free(svi_cli *cli);
 
-/* The words of a command as they are typed: "user add". */
-const char *svi_command_words(svi_command command);
+/* The text of an argument as it was given; NULL if it was not. */
+const char *svi_cli_arg(const svi_cli *cli, const char *name);
+
+/* Reads the arguments of a worker, which its supervisor starts (argv[1] is "worker"). SV_EINVAL. */
+sv_status svi_cli_worker(int argc, char *const *argv, svi_cli *cli_out, sv_err *err);
+
+/* Appends the help: of all commands (`topic` empty), of those that begin with it, or of one in full.
+ * False if none does. */
+bool svi_cli_help(const svi_decls *decls, sv_str topic, svi_buf *out);
 
 #endif

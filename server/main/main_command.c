@@ -18,7 +18,19 @@ struct svi_commands {
     svi_commands_config config;
     svi_users *users;
     int64_t began_us;
+    struct turn *turns; /* under way */
 };
+
+/* A request under way. */
+typedef struct turn {
+    struct turn *next, **link;
+    svi_commands *commands; /* NULL once they are gone */
+    const svi_core_command *core; /* NULL: a module's */
+    svi_command_done done;
+    void *ctx;
+    bool is_returned; /* the answer comes by `done` */
+    json_t *now;      /* it came at once */
+} turn;
 
 svi_commands *svi_commands_new(const svi_commands_config *config)
 {
@@ -36,6 +48,7 @@ void svi_commands_free(svi_commands **commands)
     if (!*commands) return;
     SV_CHECK(*commands, MAGIC);
     svi_users_free(&(*commands)->users);
+    for (turn *t = (*commands)->turns; t; t = t->next) t->commands = NULL;
     (*commands)->magic = 0;
     svi_free(*commands);
     *commands = NULL;
@@ -43,14 +56,17 @@ void svi_commands_free(svi_commands **commands)
 
 json_t *svi_answer_error(const char *format, ...)
 {
-    char text[600];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    json_t *answer = svi_answer_vfault(SV_FAULT_FAILED, format, args);
     va_end(args);
-    json_t *answer = json_pack("{s:b, s:s}", "ok", 0, "error", text);
-    return answer ? answer
-                  : json_pack("{s:b, s:s}", "ok", 0, "error", "the request holds broken UTF-8");
+    return answer;
+}
+
+svi_shard *svi_commands_shard(svi_commands *commands)
+{
+    SV_CHECK(commands, MAGIC);
+    return commands->config.shard;
 }
 
 /* --- status ------------------------------------------------------------------------------------------- */
@@ -137,27 +153,154 @@ static json_t *modules(const svi_commands *commands)
     return json_pack("{s:b, s:o}", "ok", 1, "modules", list);
 }
 
-/* --- which there are ---------------------------------------------------------------------------------- */
+/* --- the core's own ----------------------------------------------------------------------------------- */
+
+void svi_command_status(svi_commands *commands, svi_request *request)
+{
+    svi_request_take(request, status(commands));
+}
+
+void svi_command_modules(svi_commands *commands, svi_request *request)
+{
+    svi_request_take(request, modules(commands));
+}
+
+void svi_command_commands(svi_commands *commands, svi_request *request)
+{
+    json_t *list = json_array();
+    const svi_core_command *core;
+    for (size_t i = 0; (core = svi_core_at(i)) != NULL; i++)
+        (void)json_array_append_new(list, svi_command_json(&core->what));
+    svi_shard_commands_of(svi_shard_mods(commands->config.shard), list);
+    svi_request_take(request, json_pack("{s:b, s:o}", "ok", 1, "commands", list));
+}
+
+static void needs_server(svi_request *request)
+{
+    svi_request_fail(request, SV_FAULT_REFUSED, "%s is for a running server",
+                     svi_request_args(request)->command->name);
+}
+
+static void on_reloaded(void *ctx, json_t *take_answer)
+{
+    svi_request_take(ctx, take_answer);
+}
+
+void svi_command_reload(svi_commands *commands, svi_request *request)
+{
+    const svi_commands_config *config = &commands->config;
+    if (!config->reload) {
+        needs_server(request);
+        return;
+    }
+    json_t *now = config->reload(config->ctx, on_reloaded, request);
+    if (now) svi_request_take(request, now);
+}
+
+void svi_command_stop(svi_commands *commands, svi_request *request)
+{
+    const svi_commands_config *config = &commands->config;
+    if (!config->stop) {
+        needs_server(request);
+        return;
+    }
+    config->stop(config->ctx);
+    svi_request_answer(request);
+}
+
+void svi_command_user_add(svi_commands *commands, svi_request *request)
+{
+    svi_users_add(commands->users, request);
+}
+
+void svi_command_user_passwd(svi_commands *commands, svi_request *request)
+{
+    svi_users_passwd(commands->users, request);
+}
+
+void svi_command_user_delete(svi_commands *commands, svi_request *request)
+{
+    svi_users_delete(commands->users, request);
+}
+
+void svi_command_user_list(svi_commands *commands, svi_request *request)
+{
+    svi_users_list(commands->users, request);
+}
+
+/* --- dispatching -------------------------------------------------------------------------------------- */
+
+static void turn_free(turn *t)
+{
+    *t->link = t->next;
+    if (t->next) t->next->link = t->link;
+    svi_free(t);
+}
+
+static void on_answer(void *ctx, json_t *take_answer)
+{
+    turn *t = ctx;
+    if (!t->is_returned) {
+        t->now = take_answer;
+        return;
+    }
+    const svi_command_done done = t->done;
+    void *done_ctx = t->ctx;
+    turn_free(t);
+    done(done_ctx, take_answer);
+}
+
+/* The arguments are right, and an account that must exist does. */
+static void run(void *ctx, svi_request *request)
+{
+    const turn *t = ctx;
+    if (!t->commands)
+        svi_request_fail(request, SV_FAULT_FAILED, "the server is stopping; try again when it runs");
+    else if (t->core)
+        t->core->run(t->commands, request);
+    else
+        svi_mods_run(svi_shard_mods(t->commands->config.shard), request);
+}
+
+static const sv_command *find(const svi_commands *commands, sv_str name, const svi_core_command **core_out)
+{
+    const char *module;
+    const sv_command *c;
+    *core_out = svi_core_find(name);
+    if (*core_out) return (*core_out)->run ? &(*core_out)->what : NULL;
+    for (size_t i = 0; (c = svi_mods_command(svi_shard_mods(commands->config.shard), i, &module)); i++)
+        if (sv_str_eq(sv_str_of(c->name), name)) return c;
+    return NULL;
+}
 
 json_t *svi_commands_run(svi_commands *commands, const json_t *request, svi_command_done done,
                          void *ctx)
 {
     SV_CHECK(commands, MAGIC);
-    const svi_commands_config *config = &commands->config;
-    const char *name = json_string_value(json_object_get(request, "command"));
-    const sv_str command = sv_str_of(name ? name : "");
-    SV_LOG(SV_DEBUG, "control-command", LF_STR("command", command));
-    if (svi_str_starts(command, SV_STR("user ")))
-        return svi_users_run(commands->users, svi_str_sub(command, 5, command.n), request, done,
-                             ctx);
-    if (sv_str_eq(command, SV_STR("status"))) return status(commands);
-    if (sv_str_eq(command, SV_STR("modules"))) return modules(commands);
-    if (sv_str_eq(command, SV_STR("reload")) && config->reload)
-        return config->reload(config->ctx, done, ctx);
-    if (sv_str_eq(command, SV_STR("stop")) && config->stop) {
-        config->stop(config->ctx);
-        return json_pack("{s:b}", "ok", 1);
-    }
-    return svi_answer_error("the server knows no command '%.*s'; is it of an older version?",
-                            (int)(command.n < 60 ? command.n : 60), command.p);
+    const char *text = json_string_value(json_object_get(request, "command"));
+    const sv_str name = sv_str_of(text ? text : "");
+    const svi_core_command *core;
+    const sv_command *what = find(commands, name, &core);
+    SV_LOG(SV_DEBUG, "control-command", LF_STR("command", name));
+    if (!what)
+        return svi_answer_fault(SV_FAULT_NOT_FOUND,
+                                "the server knows no command '%.*s'; is it of an older version, or its "
+                                "module not enabled?",
+                                (int)(name.n < 60 ? name.n : 60), name.p);
+    svi_shard *shard = commands->config.shard;
+    turn *t = svi_alloc(svi_shard_acct(shard), sizeof *t);
+    *t = (turn){.next = commands->turns,
+                .link = &commands->turns,
+                .commands = commands,
+                .core = core,
+                .done = done,
+                .ctx = ctx};
+    if (t->next) t->next->link = &t->next;
+    commands->turns = t;
+    svi_request_run(svi_shard_server(shard), what, request, run, t, on_answer, t);
+    svi_shard_wake(shard);
+    t->is_returned = true;
+    json_t *now = t->now;
+    if (now) turn_free(t);
+    return now;
 }

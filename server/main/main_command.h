@@ -1,18 +1,16 @@
-/* Commands of operators, as JSON requests and answers: the same over the control socket and, for
- * `stave user`, in a process without server.
+/* Commands of operators, as JSON requests and answers (mods_command.h): the same over the control
+ * socket and, for those that are SV_COMMAND_OFFLINE, in a process without server.
  *
- * Request: {"command": "user add", "address": "romeo@example.org", "password": "..."}. Answer:
- * {"ok": true, ...} or
- * {"ok": false, "error": "cause, place, next step"}; "problems" holds lines of a configuration's
- * faults. Router thread. */
+ * A request names a command of the core or of a module: {"command": "user add", "address":
+ * "romeo@example.org", "password": "..."}. Besides what is said there, an answer may have
+ * "problems": lines of a configuration's faults. Router thread. */
 #ifndef SVI_MAIN_COMMAND_H
 #define SVI_MAIN_COMMAND_H
 
 #include <jansson.h>
 
+#include "main/main_core.h"
 #include "main/main_shard.h"
-
-typedef struct svi_commands svi_commands;
 
 /* The answer that comes later; the reference is handed over. Called exactly once, never before
  * svi_commands_run has returned. */
@@ -38,7 +36,21 @@ void svi_commands_free(svi_commands **commands);
 json_t *svi_commands_run(svi_commands *commands, const json_t *request, svi_command_done done,
                          void *ctx);
 
-/* An answer that says no; printf. A new reference. */
+/* What the core's commands with these names do (main_core.c). They end the request. */
+void svi_command_status(svi_commands *commands, svi_request *request);
+void svi_command_modules(svi_commands *commands, svi_request *request);
+void svi_command_reload(svi_commands *commands, svi_request *request);
+void svi_command_stop(svi_commands *commands, svi_request *request);
+void svi_command_commands(svi_commands *commands, svi_request *request);
+void svi_command_user_add(svi_commands *commands, svi_request *request);
+void svi_command_user_passwd(svi_commands *commands, svi_request *request);
+void svi_command_user_delete(svi_commands *commands, svi_request *request);
+void svi_command_user_list(svi_commands *commands, svi_request *request);
+
+/* The shard they work on. */
+svi_shard *svi_commands_shard(svi_commands *commands);
+
+/* An answer that says no, of the class "failed"; printf. A new reference. */
 json_t *svi_answer_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

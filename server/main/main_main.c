@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include "main/main_cli.h"
-#include "main/main_run.h"
-#include "main/main_supervisor.h"
 #include "main/main_tool.h"
 #include "main/main_worker.h"
 
@@ -18,24 +16,19 @@ static const char *own_path(char to[PATH_MAX], const char *called)
     return to;
 }
 
+/* A worker is told by its supervisor which binary it is: its own file may have been replaced by now. */
+static int worker(int argc, char **argv)
+{
+    svi_cli cli;
+    sv_err err = {.text = ""};
+    if (svi_cli_worker(argc, argv, &cli, &err) == SV_OK) return svi_worker_main(&cli);
+    (void)fprintf(stderr, "stave: %s\n", err.text);
+    return SVI_EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     char path[PATH_MAX];
-    svi_cli cli;
-    sv_err err = {.text = ""};
-    if (svi_cli_parse(argc, argv, &cli, &err) != SV_OK) {
-        (void)fprintf(stderr, "stave: %s\n", err.text);
-        return SVI_EXIT_USAGE;
-    }
-    /* a worker is told by its supervisor: its own file may have been replaced by now */
-    if (cli.command != SVI_CMD_WORKER) cli.program = own_path(path, cli.program);
-    const svi_supervisor_config serve = {.cli = &cli, .config = cli.config};
-    switch (cli.command) {
-    case SVI_CMD_HELP: (void)fputs(svi_cli_help(), stdout); return SVI_EXIT_OK;
-    case SVI_CMD_VERSION: (void)puts("stave " SVI_VERSION); return SVI_EXIT_OK;
-    case SVI_CMD_WORKER: return svi_worker_main(&cli);
-    case SVI_CMD_SERVE: return svi_supervise(&serve);
-    case SVI_CMD_RUN: return svi_run_main(&cli);
-    default: return svi_tool_main(&cli);
-    }
+    if (argc > 1 && sv_str_eq(sv_str_of(argv[1]), SV_STR("worker"))) return worker(argc, argv);
+    return svi_tool_main(argc, argv, own_path(path, argc > 0 ? argv[0] : "stave"));
 }

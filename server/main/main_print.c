@@ -1,6 +1,7 @@
-/* Printing answers: status, modules, reload, users. */
+/* Printing answers: status, modules, reload, users; and records by their columns. */
 #include "main/main_print.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +69,7 @@ static void print_certificates(const json_t *list)
     }
 }
 
-static void print_status(const json_t *a)
+void svi_print_status(const json_t *a)
 {
     (void)printf("version      %s\n", text_of(a, "version"));
     (void)printf("process      %" PRId64 "\n", number_of(a, "pid"));
@@ -85,7 +86,7 @@ static void print_status(const json_t *a)
     print_members("store", json_object_get(a, "store"));
 }
 
-static void print_modules(const json_t *a)
+void svi_print_modules(const json_t *a)
 {
     const json_t *list = json_object_get(a, "modules");
     (void)printf("%-16s %-24s %-9s %10s %10s %10s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
@@ -99,29 +100,193 @@ static void print_modules(const json_t *a)
     }
 }
 
-static void print_names(const json_t *a)
+void svi_print_reload(const json_t *a)
 {
-    const json_t *names = json_object_get(a, "names");
-    for (size_t i = 0; i < json_array_size(names); i++)
-        (void)printf("%s@%s\n", json_string_value(json_array_get(names, i)), text_of(a, "host"));
+    print_list("taken over: ", json_object_get(a, "taken-over"));
+    print_list("needs a restart: ", json_object_get(a, "needs-restart"));
+    if (*text_of(a, "log")) (void)printf("log: %s\n", text_of(a, "log"));
 }
 
-void svi_print_answer(svi_command command, const json_t *answer)
+void svi_print_user(const json_t *a)
 {
-    switch (command) {
-    case SVI_CMD_STATUS: print_status(answer); break;
-    case SVI_CMD_MODULES: print_modules(answer); break;
-    case SVI_CMD_USER_LIST: print_names(answer); break;
-    case SVI_CMD_RELOAD:
-        print_list("taken over: ", json_object_get(answer, "taken-over"));
-        print_list("needs a restart: ", json_object_get(answer, "needs-restart"));
-        if (*text_of(answer, "log")) (void)printf("log: %s\n", text_of(answer, "log"));
-        break;
-    case SVI_CMD_USER_ADD:
-    case SVI_CMD_USER_PASSWD:
-    case SVI_CMD_USER_DELETE:
-        (void)printf("%s: %s\n", text_of(answer, "address"), text_of(answer, "what"));
-        break;
-    default: break;
+    (void)printf("%s: %s\n", text_of(a, "address"), text_of(a, "what"));
+}
+
+void svi_print_nothing(const json_t *answer)
+{
+    (void)answer;
+}
+
+void svi_print_json(const json_t *answer)
+{
+    (void)json_dumpf(answer, stdout, JSON_INDENT(2));
+    (void)putchar('\n');
+}
+
+/* --- records ------------------------------------------------------------------------------------------ */
+
+void svi_print_init(svi_printer *p, const sv_command *what)
+{
+    *p = (svi_printer){.what = what};
+}
+
+static void put_period(int64_t ms, svi_buf *out)
+{
+    const int64_t s = ms / 1000;
+    if (s >= 86400) svi_buf_printf(out, "%" PRId64 " d ", s / 86400);
+    if (s >= 3600) svi_buf_printf(out, "%" PRId64 " h ", s / 3600 % 24);
+    if (s >= 60 && s < 86400) svi_buf_printf(out, "%" PRId64 " min ", s / 60 % 60);
+    if (s < 3600) svi_buf_printf(out, "%" PRId64 " s ", s % 60);
+    out->len--;
+}
+
+static void put_bytes(int64_t bytes, svi_buf *out)
+{
+    if (bytes < 10240)
+        svi_buf_printf(out, "%" PRId64 " B", bytes);
+    else if (bytes < 10240 * (int64_t)1024)
+        svi_buf_printf(out, "%" PRId64 " KiB", bytes / 1024);
+    else
+        svi_buf_printf(out, "%" PRId64 " MiB", bytes / 1024 / 1024);
+}
+
+/* Texts come from peers: what could steer a terminal is shown as '?'. */
+static void put_text(const char *text, svi_buf *out)
+{
+    sv_str rest = sv_str_of(text);
+    while (rest.n > 0) {
+        uint32_t code = 0;
+        const size_t step = svi_utf8_step(rest, &code);
+        const bool is_control = step == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) ||
+                                code == 0x2028 || code == 0x2029 ||
+                                (code >= 0x202a && code <= 0x202e) ||
+                                (code >= 0x2066 && code <= 0x2069);
+        if (is_control)
+            svi_buf_putc(out, '?');
+        else
+            svi_buf_put(out, svi_str_sub(rest, 0, step));
+        rest = svi_str_sub(rest, step ? step : 1, rest.n);
     }
+}
+
+static void put_value(const sv_column *column, const json_t *value, svi_buf *out)
+{
+    if (json_is_array(value)) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            if (i) svi_buf_put(out, SV_STR(", "));
+            put_text(json_string_value(json_array_get(value, i)), out);
+        }
+    } else if (json_is_boolean(value)) {
+        svi_buf_put(out, json_is_true(value) ? SV_STR("yes") : SV_STR("no"));
+    } else if (json_is_string(value)) {
+        put_text(json_string_value(value), out);
+    } else if (json_is_integer(value)) {
+        const int64_t number = json_integer_value(value);
+        if (column->kind == SV_COLUMN_PERIOD)
+            put_period(number, out);
+        else if (column->kind == SV_COLUMN_BYTES)
+            put_bytes(number, out);
+        else
+            svi_buf_int(out, number);
+    }
+}
+
+/* Characters, as a terminal counts most of them. */
+static size_t width_of(sv_str text)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < text.n; i++) width += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+    return width;
+}
+
+static void measure(svi_printer *p, const json_t *rows, svi_buf *text)
+{
+    const sv_column *column;
+    for (size_t c = 0; (column = svi_column_at(p->what, c)) != NULL; c++) {
+        const size_t head = strlen(column->head ? column->head : column->name);
+        if (p->widths[c] < head) p->widths[c] = head;
+        for (size_t i = 0; i < json_array_size(rows); i++) {
+            svi_buf_clear(text);
+            put_value(column, json_object_get(json_array_get(rows, i), column->name), text);
+            const size_t width = width_of(svi_buf_str(text));
+            if (p->widths[c] < width) p->widths[c] = width;
+        }
+    }
+}
+
+static bool is_number(const sv_column *column)
+{
+    return column->kind == SV_COLUMN_INT || column->kind == SV_COLUMN_BYTES ||
+           column->kind == SV_COLUMN_PERIOD;
+}
+
+static void print_cell(const svi_printer *p, size_t c, sv_str text)
+{
+    const sv_column *column = svi_column_at(p->what, c);
+    const size_t width = width_of(text);
+    const int gap = p->widths[c] > width ? (int)(p->widths[c] - width) : 0;
+    const bool is_last = svi_column_at(p->what, c + 1) == NULL;
+    (void)printf("%s", c ? "  " : "");
+    if (is_number(column)) (void)printf("%*s", gap, "");
+    (void)printf("%.*s", (int)text.n, text.n ? text.p : "");
+    if (!is_number(column) && !is_last) (void)printf("%*s", gap, "");
+    if (is_last) (void)printf("\n");
+}
+
+static void print_heads(const svi_printer *p, svi_buf *text)
+{
+    const sv_column *column;
+    for (size_t c = 0; (column = svi_column_at(p->what, c)) != NULL; c++) {
+        svi_buf_clear(text);
+        for (const char *at = column->head ? column->head : column->name; *at; at++)
+            svi_buf_putc(text, (char)toupper((unsigned char)*at));
+        print_cell(p, c, svi_buf_str(text));
+    }
+}
+
+static void print_table(svi_printer *p, const json_t *rows, svi_buf *text)
+{
+    const bool is_plain = (p->what->flags & SV_COMMAND_PLAIN) != 0;
+    const sv_column *column;
+    if (!is_plain) measure(p, rows, text);
+    if (!is_plain && !p->has_heads && json_array_size(rows) > 0) {
+        print_heads(p, text);
+        p->has_heads = true;
+    }
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        for (size_t c = 0; (column = svi_column_at(p->what, c)) != NULL; c++) {
+            svi_buf_clear(text);
+            put_value(column, json_object_get(json_array_get(rows, i), column->name), text);
+            print_cell(p, c, svi_buf_str(text));
+        }
+}
+
+/* One record: "name  value", a line each. */
+static void print_one(const svi_printer *p, const json_t *row, svi_buf *text)
+{
+    const sv_column *column;
+    size_t width = 12;
+    for (size_t c = 0; (column = svi_column_at(p->what, c)) != NULL; c++) {
+        const size_t n = strlen(column->head ? column->head : column->name);
+        if (n > width) width = n;
+    }
+    for (size_t c = 0; (column = svi_column_at(p->what, c)) != NULL; c++) {
+        svi_buf_clear(text);
+        put_value(column, json_object_get(row, column->name), text);
+        (void)printf("%-*s %.*s\n", (int)width, column->head ? column->head : column->name,
+                     (int)text->len, text->len ? text->data : "");
+    }
+}
+
+void svi_print_rows(svi_printer *p, const json_t *answer)
+{
+    const json_t *rows = json_object_get(answer, "rows");
+    svi_acct acct = {.name = "print"};
+    svi_buf text;
+    svi_buf_init(&text, &acct);
+    if (p->what->flags & SV_COMMAND_ONE)
+        print_one(p, json_array_get(rows, 0), &text);
+    else
+        print_table(p, rows, &text);
+    svi_buf_free(&text);
 }

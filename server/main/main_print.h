@@ -1,12 +1,31 @@
-/* Answers of the server as a person reads them. */
+/* Answers of the server as a person reads them, on standard output. */
 #ifndef SVI_MAIN_PRINT_H
 #define SVI_MAIN_PRINT_H
 
 #include <jansson.h>
 
-#include "main/main_cli.h"
+#include "mods/mods_command.h"
 
-/* Prints the answer of a command that was done on standard output. */
-void svi_print_answer(svi_command command, const json_t *answer);
+/* Print an answer of these commands that was done. */
+void svi_print_status(const json_t *answer);
+void svi_print_modules(const json_t *answer);
+void svi_print_reload(const json_t *answer);
+void svi_print_user(const json_t *answer);
+/* Prints nothing. */
+void svi_print_nothing(const json_t *answer);
+/* Prints it as it is. */
+void svi_print_json(const json_t *answer);
+
+/* Prints records page by page. */
+typedef struct svi_printer {
+    const sv_command *what;
+    size_t widths[SVI_COLUMNS_MAX]; /* of the columns so far; they only grow */
+    bool has_heads;
+} svi_printer;
+
+/* Begins; `what` is borrowed. */
+void svi_print_init(svi_printer *printer, const sv_command *what);
+/* Prints an answer's "rows" by the command's columns. */
+void svi_print_rows(svi_printer *printer, const json_t *answer);
 
 #endif

@@ -213,10 +213,10 @@ static void on_ready(void *ctx)
     (void)fflush(stdout);
 }
 
-static int serve(folder *f, const svi_cli *cli)
+static int serve(folder *f, const svi_cli *cli, const char *dir)
 {
     sv_err err = {.text = ""};
-    sv_status status = make_folder(f, cli->dir, &err);
+    sv_status status = make_folder(f, dir, &err);
     if (status == SV_OK) status = make_config(f, &err);
     if (status == SV_OK) status = make_certificate(f, &err);
     if (status == SV_OK) status = make_state_apart(f, cli, &err);
@@ -229,12 +229,12 @@ static int serve(folder *f, const svi_cli *cli)
     return svi_supervise(&config);
 }
 
-int svi_run_main(const svi_cli *cli)
+int svi_run_main(const svi_cli *cli, const char *dir)
 {
     folder f = {.acct = {.name = "run"}};
     f.arena = svi_arena_new(&f.acct, 1024);
     svi_log_setup(SV_WARN, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
-    const int status = serve(&f, cli);
+    const int status = serve(&f, cli, dir);
     svi_arena_free(&f.arena);
     return status;
 }

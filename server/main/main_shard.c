@@ -3,10 +3,13 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
+#include "main/main_core.h"
 #include "main/main_state.h"
+#include "mods/mods_command.h"
 #include "net/net_wake.h"
 #include "store/store_engine.h"
 
@@ -215,6 +218,25 @@ static sv_status check_names(const svi_shard *shard, const svi_shard_config *con
                                config->report_ctx);
 }
 
+/* A module's command that begins as one of the server's own would never be reached. */
+static sv_status check_commands(const svi_shard *shard, const svi_shard_config *config)
+{
+    sv_status status = SV_OK;
+    const char *module;
+    const sv_command *c;
+    for (size_t i = 0; (c = svi_mods_command(shard->mods, i, &module)) != NULL; i++) {
+        const svi_core_command *core = svi_core_shadows(c->name);
+        if (!core) continue;
+        char text[400];
+        (void)snprintf(text, sizeof text,
+                       "module \"%s\" declares the command \"%s\", but \"%s\" is one of the server",
+                       module, c->name, core->what.name);
+        config->report(config->report_ctx, svi_config_section(config->config, 0)->file, 0, text);
+        status = SV_EINVAL;
+    }
+    return status;
+}
+
 /* --- open and close ----------------------------------------------------------------------------------- */
 
 sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err)
@@ -227,6 +249,7 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
         make_mods(shard, config);
         status = svi_mods_start(shard->mods);
         if (status == SV_OK) status = check_names(shard, config);
+        if (status == SV_OK) status = check_commands(shard, config);
     }
     if (status != SV_OK) {
         svi_shard_close(&shard, 0);
@@ -333,7 +356,8 @@ static sv_status with_checked(const svi_shard_config *config,
 static sv_status look_at_names(const svi_shard *shard, const svi_shard_config *config, void *ctx)
 {
     (void)ctx;
-    return check_names(shard, config);
+    const sv_status status = check_commands(shard, config);
+    return check_names(shard, config) == SV_OK ? status : SV_EINVAL;
 }
 
 sv_status svi_shard_check(const svi_shard_config *config)
@@ -360,6 +384,29 @@ static sv_status write_manual(const svi_shard *shard, const svi_shard_config *co
 void svi_shard_manual(const svi_shard_config *config, svi_buf *out)
 {
     (void)with_checked(config, write_manual, out);
+}
+
+void svi_shard_commands_of(const svi_mods *mods, json_t *array)
+{
+    const char *module;
+    const sv_command *c;
+    for (size_t i = 0; (c = svi_mods_command(mods, i, &module)) != NULL; i++) {
+        json_t *json = svi_command_json(c);
+        (void)json_object_set_new(json, "module", json_string(module));
+        (void)json_array_append_new(array, json);
+    }
+}
+
+static sv_status list_commands(const svi_shard *shard, const svi_shard_config *config, void *ctx)
+{
+    (void)config;
+    svi_shard_commands_of(shard->mods, ctx);
+    return SV_OK;
+}
+
+void svi_shard_commands(const svi_shard_config *config, json_t *array)
+{
+    (void)with_checked(config, list_commands, array);
 }
 
 /* --- parts for others --------------------------------------------------------------------------------- */

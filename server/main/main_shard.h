@@ -4,6 +4,8 @@
 #ifndef SVI_MAIN_SHARD_H
 #define SVI_MAIN_SHARD_H
 
+#include <jansson.h>
+
 #include "main/main_settings.h"
 #include "mods/mods_loader.h"
 
@@ -35,6 +37,13 @@ sv_status svi_shard_check(const svi_shard_config *config);
 
 /* Appends the manual of all enabled modules' options; those that can't be loaded are reported. */
 void svi_shard_manual(const svi_shard_config *config, svi_buf *out);
+
+/* Appends the declarations of all enabled modules' commands, as svi_command_json makes them, with
+ * "module", to the array. Those that can't be loaded are reported. */
+void svi_shard_commands(const svi_shard_config *config, json_t *array);
+
+/* The same of modules that run. */
+void svi_shard_commands_of(const svi_mods *mods, json_t *array);
 
 /* What it consists of; borrowed. */
 svi_server *svi_shard_server(svi_shard *shard);

@@ -1,8 +1,10 @@
-/* Commands for operators: they ask the running server, or do without one where that is possible, and print. */
+/* `stave`: which command was meant, with modules' commands told by the server or by their files; asking, or doing without
+ * a server where that is possible; printing. */
 #include "main/main_tool.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/base_assert.h"
@@ -12,32 +14,58 @@
 #include "main/main_offline.h"
 #include "main/main_print.h"
 #include "main/main_prompt.h"
+#include "main/main_run.h"
 #include "main/main_shard.h"
 #include "main/main_state.h"
+#include "main/main_supervisor.h"
 
 #define STOP_WAIT_MS 15000
 
-typedef struct tool {
-    const svi_cli *cli;
+struct svi_tool {
+    svi_cli cli;
     svi_acct acct;
+    svi_arena *arena; /* of what modules declare */
+    const sv_command **decls;
+    size_t decl_count;
     svi_problems problems, warnings;
     svi_config *config;
     svi_settings settings;
+    bool is_read;   /* the config was, or it was tried */
+    sv_status read; /* what came of that */
     bool is_faulty; /* something in the settings is wrong; the paths are known */
-} tool;
+};
+
+typedef struct svi_tool tool;
 
 /* --- config ------------------------------------------------------------------------------------------- */
 
 /* What commands need to know: where the state folder and the socket are. */
 static sv_status read_config(tool *t)
 {
-    sv_status status =
-        svi_config_load(&t->acct, t->cli->config, svi_problems_note, &t->problems, &t->config);
-    if (status != SV_OK) return status;
-    status = svi_settings_read(t->config, svi_config_section(t->config, 0), &t->settings,
-                               svi_problems_note, &t->problems);
-    t->is_faulty = status != SV_OK;
-    return status;
+    if (t->is_read) return t->read;
+    t->is_read = true;
+    t->read = svi_config_load(&t->acct, t->cli.config, svi_problems_note, &t->problems, &t->config);
+    if (t->read != SV_OK) return t->read;
+    t->read = svi_settings_read(t->config, svi_config_section(t->config, 0), &t->settings,
+                                svi_problems_note, &t->problems);
+    t->is_faulty = t->read != SV_OK;
+    return t->read;
+}
+
+/* Where the server is can be known even if a setting is wrong. */
+static bool knows_socket(tool *t)
+{
+    return read_config(t) == SV_OK || (t->is_faulty && t->settings.data_path.n > 0);
+}
+
+static svi_shard_config shard_config(tool *t)
+{
+    return (svi_shard_config){.acct = &t->acct,
+                              .config = t->config,
+                              .settings = &t->settings,
+                              .program = t->cli.program,
+                              .report = svi_problems_note,
+                              .report_ctx = &t->problems};
 }
 
 /* From here on with the eyes of the worker: what root alone may read is of no use to it. `refused_out` tells
@@ -65,12 +93,7 @@ static sv_status check_all(tool *t, sv_err *refused_out)
         svi_certs_warn(certs, plat->wall_us(plat->ctx) / 1000000, t->settings.certificate_warn_days,
                        svi_problems_note, &t->warnings);
     svi_certs_free(&certs);
-    const svi_shard_config shard = {.acct = &t->acct,
-                                    .config = t->config,
-                                    .settings = &t->settings,
-                                    .program = t->cli->program,
-                                    .report = svi_problems_note,
-                                    .report_ctx = &t->problems};
+    const svi_shard_config shard = shard_config(t);
     /* modules are looked at even if certificates are bad: all problems in one go */
     if (t->config && svi_shard_check(&shard) != SV_OK) status = SV_EINVAL;
     return status;
@@ -89,209 +112,441 @@ static void print_warnings(const tool *t)
         (void)fprintf(stderr, "warning: %.*s\n", (int)line.n, line.p);
 }
 
-static int check(tool *t)
+/* --- saying no ---------------------------------------------------------------------------------------- */
+
+static int exit_of(const char *class)
+{
+    return class && strcmp(class, "usage") == 0 ? SVI_EXIT_USAGE : SVI_EXIT_FAILED;
+}
+
+static void print_json(const json_t *json)
+{
+    (void)json_dumpf(json, stdout, JSON_INDENT(2));
+    (void)putchar('\n');
+}
+
+/* Tells an answer that says no; takes it. */
+static int say_no(const tool *t, json_t *take_answer)
+{
+    const char *problems = json_string_value(json_object_get(take_answer, "problems"));
+    const char *error = json_string_value(json_object_get(take_answer, "error"));
+    const int status = exit_of(json_string_value(json_object_get(take_answer, "class")));
+    if (t->cli.is_json)
+        print_json(take_answer);
+    else
+        (void)fprintf(stderr, "%sstave: %s\n", problems ? problems : "",
+                      error ? error : "the server's answer can't be read");
+    json_decref(take_answer);
+    return status;
+}
+
+static int __attribute__((format(printf, 3, 4)))
+fail(const tool *t, sv_fault fault, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    json_t *answer = svi_answer_vfault(fault, format, args);
+    va_end(args);
+    return say_no(t, answer);
+}
+
+/* What came of asking. */
+static int fail_ask(const tool *t, const sv_err *err)
+{
+    if (err->code != SV_ENOTFOUND) return fail(t, SV_FAULT_FAILED, "%s", err->text);
+    json_t *answer = svi_answer_fault(SV_FAULT_FAILED, "%s", err->text);
+    (void)json_object_set_new(answer, "class", json_string("no-server"));
+    (void)say_no(t, answer);
+    return SVI_EXIT_NO_SERVER;
+}
+
+/* The config's problems, and that nothing was done. */
+static int fail_config(const tool *t)
+{
+    const sv_str text = svi_buf_str(&t->problems.text);
+    json_t *answer = svi_answer_fault(SV_FAULT_FAILED, "nothing was done");
+    (void)json_object_set_new(answer, "problems", json_stringn(text.p ? text.p : "", text.n));
+    return say_no(t, answer);
+}
+
+/* --- check, options, version -------------------------------------------------------------------------- */
+
+static json_t *lines_json(const svi_problems *problems)
+{
+    json_t *lines = json_array();
+    sv_str rest = svi_buf_str(&problems->text), line;
+    while (svi_str_split(&rest, '\n', &line))
+        if (line.n > 0) (void)json_array_append_new(lines, json_stringn(line.p, line.n));
+    return lines;
+}
+
+static int check_json(const tool *t, bool is_good, const sv_err *refused)
+{
+    json_t *answer = json_pack("{s:b, s:o, s:o}", "ok", is_good, "problems", lines_json(&t->problems),
+                               "warnings", lines_json(&t->warnings));
+    if (!is_good) {
+        (void)json_object_set_new(answer, "class", json_string("failed"));
+        (void)json_object_set_new(answer, "error", json_string("the configuration has problems"));
+    }
+    if (refused->code != SV_OK)
+        (void)json_object_set_new(answer, "note", json_string(refused->text));
+    print_json(answer);
+    json_decref(answer);
+    return is_good ? SVI_EXIT_OK : SVI_EXIT_FAILED;
+}
+
+int svi_tool_check(tool *t)
 {
     sv_err refused = {.code = SV_OK};
     const bool is_good = check_all(t, &refused) == SV_OK && t->problems.count == 0;
+    if (t->cli.is_json) return check_json(t, is_good, &refused);
     print_problems(t);
     print_warnings(t);
     if (!is_good) return SVI_EXIT_FAILED;
     /* only matters if the one who checks is the one who starts: under systemd's User=, say, it is not, so
      * this is no fault of the configuration */
     if (refused.code != SV_OK)
-        (void)fprintf(stderr, "%s: note: `stave serve` would refuse here: %s\n", t->cli->config,
+        (void)fprintf(stderr, "%s: note: `stave serve` would refuse here: %s\n", t->cli.config,
                       refused.text);
-    (void)printf("%s: no %s\n", t->cli->config,
+    (void)printf("%s: no %s\n", t->cli.config,
                  t->warnings.count ? "errors, but see the warnings" : "problems");
     return SVI_EXIT_OK;
 }
 
+/* Prints a text, in JSON as the member `name`. */
+static int print_text(const tool *t, const char *name, sv_str text)
+{
+    if (t->cli.is_json) {
+        json_t *answer = json_pack("{s:b, s:s%}", "ok", 1, name, text.p ? text.p : "", text.n);
+        print_json(answer);
+        json_decref(answer);
+    } else {
+        (void)fwrite(text.p, 1, text.n, stdout);
+    }
+    return SVI_EXIT_OK;
+}
+
 /* The core's words, then those of the modules if there is a config that names some. */
-static int options(tool *t)
+int svi_tool_options(tool *t)
 {
     svi_buf out;
     svi_buf_init(&out, &t->acct);
     svi_options_manual(&out, svi_settings_options(), sizeof(sv_option));
     if (read_config(t) == SV_OK) {
-        const svi_shard_config shard = {.acct = &t->acct,
-                                        .config = t->config,
-                                        .settings = &t->settings,
-                                        .program = t->cli->program,
-                                        .report = svi_problems_note,
-                                        .report_ctx = &t->problems};
+        const svi_shard_config shard = shard_config(t);
         svi_shard_manual(&shard, &out);
     }
-    const sv_str text = svi_buf_str(&out);
-    (void)fwrite(text.p, 1, text.n, stdout);
+    const int status = print_text(t, "options", svi_buf_str(&out));
     svi_buf_free(&out);
-    return SVI_EXIT_OK;
+    return status;
+}
+
+int svi_tool_version(tool *t)
+{
+    return t->cli.is_json ? print_text(t, "version", SV_STR(SVI_VERSION))
+                          : print_text(t, "version", SV_STR("stave " SVI_VERSION "\n"));
+}
+
+int svi_tool_serve(tool *t)
+{
+    const svi_supervisor_config serve = {.cli = &t->cli, .config = t->cli.config};
+    return svi_supervise(&serve);
+}
+
+int svi_tool_run(tool *t)
+{
+    return svi_run_main(&t->cli, svi_cli_arg(&t->cli, "dir"));
+}
+
+/* --- declarations ------------------------------------------------------------------------------------- */
+
+static void add_decl(tool *t, const sv_command *what)
+{
+    t->decls = svi_realloc(&t->acct, t->decls, (t->decl_count + 1) * sizeof *t->decls);
+    t->decls[t->decl_count++] = what;
+}
+
+static void add_core_decls(tool *t)
+{
+    const svi_core_command *core;
+    for (size_t i = 0; (core = svi_core_at(i)) != NULL; i++) add_decl(t, &core->what);
+}
+
+static void add_read_decls(tool *t, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        sv_command *c = svi_arena_get(t->arena, sizeof *c);
+        const json_t *json = json_array_get(list, i);
+        if (json_object_get(json, "module") && svi_command_read(t->arena, json, c)) add_decl(t, c);
+    }
+}
+
+/* What modules declare: the server's, if one runs, else those that the config names. */
+static void add_module_decls(tool *t)
+{
+    json_t *request = json_pack("{s:s}", "command", "commands"), *answer = NULL;
+    sv_err err = {.text = ""};
+    if (knows_socket(t) && svi_ask(t->settings.control_socket.p, request, &answer, &err) == SV_OK) {
+        add_read_decls(t, json_object_get(answer, "commands"));
+    } else if (err.code == SV_ENOTFOUND && !t->is_faulty) {
+        json_t *list = json_array();
+        (void)see_as_worker(t, &err);
+        const svi_shard_config shard = shard_config(t);
+        svi_shard_commands(&shard, list);
+        add_read_decls(t, list);
+        json_decref(list);
+    }
+    json_decref(answer);
+    json_decref(request);
+}
+
+static int help(tool *t, sv_str topic)
+{
+    const svi_decls decls = {t->decls, t->decl_count};
+    svi_buf out;
+    svi_buf_init(&out, &t->acct);
+    int status = SVI_EXIT_USAGE;
+    if (svi_cli_help(&decls, topic, &out))
+        status = print_text(t, "help", svi_buf_str(&out));
+    else
+        (void)fail(t, SV_FAULT_USAGE, "there is no command '%.*s'; `stave help` shows all",
+                   (int)(topic.n < 60 ? topic.n : 60), topic.p);
+    svi_buf_free(&out);
+    return status;
+}
+
+int svi_tool_help(tool *t)
+{
+    const char *topic = svi_cli_arg(&t->cli, "topic"), *word = svi_cli_arg(&t->cli, "word");
+    add_module_decls(t);
+    return help(t, !topic ? SV_STR("")
+                          : svi_arena_printf(t->arena, "%s%s%s", topic, word ? " " : "", word ? word : ""));
 }
 
 /* --- asking ------------------------------------------------------------------------------------------- */
 
-static int exit_status(const tool *t, const json_t *answer)
+/* Asks the server, or does it here if none runs and the command can be done so. */
+static sv_status ask(tool *t, const json_t *request, json_t **answer_out, sv_err *err)
 {
-    /* of a reload, whatever became of the configuration */
-    const char *log = json_string_value(json_object_get(answer, "log-problem"));
-    if (log) (void)fprintf(stderr, "stave: the log goes on in the old file: %s\n", log);
-    if (json_is_true(json_object_get(answer, "ok"))) {
-        svi_print_answer(t->cli->command, answer);
-        return log ? SVI_EXIT_FAILED : SVI_EXIT_OK;
-    }
-    const char *problems = json_string_value(json_object_get(answer, "problems"));
-    const char *error = json_string_value(json_object_get(answer, "error"));
-    (void)fprintf(stderr, "%sstave: %s\n", problems ? problems : "",
-                  error ? error : "the server's answer can't be read");
-    return SVI_EXIT_FAILED;
-}
-
-/* Asks the server, or does it here if none runs and `without` allows that. */
-static sv_status ask(tool *t, const json_t *request, bool without, json_t **answer_out, sv_err *err)
-{
+    const bool without = (t->cli.what->flags & SV_COMMAND_OFFLINE) != 0;
     const sv_status status = svi_ask(t->settings.control_socket.p, request, answer_out, err);
     if (status != SV_ENOTFOUND || !without) return status;
     if (t->is_faulty) {
-        print_problems(t);
+        if (!t->cli.is_json) print_problems(t);
         return svi_err(err, SV_EINVAL, "the configuration has to be mended first");
     }
     const svi_offline_config offline = {.acct = &t->acct,
                                         .config = t->config,
                                         .settings = &t->settings,
-                                        .program = t->cli->program};
+                                        .program = t->cli.program};
     json_t *requests = json_pack("[O]", request);
     const sv_status done = svi_offline_run(&offline, requests, answer_out, err);
     json_decref(requests);
+    if (done == SV_ENOTFOUND) err->code = SV_EIO; /* that no server runs is no trouble here */
     return done;
 }
 
-static int tell(const sv_err *err)
+/* An answer that is not made of records. */
+static int tell(const tool *t, json_t *take_answer)
 {
-    (void)fprintf(stderr, "stave: %s\n", err->text);
-    return err->code == SV_ENOTFOUND ? SVI_EXIT_NO_SERVER : SVI_EXIT_FAILED;
+    /* of a reload, whatever became of the configuration */
+    const char *log = json_string_value(json_object_get(take_answer, "log-problem"));
+    if (log && !t->cli.is_json)
+        (void)fprintf(stderr, "stave: the log goes on in the old file: %s\n", log);
+    if (!json_is_true(json_object_get(take_answer, "ok"))) return say_no(t, take_answer);
+    if (t->cli.is_json)
+        print_json(take_answer);
+    else
+        t->cli.core->print(take_answer);
+    json_decref(take_answer);
+    return log ? SVI_EXIT_FAILED : SVI_EXIT_OK;
 }
 
-static int ask_and_print(tool *t, const json_t *request, bool without)
+/* Records, page by page, as one JSON document. */
+typedef struct pages {
+    svi_printer printer;
+    size_t count; /* of the rows so far */
+    bool is_begun;
+} pages;
+
+static void print_page(const tool *t, pages *p, const json_t *answer)
+{
+    const json_t *rows = json_object_get(answer, "rows");
+    if (!t->cli.is_json) {
+        svi_print_rows(&p->printer, answer);
+        return;
+    }
+    if (!p->is_begun) (void)printf("{\n  \"rows\": [");
+    p->is_begun = true;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        (void)printf("%s\n    ", p->count++ ? "," : "");
+        (void)json_dumpf(json_array_get(rows, i), stdout, 0);
+    }
+}
+
+/* Ends the document, with what is wrong if `error` (taken) is not NULL. */
+static int end_pages(const tool *t, const pages *p, json_t *error)
+{
+    if (!t->cli.is_json || !p->is_begun) return error ? say_no(t, error) : SVI_EXIT_OK;
+    (void)printf("%s],\n", p->count ? "\n  " : "");
+    if (!error) {
+        (void)printf("  \"ok\": true\n}\n");
+        return SVI_EXIT_OK;
+    }
+    const char *name;
+    json_t *value;
+    size_t left = json_object_size(error);
+    json_object_foreach(error, name, value)
+    {
+        (void)printf("  \"%s\": ", name);
+        (void)json_dumpf(value, stdout, JSON_ENCODE_ANY);
+        (void)printf("%s\n", --left ? "," : "");
+    }
+    (void)printf("}\n");
+    const int status = exit_of(json_string_value(json_object_get(error, "class")));
+    json_decref(error);
+    return status;
+}
+
+/* Asks until the answer is whole; a server that turns in circles is not followed. */
+static int ask_pages(tool *t)
+{
+    pages p = {.count = 0};
+    svi_print_init(&p.printer, t->cli.what);
+    for (;;) {
+        json_t *answer = NULL;
+        sv_err err = {.text = ""};
+        if (ask(t, t->cli.request, &answer, &err) != SV_OK)
+            return p.is_begun ? end_pages(t, &p, svi_answer_fault(SV_FAULT_FAILED, "%s", err.text))
+                              : fail_ask(t, &err);
+        if (!json_is_true(json_object_get(answer, "ok"))) return end_pages(t, &p, answer);
+        print_page(t, &p, answer);
+        json_t *more = json_object_get(answer, "more");
+        const bool is_new = more && !json_equal(more, json_object_get(t->cli.request, "from"));
+        if (is_new) (void)json_object_set(t->cli.request, "from", more);
+        json_decref(answer);
+        if (!more) return end_pages(t, &p, NULL);
+        if (!is_new)
+            return end_pages(t, &p, svi_answer_fault(SV_FAULT_FAILED, "the answer does not end"));
+    }
+}
+
+static int ask_once(tool *t)
 {
     json_t *answer = NULL;
     sv_err err = {.text = ""};
-    if (ask(t, request, without, &answer, &err) != SV_OK) return tell(&err);
-    const int status = exit_status(t, answer);
-    json_decref(answer);
-    return status;
-}
-
-static int ask_simple(tool *t)
-{
-    json_t *request = json_pack("{s:s}", "command", svi_command_words(t->cli->command));
-    const int status = ask_and_print(t, request, false);
-    json_decref(request);
-    return status;
+    if (ask(t, t->cli.request, &answer, &err) != SV_OK) return fail_ask(t, &err);
+    return tell(t, answer);
 }
 
 /* The server lets go of the state folder at its very end. */
-static int stop(tool *t)
+int svi_tool_stop(tool *t)
 {
     int lock;
     sv_err err = {.text = ""};
-    const int status = ask_simple(t);
-    if (status != SVI_EXIT_OK) return status;
-    if (svi_state_lock(t->settings.data_path.p, STOP_WAIT_MS, &lock, &err) != SV_OK) {
-        (void)fprintf(stderr, "stave: the server was told to stop but has not ended yet\n");
-        return SVI_EXIT_FAILED;
-    }
-    return SVI_EXIT_OK;
+    if (!knows_socket(t)) return fail_config(t);
+    json_t *answer = NULL;
+    if (ask(t, t->cli.request, &answer, &err) != SV_OK) return fail_ask(t, &err);
+    if (!json_is_true(json_object_get(answer, "ok"))) return say_no(t, answer);
+    json_decref(answer);
+    if (svi_state_lock(t->settings.data_path.p, STOP_WAIT_MS, &lock, &err) != SV_OK)
+        return fail(t, SV_FAULT_FAILED, "the server was told to stop but has not ended yet");
+    return t->cli.is_json ? print_text(t, "what", SV_STR("stopped")) : SVI_EXIT_OK;
 }
 
-/* --- users -------------------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------------- */
 
-static int user_change(tool *t)
+/* Their form, before anything is asked: without a server, too. */
+static bool is_well_formed(const tool *t, sv_err *err)
 {
-    char password[SVI_PASSWORD_BYTES] = "";
+    svi_args args;
+    return svi_args_read(t->arena, t->cli.what, t->cli.request, NULL, &args, err) == 0;
+}
+
+/* The server has another working directory. */
+static void whole_paths(tool *t)
+{
+    const sv_arg *arg;
+    for (size_t i = 0; (arg = svi_arg_at(t->cli.what, i)) != NULL; i++) {
+        const char *path = svi_cli_arg(&t->cli, arg->name);
+        if (arg->kind != SV_ARG_FILE || !path || path[0] == '/') continue;
+        char *here = getcwd(NULL, 0);
+        if (!here) continue;
+        (void)json_object_set_new(t->cli.request, arg->name,
+                                  json_string(svi_arena_printf(t->arena, "%s/%s", here, path).p));
+        free(here);
+    }
+}
+
+/* Reads the secret, if the command has one, into the request. */
+static bool take_secret(tool *t, sv_err *err)
+{
+    char secret[SVI_PASSWORD_BYTES] = "";
+    const sv_arg *arg = NULL;
+    const char *whose = "";
+    for (size_t i = 0; (arg = svi_arg_at(t->cli.what, i)) != NULL && arg->kind != SV_ARG_SECRET; i++)
+        if (svi_cli_arg(&t->cli, arg->name)) whose = svi_cli_arg(&t->cli, arg->name);
+    if (!arg) return true;
+    bool is_read = svi_prompt_password(whose, secret, err) == SV_OK;
+    json_t *text = is_read ? json_string(secret) : NULL;
+    if (is_read && !text) {
+        (void)svi_err(err, SV_EINVAL, "address and password must be UTF-8");
+        is_read = false;
+    }
+    if (text) (void)json_object_set_new(t->cli.request, arg->name, text);
+    OPENSSL_cleanse(secret, sizeof secret);
+    return is_read;
+}
+
+static int ask_for(tool *t)
+{
     sv_err err = {.text = ""};
-    const bool needs_password = t->cli->command != SVI_CMD_USER_DELETE;
-    if (needs_password && svi_prompt_password(t->cli->argument, password, &err) != SV_OK) {
-        OPENSSL_cleanse(password, sizeof password);
-        return tell(&err);
-    }
-    json_t *request = json_pack("{s:s, s:s}", "command", svi_command_words(t->cli->command),
-                                "address", t->cli->argument);
-    int status = SVI_EXIT_FAILED;
-    json_t *text = json_string(password);
-    if (request && text && json_object_set(request, "password", text) == 0)
-        status = ask_and_print(t, request, true);
-    else
-        (void)fprintf(stderr, "stave: address and password must be UTF-8\n");
-    OPENSSL_cleanse(password, sizeof password);
-    json_decref(text);
-    json_decref(request);
+    if (!knows_socket(t)) return fail_config(t);
+    if (!is_well_formed(t, &err)) return fail(t, SV_FAULT_USAGE, "%s", err.text);
+    whole_paths(t);
+    if (!take_secret(t, &err)) return fail(t, SV_FAULT_FAILED, "%s", err.text);
+    return t->cli.core && t->cli.core->print ? ask_once(t) : ask_pages(t);
+}
+
+/* --- all ---------------------------------------------------------------------------------------------- */
+
+/* A command that the core has not may be one of a module. */
+static sv_status parse(tool *t, int argc, char *const *argv, const char *program, sv_err *err)
+{
+    svi_decls decls = {t->decls, t->decl_count};
+    sv_status status = svi_cli_parse(argc, argv, &decls, &t->cli, err);
+    t->cli.program = program;
+    if (status != SV_ENOTFOUND) return status;
+    add_module_decls(t);
+    svi_cli_free(&t->cli);
+    decls = (svi_decls){t->decls, t->decl_count};
+    status = svi_cli_parse(argc, argv, &decls, &t->cli, err);
+    t->cli.program = program;
     return status;
 }
 
-/* All accounts of one host, page by page. */
-static int list_host(tool *t, sv_str host)
+static int run(tool *t, int argc, char *const *argv, const char *program)
 {
-    json_t *request = json_pack("{s:s, s:s%}", "command", "user list", "host", host.p, host.n);
-    int status = SVI_EXIT_OK;
-    for (bool more = true; more && status == SVI_EXIT_OK;) {
-        json_t *answer = NULL;
-        sv_err err = {.text = ""};
-        if (ask(t, request, true, &answer, &err) != SV_OK) {
-            status = tell(&err);
-            break;
-        }
-        status = exit_status(t, answer);
-        const json_t *names = json_object_get(answer, "names");
-        const size_t count = json_array_size(names);
-        more = count > 0 && json_is_true(json_object_get(answer, "more"));
-        if (more) (void)json_object_set(request, "after", json_array_get(names, count - 1));
-        json_decref(answer);
-    }
-    json_decref(request);
-    return status;
+    sv_err err = {.text = ""};
+    if (parse(t, argc, argv, program, &err) != SV_OK) return fail(t, SV_FAULT_USAGE, "%s", err.text);
+    if (t->cli.wants_help) return help(t, sv_str_of(t->cli.what->name));
+    return t->cli.core && t->cli.core->here ? t->cli.core->here(t) : ask_for(t);
 }
 
-static int user_list(tool *t)
+int svi_tool_main(int argc, char *const *argv, const char *program)
 {
-    if (t->cli->argument) return list_host(t, sv_str_of(t->cli->argument));
-    int status = SVI_EXIT_OK;
-    const svi_section *section;
-    for (size_t i = 0; (section = svi_config_section(t->config, i)) != NULL; i++)
-        if (section->kind == SVI_SECTION_HOST && status == SVI_EXIT_OK)
-            status = list_host(t, section->name);
-    return status;
-}
-
-/* --- which there are ---------------------------------------------------------------------------------- */
-
-static int run(tool *t)
-{
-    if (t->cli->command == SVI_CMD_CHECK) return check(t);
-    if (t->cli->command == SVI_CMD_OPTIONS) return options(t);
-    /* a running server is asked even if a setting is wrong by now: `stave reload` tells what it says to that */
-    if (read_config(t) != SV_OK && (!t->is_faulty || t->settings.data_path.n == 0)) {
-        print_problems(t);
-        (void)fprintf(stderr, "stave: nothing was done\n");
-        return SVI_EXIT_FAILED;
-    }
-    switch (t->cli->command) {
-    case SVI_CMD_USER_LIST: return user_list(t);
-    case SVI_CMD_USER_ADD:
-    case SVI_CMD_USER_PASSWD:
-    case SVI_CMD_USER_DELETE: return user_change(t);
-    case SVI_CMD_STOP: return stop(t);
-    default: return ask_simple(t);
-    }
-}
-
-int svi_tool_main(const svi_cli *cli)
-{
-    tool t = {.cli = cli, .acct = {.name = "command"}};
+    tool t = {.acct = {.name = "command"}};
     svi_log_setup(SV_WARN, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
     svi_problems_init(&t.problems, &t.acct);
     svi_problems_init(&t.warnings, &t.acct);
-    const int status = run(&t);
+    t.arena = svi_arena_new(&t.acct, 4096);
+    add_core_decls(&t);
+    const int status = run(&t, argc, argv, program);
     svi_problems_free(&t.problems);
     svi_problems_free(&t.warnings);
     svi_config_free(&t.config);
+    svi_cli_free(&t.cli);
+    svi_free(t.decls);
+    svi_arena_free(&t.arena);
     return status;
 }

@@ -1,10 +1,19 @@
-/* The commands of `stave` that are no server: check, options, status, user ... */
+/* `stave` as operators type it: finds the command, asks the server or does without one, prints. */
 #ifndef SVI_MAIN_TOOL_H
 #define SVI_MAIN_TOOL_H
 
 #include "main/main_cli.h"
 
-/* Runs the command and prints what it found; the exit status. */
-int svi_tool_main(const svi_cli *cli);
+/* Runs what the arguments say; `program` is the path of this binary. The exit status. */
+int svi_tool_main(int argc, char *const *argv, const char *program);
+
+/* Commands that `stave` does itself (main_core.c): the exit status. */
+int svi_tool_serve(svi_tool *tool);
+int svi_tool_run(svi_tool *tool);
+int svi_tool_check(svi_tool *tool);
+int svi_tool_stop(svi_tool *tool);
+int svi_tool_options(svi_tool *tool);
+int svi_tool_help(svi_tool *tool);
+int svi_tool_version(svi_tool *tool);
 
 #endif

@@ -19,20 +19,19 @@ struct svi_users {
     svi_shard *shard; /* NULL once the holder let go */
 };
 
-typedef enum verb { ADD, PASSWD, DELETE, LIST } verb;
+typedef enum verb { ADD, PASSWD, DELETE } verb;
 
+/* In the request's arena. */
 typedef struct operation {
     svi_users *users;
     verb verb;
-    svi_arena *arena;
+    svi_request *request;
     sv_jid jid;
     svi_host *host;
     sv_str password; /* wiped when the keys are derived */
     svi_scram_keys keys[SVI_SCRAM_HASHES];
     sv_status status;
     uv_work_t work;
-    svi_command_done done;
-    void *ctx;
 } operation;
 
 svi_users *svi_users_new(svi_shard *shard)
@@ -60,7 +59,15 @@ void svi_users_free(svi_users **users)
 
 /* --- ends --------------------------------------------------------------------------------------------- */
 
-static const char *wrong(const operation *o, sv_status status)
+static sv_fault fault_of(sv_status status)
+{
+    if (status == SV_ENOTFOUND) return SV_FAULT_NOT_FOUND;
+    const bool is_refused = status == SV_EEXIST || status == SV_EINVAL || status == SV_EDENIED ||
+                            status == SV_ENOSPC;
+    return is_refused ? SV_FAULT_REFUSED : SV_FAULT_FAILED;
+}
+
+static const char *wrong(sv_status status)
 {
     switch (status) {
     case SV_EEXIST:
@@ -71,41 +78,33 @@ static const char *wrong(const operation *o, sv_status status)
     case SV_EDENIED: return "that is the name of a guest (SASL ANONYMOUS), which no account can have";
     case SV_ENOSPC: return "the store is short of space: free disk space, then try again";
     case SV_ECANCELED: return "the server is stopping; try again when it runs";
-    default: return o->verb == LIST ? "the store can't be read" : "the store failed";
+    default: return "the store failed";
     }
 }
 
 static json_t *result(const operation *o, sv_status status)
 {
     static const char *const past[] = {
-        [ADD] = "added", [PASSWD] = "password-changed", [DELETE] = "deleted", [LIST] = "listed"};
+        [ADD] = "added", [PASSWD] = "password-changed", [DELETE] = "deleted"};
     if (status != SV_OK)
-        return svi_answer_error("%.*s: %s", (int)o->jid.bare.n, o->jid.bare.p, wrong(o, status));
+        return svi_answer_fault(fault_of(status), "%.*s: %s", (int)o->jid.bare.n, o->jid.bare.p,
+                                wrong(status));
     SV_LOG(SV_INFO, "account-changed", LF_STR("account", o->jid.bare),
            LF_TXT("what", past[o->verb]));
     return json_pack("{s:b, s:s%, s:s}", "ok", 1, "address", o->jid.bare.p, o->jid.bare.n, "what",
                      past[o->verb]);
 }
 
-static void finish(operation *o, json_t *take_answer)
-{
-    svi_users *users = o->users;
-    svi_command_done done = o->done;
-    void *ctx = o->ctx;
-    for (size_t i = 0; i < SVI_SCRAM_HASHES; i++) svi_scram_keys_wipe(&o->keys[i]);
-    svi_arena *arena = o->arena;
-    svi_arena_free(&arena); /* the operation lies in it */
-    let_go(users);
-    done(ctx, take_answer);
-}
-
 static void on_done(void *ctx, sv_status status)
 {
     operation *o = ctx;
-    finish(o, result(o, status));
+    json_t *answer = result(o, status);
+    for (size_t i = 0; i < SVI_SCRAM_HASHES; i++) svi_scram_keys_wipe(&o->keys[i]);
+    let_go(o->users);
+    svi_request_take(o->request, answer);
 }
 
-/* --- steps -------------------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------------------ */
 
 /* In libuv's pool. */
 static void derive(uv_work_t *work)
@@ -128,130 +127,133 @@ static void on_derived(uv_work_t *work, int canceled)
     svi_shard_wake(shard);
 }
 
-static json_t *begin_set(operation *o, const json_t *request)
+static operation *operation_new(svi_users *users, verb v, svi_request *request)
 {
-    const char *password = json_string_value(json_object_get(request, "password"));
-    if (!password || !*password || strlen(password) > PASSWORD_MAX)
-        return svi_answer_error("%s: a password has 1 to %u bytes", o->jid.bare.p, PASSWORD_MAX);
-    o->password = svi_arena_str(o->arena, sv_str_of(password));
-    o->work.data = o;
-    const int failed = uv_queue_work(svi_shard_loop(o->users->shard), &o->work, derive, on_derived);
-    SV_ASSERT(failed == 0);
-    return NULL;
-}
-
-static void on_owners(void *ctx, sv_status status, const sv_str *owners, size_t count, bool more)
-{
-    operation *o = ctx;
-    if (status != SV_OK) {
-        finish(o, svi_answer_error("%s: %s", svi_host_name(o->host), wrong(o, status)));
-        return;
-    }
-    json_t *names = json_array();
-    for (size_t i = 0; i < count; i++)
-        (void)json_array_append_new(names, json_stringn(owners[i].p, owners[i].n));
-    finish(o, json_pack("{s:b, s:s, s:o, s:b}", "ok", 1, "host", svi_host_name(o->host), "names",
-                        names, "more", more));
-}
-
-/* --- start -------------------------------------------------------------------------------------------- */
-
-static operation *operation_new(svi_users *users, verb v, svi_command_done done, void *ctx)
-{
-    svi_arena *arena = svi_arena_new(users->acct, 4096);
-    operation *o = svi_arena_get(arena, sizeof *o);
-    *o = (operation){.users = users, .verb = v, .arena = arena, .done = done, .ctx = ctx};
+    SV_CHECK(users, MAGIC);
+    SV_ASSERT(users->shard != NULL);
+    operation *o = svi_arena_get(svi_request_arena(request), sizeof *o);
+    *o = (operation){.users = users,
+                     .verb = v,
+                     .request = request,
+                     .jid = svi_request_arg(request, "address")->jid,
+                     .host = svi_request_args(request)->host};
     users->refs++;
     return o;
 }
 
-/* For a request that is refused before it began: frees, and gives the answer on. */
-static json_t *refuse(operation *o, json_t *answer)
+static void set(svi_users *users, verb v, svi_request *request)
 {
-    svi_users *users = o->users;
-    svi_arena *arena = o->arena;
-    svi_arena_free(&arena);
-    let_go(users);
-    return answer;
-}
-
-static json_t *begin_list(operation *o, const json_t *request)
-{
-    svi_server *server = svi_shard_server(o->users->shard);
-    const char *domain = json_string_value(json_object_get(request, "host"));
-    const char *after = json_string_value(json_object_get(request, "after"));
-    sv_str prepared = SV_STR_NONE;
-    if (domain && svi_jid_prep_domain(o->arena, sv_str_of(domain), &prepared) == SV_OK)
-        o->host = svi_host_find(server, prepared);
-    if (!o->host) return svi_answer_error("%s: is no host of this server", domain ? domain : "?");
-    svi_store_owners(svi_host_accounts(o->host), sv_str_of(after ? after : ""), LIST_MAX, on_owners,
-                     o);
-    svi_shard_wake(o->users->shard);
-    return NULL;
-}
-
-/* Also tells how what seems to be meant is written; nothing is escaped unasked (XEP-0106). */
-static json_t *no_address(const operation *o, const char *address)
-{
-    const sv_str text = sv_str_of(address);
-    size_t at = text.n;
-    sv_str name, prepared;
-    while (at > 0 && text.p[at - 1] != '@') at--;
-    if (at < 2 || svi_jid_escape_node(o->arena, svi_str_sub(text, 0, at - 1), &name) ||
-        svi_jid_prep_node(o->arena, name, &prepared))
-        return svi_answer_error("'%s' is no address of an account: write name@host", address);
-    return svi_answer_error("'%s' is no address of an account: write name@host; that name is "
-                            "written %.*s (XEP-0106)",
-                            address, (int)name.n, name.p);
-}
-
-/* What an account can't be made of, or where. */
-static json_t *refuse_new(const operation *o)
-{
-    if (svi_jid_has_outer_space(o->jid.node))
-        return svi_answer_error("%.*s: a name must neither begin nor end with \\20, an escaped "
-                                "space (XEP-0106)",
-                                (int)o->jid.bare.n, o->jid.bare.p);
-    if (svi_host_logins(o->host) == SVI_LOGINS_GUESTS)
-        return svi_answer_error("%s takes no accounts: its 'authentication' is \"anonymous\"",
-                                svi_host_name(o->host));
-    return NULL;
-}
-
-static json_t *begin_change(operation *o, const json_t *request)
-{
-    svi_server *server = svi_shard_server(o->users->shard);
-    const char *address = json_string_value(json_object_get(request, "address"));
-    if (!address) return svi_answer_error("the request names no address");
-    if (svi_jid_parse(o->arena, sv_str_of(address), &o->jid) != SV_OK || o->jid.node.n == 0 ||
-        !svi_jid_is_bare(&o->jid))
-        return no_address(o, address);
-    o->host = svi_host_find(server, o->jid.domain);
-    if (!o->host)
-        return svi_answer_error("%.*s is no host of this server: add VirtualHost \"%.*s\" to the "
-                                "configuration first",
-                                (int)o->jid.domain.n, o->jid.domain.p, (int)o->jid.domain.n,
-                                o->jid.domain.p);
-    json_t *refused = o->verb == ADD ? refuse_new(o) : NULL;
-    if (refused) return refused;
-    if (o->verb != DELETE) return begin_set(o, request);
-    svi_account_remove(o->host, o->jid.node, on_done, o);
-    svi_shard_wake(o->users->shard);
-    return NULL;
-}
-
-json_t *svi_users_run(svi_users *users, sv_str word, const json_t *request, svi_command_done done,
-                      void *ctx)
-{
-    static const char *const verbs[] = {
-        [ADD] = "add", [PASSWD] = "passwd", [DELETE] = "delete", [LIST] = "list"};
-    SV_CHECK(users, MAGIC);
-    SV_ASSERT(users->shard != NULL);
-    for (unsigned v = 0; v < sizeof verbs / sizeof *verbs; v++) {
-        if (!sv_str_eq(word, sv_str_of(verbs[v]))) continue;
-        operation *o = operation_new(users, (verb)v, done, ctx);
-        json_t *answer = v == LIST ? begin_list(o, request) : begin_change(o, request);
-        return answer ? refuse(o, answer) : NULL;
+    const sv_str password = svi_request_arg(request, "password")->text;
+    const sv_str bare = svi_request_arg(request, "address")->jid.bare;
+    if (password.n == 0 || password.n > PASSWORD_MAX) {
+        svi_request_fail(request, SV_FAULT_REFUSED, "%.*s: a password has 1 to %u bytes", (int)bare.n,
+                         bare.p, PASSWORD_MAX);
+        return;
     }
-    return svi_answer_error("user %.*s: there is no such command", (int)word.n, word.p);
+    operation *o = operation_new(users, v, request);
+    o->password = password;
+    o->work.data = o;
+    const int failed = uv_queue_work(svi_shard_loop(users->shard), &o->work, derive, on_derived);
+    SV_ASSERT(failed == 0);
+}
+
+/* Ends the request if the account can't be made, because of its name or there. */
+static bool refuse_new(svi_request *request)
+{
+    const sv_jid *jid = &svi_request_arg(request, "address")->jid;
+    const svi_host *host = svi_request_args(request)->host;
+    if (svi_jid_has_outer_space(jid->node))
+        svi_request_fail(request, SV_FAULT_REFUSED,
+                         "%.*s: a name must neither begin nor end with \\20, an escaped space "
+                         "(XEP-0106)",
+                         (int)jid->bare.n, jid->bare.p);
+    else if (svi_host_logins(host) == SVI_LOGINS_GUESTS)
+        svi_request_fail(request, SV_FAULT_REFUSED,
+                         "%s takes no accounts: its 'authentication' is \"anonymous\"",
+                         svi_host_name(host));
+    else
+        return false;
+    return true;
+}
+
+void svi_users_add(svi_users *users, svi_request *request)
+{
+    if (!refuse_new(request)) set(users, ADD, request);
+}
+
+void svi_users_passwd(svi_users *users, svi_request *request)
+{
+    set(users, PASSWD, request);
+}
+
+void svi_users_delete(svi_users *users, svi_request *request)
+{
+    operation *o = operation_new(users, DELETE, request);
+    svi_account_remove(o->host, o->jid.node, on_done, o);
+}
+
+/* --- the list ----------------------------------------------------------------------------------------- */
+
+/* Pages begin at "host/name": behind that name, or at the host's first if it is empty. */
+typedef struct listing {
+    svi_request *request;
+    svi_host *host;
+} listing;
+
+/* How many found room. */
+static size_t list_owners(svi_request *request, svi_host *host, const sv_str *owners, size_t count)
+{
+    size_t i = 0;
+    for (; i < count && svi_request_record(request); i++)
+        svi_request_field(request, "address",
+                          svi_jid_make(svi_request_arena(request), owners[i], svi_host_domain(host),
+                                       SV_STR_NONE)
+                              .bare);
+    return i;
+}
+
+static void on_owners(void *ctx, sv_status status, const sv_str *owners, size_t count, bool more)
+{
+    const listing l = *(const listing *)ctx;
+    if (status != SV_OK) {
+        svi_request_fail(l.request, SV_FAULT_FAILED, "%s: the store can't be read",
+                         svi_host_name(l.host));
+        return;
+    }
+    svi_host *next = svi_request_args(l.request)->host
+                         ? NULL
+                         : svi_host_next(svi_request_server(l.request), l.host);
+    const size_t listed = list_owners(l.request, l.host, owners, count);
+    const sv_str from = listed > 0 && (more || listed < count)
+                            ? svi_arena_printf(svi_request_arena(l.request), "%s/%.*s",
+                                               svi_host_name(l.host), (int)owners[listed - 1].n,
+                                               owners[listed - 1].p)
+                        : next ? svi_arena_printf(svi_request_arena(l.request), "%s/",
+                                                  svi_host_name(next))
+                               : SV_STR_NONE;
+    if (from.n > 0)
+        svi_request_more(l.request, from);
+    else
+        svi_request_answer(l.request);
+}
+
+void svi_users_list(svi_users *users, svi_request *request)
+{
+    SV_CHECK(users, MAGIC);
+    svi_server *server = svi_request_server(request);
+    sv_str after = svi_request_from(request), domain = SV_STR_NONE;
+    svi_host *host = svi_request_args(request)->host;
+    if (after.n > 0) {
+        (void)svi_str_split(&after, '/', &domain);
+        if (!host || sv_str_eq(svi_host_domain(host), domain)) host = svi_host_find(server, domain);
+    } else if (!host) {
+        host = svi_host_next(server, NULL);
+    }
+    if (!host) { /* none is served, or not any more */
+        svi_request_answer(request);
+        return;
+    }
+    listing *l = svi_arena_get(svi_request_arena(request), sizeof *l);
+    *l = (listing){request, host};
+    svi_store_owners(svi_host_accounts(host), after.n ? after : SV_STR(""), LIST_MAX, on_owners, l);
 }

@@ -14,10 +14,11 @@ svi_users *svi_users_new(svi_shard *shard);
  * Before svi_shard_close. */
 void svi_users_free(svi_users **users);
 
-/* Answers at once with an error if the request is wrong, else returns NULL and calls `done` later.
- * `verb` is the word behind "user"; the request has "address" and "password", for "list" it may
- * have "host" and "after". */
-json_t *svi_users_run(svi_users *users, sv_str verb, const json_t *request, svi_command_done done,
-                      void *ctx);
+/* Make an account, change its password, delete it; list accounts (main_core.c has the arguments). Each
+ * ends the request, at once if it is wrong. */
+void svi_users_add(svi_users *users, svi_request *request);
+void svi_users_passwd(svi_users *users, svi_request *request);
+void svi_users_delete(svi_users *users, svi_request *request);
+void svi_users_list(svi_users *users, svi_request *request);
 
 #endif

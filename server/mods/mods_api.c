@@ -180,6 +180,17 @@ static const sv_api api = {
     .gather = svi_api_gather,
     .offer = svi_x_offer,
     .set_stream_feature = svi_api_set_stream_feature,
+
+    .arg_text = svi_api_arg_text,
+    .arg_int = svi_api_arg_int,
+    .arg_jid = svi_api_arg_jid,
+    .record = svi_api_record,
+    .field = svi_api_field,
+    .field_int = svi_api_field_int,
+    .answer = svi_api_answer,
+    .answer_more = svi_api_answer_more,
+    .asked_from = svi_api_asked_from,
+    .fail = svi_api_fail,
 };
 
 const sv_api *svi_mods_api(void)

@@ -88,4 +88,19 @@ size_t svi_api_row_count(const sv_rows *rows);
 int64_t svi_api_row_bytes(const sv_rows *rows);
 void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
 
+/* --- mods_errand.c ----------------------------------------------------------------- */
+
+/* Members of the same names in sv_api. */
+sv_str svi_api_arg_text(const sv_event *ev, const char *name);
+int64_t svi_api_arg_int(const sv_event *ev, const char *name);
+const sv_jid *svi_api_arg_jid(const sv_event *ev, const char *name);
+bool svi_api_record(sv_event *ev);
+void svi_api_field(sv_event *ev, const char *column, sv_str text);
+void svi_api_field_int(sv_event *ev, const char *column, int64_t value);
+sv_verdict svi_api_answer(sv_event *ev);
+sv_verdict svi_api_answer_more(sv_event *ev, sv_str from);
+sv_str svi_api_asked_from(const sv_event *ev);
+sv_verdict svi_api_fail(sv_event *ev, sv_fault fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #endif

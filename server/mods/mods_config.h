@@ -87,6 +87,9 @@ sv_status svi_options_unknown(const svi_config *config, const sv_option *const *
                               const size_t *strides, size_t count, svi_config_report report,
                               void *ctx);
 
+/* A number as options of that kind are written: INT, PERIOD ("5m", in ms), SIZE ("64k", in bytes). */
+bool svi_option_number(sv_option_kind kind, sv_str text, int64_t *value_out);
+
 /* Prints the manual of a table: name, type, preset, bounds, sentence. */
 void svi_options_manual(svi_buf *out, const sv_option *options, size_t stride);
 

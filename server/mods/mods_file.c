@@ -11,6 +11,7 @@
 
 #include "base/base_log.h"
 #include "mods/mods_check.h"
+#include "mods/mods_command.h"
 #include "mods/mods_impl.h"
 
 enum {
@@ -190,7 +191,15 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
                        desc->name != NULL ? desc->name : "");
     if (file->desc.self_size > FILE_MAX)
         return svi_err(err, SV_EINVAL, "its self_size is %zu bytes", file->desc.self_size);
-    return SV_OK;
+    const bool has_strides = is_stride(file->desc.command_stride, sizeof(sv_command)) &&
+                             is_stride(file->desc.arg_stride, sizeof(sv_arg)) &&
+                             is_stride(file->desc.column_stride, sizeof(sv_column));
+    if (file->desc.commands != NULL && !has_strides)
+        return svi_err(err, SV_EINVAL,
+                       "its commands have impossible sizes (%u, %u, %u): declare it with "
+                       "SV_MODULE(...)",
+                       file->desc.command_stride, file->desc.arg_stride, file->desc.column_stride);
+    return svi_commands_take(file->arena, &file->desc, &file->desc.commands, err);
 }
 
 static sv_status ask(svi_mod_file *file, sv_err *err)
@@ -265,6 +274,7 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     file->refs = 1;
     file->fd = -1;
     file->size = size;
+    file->arena = svi_arena_new(acct, 256);
     memcpy(file->name, name.p, name.n);
     sv_status status = svi_mods_check_image(image, size, &why);
     if (status == SV_OK) status = load_image(file, image, size, &why);
@@ -329,5 +339,6 @@ void svi_mod_file_unref(svi_mod_file **file)
     SV_ASSERT(f->refs > 0);
     if (--f->refs > 0) return;
     unload(f);
+    svi_arena_free(&f->arena);
     svi_free(f);
 }

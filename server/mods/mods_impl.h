@@ -24,6 +24,7 @@ typedef struct svi_mod_file {
     int fd;      /* of it; open as long as the code is mapped */
     void *handle;
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
+    svi_arena *arena;    /* its commands as desc has them, in this server's layout */
     char name[SVI_MOD_NAME_MAX];
 } svi_mod_file;
 

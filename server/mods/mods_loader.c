@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/base_log.h"
+#include "mods/mods_command.h"
 #include "mods/mods_impl.h"
 #include "xmpp/xmpp_jid.h"
 
@@ -196,6 +197,33 @@ static svi_host *host_of(const svi_mods *mods, const svi_section *section)
     return host;
 }
 
+/* The other file that declares a command of this name; NULL if there is none. */
+static const svi_mod_file *also_declares(const svi_mods *mods, const svi_mod_file *file,
+                                         const char *name)
+{
+    for (size_t i = 0; i < mods->file_count && mods->files[i] != file; i++) {
+        const sv_command *c;
+        for (size_t k = 0; (c = svi_command_at(mods->files[i]->desc.commands, k)) != NULL; k++)
+            if (strcmp(c->name, name) == 0) return mods->files[i];
+    }
+    return NULL;
+}
+
+/* A command has one meaning on all hosts. */
+static bool has_own_commands(const svi_mods *mods, const svi_group *group, const sv_mod *mod)
+{
+    const sv_command *c;
+    for (size_t k = 0; (c = svi_command_at(mod->file->desc.commands, k)) != NULL; k++) {
+        const svi_mod_file *other = also_declares(mods, mod->file, c->name);
+        if (other == NULL) continue;
+        complain(mods, group->section, mod->place,
+                 "module \"%s\" declares the command \"%s\", which is one of module \"%s\"",
+                 mod->file->name, c->name, other->name);
+        return false;
+    }
+    return true;
+}
+
 static bool prepare_host(svi_mods *mods, const svi_section *section)
 {
     svi_host *host = host_of(mods, section);
@@ -217,6 +245,8 @@ static bool prepare_host(svi_mods *mods, const svi_section *section)
     bool fine = true;
     for (size_t i = 0; i < group->place->count; i++)
         if (!load_one(mods, group, &group->place->items[i])) fine = false;
+    for (size_t i = 0; i < group->count; i++)
+        if (!has_own_commands(mods, group, group->mods[i])) fine = false;
     if (!fine || !order_group(mods, group)) return false;
     svi_group_features_build(group);
     return true;

@@ -63,6 +63,11 @@ static bool parse_number(sv_option_kind kind, sv_str text, int64_t *value_out)
     return svi_str_int(text, INT64_MIN, INT64_MAX, value_out) == SV_OK;
 }
 
+bool svi_option_number(sv_option_kind kind, sv_str text, int64_t *value_out)
+{
+    return parse_number(kind, text, value_out);
+}
+
 static bool in_bounds(fill *f, int64_t number)
 {
     const sv_option *o = f->option;

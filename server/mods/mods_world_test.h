@@ -5,6 +5,7 @@
 #define SVI_MODS_WORLD_TEST_H
 
 #include "base/base_log.h"
+#include "mods/mods_command.h"
 #include "mods/mods_loader.h"
 #include "mods/mods_testing.h"
 #include "store/store_engine.h"
@@ -334,6 +335,70 @@ static inline void assert_start_fails(world *w, const char *modules, const char 
     if (left > 1)
         fail_msg("%s leaves %ld allocations", modules, (long)left); /* one may be the log */
 }
+
+/* --- commands ---------------------------------------------------------------------- */
+
+/* What came of a command: the last answer, also as JSON text. */
+typedef struct answer {
+    int count;
+    char text[80000];
+    json_t *json;
+} answer;
+
+static inline const sv_command *command_of(world *w, const char *name)
+{
+    const char *module;
+    const sv_command *c;
+    for (size_t i = 0; (c = svi_mods_command(w->mods, i, &module)) != NULL; i++)
+        if (strcmp(c->name, name) == 0) return c;
+    fail_msg("there is no command %s", name);
+    return NULL;
+}
+
+static inline void command_came(void *ctx, json_t *take)
+{
+    answer *a = ctx;
+    a->count++;
+    char *text = json_dumps(take, JSON_COMPACT);
+    snprintf(a->text, sizeof a->text, "%s", text);
+    free(text);
+    json_decref(a->json);
+    a->json = take;
+}
+
+static inline void command_run(void *ctx, svi_request *request)
+{
+    svi_mods_run(((world *)ctx)->mods, request);
+}
+
+/* Begins the request; `members` are those of its JSON, with ' for ". */
+static inline void begin_command(world *w, const char *name, const char *members, answer *to)
+{
+    char text[9000];
+    const int n = snprintf(text, sizeof text, "{%s}", members);
+    assert_in_range(n, 2, sizeof text - 1);
+    for (char *at = text; *at; at++)
+        if (*at == '\'') *at = '"';
+    json_t *request = json_loads(text, 0, NULL);
+    if (!request) fail_msg("no JSON: %s", text);
+    svi_request_run(w->server, command_of(w, name), request, command_run, w, command_came, to);
+    json_decref(request);
+}
+
+/* Runs a module's command to its end; the text of its answer is good until the next. */
+static inline const char *run_command(world *w, const char *name, const char *members)
+{
+    static answer a;
+    a = (answer){.count = 0};
+    begin_command(w, name, members, &a);
+    turn(w);
+    assert_int_equal(a.count, 1);
+    json_decref(a.json);
+    a.json = NULL;
+    return a.text;
+}
+
+/* --- the end ----------------------------------------------------------------------- */
 
 static inline void world_free(world *w)
 {

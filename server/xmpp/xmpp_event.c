@@ -191,6 +191,54 @@ void svi_x_offer(sv_event *ev, sv_str line)
     x->offers.bytes += line.n + 1;
 }
 
+/* --- errands ---------------------------------------------------------------------------------- */
+
+static void errand_end(sv_event *ev, sv_status status)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    const svi_errand *errand = x->errand;
+    svi_xevent_close(x);
+    errand->over(errand->ctx, status);
+}
+
+static void errand_late(sv_event *ev)
+{
+    svi_xevent_of(ev)->is_late = true;
+}
+
+static void errand_released(sv_event *ev)
+{
+    errand_end(ev, svi_xevent_of(ev)->is_late ? SV_ETIMEOUT : SV_OK);
+}
+
+static void errand_canceled(sv_event *ev)
+{
+    errand_end(ev, SV_ECANCELED);
+}
+
+static const svi_event_ops errand_ops = {
+    .timeout = errand_late, .released = errand_released, .canceled = errand_canceled};
+
+void svi_errand_run(const svi_errand *errand)
+{
+    svi_host *host = errand->host;
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    svi_passage passage = {.server = host->server, .from_host = host};
+    passage.from = passage.to = errand->account;
+    if (passage.to.domain.n == 0)
+        passage.from = passage.to = (sv_jid){
+            .domain = svi_host_domain(host), .bare = svi_host_domain(host), .full = svi_host_domain(host)};
+    passage.account_exists = errand->account_exists;
+    svi_xevent *x = svi_pool_get(host->server->xevents);
+    svi_event_config config = config_of(&passage, &errand_ops, SVI_POINT_COMMAND_RUN, x);
+    config.hooks = errand->hooks;
+    sv_event *ev = svi_event_new(host->server->bus, &config);
+    fill(x, &passage, svi_event_arena(ev));
+    x->errand = errand;
+    svi_bus_fire(ev);
+    svi_store_hurry(svi_server_store(host->server)); /* an operator waits */
+}
+
 /* --- a copy that was never written ------------------------------------------------------------ */
 
 /* Architecture 3.7: what nobody keeps is dropped by a named rule. But a request is always
@@ -364,6 +412,12 @@ static void finish(sv_event *ev)
     svi_event_hold(ev);
     svi_event_resume(ev, SV_DONE);
     svi_event_let_go(&ev);
+}
+
+sv_verdict svi_x_end(sv_event *ev)
+{
+    finish(ev);
+    return SV_DONE;
 }
 
 /* --- disposing -------------------------------------------------------------------------------- */

@@ -28,6 +28,17 @@ typedef struct svi_offers {
     svi_offer *first, *last;
     size_t bytes; /* of all lines with a line feed each */
 } svi_offers;
+/* A command that runs as an event of its own. */
+typedef struct svi_errand {
+    svi_host *host;
+    svi_hooks *hooks; /* has its one handler, at command/run */
+    sv_jid account;   /* whose `from` and `to` it gets; all empty: none, then they are the host */
+    bool account_exists;
+    /* The event is over, exactly once: SV_OK when what it wrote is committed and what it sent is on
+     * its way, SV_ETIMEOUT if it was LATER for too long, SV_ECANCELED if the server ends. */
+    void (*over)(void *ctx, sv_status status);
+    void *ctx;
+} svi_errand;
 
 /* The XMPP side of an event; in the event's arena. */
 typedef struct svi_xevent {
@@ -55,6 +66,8 @@ typedef struct svi_xevent {
     bool is_borrowed;                /* lives in a parent's arena */
     bool is_redirected; /* a handler changed the recipient */
     bool is_ending;                  /* its end comes behind what runs now */
+    bool is_late;                    /* of an errand: its deadline passed */
+    const svi_errand *errand;        /* NULL: it is none */
     struct svi_xevent *next, **link; /* of the session's events */
 } svi_xevent;
 svi_xevent *svi_xevent_of(const sv_event *ev);
@@ -78,6 +91,11 @@ sv_str svi_occasion_gather(svi_host *host, svi_point point, const sv_jid *accoun
                            sv_event *parent);
 /* Adds a line (copied) to what the occasion gives to whoever fired it. A line feed inside splits it. */
 void svi_x_offer(sv_event *ev, sv_str line);
+/* Runs an errand; what it points to outlives `over`, which may be called before this returns. */
+void svi_errand_run(const svi_errand *errand);
+
+/* Ends an event without stanza that waits; in a handler of its own the verdict does that. SV_DONE. */
+sv_verdict svi_x_end(sv_event *ev);
 
 /* The ways to dispose of an event's stanza; see the module table for their meaning. Each also
  * ends a waiting event. */

@@ -1,0 +1,142 @@
+/* Which commands the server has. */
+#include "main/main_core.h"
+
+#include "main/main_command.h"
+#include "main/main_print.h"
+#include "main/main_tool.h"
+#include "main/main_users.h"
+
+/* --- arguments and columns -------------------------------------------------------------------------- */
+
+static const sv_arg help_args[] = {
+    {.name = "topic", .kind = SV_ARG_STRING, .manual = "a command, or the first word of some"},
+    {.name = "word", .kind = SV_ARG_STRING, .manual = "its second word"},
+    {0},
+};
+
+static const sv_arg run_args[] = {
+    {.name = "dir",
+     .kind = SV_ARG_FILE,
+     .flags = SV_ARG_OPTION | SV_ARG_REQUIRED,
+     .manual = "the folder; it is made if it is not there"},
+    {0},
+};
+
+static const sv_arg new_password_args[] = {
+    {.name = "address", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_REQUIRED, .manual = "the account"},
+    {.name = "password", .kind = SV_ARG_SECRET, .flags = SV_ARG_REQUIRED, .manual = "its password"},
+    {0},
+};
+
+static const sv_arg account_args[] = {
+    {.name = "address", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_REQUIRED, .manual = "the account"},
+    {0},
+};
+
+static const sv_arg list_args[] = {
+    {.name = "host", .kind = SV_ARG_HOST, .manual = "of this host; of all, if it is not given"},
+    {0},
+};
+
+static const sv_column list_columns[] = {
+    {.name = "address", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
+/* --- the commands, in the order of `help` ------------------------------------------------------------- */
+
+static const svi_core_command commands[] = {
+    {.what = {.name = "serve",
+              .summary = "serve until stopped",
+              .manual = "Stays in the foreground. Ctrl-C or TERM ends it, HUP reloads."},
+     .flags = SVI_CORE_NO_JSON,
+     .here = svi_tool_serve},
+    {.what = {.name = "run",
+              .summary = "make DIR on first start and serve from it on this machine only",
+              .manual = "For a first look: a configuration, a certificate and two accounts are made.",
+              .examples = "run --dir ./run",
+              .args = run_args},
+     .flags = SVI_CORE_NO_CONFIG | SVI_CORE_NO_JSON,
+     .here = svi_tool_run},
+    {.what = {.name = "check",
+              .summary = "read the configuration and load the modules, print all problems",
+              .examples = "check --config /etc/stave/new.cfg.lua"},
+     .here = svi_tool_check},
+    {.what = {.name = "status", .summary = "what the running server does"},
+     .run = svi_command_status,
+     .print = svi_print_status},
+    {.what = {.name = "modules", .summary = "its modules"},
+     .run = svi_command_modules,
+     .print = svi_print_modules},
+    {.what = {.name = "reload",
+              .summary = "take over a changed configuration",
+              .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_reload,
+     .print = svi_print_reload},
+    {.what = {.name = "stop", .summary = "stop it", .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_stop,
+     .here = svi_tool_stop,
+     .print = svi_print_nothing},
+    {.what = {.name = "user add",
+              .summary = "make an account",
+              .examples = "user add romeo@example.org\nuser add romeo@example.org <password.txt",
+              .args = new_password_args,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_user_add,
+     .print = svi_print_user},
+    {.what = {.name = "user passwd",
+              .summary = "change its password",
+              .examples = "user passwd romeo@example.org",
+              .args = new_password_args,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_user_passwd,
+     .print = svi_print_user},
+    {.what = {.name = "user delete",
+              .summary = "delete it and all that is stored for it",
+              .examples = "user delete romeo@example.org",
+              .args = account_args,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_user_delete,
+     .print = svi_print_user},
+    {.what = {.name = "user list",
+              .summary = "list accounts",
+              .examples = "user list\nuser list example.org --json",
+              .args = list_args,
+              .columns = list_columns,
+              .flags = SV_COMMAND_OFFLINE | SV_COMMAND_PLAIN},
+     .run = svi_command_user_list},
+    {.what = {.name = "options", .summary = "all words of the configuration"}, .here = svi_tool_options},
+    {.what = {.name = "help",
+              .summary = "this text, or that of a command",
+              .examples = "help user add",
+              .args = help_args},
+     .here = svi_tool_help},
+    {.what = {.name = "version", .summary = "print the version"},
+     .flags = SVI_CORE_NO_CONFIG,
+     .here = svi_tool_version},
+    {.what = {.name = "commands", .summary = "declarations of all commands, as JSON"},
+     .flags = SVI_CORE_HIDDEN,
+     .run = svi_command_commands,
+     .print = svi_print_json},
+};
+
+const svi_core_command *svi_core_at(size_t i)
+{
+    return i < sizeof commands / sizeof *commands ? &commands[i] : NULL;
+}
+
+const svi_core_command *svi_core_find(sv_str name)
+{
+    const svi_core_command *c;
+    for (size_t i = 0; (c = svi_core_at(i)) != NULL; i++)
+        if (sv_str_eq(sv_str_of(c->what.name), name)) return c;
+    return NULL;
+}
+
+const svi_core_command *svi_core_shadows(const char *name)
+{
+    sv_str rest = sv_str_of(name), first = SV_STR_NONE;
+    const svi_core_command *same = svi_core_find(rest);
+    (void)svi_str_split(&rest, ' ', &first);
+    return same ? same : svi_core_find(first);
+}

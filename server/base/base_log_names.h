@@ -48,9 +48,6 @@ SVI_LOG_NAME("session-open", "A resource was bound.")
 SVI_LOG_NAME("session-close", "A session ended.")
 SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is closed.")
 
-/* modules */
-SVI_LOG_NAME("abuse-report", "An account has blocked an address and reports it; both and the reason are in the fields.")
-
 /* bus */
 SVI_LOG_NAME("handler-slow", "A handler held the router too long.")
 SVI_LOG_NAME("handler-fault", "A handler broke a rule of the bus; module, hook and rule are in the fields.")

@@ -35,6 +35,7 @@ modules_enabled = {
     "presence", -- who is there, subscriptions
     "message",  -- delivery to sessions
     "offline",  -- messages kept until the account logs in
+    "blocking", -- addresses that an account will not hear of (XEP-0191)
     "disco",    -- what the server can do (XEP-0030)
     "ping",     -- XEP-0199
 }
@@ -59,4 +60,4 @@ VirtualHost "example.org"
     admins = { "romeo@example.org" }
 
 VirtualHost "example.net"
-    modules_enabled = { "roster", "presence", "message", "disco", "ping" }
+    modules_enabled = { "roster", "presence", "message", "blocking", "disco", "ping" }

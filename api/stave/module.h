@@ -283,7 +283,8 @@ typedef struct sv_api {
     /* -- sending more: released with the event's commit, in order -- */
 
     /* Sends a stanza made by the module to one session (its address is the `to` if the stanza has
-     * none) / to wherever its `to` says, through the hooks of the recipient's side. */
+     * none) / to wherever its `to` says, through stanza/made if it is in a local account's name, and
+     * the hooks of the recipient's side. */
     void (*push)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
     void (*route)(sv_event *ev, const sv_stanza *stanza);
     /* As push, for a stanza kept in a row: the row goes when the stanza was handed over, and stays
@@ -352,6 +353,7 @@ typedef struct sv_api {
      * empty takes it away. Clients that log in from now on see it. SV_EINVAL if it is no such text, or
      * if an element has the namespace of stanzas or streams. */
     sv_status (*set_stream_feature)(sv_mod *mod, sv_str xml);
+
     /* -- commands (<stave/command.h>): only in the event of a command of the module -- */
 
     /* An argument by its name: its text, as given or preset (.p NULL if there is none; addresses and
@@ -372,6 +374,16 @@ typedef struct sv_api {
     sv_verdict (*answer_more)(sv_event *ev, sv_str from);
     sv_str (*asked_from)(const sv_event *ev);
     sv_verdict (*fail)(sv_event *ev, sv_fault fault, const char *format, ...);
+
+    /* -- errors of an extension, and what tells of a refusal itself -- */
+
+    /* As refuse, with an application-specific condition behind the defined one (RFC 6120 8.3.4); an
+     * empty `type` is the one that the RFC recommends for the condition ("cancel", "modify", ...).
+     */
+    sv_verdict (*refuse_with)(sv_event *ev, sv_cond cond, sv_str type, const sv_draft *specific);
+    /* As route, but handlers of stanza/made are not asked: for what says that nothing more will
+     * come. */
+    void (*route_unasked)(sv_event *ev, const sv_stanza *stanza);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

@@ -3,7 +3,7 @@
  *
  * A row per message; it goes when the message was handed over to a session, so a crash in between
  * repeats a message and never loses one. Stamped with XEP-0203. */
-#include <stave/module.h>
+#include <stave/blocking.h>
 
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_DELAY "urn:xmpp:delay"
@@ -160,6 +160,15 @@ static sv_session *receiver(sv_event *ev)
     return best;
 }
 
+/* Who sent it is blocked by now: it came before the block, and goes unseen (XEP-0191 3.3). */
+static bool is_blocked(sv_event *ev, const sv_session *session, const sv_stanza *stanza)
+{
+    sv_jid from;
+    const sv_str sender = sv->attr(sv->stanza_root(stanza), SV_STR("from"));
+    return sender.n > 0 && sv->jid_parse(ev, sender, &from) &&
+           sv_blocking_session_has(session, &from);
+}
+
 static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     offline *me = self;
@@ -172,6 +181,10 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         while (count < PORTION && sum < PORTION_BYTES && sv->row_next(rows, &key, &bytes)) {
             const sv_stanza *stanza;
             if (is_in_hand(ev, me, key) || sv->stanza_parse(ev, bytes, &stanza) != SV_OK) continue;
+            if (is_blocked(ev, session, stanza)) {
+                (void)sv->del(ev, me->messages, sv->from(ev)->node, key);
+                continue;
+            }
             sv->push_stored(ev, session, stanza, me->messages, sv->from(ev)->node, key);
             note_given(g, key);
             count++;

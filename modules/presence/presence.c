@@ -4,6 +4,7 @@
  * Subscription bits live in the roster's records (<stave/roster.h>). Both sides of a local
  * subscription are changed in one event, so they are stored together. */
 #include <stave/module.h>
+#include <stave/presence.h>
 #include <stave/roster.h>
 #include "presence.h"
 
@@ -43,8 +44,6 @@ size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested)
 
 /* --- directed presence (RFC 6121 4.6): the list of those who must hear of the end ---------- */
 
-#define DIRECTED "presence-directed" /* a session's list, a line for each address */
-
 static bool next_line(sv_str *rest, sv_str *line_out)
 {
     if (rest->n == 0) return false;
@@ -71,7 +70,7 @@ static bool find_line(sv_str list, sv_str jid, sv_str *before_out, sv_str *behin
 /* Puts the recipient on the session's list or takes it off. */
 static sv_verdict note_directed(sv_event *ev, const presence *me, sv_session *session, bool add)
 {
-    const sv_str jid = sv->to(ev)->full, list = sv->session_item(session, DIRECTED);
+    const sv_str jid = sv->to(ev)->full, list = sv->session_item(session, SV_PRESENCE_DIRECTED);
     sv_str before = list, behind = SV_STR_NONE;
     if (find_line(list, jid, &before, &behind) == add) return SV_PASS;
     if (add && (int64_t)(list.n + jid.n + 1) > me->directed_bytes)
@@ -81,7 +80,7 @@ static sv_verdict note_directed(sv_event *ev, const presence *me, sv_session *se
         add ? sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)jid.n, jid.p)
             : sv->format(ev, "%.*s%.*s", (int)before.n, before.n ? before.p : "", (int)behind.n,
                          behind.n ? behind.p : "");
-    sv->session_set_item(session, DIRECTED, changed.n ? changed : SV_STR_NONE);
+    sv->session_set_item(session, SV_PRESENCE_DIRECTED, changed.n ? changed : SV_STR_NONE);
     return SV_PASS;
 }
 
@@ -91,18 +90,18 @@ static void end_directed(sv_event *ev, sv_session *session, const sv_stanza *gon
                          const sv_rows *rows)
 {
     const bool was_told = rows && sv->session_presence(session);
-    sv_str rest = sv->session_item(session, DIRECTED), line, record;
+    sv_str rest = sv->session_item(session, SV_PRESENCE_DIRECTED), line, record;
     while (next_line(&rest, &line)) {
         if (was_told && sv->row(rows, line, &record) && (sv_roster_flags(record) & SV_ROSTER_FROM))
             continue;
         sv->route(ev, sv->with_attrs(ev, gone, (const sv_str[]){SV_STR("to"), line}, 2));
     }
-    sv->session_set_item(session, DIRECTED, SV_STR_NONE);
+    sv->session_set_item(session, SV_PRESENCE_DIRECTED, SV_STR_NONE);
 }
 
 static bool was_directed(const sv_session *session, const sv_jid *to)
 {
-    const sv_str list = sv->session_item(session, DIRECTED);
+    const sv_str list = sv->session_item(session, SV_PRESENCE_DIRECTED);
     sv_str before, behind;
     return find_line(list, to->full, &before, &behind) ||
            find_line(list, to->bare, &before, &behind);

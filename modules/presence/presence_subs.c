@@ -1,4 +1,5 @@
 /* Presence subscriptions: the state tables of RFC 6121 appendix A, outbound and inbound. */
+#include <stave/blocking.h>
 #include <stave/roster.h>
 #include "presence.h"
 
@@ -82,8 +83,10 @@ static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, 
 /* --- outbound ------------------------------------------------------------------------------ */
 
 /* To a contact's sessions if it is on this server: what is routed takes a way of its own and would
- * come behind what this event delivers. */
-static void send_ahead(sv_event *ev, const sv_jid *contact, const sv_stanza *stanza)
+ * come behind what this event delivers. It passes no hook of the contact's, so here it is asked
+ * whether the contact has blocked the account. */
+static void send_ahead(sv_event *ev, const sv_jid *account, const sv_jid *contact,
+                       const sv_stanza *stanza)
 {
     if (!sv->is_local(ev, contact)) {
         sv->route(ev, stanza);
@@ -91,7 +94,8 @@ static void send_ahead(sv_event *ev, const sv_jid *contact, const sv_stanza *sta
     }
     sv_session *session = NULL;
     while ((session = sv->session_next(ev, contact, session)))
-        if (sv->session_presence(session)) sv->push(ev, session, stanza);
+        if (sv->session_presence(session) && !sv_blocking_session_has(session, account))
+            sv->push(ev, session, stanza);
 }
 
 /* Unavailable presence of every session goes before the cancellation (RFC 6121 3.2.2). */
@@ -100,7 +104,7 @@ static void send_unavailable(sv_event *ev, const sv_jid *account, const sv_jid *
     sv_session *session = NULL;
     while ((session = sv->session_next(ev, account, session)))
         if (sv->session_presence(session))
-            send_ahead(ev, contact,
+            send_ahead(ev, account, contact,
                        presence_make(ev, SV_STR("unavailable"), sv->session_jid(session)->full,
                                      contact->bare));
 }
@@ -268,6 +272,8 @@ static void push_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     sv_str contact = SV_STR_NONE, bytes;
     while (session && sv->row_next(rows, &contact, &bytes)) {
         const sv_stanza *stanza;
+        sv_jid jid;
+        if (sv->jid_parse(ev, contact, &jid) && sv_blocking_session_has(session, &jid)) continue;
         if (sv->stanza_parse(ev, bytes, &stanza) == SV_OK) sv->push(ev, session, stanza);
     }
     sv->pass(ev);
@@ -300,11 +306,14 @@ static void route_ends(sv_event *ev, const sv_jid *user, const sv_jid *contact, 
         sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
 }
 
-static void push_interested(sv_event *ev, const sv_jid *account, const sv_stanza *stanza)
+static void push_interested(sv_event *ev, const sv_jid *account, const sv_jid *from,
+                            const sv_stanza *stanza)
 {
     sv_session *session = NULL;
     while ((session = sv->session_next(ev, account, session)))
-        if (sv->session_item(session, "roster-interested").p) sv->push(ev, session, stanza);
+        if (sv->session_item(session, "roster-interested").p &&
+            !sv_blocking_session_has(session, from))
+            sv->push(ev, session, stanza);
 }
 
 /* Shows a stanza of the user to the contact if it changes the contact's state; the new state. */
@@ -313,7 +322,7 @@ static unsigned end_one(sv_event *ev, const sv_jid *user, const sv_jid *contact,
 {
     const change *c = find(inbound, sv_str_of(type));
     if (!applies(c, flags)) return flags;
-    push_interested(ev, contact, presence_make(ev, sv_str_of(type), user->bare, contact->bare));
+    push_interested(ev, contact, user, presence_make(ev, sv_str_of(type), user->bare, contact->bare));
     return flags & ~c->clear;
 }
 

@@ -4,7 +4,8 @@
  * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else,
  * asked first; then one of: `self` (no `to`, or the sender's own bare JID), `account` (another
  * local account's bare JID, or a full one whose resource is not on line), `resource` (a session
- * on line), `host` (a local domain), `remote` (not local). */
+ * on line), `host` (a local domain), `remote` (not local). What a module routes in the name of a
+ * local account begins at `stanza/made` on that account's host, in place of `out`. */
 #ifndef SVI_BUS_POINTS_H
 #define SVI_BUS_POINTS_H
 
@@ -34,8 +35,10 @@
     X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")           \
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
-    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")        \
-    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")
+    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")    \
+    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")         \
+    X(STANZA_MADE, "stanza/made",                                                                  \
+      "routed by a module in the name of a local account to somebody else; that account's side")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

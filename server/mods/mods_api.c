@@ -191,6 +191,8 @@ static const sv_api api = {
     .answer_more = svi_api_answer_more,
     .asked_from = svi_api_asked_from,
     .fail = svi_api_fail,
+    .refuse_with = svi_x_refuse_with,
+    .route_unasked = svi_x_route_unasked,
 };
 
 const sv_api *svi_mods_api(void)

@@ -279,6 +279,42 @@ static void sending(void **state)
     world_free(w);
 }
 
+static uint64_t rule_count(world *w, const char *name)
+{
+    const char *rule;
+    uint64_t count;
+    for (size_t pos = 0; svi_ledger_rules(svi_server_ledger(w->server), &pos, &rule, &count);)
+        if (strcmp(rule, name) == 0) return count;
+    return 0;
+}
+
+/* What goes in an account's name to somebody else is asked about on the account's host, unless it
+ * is to go unasked. */
+static void made_in_a_name(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    add_host(w, "two.example");
+    start(w, "VirtualHost \"one.example\"\nmodules_enabled = { \"probe\" }\n"
+             "VirtualHost \"two.example\"\nmodules_enabled = { }\n");
+    client *c = join(w, "romeo@one.example/a"), *d = join(w, "juliet@two.example/b"),
+           *e = join(w, "romeo@one.example/e");
+    ask(w, c, "set", "<make xmlns='urn:stave:probe' to='juliet@two.example/b'/>");
+    assert_int_equal(rule_count(w, "probe-made"), 1);
+    assert_has(&d->in, "id='let'");
+    assert_has(&d->in, "type='headline'");
+    /* to nobody of this server: its error is no reason to ask again */
+    ask(w, c, "set", "<make xmlns='urn:stave:probe' to='x@elsewhere.example'/>");
+    assert_int_equal(rule_count(w, "probe-made"), 2);
+    assert_has(&c->in, "remote-server-not-found");
+    /* to its own account: nobody else is concerned */
+    ask(w, c, "set", "<make xmlns='urn:stave:probe' to='romeo@one.example/e'/>");
+    assert_int_equal(rule_count(w, "probe-made"), 2);
+    assert_has(&e->in, "id='held'");
+    assert_true(svi_ledger_balances(svi_server_ledger(w->server)));
+    world_free(w);
+}
+
 static uint64_t disposed(const world *w, svi_disposal how)
 {
     return svi_ledger_total(svi_server_ledger(w->server))->disposal[how];
@@ -300,6 +336,12 @@ static void disposing(void **state)
         } const cases[] = {
             {"drop", SVI_DROPPED, NULL},          {"consume", SVI_CONSUMED, NULL},
             {"stored", SVI_STORED, NULL},         {"deliver", SVI_HANDED_OVER, "id='deliver'"},
+            {"with", SVI_REFUSED,
+             "<error type='modify'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+             "<too-loud xmlns='urn:stave:probe#errors' by='12'/></error>"},
+            {"with-type", SVI_REFUSED,
+             "<error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+             "<too-loud "},
             {"refuse", SVI_REFUSED, "forbidden"}, {"replace", SVI_HANDED_OVER, "id='deliver'"},
         };
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -347,6 +389,7 @@ int main(void)
         cmocka_unit_test(rows_are_kept_with_the_session),
         cmocka_unit_test(sessions_and_occasions),
         cmocka_unit_test(sending),
+        cmocka_unit_test(made_in_a_name),
         cmocka_unit_test(disposing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * known word.
  *
  *   data_path = "/var/lib/stave"
- *   modules_enabled = { "roster", "presence", "message", "disco", "ping" }
+ *   modules_enabled = { "roster", "presence", "message", "blocking", "disco", "ping" }
  *   c2s_ports = { 5222 }
  *   VirtualHost "example.org"
  *       admins = { "romeo@example.org" }

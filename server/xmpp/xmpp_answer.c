@@ -57,8 +57,8 @@ bool svi_is_unanswerable(const sv_stanza *stanza)
     return sv_str_eq(type, SV_STR("result")) && sv_str_eq(svi_node_name(root), SV_STR("iq"));
 }
 
-sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from, sv_cond cond,
-                         sv_str text)
+sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from,
+                         const svi_error *said)
 {
     SV_ASSERT(!svi_is_unanswerable(stanza));
     const svi_mark mark = svi_arena_mark(server->scratch);
@@ -80,13 +80,16 @@ sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str fro
     if (to.n > 0) svi_draft_attr(draft, SV_STR("to"), to);
 
     sv_draft *error = svi_draft_child(draft, SV_STR("error"), SV_STR(SVI_NS_CLIENT));
-    svi_draft_attr(error, SV_STR("type"), sv_str_of(svi_cond_type(cond)));
-    svi_draft_child(error, sv_str_of(svi_cond_name(cond)), SV_STR(SVI_NS_STANZAS));
-    if (text.n > 0) {
-        sv_draft *said = svi_draft_child(error, SV_STR("text"), SV_STR(SVI_NS_STANZAS));
-        svi_draft_attr_ns(said, SV_STR("lang"), SV_STR(SVI_NS_XML), SV_STR("en"));
-        svi_draft_text(said, text);
+    svi_draft_attr(error, SV_STR("type"),
+                   said->type.n > 0 ? said->type : sv_str_of(svi_cond_type(said->cond)));
+    svi_draft_child(error, sv_str_of(svi_cond_name(said->cond)), SV_STR(SVI_NS_STANZAS));
+    if (said->text.n > 0) {
+        sv_draft *text = svi_draft_child(error, SV_STR("text"), SV_STR(SVI_NS_STANZAS));
+        svi_draft_attr_ns(text, SV_STR("lang"), SV_STR(SVI_NS_XML), SV_STR("en"));
+        svi_draft_text(text, said->text);
     }
+    if (said->specific != NULL) /* 8.3.4: behind the defined condition and the text */
+        svi_draft_graft(error, said->specific, svi_stanza_root(said->specific));
     sv_stanza *made = svi_draft_freeze(server->acct, svi_server_atoms(server), draft);
     svi_arena_reset(server->scratch, mark);
     return made;

@@ -313,6 +313,7 @@ typedef struct outgoing {
     sv_str to;           /* replaces the stanza's own `to` if set */
     const sv_stanza *stanza;
     uint64_t entry; /* open; 0: a push is opened at release */
+    bool is_made;   /* routed by a module, whose sender's side is asked */
     svi_map *map;   /* the row that goes when it was written */
     sv_str owner, key;
     svi_payer payer;
@@ -363,7 +364,10 @@ static void outgoing_run(void *ctx)
     if (out->full.p == NULL) {
         if (out->entry == 0)
             out->entry = svi_ledger_open(out->server->ledger, SVI_MADE_PUSH, &out->host->counts);
-        svi_route_for(&out->payer, out->server, out->host, out->stanza, out->entry);
+        if (out->is_made)
+            svi_route_made(&out->payer, out->server, out->host, out->stanza, out->entry);
+        else
+            svi_route_for(&out->payer, out->server, out->host, out->stanza, out->entry);
     } else {
         sv_session *session = out->session;
         if (session == NULL)
@@ -422,7 +426,7 @@ sv_verdict svi_x_end(sv_event *ev)
 
 /* --- disposing -------------------------------------------------------------------------------- */
 
-void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal)
+static void return_error(sv_event *ev, const svi_error *said, svi_disposal disposal)
 {
     const svi_xevent *x = svi_xevent_of(ev);
     const sv_stanza *stanza = svi_event_stanza(ev);
@@ -432,12 +436,27 @@ void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal
         return;
     }
     if (svi_event_dispose(ev, disposal, NULL))
-        emit_answer(ev, svi_error_for(x->server, stanza, SV_STR_NONE, cond, text));
+        emit_answer(ev, svi_error_for(x->server, stanza, SV_STR_NONE, said));
+}
+
+void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal)
+{
+    return_error(ev, &(svi_error){.cond = cond, .text = text}, disposal);
 }
 
 sv_verdict svi_x_refuse(sv_event *ev, sv_cond cond, sv_str text)
 {
     svi_x_return(ev, cond, text, SVI_REFUSED);
+    finish(ev);
+    return SV_DONE;
+}
+
+sv_verdict svi_x_refuse_with(sv_event *ev, sv_cond cond, sv_str type, const sv_draft *specific)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    sv_stanza *made = svi_draft_freeze(x->server->acct, svi_server_atoms(x->server), specific);
+    return_error(ev, &(svi_error){.cond = cond, .type = type, .specific = made}, SVI_REFUSED);
+    svi_stanza_unref(&made);
     finish(ev);
     return SV_DONE;
 }
@@ -478,7 +497,7 @@ sv_verdict svi_x_drop(sv_event *ev, const char *rule)
      * from nobody's answer */
     if (svi_event_dispose(ev, SVI_DROPPED, rule) && svi_event_is_request(ev))
         emit_answer(ev, svi_error_for(x->server, svi_event_stanza(ev), SV_STR_NONE,
-                                      SV_SERVICE_UNAVAILABLE, SV_STR_NONE));
+                                      &(svi_error){.cond = SV_SERVICE_UNAVAILABLE}));
     finish(ev);
     return SV_DONE;
 }
@@ -642,6 +661,13 @@ void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanz
 }
 
 void svi_x_route(sv_event *ev, const sv_stanza *stanza)
+{
+    outgoing *out = outgoing_new(ev, stanza);
+    out->is_made = true;
+    svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+}
+
+void svi_x_route_unasked(sv_event *ev, const sv_stanza *stanza)
 {
     svi_event_emit(ev, outgoing_run, outgoing_drop, outgoing_new(ev, stanza));
 }

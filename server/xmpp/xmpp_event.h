@@ -102,6 +102,7 @@ sv_verdict svi_x_end(sv_event *ev);
 sv_draft *svi_x_reply(sv_event *ev, sv_str name, sv_str ns);
 sv_verdict svi_x_send(sv_event *ev);
 sv_verdict svi_x_refuse(sv_event *ev, sv_cond cond, sv_str text);
+sv_verdict svi_x_refuse_with(sv_event *ev, sv_cond cond, sv_str type, const sv_draft *specific);
 sv_verdict svi_x_drop(sv_event *ev, const char *rule);
 sv_verdict svi_x_consume(sv_event *ev);
 sv_verdict svi_x_stored(sv_event *ev);
@@ -112,6 +113,8 @@ void svi_x_pass(sv_event *ev);
 /* More to send, released with the event's commit in order. */
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
 void svi_x_route(sv_event *ev, const sv_stanza *stanza);
+/* As svi_x_route, without the question at stanza/made. */
+void svi_x_route_unasked(sv_event *ev, const sv_stanza *stanza);
 
 /* As svi_x_push (origin SVI_MADE_RECOVERED), for a stanza kept in a row: the row is deleted when
  * the stanza was written, and stays if it never was (then it counts as stored and session/unsent

@@ -205,6 +205,7 @@ typedef struct svi_passage {
     int kind;        /* svi_kind */
     svi_place place; /* of `to` */
     bool is_own;
+    bool is_made; /* by a module, in the name of `from` */
     bool account_exists;
     sv_str error_from; /* of an error instead of the stanza's own `to`; .p NULL */
     svi_payer payer;
@@ -213,6 +214,10 @@ typedef struct svi_passage {
 /* svi_route of what another event caused. */
 void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_host,
                    const sv_stanza *stanza, uint64_t entry);
+/* The same for what a module sends: the host of a local account in whose name it goes to somebody
+ * else is asked first (stanza/made). */
+void svi_route_made(const svi_payer *payer, svi_server *server, svi_host *from_host,
+                    const sv_stanza *stanza, uint64_t entry);
 
 /* Makes the event at that point of the passage's host; addresses and texts are copied into its
  * arena. */
@@ -224,6 +229,14 @@ void svi_xevent_forget_session(sv_session *session);
 
 /* Fires session/unsent for a copy that was never written; the event's entry is the copy's. */
 void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry);
+
+/* What an error says. */
+typedef struct svi_error {
+    sv_cond cond;
+    sv_str type;               /* empty: the one that the RFC recommends for the condition */
+    sv_str text;               /* in English; empty: none */
+    const sv_stanza *specific; /* application-specific condition (RFC 6120 8.3.4), or NULL */
+} svi_error;
 
 /* Disposes with an error to the sender, or drops what must not be answered; does not end a
  * waiting event. */
@@ -237,8 +250,8 @@ void svi_x_hand(sv_event *ev, sv_session *session);
 
 /* The error for a stanza (RFC 6120 8.3): same kind and id, addresses swapped. `from.p` NULL: the
  * stanza's own `to`. */
-sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from, sv_cond cond,
-                         sv_str text);
+sv_stanza *svi_error_for(svi_server *server, const sv_stanza *stanza, sv_str from,
+                         const svi_error *said);
 /* True for an error and for an IQ result: never answered (RFC 6120 8.2.3, 8.3.1). */
 bool svi_is_unanswerable(const sv_stanza *stanza);
 

@@ -13,6 +13,7 @@ typedef enum stage {
     AT_HOST,
     AT_REMOTE,
     AT_INBOUND,    /* before its scope */
+    AT_MADE,       /* the same for what a module routes */
     AT_NO_ACCOUNT, /* local, no such user: no handler is asked */
     AT_NO_SESSION  /* an IQ for a resource that is not on line: no handler is asked */
 } stage;
@@ -146,7 +147,8 @@ static bool route_next(sv_event *ev)
         svi_event_point(ev, point_at(x->kind, AT_OUT), x->from_host->hooks,
                         svi_host_name(x->from_host));
         return true;
-    case AT_OUT: return enter_scope(ev, x);
+    case AT_OUT:
+    case AT_MADE: return enter_scope(ev, x);
     case AT_RESOURCE: /* the session may have gone while a handler said LATER */
         return scope_of_event(x) != AT_RESOURCE && enter_scope(ev, x);
     default: return false;
@@ -314,11 +316,33 @@ static sv_str lane_key(svi_arena *arena, const svi_xevent *x)
     return (sv_str){key, n};
 }
 
-/* What was made here begins at its scope, on the recipient's host. */
+/* The host of the local account in whose name a module sends to somebody else, if anybody there
+ * wants to be asked. */
+static svi_host *asked_host(const svi_passage *passage)
+{
+    const sv_jid *from = &passage->from;
+    if (!passage->is_made || from->node.n == 0 || sv_str_eq(from->bare, passage->to.bare))
+        return NULL;
+    svi_host *host = passage->from_host;
+    if (!sv_str_eq(from->domain, host->domain)) host = svi_host_find(passage->server, from->domain);
+    size_t count = 0;
+    if (host != NULL && host->hooks != NULL)
+        (void)svi_hooks_at(host->hooks, SVI_POINT_STANZA_MADE, &count);
+    return count > 0 ? host : NULL;
+}
+
+/* What was made here begins at its scope, on the recipient's host, or at the sender's side if that
+ * is to be asked. */
 static svi_point first_point(svi_passage *passage, stage *stage_out)
 {
     *stage_out = AT_INBOUND;
     if (passage->is_own) return SVI_POINT_STANZA_INBOUND;
+    svi_host *asked = asked_host(passage);
+    if (asked != NULL) {
+        *stage_out = AT_MADE;
+        passage->from_host = asked;
+        return SVI_POINT_STANZA_MADE;
+    }
     stage at = scope_of_passage(passage);
     if ((at == AT_ACCOUNT || at == AT_SELF) && !passage->account_exists) at = AT_NO_ACCOUNT;
     *stage_out = at;
@@ -376,7 +400,7 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
         svi_host *host = passage->from_host;
         const uint64_t entry = svi_ledger_open(server->ledger, SVI_MADE_ANSWER, &host->counts);
         sv_stanza *error =
-            svi_error_for(server, passage->stanza, passage->error_from, cond, SV_STR_NONE);
+            svi_error_for(server, passage->stanza, passage->error_from, &(svi_error){.cond = cond});
         if (passage->session != NULL)
             svi_session_send(passage->session, error, SV_STR_NONE, entry);
         else if (passage->is_own)
@@ -396,9 +420,10 @@ void svi_route(svi_server *server, svi_host *from_host, const sv_stanza *stanza,
     svi_route_for(&(svi_payer){.number = 0}, server, from_host, stanza, entry);
 }
 
-void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_host,
-                   const sv_stanza *stanza, uint64_t entry)
+static void route(const svi_payer *payer, svi_host *from_host, const sv_stanza *stanza,
+                  uint64_t entry, bool is_made)
 {
+    svi_server *server = from_host->server;
     SV_CHECK(server, SVI_SERVER_MAGIC);
     const svi_mark mark = svi_arena_mark(server->scratch);
     const sv_node *root = svi_stanza_root(stanza);
@@ -409,6 +434,7 @@ void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_ho
         .entry = entry,
         .kind = (int)svi_kind_of(stanza),
         .payer = *payer,
+        .is_made = is_made,
     };
     const sv_str from = svi_node_attr(root, SV_STR("from"));
     const sv_str to = svi_node_attr(root, SV_STR("to"));
@@ -422,4 +448,18 @@ void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_ho
     else
         svi_ledger_close(server->ledger, entry, SVI_DROPPED, "route-malformed");
     svi_arena_reset(server->scratch, mark);
+}
+
+void svi_route_for(const svi_payer *payer, svi_server *server, svi_host *from_host,
+                   const sv_stanza *stanza, uint64_t entry)
+{
+    SV_ASSERT(from_host->server == server);
+    route(payer, from_host, stanza, entry, false);
+}
+
+void svi_route_made(const svi_payer *payer, svi_server *server, svi_host *from_host,
+                    const sv_stanza *stanza, uint64_t entry)
+{
+    SV_ASSERT(from_host->server == server);
+    route(payer, from_host, stanza, entry, true);
 }

@@ -357,7 +357,8 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (svi_str_starts(rest, SV_STR("must not receive ")))
         return with_block(s, c, svi_str_sub(rest, 17, rest.n), must_not_receive);
     if (svi_str_starts(rest, SV_STR("ignores "))) return ignore(s, c, svi_str_sub(rest, 8, rest.n));
-    if (svi_str_starts(rest, SV_STR("receives in any order ")))
+    if (svi_str_starts(rest, SV_STR("receives in any order ")) ||
+        svi_str_starts(rest, SV_STR("receives in any order\n")))
         return with_block(s, c, svi_str_sub(rest, 22, rest.n), receive_any_order);
     if (svi_str_starts(rest, SV_STR("receives ")))
         return with_block(s, c, svi_str_sub(rest, 9, rest.n), receive_in_order);

@@ -55,6 +55,7 @@ static void what_a_server_fails(void **state)
     (void)state;
     ends_with(BEGIN TWO "juliet receives " SAYS("1") SAYS("2") "\njuliet receives nothing\n", NULL);
     ends_with(BEGIN TWO "juliet receives in any order " SAYS("2") SAYS("1") "\n", NULL);
+    ends_with(BEGIN TWO "juliet receives in any order\n  " SAYS("2") "\n  " SAYS("1") "\n", NULL);
     ends_with(BEGIN TWO "juliet receives " SAYS("2") SAYS("1") "\n", "x.flow:7: juliet waits for");
     ends_with(BEGIN TWO "juliet receives " SAYS("1") SAYS("2") SAYS("3") "\n", "nothing came");
     ends_with(BEGIN TWO "juliet receives in any order " SAYS("2") SAYS("3") "\n", "x.flow:7: juliet got, unexpected");

@@ -132,7 +132,7 @@ log = {{ info = "{self.dir}/log" }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{}}
-modules_enabled = {{ "roster", "saslauth", "tls", "disco", "ping" }}
+modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping" }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_plain"
 storage = "internal"
@@ -182,10 +182,12 @@ api_permissions:
     what: [register]
 s2s_access: none
 modules:
+  mod_blocking: {{}}
   mod_disco: {{}}
   mod_http_api: {{}}
   mod_offline: {{}}
   mod_ping: {{}}
+  mod_privacy: {{}}
   mod_roster: {{}}
 ''')
         os.makedirs(self.path("mnesia"), exist_ok=True)

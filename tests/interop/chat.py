@@ -1,4 +1,4 @@
-"""Two slixmpp clients as they come: STARTTLS, SCRAM, add each other, see presence, chat on line and off, on a server with 0 and 2 I/O threads."""
+"""Two slixmpp clients as they come: STARTTLS, SCRAM, add each other, see presence, chat on line and off, block, on a server with 0 and 2 I/O threads."""
 import asyncio
 import ssl
 import sys
@@ -16,12 +16,14 @@ class Client(slixmpp.ClientXMPP):
         super().__init__(jid, password)
         self.transport_kind = transport
         self.register_plugin("xep_0030")
+        self.register_plugin("xep_0191")
         self.register_plugin("xep_0199")
         self.register_plugin("xep_0203")
         self.auto_reconnect = False
         self.ca_certs = server.ca
         self.inbox = asyncio.Queue()
         self.presences = asyncio.Queue()
+        self.errors = asyncio.Queue()
         self.started = asyncio.Event()
         self.failed = asyncio.Event()
         self.why = []  # it failed
@@ -34,6 +36,7 @@ class Client(slixmpp.ClientXMPP):
         self.add_event_handler("failed_all_auth", lambda _: self.failed.set())
         self.add_event_handler("disconnected", lambda _: self.refusals > 0 and self.failed.set())
         self.add_event_handler("message", self.inbox.put_nowait)
+        self.add_event_handler("message_error", self.errors.put_nowait)
         self.add_event_handler("presence_available", self.presences.put_nowait)
         self.add_event_handler("presence_unavailable", self.presences.put_nowait)
         self.stave = server
@@ -113,6 +116,22 @@ async def talk(server):
     # service discovery
     info = await romeo["xep_0030"].get_info("localhost", timeout=WAIT)
     assert "urn:xmpp:ping" in info["disco_info"]["features"], info
+
+    # blocking: juliet is gone for romeo until she takes him back
+    block_list = juliet["xep_0191"]
+    await block_list.block("romeo@localhost", timeout=WAIT)
+    blocked = (await block_list.get_blocked(timeout=WAIT))["blocklist"]["items"]
+    assert blocked == {slixmpp.JID("romeo@localhost")}, blocked
+    await until(romeo.presences, lambda p: p["type"] == "unavailable" and p["from"].bare == "juliet@localhost")
+    romeo.send_message(mto="juliet@localhost", mbody="are you angry?", mtype="chat")
+    assert (await until(romeo.errors, lambda m: True))["error"]["condition"] == "service-unavailable"
+    juliet.send_message(mto="romeo@localhost", mbody="who?", mtype="chat")
+    refused = await until(juliet.errors, lambda m: True)
+    assert refused["error"]["condition"] == "not-acceptable" and "urn:xmpp:blocking:errors" in str(refused), refused
+    await block_list.unblock("romeo@localhost", timeout=WAIT)
+    await until(romeo.presences, lambda p: p["type"] == "available" and p["from"].bare == "juliet@localhost")
+    romeo.send_message(mto="juliet@localhost", mbody="good", mtype="chat")
+    assert (await until(juliet.inbox, lambda m: True))["body"] == "good"
 
     # off line: the end is seen, what is sent waits and comes stamped
     await juliet.leave()

@@ -309,6 +309,39 @@ static sv_verdict on_send(sv_event *ev, void *self)
     return sv->send(ev);
 }
 
+/* In the sender's name to somebody else, once for each way. */
+static sv_verdict on_make(sv_event *ev, void *self)
+{
+    (void)self;
+    sv_draft *draft = sv->draft(ev, SV_STR("message"), SV_STR(NS_CLIENT));
+    sv->set(draft, SV_STR("from"), sv->from(ev)->full);
+    sv->set(draft, SV_STR("to"), sv->attr(sv->payload(ev), SV_STR("to")));
+    const sv_stanza *made = sv->freeze(ev, draft);
+    const sv_str held[] = {SV_STR("id"), SV_STR("held")}, let[] = {SV_STR("id"), SV_STR("let")};
+    sv->route(ev, sv->with_attrs(ev, made, held, 2));
+    sv->route(ev, sv->with_attrs(ev, made, let, 2));
+    const sv_str unasked[] = {SV_STR("id"), SV_STR("held"), SV_STR("type"), SV_STR("headline")};
+    sv->route_unasked(ev, sv->with_attrs(ev, made, unasked, 4));
+    (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
+    return sv->send(ev);
+}
+
+static sv_verdict on_made(sv_event *ev, void *self)
+{
+    probe *me = self;
+    me->last_number++;
+    return sv_str_eq(sv->attr(sv->root(ev), SV_STR("id")), SV_STR("held"))
+               ? sv->drop(ev, "probe-made")
+               : SV_PASS;
+}
+
+static sv_verdict refuse_with(sv_event *ev, sv_str type)
+{
+    sv_draft *specific = sv->draft(ev, SV_STR("too-loud"), SV_STR(NS "#errors"));
+    sv->set(specific, SV_STR("by"), SV_STR("12"));
+    return sv->refuse_with(ev, SV_NOT_ACCEPTABLE, type, specific);
+}
+
 static sv_verdict on_message(sv_event *ev, void *self)
 {
     (void)self;
@@ -318,6 +351,8 @@ static sv_verdict on_message(sv_event *ev, void *self)
     if (sv_str_eq(what, SV_STR("stored"))) return sv->stored(ev);
     if (sv_str_eq(what, SV_STR("deliver"))) return sv->deliver(ev, sv->session(ev));
     if (sv_str_eq(what, SV_STR("refuse"))) return sv->refuse(ev, SV_FORBIDDEN);
+    if (sv_str_eq(what, SV_STR("with"))) return refuse_with(ev, SV_STR_NONE);
+    if (sv_str_eq(what, SV_STR("with-type"))) return refuse_with(ev, SV_STR("cancel"));
     if (sv_str_eq(what, SV_STR("hang"))) return SV_LATER; /* and nothing ever comes of it */
     if (sv_str_eq(what, SV_STR("replace"))) {
         const sv_str pairs[] = {SV_STR("id"), SV_STR("deliver")};
@@ -393,6 +428,8 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/host {" NS "}held", .call = on_held},
     {.on = "iq-set/host {" NS "}session", .call = on_session},
     {.on = "iq-set/host {" NS "}send", .call = on_send},
+    {.on = "iq-set/host {" NS "}make", .call = on_make},
+    {.on = "stanza/made", .call = on_made},
     {.on = "message/host", .call = on_message},
     {.on = "message/host", .call = on_message, .band = SV_LATE},
     {.on = "message/host", .call = on_message_first, .band = SV_FIRST},

@@ -42,8 +42,8 @@ static void says(world *w, client *c, const char *stanza, const char *to)
 
 static void assert_nothing_kept(world *w)
 {
-    static const char *const maps[] = {"roster/items", "presence/requests", "offline/messages",
-                                       "accounts"};
+    static const char *const maps[] = {"roster/items",  "presence/requests", "offline/messages",
+                                       "blocking/list", "blocking/reports",  "accounts"};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         if (row_count(w, maps[i], name) != 0) fail_msg("a row in %s", maps[i]);
 }
@@ -69,6 +69,28 @@ static void talks_here_and_not_elsewhere(void **state)
         says(w, juliet, forms[i], "example.org"); /* an account may; but there is no way yet */
         assert_int_equal(SEEN(w, juliet, .id = "e", .holds = "<forbidden "), 0);
     }
+    leave(w);
+}
+
+static void has_no_block_list(void **state)
+{
+    (void)state;
+    client *guest, *juliet;
+    world *w = play(&guest, &juliet);
+    say(w, guest,
+        "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='" JULIET "'/></block></iq>"
+        "<iq type='set' id='u'><unblock xmlns='urn:xmpp:blocking'/></iq>"
+        "<iq type='get' id='l'><blocklist xmlns='urn:xmpp:blocking'/></iq>");
+    assert_int_equal(SEEN(w, guest, .id = "b", .type = "error", .holds = "<not-allowed "), 1);
+    assert_int_equal(SEEN(w, guest, .id = "u", .type = "error", .holds = "<not-allowed "), 1);
+    assert_int_equal(SEEN(w, guest, .id = "l", .type = "result"), 1);
+    assert_nothing_kept(w);
+    /* but a guest can be blocked */
+    says(w, juliet,
+         "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='TO'/></block></iq>", bare);
+    says(w, guest, "<message to='TO' id='m'><body>x</body></message>", JULIET);
+    assert_int_equal(SEEN(w, guest, .id = "m", .type = "error"), 1);
+    assert_int_equal(SEEN(w, juliet, .id = "m"), 0);
     leave(w);
 }
 
@@ -170,6 +192,7 @@ int main(void)
         cmocka_unit_test(talks_here_and_not_elsewhere),
         cmocka_unit_test(has_no_roster),
         cmocka_unit_test(has_no_subscriptions),
+        cmocka_unit_test(has_no_block_list),
         cmocka_unit_test(has_no_offline_messages),
         cmocka_unit_test(is_never_written_for),
         cmocka_unit_test(says_what_it_is),

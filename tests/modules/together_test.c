@@ -21,11 +21,12 @@ static void ask(world *w, client *c, const char *to, const char *payload, const 
 /* What disco says of the host and of the own account. */
 static void assert_features(world *w, client *c, const char *host, const char *own)
 {
-    static const char *const all[] = {NS_INFO, NS_ITEMS, "msgoffline", "urn:xmpp:ping"};
+    static const char *const all[] = {NS_INFO, NS_ITEMS, "msgoffline", "urn:xmpp:ping",
+                                      "urn:xmpp:blocking"};
     ask(w, c, HERE, "<query xmlns='" NS_INFO "'/>", "result");
     for (int of_account = 0; of_account < 2; of_account++) {
         if (of_account) ask(w, c, NULL, "<query xmlns='" NS_INFO "'/>", "result");
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
             char feature[128];
             snprintf(feature, sizeof feature, "<feature var='%s'/>", all[i]);
             const bool wanted = strstr(of_account ? own : host, all[i]) != NULL;
@@ -44,12 +45,13 @@ static void single_modules_missing(void **state)
     static const struct {
         const char *modules, *host, *own;
     } cases[] = {
-        {ALL_MODULES, NS_INFO NS_ITEMS "msgoffline urn:xmpp:ping",
+        {ALL_MODULES, NS_INFO NS_ITEMS "msgoffline urn:xmpp:ping urn:xmpp:blocking",
          NS_INFO NS_ITEMS "urn:xmpp:ping"},
         {"\"disco\"", NS_INFO NS_ITEMS, NS_INFO NS_ITEMS},
         {"\"disco\", \"ping\"", NS_INFO NS_ITEMS "urn:xmpp:ping", NS_INFO NS_ITEMS "urn:xmpp:ping"},
         {"\"disco\", \"message\"", NS_INFO NS_ITEMS, NS_INFO NS_ITEMS},
         {"\"disco\", \"message\", \"offline\"", NS_INFO NS_ITEMS "msgoffline", NS_INFO NS_ITEMS},
+        {"\"disco\", \"blocking\"", NS_INFO NS_ITEMS "urn:xmpp:blocking", NS_INFO NS_ITEMS},
         {"\"disco\", \"roster\"", NS_INFO NS_ITEMS, NS_INFO NS_ITEMS},
         {"\"disco\", \"roster\", \"presence\"", NS_INFO NS_ITEMS, NS_INFO NS_ITEMS},
     };
@@ -62,6 +64,8 @@ static void single_modules_missing(void **state)
         const bool roster = strstr(modules, "roster") != NULL,
                    ping = strstr(modules, "ping") != NULL;
         ask(w, c, NULL, "<query xmlns='jabber:iq:roster'/>", roster ? "result" : "error");
+        ask(w, c, NULL, "<blocklist xmlns='urn:xmpp:blocking'/>",
+            strstr(modules, "blocking") != NULL ? "result" : "error");
         ask(w, c, HERE, "<ping xmlns='urn:xmpp:ping'/>", ping ? "result" : "error");
         ask(w, c, NULL, "<ping xmlns='urn:xmpp:ping'/>", ping ? "result" : "error");
         say(w, c,
@@ -81,9 +85,9 @@ static void any_order(void **state)
     (void)state;
     static const char *const orders[] = {
         ALL_MODULES,
-        "\"ping\", \"disco\", \"offline\", \"message\", \"presence\", \"roster\"",
-        "\"offline\", \"presence\", \"message\", \"ping\", \"roster\", \"disco\"",
-        "\"disco\", \"roster\", \"message\", \"presence\", \"offline\", \"ping\"",
+        "\"ping\", \"disco\", \"blocking\", \"offline\", \"message\", \"presence\", \"roster\"",
+        "\"offline\", \"presence\", \"message\", \"ping\", \"roster\", \"disco\", \"blocking\"",
+        "\"blocking\", \"disco\", \"roster\", \"message\", \"presence\", \"offline\", \"ping\"",
     };
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
         world *w = stage(orders[i], "roster_max_items = 1");

@@ -436,6 +436,37 @@ static void commands(void **state)
     leave(w);
 }
 
+/* --- what the sender says in the server's name ---------------------------------------------- */
+
+/* Threats U4, conclusion 6: what is taken off at the front comes back at no later place: not in the
+ * kept row, not in what is handed over, not in what is delivered live. */
+static void forged_marks_are_not_kept(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    static const char forged[] =
+        "<message type='chat' to='" JULIET "' id='m1'><body>x</body>"
+        "<delay xmlns='urn:xmpp:delay' from='" HERE "' stamp='2001-01-01T00:00:00Z'/>"
+        "<stanza-id xmlns='urn:xmpp:sid:0' id='forged' by='" JULIET "'/></message>";
+    say(w, romeo, forged);
+    svi_rows *rows = rows_of(w, QUEUE, "juliet");
+    sv_str key = SV_STR_NONE, value;
+    assert_true(svi_rows_next(rows, &key, &value));
+    assert_null(memmem(value.p, value.n, "2001-", 5));
+    assert_null(memmem(value.p, value.n, "forged", 6));
+    svi_rows_unref(&rows);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 1, 1);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "2001-"), 0);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "forged"), 0);
+    say(w, romeo, forged);
+    assert_int_equal(SEEN(w, juliet, .id = "m1"), 2);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "2001-"), 0);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "forged"), 0);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
         cmocka_unit_test(commands),
+        cmocka_unit_test(forged_marks_are_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,6 +108,17 @@ static bool was_directed(const sv_session *session, const sv_jid *to)
            find_line(list, to->bare, &before, &behind);
 }
 
+bool presence_is_told(const sv_session *session, const sv_jid *account)
+{
+    sv_str rest = sv->session_item(session, DIRECTED), line;
+    const sv_str bare = account->bare;
+    while (next_line(&rest, &line))
+        if (line.n >= bare.n && memcmp(line.p, bare.p, bare.n) == 0 &&
+            (line.n == bare.n || line.p[bare.n] == '/'))
+            return true;
+    return false;
+}
+
 /* --- broadcast (RFC 6121 4.2, 4.4, 4.5) ---------------------------------------------------- */
 
 /* From the bare JID, as RFC 6121 4.3 says; but a local account answers to the new session alone. */
@@ -357,6 +368,8 @@ static const sv_hook hooks[] = {
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "presence/account", .call = on_account, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "presence/resource", .call = on_in, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "iq-get/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
+    {.on = "iq-set/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
     {.on = "session/presence", .call = presence_show_requests},
     {.on = "session/gone", .call = on_gone},
     {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},

@@ -14,7 +14,7 @@
 typedef enum condition { NOBODY, IDLE, NEGATIVE, ONE, SEVERAL } condition;
 
 /* D: to the session it names; A: to all with a priority of 0 or more; O: kept; E: an error; S:
- * nothing at all. */
+ * nothing at all; N: what the sender sees of O, for nobody is to be told from somebody away. */
 typedef struct row {
     condition condition;
     const char *to;
@@ -28,8 +28,8 @@ typedef struct row {
 
 static const row table[] = {
     /* account does not exist */
-    {NOBODY, "nobody@" HERE, "E", "E", "E", "S", "S"},
-    {NOBODY, "nobody@" HERE "/x", "E", "E", "E", "S", "S"},
+    {NOBODY, "nobody@" HERE, "N", "N", "E", "S", "S"},
+    {NOBODY, "nobody@" HERE "/x", "E", "N", "E", "S", "S"},
     /* account exists, but no active resources */
     {IDLE, BARE, "O", "O", "E", "S", "S"},
     {IDLE, NO_MATCH, "E", "O", "E", "S", "S"},
@@ -101,7 +101,8 @@ static void check(scene *s, const row *r, const char *type, const char *outcome)
              id, *type ? " type='" : "", type, *type ? "'" : "");
     forget(s->w);
     say(s->w, s->romeo, text);
-    const char o = *outcome == 'O' && !s->has_offline ? 'E' : *outcome;
+    char o = *outcome;
+    if ((o == 'O' || o == 'N') && !s->has_offline) o = 'E';
     const unsigned balcony = o == 'A' ? s->balcony != NULL : is_named(s->balcony, "balcony", r->to);
     const unsigned chamber = o == 'A' ? s->chamber != NULL : is_named(s->chamber, "chamber", r->to);
     const unsigned tomb = o == 'D' && is_named(s->tomb, "tomb", r->to);

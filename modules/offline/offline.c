@@ -17,6 +17,7 @@
 typedef struct offline {
     sv_mod *mod;
     int64_t max_messages, max_bytes;
+    bool hide_unknown;
     sv_store *messages; /* localpart -> time and a random tail -> the stanza with its delay stamp */
     int64_t newest_ms;  /* of all keys given: a clock that is set back changes no order */
     uint32_t count;     /* keeps the order of messages of one millisecond */
@@ -101,6 +102,19 @@ static sv_verdict on_message(sv_event *ev, void *self)
     if (!is_worth_keeping(ev)) return sv->drop(ev, "offline-not-kept");
     sv->rows_load(ev, me->messages, sv->to(ev)->node, keep);
     return SV_LATER;
+}
+
+/* To an account that does not exist: in silence what would be kept if it did, so that nobody learns
+ * from it which accounts there are (RFC 6121 8.5.1, RFC 6120 13.11). The rest is returned or dropped by
+ * the server, as the message module does. */
+static sv_verdict on_nobody(sv_event *ev, void *self)
+{
+    const offline *me = self;
+    const bool is_to_session = sv->to(ev)->resource.n > 0;
+    if (!me->hide_unknown || !is_kept_type(sv->type(ev)) || sv->is_guest(ev, sv->to(ev)))
+        return SV_PASS;
+    if (is_to_session && !sv_str_eq(sv->type(ev), SV_STR("chat"))) return SV_PASS; /* 8.5.3.2.1 */
+    return sv->drop(ev, "message-to-nobody");
 }
 
 /* What was on its way to a session whose connection broke. */
@@ -330,6 +344,7 @@ static const sv_hook hooks[] = {
      .call = on_message,
      .band = SV_LATE,
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "message/nobody", .call = on_nobody, .band = SV_LATE},
     {.on = "session/unsent", .call = on_unsent, .band = SV_LATE},
     {.on = "session/presence", .call = on_session},
     {.on = "session/gone", .call = on_session},
@@ -344,6 +359,10 @@ static const sv_option options[] = {
                "returned to their senders."),
     SV_OPT_SIZE(offline, max_bytes, "offline_max_bytes", "4M", "64k", "1G",
                 "How many bytes they may be together."),
+    SV_OPT_BOOL(offline, hide_unknown, "offline_hide_unknown", "true",
+                "Whether a message to an account that does not exist is taken in silence, as one to "
+                "an account that is not on line is; else it is returned, and tells that there is no "
+                "such account."),
     {0},
 };
 

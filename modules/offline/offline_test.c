@@ -436,6 +436,43 @@ static void commands(void **state)
     leave(w);
 }
 
+/* --- nobody ---------------------------------------------------------------------------------- */
+
+/* RFC 6121 8.5.1, RFC 6120 13.11: whatever is sent, a sender sees the same of nobody as of somebody who
+ * is away, in every word but the name. */
+static void nobody_is_like_somebody_away(void **state)
+{
+    (void)state;
+    client *romeo;
+    static const char *const types[] = {"", "normal", "chat", "groupchat", "headline", "error", "x"};
+    static const char *const insides[] = {
+        "<body>x</body>", "<active xmlns='http://jabber.org/protocol/chatstates'/>",
+        "<body>x</body><no-store xmlns='urn:xmpp:hints'/>", "<store xmlns='urn:xmpp:hints'/>"};
+    world *w = play("", &romeo);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        for (size_t i = 0; i < 8; i++) {
+            char text[512], said[2][1024];
+            for (int of = 0; of < 2; of++) {
+                snprintf(text, sizeof text, "<message to='%s@" HERE "%s' id='m' type='%s'>%s</message>",
+                         of == 0 ? "juliet" : "nobody", i < 4 ? "" : "/x", types[t], insides[i % 4]);
+                say(w, romeo, text);
+                snprintf(said[of], sizeof said[of], "%.*s", (int)romeo->in.len, romeo->in.data);
+            }
+            for (char *at; (at = strstr(said[0], "juliet")) != NULL;) memcpy(at, "nobody", 6);
+            if (strcmp(said[0], said[1]) != 0)
+                fail_msg("%s\naway:   %s\nnobody: %s", text, said[0], said[1]);
+        }
+    }
+    assert_int_equal(row_count(w, QUEUE, "nobody"), 0);
+    assert_true(kept(w) > 0);
+    leave(w);
+    /* the operator may want it told */
+    w = play("offline_hide_unknown = false", &romeo);
+    say(w, romeo, "<message type='chat' to='nobody@" HERE "' id='m'><body>x</body></message>");
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m", .holds = "<service-unavailable "), 1);
+    leave(w);
+}
+
 /* --- what the sender says in the server's name ---------------------------------------------- */
 
 /* Threats U4, conclusion 6: what is taken off at the front comes back at no later place: not in the
@@ -486,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
         cmocka_unit_test(commands),
+        cmocka_unit_test(nobody_is_like_somebody_away),
         cmocka_unit_test(forged_marks_are_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

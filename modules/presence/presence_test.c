@@ -248,6 +248,63 @@ static void probes_by_strangers(void **state)
     leave(w);
 }
 
+/* 4.3.2 rule 1: who believes to be subscribed to nobody learns better at its next login; a request that
+ * waits goes on waiting, as it would if there were somebody. */
+static void probes_of_nobody(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    static const struct {
+        unsigned flags;
+        bool is_told;
+    } cases[] = {{SV_ROSTER_TO, true},
+                 {SV_ROSTER_TO | SV_ROSTER_FROM, true},
+                 {SV_ROSTER_PENDING_OUT, false},
+                 {SV_ROSTER_FROM, false},
+                 {0, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        subscribe(w, "romeo", "nobody@" HERE, cases[i].flags);
+        client *romeo = join(w, ROMEO "/orchard");
+        say(w, romeo, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>"
+                      "<presence type='probe' to='nobody@" HERE "/x'/>");
+        const unsigned told = SEEN(w, romeo, .name = "presence", .from = "nobody@" HERE);
+        if (told != cases[i].is_told) fail_msg("flags %x: told %u times", cases[i].flags, told);
+        assert_int_equal(SEEN(w, romeo, .type = "unsubscribed"), told);
+        part(w, romeo);
+    }
+    /* to another server the word goes without a look: it is not known what it has */
+    const uint64_t made = svi_ledger_total(svi_server_ledger(w->server))->origin[SVI_MADE_PUSH];
+    arrives(w, "<presence type='probe' from='a@far.example' to='nobody@" HERE "'/>");
+    arrives(w, "<presence from='a@far.example/x' to='nobody@" HERE "'/>");
+    assert_int_equal(svi_ledger_total(svi_server_ledger(w->server))->origin[SVI_MADE_PUSH],
+                     made + 1);
+    leave(w);
+}
+
+/* 8.5.3.2.2: an answer or farewell to a session that is gone changes nothing; a request does. */
+static void subscriptions_to_lost_sessions(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *juliet = online(w, JULIET "/balcony");
+    char record[64], before[64];
+    subscribe(w, "juliet", "a@far.example", SV_ROSTER_PENDING_OUT | SV_ROSTER_FROM);
+    assert_true(read_row(w, "roster/items", "juliet", "a@far.example", before, sizeof before));
+    static const char *const types[] = {"subscribed", "unsubscribe", "unsubscribed"};
+    for (size_t i = 0; i < 3; i++) {
+        char text[128];
+        snprintf(text, sizeof text,
+                 "<presence type='%s' from='a@far.example' to='" JULIET "/gone'/>", types[i]);
+        arrives(w, text);
+        assert_true(read_row(w, "roster/items", "juliet", "a@far.example", record, sizeof record));
+        assert_string_equal(record, before);
+    }
+    assert_int_equal(SEEN(w, juliet), 0);
+    arrives(w, "<presence type='subscribe' from='b@far.example' to='" JULIET "/gone'/>");
+    assert_int_equal(SEEN(w, juliet, .type = "subscribe", .from = "b@far.example"), 1);
+    leave(w);
+}
+
 /* 4.6.6: who was sent presence may ask that session, and no other, as long as it lasts. */
 static void probes_after_directed_presence(void **state)
 {
@@ -504,6 +561,8 @@ int main(void)
         cmocka_unit_test(to_the_own_account),
         cmocka_unit_test(probes),
         cmocka_unit_test(probes_by_strangers),
+        cmocka_unit_test(probes_of_nobody),
+        cmocka_unit_test(subscriptions_to_lost_sessions),
         cmocka_unit_test(probes_after_directed_presence),
         cmocka_unit_test(directed_presence_is_bounded),
         cmocka_unit_test(floods_are_bounded),

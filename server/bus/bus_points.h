@@ -4,7 +4,8 @@
  * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else,
  * asked first; then one of: `self` (no `to`, or the sender's own bare JID), `account` (another
  * local account's bare JID, or a full one whose resource is not on line), `resource` (a session
- * on line), `host` (a local domain), `remote` (not local). */
+ * on line), `host` (a local domain), `remote` (not local). At `nobody` (a local account that does not
+ * exist; no IQ) stand only those who answer for it. */
 #ifndef SVI_BUS_POINTS_H
 #define SVI_BUS_POINTS_H
 
@@ -34,8 +35,13 @@
     X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")           \
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
-    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")        \
-    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")
+    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")    \
+    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")         \
+    X(MESSAGE_NOBODY, "message/nobody",                                                            \
+      "to a local account that does not exist: dropped or refused, there is nobody to store for")  \
+    X(PRESENCE_NOBODY, "presence/nobody", "the same for presence")                                 \
+    X(STORE_SWEEP, "store/sweep",                                                                  \
+      "an account's turn in a round over a map; the subject is the map as \"module/name\"")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -127,6 +127,61 @@ static void iq_scopes(void **state)
     tear_down(&s);
 }
 
+/* RFC 6121 8.5.1: where there is no account, none of its handlers is asked, but those who answer for
+ * nobody are; an IQ is nobody's. Also behind a handler that changes the recipient. */
+static sv_verdict to_nobody(sv_event *ev, void *self)
+{
+    (void)self;
+    const svi_attr_set to = {.name = SV_STR("to"), .value = SV_STR("nobody@example.org")};
+    const svi_edit edit = {.attrs = &to, .attr_count = 1};
+    svi_server *server = svi_xevent_of(ev)->server;
+    sv_stanza *changed = svi_stanza_edit(svi_server_acct(server), svi_server_atoms(server),
+                                         svi_event_stanza(ev), &edit);
+    svi_x_replace(ev, changed);
+    svi_stanza_unref(&changed);
+    return SV_PASS;
+}
+
+static void nobody_scopes(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"message", "presence", "iq-get"};
+    static const char *const stanzas[] = {"<message to='nobody@example.org'/>",
+                                          "<presence to='nobody@example.org/x'/>",
+                                          "<iq type='get' id='1' to='nobody@example.org'>"
+                                          "<q xmlns='x:y'/></iq>"};
+    for (size_t i = 0; i < 3; i++) {
+        world *w = world_new(NULL);
+        trace t = {.text = ""};
+        char expected[256];
+        note_all(w, &t, kinds[i]);
+        if (i < 2) {
+            snprintf(expected, sizeof expected, "%s/nobody", kinds[i]);
+            on(w, expected, note, &t)->text = "noting";
+        }
+        use_handlers(w, w->host);
+        client *romeo = join(w, "romeo", "orchard");
+        tell(romeo, stanzas[i]);
+        snprintf(expected, sizeof expected, "stanza/inbound@example.org %s/out@example.org %s%s",
+                 kinds[i], i < 2 ? kinds[i] : "", i < 2 ? "/nobody@example.org " : "");
+        WENT(&t, expected);
+        BALANCED(w);
+        world_free(&w);
+    }
+    world *w = world_new(NULL);
+    trace t = {.text = ""};
+    on(w, "message/out", to_nobody, NULL);
+    on(w, "message/account", note, &t);
+    on(w, "message/nobody", note, &t);
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    tell(romeo, "<message to='juliet@example.org'/>");
+    WENT(&t, "message/nobody@example.org ");
+    HAS(romeo, UNAVAILABLE);
+    BALANCED(w);
+    world_free(&w);
+}
+
 /* --- who sent it ------------------------------------------------------------------------------ */
 
 /* Threats U1; RFC 6120 8.1.2.1 rule 1. */
@@ -578,6 +633,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(message_scopes),
         cmocka_unit_test(iq_scopes),
+        cmocka_unit_test(nobody_scopes),
         cmocka_unit_test(forged_sender),
         cmocka_unit_test(subscription_sender_is_bare),
         cmocka_unit_test(malformed_recipient),

@@ -372,6 +372,15 @@ typedef struct sv_api {
     sv_verdict (*answer_more)(sv_event *ev, sv_str from);
     sv_str (*asked_from)(const sv_event *ev);
     sv_verdict (*fail)(sv_event *ev, sv_fault fault, const char *format, ...);
+
+    /* -- what grows old -- */
+
+    /* Goes round through all owners of the map, for ever: every `period_ms` a step, which fires
+     * store/sweep for up to 32 of them, each in an event of its own whose `from` is the account and
+     * whose subject is "module/name" of the map. Its handlers delete what is too old, and do little for
+     * one account: what they leave has its turn in the next round. Ends with the module. SV_EINVAL if
+     * the period is none or the map another module's handle. */
+    sv_status (*sweep)(sv_mod *mod, sv_store *store, int64_t period_ms);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

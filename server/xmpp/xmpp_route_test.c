@@ -628,12 +628,94 @@ static void routed_stanzas(void **state)
     tear_down(&s);
 }
 
+/* --- errors about errors ---------------------------------------------------------------------- */
+
+/* A handler that refuses whatever it is asked, as a full queue or a block would. */
+static sv_verdict refuse_all(sv_event *ev, void *self)
+{
+    (void)self;
+    return svi_x_refuse(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE);
+}
+
+/* Threats U3, RFC 6120 8.3.1 rule 8: whatever refuses an error, wherever, makes no answer; so an error
+ * makes none however often it is sent to and fro. */
+static void errors_never_breed(void **state)
+{
+    (void)state;
+    static const char *const points[] = {"stanza/inbound", "message/out",      "message/account",
+                                         "message/resource", "message/remote", "message/nobody",
+                                         "message/host",   "message/self"};
+    static const char *const to[] = {"juliet@example.org",  "juliet@example.org/balcony",
+                                     "tybalt@example.org",  "nobody@example.org",
+                                     "nobody@example.org/x", "far.example", "example.org", ""};
+    for (size_t p = 0; p <= sizeof points / sizeof *points; p++) {
+        stage_set *s = set_up(NULL);
+        if (p < sizeof points / sizeof *points) {
+            on(s->w, points[p], refuse_all, NULL);
+            use_handlers(s->w, s->w->host);
+        }
+        for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+            char text[256];
+            snprintf(text, sizeof text,
+                     "<message type='error' id='x'%s%s%s><error type='cancel'/></message>",
+                     *to[i] ? " to='" : "", to[i], *to[i] ? "'" : "");
+            tell(s->romeo, text);
+            QUIET(s->romeo);
+        }
+        assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+        tear_down(&s);
+    }
+    /* one that waited until its deadline is as mute */
+    stage_set *s = set_up(NULL);
+    waiters all = {.count = 0};
+    on(s->w, "message/account", wait_for_test, &all);
+    use_handlers(s->w, s->w->host);
+    tell(s->romeo, "<message type='error' to='juliet@example.org'><error type='cancel'/></message>");
+    pass_time(s->w, 61 * INT64_C(1000000));
+    QUIET(s->romeo);
+    assert_int_equal(dropped_by(s->w, "timeout"), 1);
+    assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+    let_all_go(&all);
+    tear_down(&s);
+}
+
+/* Two clients that return everything: each error crosses once, nothing is added, and when one leaves it
+ * is over. The same for an error whose recipient was replaced by its own sender. */
+static void two_faulty_clients(void **state)
+{
+    (void)state;
+    stage_set *s = set_up(NULL);
+    static const char to_juliet[] = "<message type='error' to='juliet@example.org/balcony' id='x'>"
+                                    "<error type='cancel'/></message>";
+    static const char to_romeo[] = "<message type='error' to='romeo@example.org/orchard' id='x'>"
+                                   "<error type='cancel'/></message>";
+    for (int i = 0; i < 100; i++) {
+        tell(s->romeo, to_juliet);
+        HAS_N(s->juliet, "<error type='cancel'/>", 1);
+        forget(s->juliet);
+        tell(s->juliet, to_romeo);
+        HAS_N(s->romeo, "<error type='cancel'/>", 1);
+        forget(s->romeo);
+    }
+    assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+    assert_int_equal(disposed(s->w, SVI_HANDED_OVER), 200);
+    go_deaf(s->juliet); /* one on its way to her when she breaks does not come back */
+    tell(s->romeo, to_juliet);
+    cut(s->juliet);
+    tell(s->romeo, to_juliet);
+    QUIET(s->romeo);
+    assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+    tear_down(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(message_scopes),
         cmocka_unit_test(iq_scopes),
         cmocka_unit_test(nobody_scopes),
+        cmocka_unit_test(errors_never_breed),
+        cmocka_unit_test(two_faulty_clients),
         cmocka_unit_test(forged_sender),
         cmocka_unit_test(subscription_sender_is_bare),
         cmocka_unit_test(malformed_recipient),

@@ -384,6 +384,15 @@ typedef struct sv_api {
     /* As route, but handlers of stanza/made are not asked: for what says that nothing more will
      * come. */
     void (*route_unasked)(sv_event *ev, const sv_stanza *stanza);
+
+    /* -- what grows old -- */
+
+    /* Goes round through all owners of the map, for ever: every `period_ms` a step, which fires
+     * store/sweep for up to 32 of them, each in an event of its own whose `from` is the account and
+     * whose subject is "module/name" of the map. Its handlers delete what is too old, and do little for
+     * one account: what they leave has its turn in the next round. Ends with the module. SV_EINVAL if
+     * the period is none or the map another module's handle. */
+    sv_status (*sweep)(sv_mod *mod, sv_store *store, int64_t period_ms);
 } sv_api;
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */

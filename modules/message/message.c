@@ -2,8 +2,11 @@
  *
  * All available sessions with a priority of 0 or more get a message to the bare address, whatever
  * its type allows; what finds no session is passed on, so that a module behind this one can keep
- * it. A message to a session on line needs no handler: the server delivers it. */
+ * it. A message to a session on line needs no handler: the server delivers it. Only what calls are
+ * made with (XEP-0353) goes from there to the account's other sessions, too. */
 #include <stave/module.h>
+
+#define NS_CALL "urn:xmpp:jingle-message:0"
 
 static bool takes_messages(const sv_session *session)
 {
@@ -44,6 +47,33 @@ static sv_verdict on_message(sv_event *ev, void *self)
     return deliver_to_all(ev, to) > 0 ? SV_DONE : SV_PASS;
 }
 
+/* --- calls (XEP-0353) ----------------------------------------------------------------------- */
+
+static bool is_of_call(const sv_event *ev)
+{
+    static const char *const names[] = {"propose", "ringing", "retract", "proceed", "reject",
+                                        "finish",  "accept"}; /* the last one until 0353 0.4 */
+    if (!sv_str_eq(sv->type(ev), SV_STR("chat"))) return false; /* XEP-0353 3 */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (sv->find(sv->root(ev), sv_str_of(names[i]), SV_STR(NS_CALL))) return true;
+    return false;
+}
+
+/* XEP-0353 3.4: what one device is told of a call, all have to know, since they ring, too. RFC 6121
+ * 8.5.4 has D/A for chat to a full JID that matches. Not what an occupant of a room says to one of its
+ * sessions there (XEP-0045 7.5). */
+static sv_verdict on_call(sv_event *ev, void *self)
+{
+    (void)self;
+    const sv_str ns_room = SV_STR("http://jabber.org/protocol/muc#user");
+    sv_session *named = sv->session_find(ev, sv->to(ev)), *session = NULL;
+    if (!named || !is_of_call(ev) || sv->find(sv->root(ev), SV_STR("x"), ns_room)) return SV_PASS;
+    (void)sv->deliver(ev, named);
+    while ((session = sv->session_next(ev, sv->to(ev), session)))
+        if (session != named && takes_messages(session)) (void)sv->deliver(ev, session);
+    return SV_DONE;
+}
+
 /* --- what was never written to its session ------------------------------------------------- */
 
 /* When a session began to take messages, in the order in which sessions did; 0 if it never has. */
@@ -74,12 +104,12 @@ static sv_verdict on_presence(sv_event *ev, void *self)
 }
 
 /* Which sessions still need a message that came back from one: all if it was meant for that one
- * alone. One to the bare address reached those that took messages before it did; a later one may
+ * alone. One to the bare address, or of a call, reached those that took messages before it did; a later one may
  * lack it, and rather sees a message twice than never. */
 static bool lacks_it(const message *me, const sv_event *ev, sv_session *session)
 {
     sv_session *broken = sv->session(ev);
-    if (!broken || sv->to(ev)->resource.n > 0) return true;
+    if (!broken || (sv->to(ev)->resource.n > 0 && !is_of_call(ev))) return true;
     return taker_of(me, session)->latest > taker_of(me, broken)->first;
 }
 
@@ -113,6 +143,15 @@ static sv_status start(sv_mod *mod, void *self)
 static const sv_hook hooks[] = {
     {.on = "message/account", .call = on_message},
     {.on = "message/self", .call = on_message},
+#define CALL_HOOK(name)                                                                            \
+    {.on = "message/resource {" NS_CALL "}" name, .call = on_call, .band = SV_LATE}
+    CALL_HOOK("propose"),
+    CALL_HOOK("ringing"),
+    CALL_HOOK("retract"),
+    CALL_HOOK("proceed"),
+    CALL_HOOK("reject"),
+    CALL_HOOK("finish"),
+    CALL_HOOK("accept"),
     {.on = "session/presence", .call = on_presence, .band = SV_FIRST},
     {.on = "session/unsent", .call = on_unsent},
     {0},

@@ -14,7 +14,7 @@
 typedef enum condition { NOBODY, IDLE, NEGATIVE, ONE, SEVERAL } condition;
 
 /* D: to the session it names; A: to all with a priority of 0 or more; O: kept; E: an error; S:
- * nothing at all. */
+ * nothing at all; N: what the sender sees of O, for nobody is to be told from somebody away. */
 typedef struct row {
     condition condition;
     const char *to;
@@ -28,8 +28,8 @@ typedef struct row {
 
 static const row table[] = {
     /* account does not exist */
-    {NOBODY, "nobody@" HERE, "E", "E", "E", "S", "S"},
-    {NOBODY, "nobody@" HERE "/x", "E", "E", "E", "S", "S"},
+    {NOBODY, "nobody@" HERE, "N", "N", "E", "S", "S"},
+    {NOBODY, "nobody@" HERE "/x", "E", "N", "E", "S", "S"},
     /* account exists, but no active resources */
     {IDLE, BARE, "O", "O", "E", "S", "S"},
     {IDLE, NO_MATCH, "E", "O", "E", "S", "S"},
@@ -101,7 +101,8 @@ static void check(scene *s, const row *r, const char *type, const char *outcome)
              id, *type ? " type='" : "", type, *type ? "'" : "");
     forget(s->w);
     say(s->w, s->romeo, text);
-    const char o = *outcome == 'O' && !s->has_offline ? 'E' : *outcome;
+    char o = *outcome;
+    if ((o == 'O' || o == 'N') && !s->has_offline) o = 'E';
     const unsigned balcony = o == 'A' ? s->balcony != NULL : is_named(s->balcony, "balcony", r->to);
     const unsigned chamber = o == 'A' ? s->chamber != NULL : is_named(s->chamber, "chamber", r->to);
     const unsigned tomb = o == 'D' && is_named(s->tomb, "tomb", r->to);
@@ -240,6 +241,103 @@ static void unsent_is_kept(void **state)
     leave(w);
 }
 
+/* --- calls (XEP-0353) ----------------------------------------------------------------------- */
+
+#define CALL(name, to, id, type)                                                                   \
+    "<message type='" type "' to='" to "' id='" id "'><" name                                      \
+    " xmlns='urn:xmpp:jingle-message:0' id='c1'/><store xmlns='urn:xmpp:hints'/></message>"
+
+/* Three devices: each hears of each step once, whichever is addressed; the one with a negative priority
+ * only what names it. */
+static void calls_reach_every_device(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *romeo = join(w, ROMEO "/orchard");
+    client *phone = online(w, JULIET "/phone"), *laptop = online(w, JULIET "/laptop");
+    client *tablet = online(w, JULIET "/tablet"), *tomb = join(w, JULIET "/tomb");
+    say(w, tomb, "<presence><priority>-1</priority></presence>");
+    static const char *const names[] = {"propose", "ringing", "retract", "proceed",
+                                        "reject",  "finish",  "accept"};
+    static const char *const to[] = {JULIET, JULIET "/phone", JULIET "/tomb", JULIET "/gone"};
+    for (size_t n = 0; n < 7; n++) {
+        for (size_t t = 0; t < 4; t++) {
+            char text[512];
+            snprintf(text, sizeof text,
+                     "<message type='chat' to='%s' id='m'><%s xmlns='urn:xmpp:jingle-message:0' "
+                     "id='c1'/><store xmlns='urn:xmpp:hints'/></message>",
+                     to[t], names[n]);
+            forget(w);
+            say(w, romeo, text);
+            const client *const all[] = {phone, laptop, tablet};
+            for (size_t i = 0; i < 3; i++)
+                if (SEEN(w, all[i], .id = "m", .to = to[t]) != 1)
+                    fail_msg("%s to %s: device %zu", names[n], to[t], i);
+            assert_int_equal(SEEN(w, tomb, .id = "m"), t == 2);
+            assert_int_equal(SEEN(w, romeo), 0);
+        }
+    }
+    leave(w);
+}
+
+/* Nothing else that names a session goes to others: other types, other elements, what a room says. */
+static void only_calls_do(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        CALL("propose", JULIET "/phone", "m", "normal"),
+        CALL("propose", JULIET "/phone", "m", "headline"),
+        CALL("propose", JULIET "/phone", "m", "groupchat"),
+        CALL("unheard-of", JULIET "/phone", "m", "chat"),
+        "<message type='chat' to='" JULIET "/phone' id='m'><body>x</body></message>",
+        "<message type='chat' to='" JULIET "/phone' id='m'><propose xmlns='urn:example:x'/></message>",
+        "<message type='chat' to='" JULIET "/phone' id='m'><propose "
+        "xmlns='urn:xmpp:jingle-message:0' id='c1'/><x xmlns='http://jabber.org/protocol/muc#user'/>"
+        "</message>"};
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *romeo = join(w, ROMEO "/orchard");
+    client *phone = online(w, JULIET "/phone"), *laptop = online(w, JULIET "/laptop");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        forget(w);
+        say(w, romeo, others[i]);
+        assert_int_equal(SEEN(w, phone, .id = "m"), 1);
+        assert_int_equal(SEEN(w, laptop), 0);
+    }
+    leave(w);
+}
+
+/* With no device on line a call waits in the order in which it was made; what was on its way to a device
+ * that broke is not heard twice by those who had it. */
+static void calls_are_kept(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *romeo = join(w, ROMEO "/orchard");
+    say(w, romeo, CALL("propose", JULIET, "m1", "chat") CALL("retract", JULIET, "m2", "chat"));
+    client *phone = join(w, JULIET "/phone");
+    say(w, phone, "<presence/>");
+    assert_int_equal(SEEN(w, phone, .id = "m1", .holds = "<propose "), 1);
+    assert_true(PLACE(w, phone, .id = "m1") < PLACE(w, phone, .id = "m2"));
+    client *train = join_narrow(w, JULIET "/train");
+    say(w, train, "<presence/>");
+    listens(w, train, false);
+    char text[1024];
+    snprintf(text, sizeof text,
+             "<message type='chat' to='" JULIET "/train' id='big'><proceed "
+             "xmlns='urn:xmpp:jingle-message:0' id='c1'/><body>%0600d</body></message>",
+             0);
+    forget(w);
+    say(w, romeo, text);
+    assert_int_equal(SEEN(w, phone, .id = "big"), 1);
+    part(w, train);
+    assert_int_equal(SEEN(w, phone, .id = "big"), 1);
+    assert_int_equal(row_count(w, "offline/messages", "juliet"), 0);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +347,9 @@ int main(void)
         cmocka_unit_test(unsent_goes_to_who_came_later),
         cmocka_unit_test(unsent_is_not_repeated),
         cmocka_unit_test(unsent_is_kept),
+        cmocka_unit_test(calls_reach_every_device),
+        cmocka_unit_test(only_calls_do),
+        cmocka_unit_test(calls_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

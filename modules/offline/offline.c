@@ -12,11 +12,16 @@
  * which for the smallest elements is some twenty times their text. */
 #define PORTION 64u
 #define PORTION_BYTES 16384u
+/* How many of an account's messages expire at a time, and how often the next accounts have their turn. */
+#define EXPIRED_AT_ONCE 256u
+#define ROUND_MS 10000
+#define TIME_DIGITS 13
 #define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
 
 typedef struct offline {
     sv_mod *mod;
-    int64_t max_messages, max_bytes;
+    int64_t max_messages, max_bytes, max_age_ms;
+    bool hide_unknown;
     sv_store *messages; /* localpart -> time and a random tail -> the stanza with its delay stamp */
     int64_t newest_ms;  /* of all keys given: a clock that is set back changes no order */
     uint32_t count;     /* keeps the order of messages of one millisecond */
@@ -63,10 +68,55 @@ static const sv_stanza *stamped(sv_event *ev)
     return sv->with_child(ev, sv->stanza(ev), delay);
 }
 
-static bool has_room(const offline *me, const sv_rows *rows, size_t bytes)
+/* --- how long it is kept ------------------------------------------------------------------- */
+
+/* When a message was kept, by its key; 0 if that is of another form. */
+static int64_t kept_at_ms(sv_str key)
 {
-    return (int64_t)sv->row_count(rows) < me->max_messages &&
-           sv->row_bytes(rows) + (int64_t)bytes <= me->max_bytes;
+    int64_t ms = 0;
+    if (key.n != KEY_BYTES) return 0;
+    for (size_t i = 0; i < TIME_DIGITS; i++) {
+        const char c = key.p[i];
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_digit && (c < 'a' || c > 'f')) return 0;
+        ms = ms * 16 + (is_digit ? c - '0' : c - 'a' + 10);
+    }
+    return ms;
+}
+
+static bool is_expired(const offline *me, sv_str key)
+{
+    const int64_t at_ms = kept_at_ms(key);
+    return me->max_age_ms > 0 && at_ms > 0 && sv->now_ms() - at_ms > me->max_age_ms;
+}
+
+/* What there is of an account's messages, and what of it is deleted by this event. */
+typedef struct expired {
+    int64_t count, bytes;
+} expired;
+
+/* Deletes the oldest messages that are too old, so many at a time; keys are in order of time. */
+static expired expire(sv_event *ev, const offline *me, sv_str owner, const sv_rows *rows)
+{
+    expired gone = {0, 0};
+    sv_str key = SV_STR_NONE, bytes;
+    while (gone.count < EXPIRED_AT_ONCE && sv->row_next(rows, &key, &bytes) &&
+           is_expired(me, key)) {
+        if (sv->del(ev, me->messages, owner, key) != SV_OK) break;
+        gone.count++;
+        gone.bytes += (int64_t)bytes.n;
+    }
+    if (gone.count > 0)
+        sv->log(me->mod, SV_INFO, "offline-expired", "account",
+                sv->format(ev, "%.*s%c", (int)owner.n, owner.p, 0).p, "messages",
+                sv->format(ev, "%lld%c", (long long)gone.count, 0).p, NULL);
+    return gone;
+}
+
+static bool has_room(const offline *me, const sv_rows *rows, expired gone, size_t bytes)
+{
+    return (int64_t)sv->row_count(rows) - gone.count < me->max_messages &&
+           sv->row_bytes(rows) - gone.bytes + (int64_t)bytes <= me->max_bytes;
 }
 
 static sv_str next_key(sv_event *ev, offline *me)
@@ -85,7 +135,8 @@ static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         return;
     }
     const sv_str bytes = sv->stanza_bytes(ev, stamped(ev));
-    if (!has_room(me, rows, bytes.n)) /* XEP-0160 2, step 3 */
+    const expired gone = expire(ev, me, sv->to(ev)->node, rows);
+    if (!has_room(me, rows, gone, bytes.n)) /* XEP-0160 2, step 3 */
         (void)sv->refuse_text(ev, SV_SERVICE_UNAVAILABLE,
                               SV_STR("The recipient's offline queue is full"));
     else if (sv->put(ev, me->messages, sv->to(ev)->node, next_key(ev, me), bytes) == SV_OK)
@@ -101,6 +152,19 @@ static sv_verdict on_message(sv_event *ev, void *self)
     if (!is_worth_keeping(ev)) return sv->drop(ev, "offline-not-kept");
     sv->rows_load(ev, me->messages, sv->to(ev)->node, keep);
     return SV_LATER;
+}
+
+/* To an account that does not exist: in silence what would be kept if it did, so that nobody learns
+ * from it which accounts there are (RFC 6121 8.5.1, RFC 6120 13.11). The rest is returned or dropped by
+ * the server, as the message module does. */
+static sv_verdict on_nobody(sv_event *ev, void *self)
+{
+    const offline *me = self;
+    const bool is_to_session = sv->to(ev)->resource.n > 0;
+    if (!me->hide_unknown || !is_kept_type(sv->type(ev)) || sv->is_guest(ev, sv->to(ev)))
+        return SV_PASS;
+    if (is_to_session && !sv_str_eq(sv->type(ev), SV_STR("chat"))) return SV_PASS; /* 8.5.3.2.1 */
+    return sv->drop(ev, "message-to-nobody");
 }
 
 /* What was on its way to a session whose connection broke. */
@@ -178,9 +242,12 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         forget_written(g, rows);
         size_t count = 0, sum = 0;
         sv_str key = SV_STR_NONE, bytes;
+        (void)expire(ev, me, sv->from(ev)->node, rows);
         while (count < PORTION && sum < PORTION_BYTES && sv->row_next(rows, &key, &bytes)) {
             const sv_stanza *stanza;
-            if (is_in_hand(ev, me, key) || sv->stanza_parse(ev, bytes, &stanza) != SV_OK) continue;
+            if (is_expired(me, key) || is_in_hand(ev, me, key) ||
+                sv->stanza_parse(ev, bytes, &stanza) != SV_OK)
+                continue;
             if (is_blocked(ev, session, stanza)) {
                 (void)sv->del(ev, me->messages, sv->from(ev)->node, key);
                 continue;
@@ -213,20 +280,24 @@ static sv_verdict on_written(sv_event *ev, void *self)
     return on_session(ev, self);
 }
 
-/* --- what an operator sees ----------------------------------------------------------------- */
+/* --- what nobody comes for ------------------------------------------------------------------ */
 
-/* The time of a message's key, in ms; 0 if it is of another form. */
-static int64_t time_of(sv_str key)
+static void expire_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
-    int64_t ms = 0;
-    for (size_t i = 0; i < 13; i++) {
-        const char c = i < key.n ? key.p[i] : '?';
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0) return 0;
-        ms = ms * 16 + digit;
-    }
-    return ms;
+    if (status == SV_OK) (void)expire(ev, self, sv->from(ev)->node, rows);
+    sv->pass(ev);
 }
+
+static sv_verdict on_sweep(sv_event *ev, void *self)
+{
+    const offline *me = self;
+    if (me->max_age_ms == 0 || !sv_str_eq(sv->subject(ev), SV_STR("offline/messages")))
+        return SV_PASS;
+    sv->rows_load(ev, me->messages, sv->from(ev)->node, expire_rows);
+    return SV_LATER;
+}
+
+/* --- what an operator sees ----------------------------------------------------------------- */
 
 static void show_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
@@ -241,10 +312,10 @@ static void show_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     sv->field_int(ev, "messages", (int64_t)sv->row_count(rows));
     sv->field_int(ev, "bytes", sv->row_bytes(rows));
     for (bool is_first = true; sv->row_next(rows, &key, &bytes); is_first = false) {
-        if (is_first) sv->field_int(ev, "oldest", time_of(key));
+        if (is_first) sv->field_int(ev, "oldest", kept_at_ms(key));
         last = key;
     }
-    if (last.p) sv->field_int(ev, "newest", time_of(last));
+    if (last.p) sv->field_int(ev, "newest", kept_at_ms(last));
     (void)sv->answer(ev);
 }
 
@@ -331,7 +402,9 @@ static sv_status start(sv_mod *mod, void *self)
 {
     offline *me = self;
     me->mod = mod;
-    return sv->store_open(mod, NULL, "messages", 1, &me->messages);
+    const sv_status status = sv->store_open(mod, NULL, "messages", 1, &me->messages);
+    if (status != SV_OK || me->max_age_ms == 0) return status;
+    return sv->sweep(mod, me->messages, ROUND_MS);
 }
 
 static const sv_hook hooks[] = {
@@ -343,10 +416,12 @@ static const sv_hook hooks[] = {
      .call = on_message,
      .band = SV_LATE,
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "message/nobody", .call = on_nobody, .band = SV_LATE},
     {.on = "session/unsent", .call = on_unsent, .band = SV_LATE},
     {.on = "session/presence", .call = on_session},
     {.on = "session/gone", .call = on_session},
     {.on = "session/written", .call = on_written},
+    {.on = "store/sweep", .call = on_sweep},
     {.on = "account/removed", .call = on_removed},
     {0},
 };
@@ -357,6 +432,13 @@ static const sv_option options[] = {
                "returned to their senders."),
     SV_OPT_SIZE(offline, max_bytes, "offline_max_bytes", "4M", "64k", "1G",
                 "How many bytes they may be together."),
+    SV_OPT_PERIOD(offline, max_age_ms, "offline_max_age", "0s", "0s", "3650d",
+                  "How long a message is kept; what is older is deleted unread, within minutes to "
+                  "hours. 0s keeps it for ever."),
+    SV_OPT_BOOL(offline, hide_unknown, "offline_hide_unknown", "true",
+                "Whether a message to an account that does not exist is taken in silence, as one to "
+                "an account that is not on line is; else it is returned, and tells that there is no "
+                "such account."),
     {0},
 };
 

@@ -436,6 +436,151 @@ static void commands(void **state)
     leave(w);
 }
 
+/* --- how long -------------------------------------------------------------------------------- */
+
+static void sleep_s(world *w, int64_t seconds)
+{
+    pass_time(w, seconds * INT64_C(1000000));
+}
+
+/* What is too old is not handed over, whenever it is looked at; the rest is, in its order. */
+static void old_ones_are_not_handed_over(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("offline_max_age = \"1h\"", &romeo);
+    send_many(w, romeo, 1, 3, 1);
+    sleep_s(w, 1800);
+    send_many(w, romeo, 4, 6, 1);
+    assert_int_equal(kept(w), 6);
+    sleep_s(w, 1799);
+    assert_int_equal(kept(w), 6); /* not before its time */
+    halt(w, false);
+    boot(w, ALL_MODULES, "offline_max_age = \"1h\"");
+    w->plat.wall_base_us += INT64_C(10) * 1000000; /* the time passed while there was no server */
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_int_equal(SEEN(w, juliet, .name = "message"), 3);
+    assert_got(w, juliet, 4, 6);
+    assert_int_equal(kept(w), 0);
+    leave(w);
+}
+
+/* Nobody comes for them: they go in their turn, those of every account, and make room before that. */
+static void old_ones_go_by_themselves(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("offline_max_age = \"1h\"\noffline_max_messages = 300", &romeo);
+    account(w, "nurse");
+    say(w, romeo, "<message to='nurse@" HERE "' id='n'><body>x</body></message>");
+    send_many(w, romeo, 1, 300, 1);
+    assert_int_equal(kept(w), 300);
+    sleep_s(w, 3000);
+    send_many(w, romeo, 301, 301, 1);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m301"), 1);
+    w->plat.wall_base_us += INT64_C(700) * 1000000; /* no turn has come since */
+    send_many(w, romeo, 302, 302, 1);
+    assert_int_equal(SEEN(w, romeo, .type = "error"), 0);
+    assert_int_equal(kept(w), 300 - 256 + 1); /* so many at a time */
+    assert_int_equal(row_count(w, QUEUE, "nurse"), 1);
+    sleep_s(w, 11);
+    assert_int_equal(kept(w), 1);
+    assert_int_equal(row_count(w, QUEUE, "nurse"), 0);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 302, 302);
+    leave(w);
+}
+
+/* By default nothing goes; rows that hold no time do not either. */
+static void kept_for_ever(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    send_many(w, romeo, 1, 2, 1);
+    w->plat.wall_base_us += INT64_C(20) * 365 * 86400 * 1000000;
+    sleep_s(w, 100);
+    assert_int_equal(kept(w), 2);
+    halt(w, false);
+    boot(w, ALL_MODULES, "offline_max_age = \"1d\"");
+    write_row(w, QUEUE, "juliet", "0-no-time", "<message xmlns='jabber:client' id='old'/>");
+    write_row(w, QUEUE, "juliet", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "<message xmlns='jabber:client'/>");
+    sleep_s(w, 100);
+    assert_int_equal(kept(w), 4); /* the oldest has no time, so those behind it wait for a session */
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_int_equal(SEEN(w, juliet, .id = "old"), 1);
+    assert_int_equal(SEEN(w, juliet, .id = "m1"), 0);
+    leave(w);
+}
+
+/* --- nobody ---------------------------------------------------------------------------------- */
+
+/* RFC 6121 8.5.1, RFC 6120 13.11: whatever is sent, a sender sees the same of nobody as of somebody who
+ * is away, in every word but the name. */
+static void nobody_is_like_somebody_away(void **state)
+{
+    (void)state;
+    client *romeo;
+    static const char *const types[] = {"", "normal", "chat", "groupchat", "headline", "error", "x"};
+    static const char *const insides[] = {
+        "<body>x</body>", "<active xmlns='http://jabber.org/protocol/chatstates'/>",
+        "<body>x</body><no-store xmlns='urn:xmpp:hints'/>", "<store xmlns='urn:xmpp:hints'/>"};
+    world *w = play("", &romeo);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        for (size_t i = 0; i < 8; i++) {
+            char text[512], said[2][1024];
+            for (int of = 0; of < 2; of++) {
+                snprintf(text, sizeof text, "<message to='%s@" HERE "%s' id='m' type='%s'>%s</message>",
+                         of == 0 ? "juliet" : "nobody", i < 4 ? "" : "/x", types[t], insides[i % 4]);
+                say(w, romeo, text);
+                snprintf(said[of], sizeof said[of], "%.*s", (int)romeo->in.len, romeo->in.data);
+            }
+            for (char *at; (at = strstr(said[0], "juliet")) != NULL;) memcpy(at, "nobody", 6);
+            if (strcmp(said[0], said[1]) != 0)
+                fail_msg("%s\naway:   %s\nnobody: %s", text, said[0], said[1]);
+        }
+    }
+    assert_int_equal(row_count(w, QUEUE, "nobody"), 0);
+    assert_true(kept(w) > 0);
+    leave(w);
+    /* the operator may want it told */
+    w = play("offline_hide_unknown = false", &romeo);
+    say(w, romeo, "<message type='chat' to='nobody@" HERE "' id='m'><body>x</body></message>");
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m", .holds = "<service-unavailable "), 1);
+    leave(w);
+}
+
+/* --- what the sender says in the server's name ---------------------------------------------- */
+
+/* Threats U4, conclusion 6: what is taken off at the front comes back at no later place: not in the
+ * kept row, not in what is handed over, not in what is delivered live. */
+static void forged_marks_are_not_kept(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    static const char forged[] =
+        "<message type='chat' to='" JULIET "' id='m1'><body>x</body>"
+        "<delay xmlns='urn:xmpp:delay' from='" HERE "' stamp='2001-01-01T00:00:00Z'/>"
+        "<stanza-id xmlns='urn:xmpp:sid:0' id='forged' by='" JULIET "'/></message>";
+    say(w, romeo, forged);
+    svi_rows *rows = rows_of(w, QUEUE, "juliet");
+    sv_str key = SV_STR_NONE, value;
+    assert_true(svi_rows_next(rows, &key, &value));
+    assert_null(memmem(value.p, value.n, "2001-", 5));
+    assert_null(memmem(value.p, value.n, "forged", 6));
+    svi_rows_unref(&rows);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_got(w, juliet, 1, 1);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "2001-"), 0);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "forged"), 0);
+    say(w, romeo, forged);
+    assert_int_equal(SEEN(w, juliet, .id = "m1"), 2);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "2001-"), 0);
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = "forged"), 0);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +600,11 @@ int main(void)
         cmocka_unit_test(a_bad_row_is_passed_over),
         cmocka_unit_test(goes_with_the_account),
         cmocka_unit_test(commands),
+        cmocka_unit_test(old_ones_are_not_handed_over),
+        cmocka_unit_test(old_ones_go_by_themselves),
+        cmocka_unit_test(kept_for_ever),
+        cmocka_unit_test(nobody_is_like_somebody_away),
+        cmocka_unit_test(forged_marks_are_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,17 @@ static bool was_directed(const sv_session *session, const sv_jid *to)
            find_line(list, to->bare, &before, &behind);
 }
 
+bool presence_is_told(const sv_session *session, const sv_jid *account)
+{
+    sv_str rest = sv->session_item(session, DIRECTED), line;
+    const sv_str bare = account->bare;
+    while (next_line(&rest, &line))
+        if (line.n >= bare.n && memcmp(line.p, bare.p, bare.n) == 0 &&
+            (line.n == bare.n || line.p[bare.n] == '/'))
+            return true;
+    return false;
+}
+
 /* --- broadcast (RFC 6121 4.2, 4.4, 4.5) ---------------------------------------------------- */
 
 /* From the bare JID, as RFC 6121 4.3 says; but a local account answers to the new session alone. */
@@ -301,6 +312,39 @@ static sv_verdict on_in(sv_event *ev, void *self)
     return SV_PASS;
 }
 
+/* --- an account that does not exist (4.3.2 rule 1, 8.5.1) ---------------------------------- */
+
+static void unsubscribe_from_nobody(sv_event *ev)
+{
+    answer(ev, SV_STR("unsubscribed"), sv->to(ev)->bare, sv->from(ev)->bare);
+    (void)sv->consume(ev);
+}
+
+static void nobody_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    sv_str record;
+    if (status == SV_OK && sv->row(rows, sv->to(ev)->bare, &record) &&
+        (sv_roster_flags(record) & SV_ROSTER_TO))
+        unsubscribe_from_nobody(ev);
+    else
+        (void)sv->drop(ev, "presence-to-nobody");
+}
+
+/* Whoever believes to be subscribed learns that it is not. A request of its own that waits is not
+ * ended, since one to an account that exists would not be (see answer_probe). */
+static sv_verdict on_nobody(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    if (!sv_str_eq(sv->type(ev), SV_STR("probe"))) return SV_PASS;
+    if (!sv_str_eq(sv->from(ev)->domain, sv->to(ev)->domain)) {
+        unsubscribe_from_nobody(ev); /* what its sender has in its roster is not known here */
+        return SV_DONE;
+    }
+    sv->rows_load(ev, me->roster, sv->from(ev)->node, nobody_rows);
+    return SV_LATER;
+}
+
 /* 8.5.2.1.2 to all available ones; 8.5.3.2.2: a session that is gone gets nothing, nor do the
  * others. */
 static sv_verdict to_available(sv_event *ev)
@@ -312,6 +356,10 @@ static sv_verdict to_available(sv_event *ev)
 
 static sv_verdict on_account(sv_event *ev, void *self)
 {
+    /* 8.5.3.2.2: of what is for a session that is gone, only a request concerns the account */
+    if (sv->to(ev)->resource.n && presence_is_subscription(sv->type(ev)) &&
+        !sv_str_eq(sv->type(ev), SV_STR("subscribe")))
+        return sv->drop(ev, "subscription-to-lost-session");
     const sv_verdict verdict = on_in(ev, self);
     if (verdict != SV_PASS) return verdict;
     if (sv_str_eq(sv->type(ev), SV_STR("error"))) return sv->drop(ev, "presence-error-to-account");
@@ -355,7 +403,10 @@ static const sv_hook hooks[] = {
      .band = SV_LATE,
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "presence/account", .call = on_account, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "presence/nobody", .call = on_nobody},
     {.on = "presence/resource", .call = on_in, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
+    {.on = "iq-get/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
+    {.on = "iq-set/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
     {.on = "session/presence", .call = presence_show_requests},
     {.on = "session/gone", .call = on_gone},
     {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},

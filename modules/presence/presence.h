@@ -35,6 +35,14 @@ sv_verdict presence_show_requests(sv_event *ev, void *self);
  * 6121 2.5.2); its request no longer waits. */
 sv_verdict presence_item_changed(sv_event *ev, void *self);
 
+/* A request to a session by name: refused, as if the session were not there, unless the sender may
+ * know that it is (RFC 6121 8.5.3.1). */
+sv_verdict presence_iq(sv_event *ev, void *self);
+
+/* True if the session sent presence to the account, or to one of its resources, and has not taken
+ * it back. */
+bool presence_is_told(const sv_session *session, const sv_jid *account);
+
 /* A presence stanza; an empty type is available. */
 const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to);
 

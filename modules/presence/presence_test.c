@@ -248,6 +248,63 @@ static void probes_by_strangers(void **state)
     leave(w);
 }
 
+/* 4.3.2 rule 1: who believes to be subscribed to nobody learns better at its next login; a request that
+ * waits goes on waiting, as it would if there were somebody. */
+static void probes_of_nobody(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    static const struct {
+        unsigned flags;
+        bool is_told;
+    } cases[] = {{SV_ROSTER_TO, true},
+                 {SV_ROSTER_TO | SV_ROSTER_FROM, true},
+                 {SV_ROSTER_PENDING_OUT, false},
+                 {SV_ROSTER_FROM, false},
+                 {0, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        subscribe(w, "romeo", "nobody@" HERE, cases[i].flags);
+        client *romeo = join(w, ROMEO "/orchard");
+        say(w, romeo, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>"
+                      "<presence type='probe' to='nobody@" HERE "/x'/>");
+        const unsigned told = SEEN(w, romeo, .name = "presence", .from = "nobody@" HERE);
+        if (told != cases[i].is_told) fail_msg("flags %x: told %u times", cases[i].flags, told);
+        assert_int_equal(SEEN(w, romeo, .type = "unsubscribed"), told);
+        part(w, romeo);
+    }
+    /* to another server the word goes without a look: it is not known what it has */
+    const uint64_t made = svi_ledger_total(svi_server_ledger(w->server))->origin[SVI_MADE_PUSH];
+    arrives(w, "<presence type='probe' from='a@far.example' to='nobody@" HERE "'/>");
+    arrives(w, "<presence from='a@far.example/x' to='nobody@" HERE "'/>");
+    assert_int_equal(svi_ledger_total(svi_server_ledger(w->server))->origin[SVI_MADE_PUSH],
+                     made + 1);
+    leave(w);
+}
+
+/* 8.5.3.2.2: an answer or farewell to a session that is gone changes nothing; a request does. */
+static void subscriptions_to_lost_sessions(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    client *juliet = online(w, JULIET "/balcony");
+    char record[64], before[64];
+    subscribe(w, "juliet", "a@far.example", SV_ROSTER_PENDING_OUT | SV_ROSTER_FROM);
+    assert_true(read_row(w, "roster/items", "juliet", "a@far.example", before, sizeof before));
+    static const char *const types[] = {"subscribed", "unsubscribe", "unsubscribed"};
+    for (size_t i = 0; i < 3; i++) {
+        char text[128];
+        snprintf(text, sizeof text,
+                 "<presence type='%s' from='a@far.example' to='" JULIET "/gone'/>", types[i]);
+        arrives(w, text);
+        assert_true(read_row(w, "roster/items", "juliet", "a@far.example", record, sizeof record));
+        assert_string_equal(record, before);
+    }
+    assert_int_equal(SEEN(w, juliet), 0);
+    arrives(w, "<presence type='subscribe' from='b@far.example' to='" JULIET "/gone'/>");
+    assert_int_equal(SEEN(w, juliet, .type = "subscribe", .from = "b@far.example"), 1);
+    leave(w);
+}
+
 /* 4.6.6: who was sent presence may ask that session, and no other, as long as it lasts. */
 static void probes_after_directed_presence(void **state)
 {
@@ -354,6 +411,131 @@ static void floods_are_bounded(void **state)
     leave(w);
 }
 
+/* --- requests to sessions (RFC 6121 8.5.3.1) ------------------------------------------------- */
+
+#define ASK(type, id) "<iq type='" type "' id='" id "' to='" JULIET "/balcony'><q xmlns='x:y'/></iq>"
+
+/* Does a request arrive? If not, the answer is that of a session that is not there, but for its
+ * address. */
+static bool is_heard(world *w, client *asker, client *juliet)
+{
+    forget(w);
+    say(w, asker, ASK("get", "g") ASK("set", "s") "<iq type='get' id='gone' to='" JULIET "/gone'>"
+                  "<q xmlns='x:y'/></iq>");
+    const unsigned heard =
+        SEEN(w, juliet, .name = "iq", .id = "g") + SEEN(w, juliet, .name = "iq", .id = "s");
+    static const char *const ids[] = {"g", "s", "gone"};
+    for (size_t i = heard == 2 ? 2 : 0; i < 3; i++)
+        assert_int_equal(SEEN(w, asker, .name = "iq", .type = "error", .id = ids[i],
+                              .from = i < 2 ? JULIET "/balcony" : JULIET "/gone",
+                              .holds = "><error type='cancel'><service-unavailable xmlns='urn:ietf:"
+                                       "params:xml:ns:xmpp-stanzas'/></error></iq>"),
+                         1);
+    assert_int_equal(SEEN(w, asker), heard == 2 ? 1 : 3);
+    assert_true(heard == 0 || heard == 2);
+    return heard == 2;
+}
+
+static void requests_by_strangers(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *juliet = online(w, JULIET "/balcony"), *romeo = online(w, ROMEO "/orchard");
+    assert_false(is_heard(w, romeo, juliet));
+    static const struct {
+        unsigned flags;
+        bool is_heard;
+    } states[] = {{0, false},
+                  {SV_ROSTER_TO, false},
+                  {SV_ROSTER_PENDING_IN, false},
+                  {SV_ROSTER_TO | SV_ROSTER_PENDING_IN, false},
+                  {SV_ROSTER_FROM, true},
+                  {SV_ROSTER_FROM | SV_ROSTER_TO, true},
+                  {SV_ROSTER_FROM | SV_ROSTER_PENDING_OUT, true}};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        subscribe(w, "juliet", ROMEO, states[i].flags);
+        if (is_heard(w, romeo, juliet) != states[i].is_heard)
+            fail_msg("flags %x: heard", states[i].flags);
+    }
+    /* what the sender thinks of the recipient does not count */
+    write_row(w, "roster/items", "juliet", ROMEO, NULL);
+    subscribe(w, "romeo", JULIET, SV_ROSTER_FROM | SV_ROSTER_TO);
+    assert_false(is_heard(w, romeo, juliet));
+    leave(w);
+}
+
+/* Who was sent presence may ask that session, from any resource, as long as it was not taken back;
+ * no account whose name only begins alike. */
+static void requests_after_directed_presence(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *juliet = online(w, JULIET "/balcony"), *romeo = online(w, ROMEO "/orchard");
+    client *street = online(w, ROMEO "/street");
+    client *chamber = online(w, JULIET "/chamber");
+    say(w, juliet, "<presence to='" ROMEO ".far/orchard'/>");
+    assert_false(is_heard(w, romeo, juliet));
+    say(w, juliet, "<presence to='" ROMEO "/orchard'/>");
+    assert_true(is_heard(w, romeo, juliet));
+    assert_true(is_heard(w, street, juliet));
+    forget(w);
+    say(w, romeo, "<iq type='get' id='c' to='" JULIET "/chamber'><q xmlns='x:y'/></iq>");
+    assert_int_equal(SEEN(w, chamber), 0); /* the other session told nobody */
+    say(w, juliet, "<presence type='unavailable' to='" ROMEO "/orchard'/>");
+    assert_false(is_heard(w, romeo, juliet));
+    say(w, juliet, "<presence to='" ROMEO "'/>");
+    assert_true(is_heard(w, romeo, juliet));
+    leave(w);
+}
+
+/* The account's own sessions and the server ask without more; answers pass, whoever sends them. */
+static void requests_that_need_no_presence(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *juliet = join(w, JULIET "/balcony"), *chamber = join(w, JULIET "/chamber");
+    client *romeo = join(w, ROMEO "/orchard");
+    assert_true(is_heard(w, chamber, juliet));
+    forget(w);
+    arrives(w, "<iq type='get' id='h' from='" HERE "' to='" JULIET "/balcony'><q xmlns='x:y'/></iq>");
+    assert_int_equal(SEEN(w, juliet, .id = "h"), 1);
+    arrives(w, "<iq type='get' id='f' from='far.example' to='" JULIET "/balcony'>"
+               "<q xmlns='x:y'/></iq>");
+    assert_int_equal(SEEN(w, juliet, .id = "f"), 0);
+    say(w, romeo, "<iq type='result' id='r' to='" JULIET "/balcony'/>"
+                  "<iq type='error' id='e' to='" JULIET "/balcony'><error type='cancel'/></iq>");
+    assert_int_equal(SEEN(w, juliet, .id = "r") + SEEN(w, juliet, .id = "e"), 2);
+    leave(w);
+}
+
+/* The roster may have to be read first; one that cannot be read says no. */
+static void requests_while_the_roster_is_read(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    subscribe(w, "juliet", ROMEO, SV_ROSTER_FROM);
+    client *romeo = join(w, ROMEO "/orchard");
+    halt(w, false);
+    boot(w, ALL_MODULES, "");
+    romeo = join(w, ROMEO "/orchard");
+    svi_sim_plan *plan = svi_engine_sim_plan(w->engine);
+    plan->fail_read = 1; /* what keeps the roster in memory while the session lives */
+    client *juliet = join(w, JULIET "/balcony");
+    assert_int_equal(plan->fail_read, 0);
+    plan->fail_read = 1;
+    say(w, romeo, ASK("get", "g1"));
+    assert_int_equal(plan->fail_read, 0);
+    assert_int_equal(SEEN(w, romeo, .id = "g1", .holds = "<service-unavailable "), 1);
+    assert_int_equal(SEEN(w, juliet), 0);
+    say(w, romeo, ASK("get", "g2"));
+    assert_int_equal(SEEN(w, juliet, .id = "g2"), 1);
+    leave(w);
+}
+
 /* What waits behind the flood when the connection ends was sent before its end. */
 static void a_flood_swallows_nothing(void **state)
 {
@@ -379,9 +561,15 @@ int main(void)
         cmocka_unit_test(to_the_own_account),
         cmocka_unit_test(probes),
         cmocka_unit_test(probes_by_strangers),
+        cmocka_unit_test(probes_of_nobody),
+        cmocka_unit_test(subscriptions_to_lost_sessions),
         cmocka_unit_test(probes_after_directed_presence),
         cmocka_unit_test(directed_presence_is_bounded),
         cmocka_unit_test(floods_are_bounded),
+        cmocka_unit_test(requests_by_strangers),
+        cmocka_unit_test(requests_after_directed_presence),
+        cmocka_unit_test(requests_that_need_no_presence),
+        cmocka_unit_test(requests_while_the_roster_is_read),
         cmocka_unit_test(a_flood_swallows_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

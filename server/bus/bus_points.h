@@ -4,8 +4,9 @@
  * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else,
  * asked first; then one of: `self` (no `to`, or the sender's own bare JID), `account` (another
  * local account's bare JID, or a full one whose resource is not on line), `resource` (a session
- * on line), `host` (a local domain), `remote` (not local). What a module routes in the name of a
- * local account begins at `stanza/made` on that account's host, in place of `out`. */
+ * on line), `host` (a local domain), `remote` (not local). At `nobody` (a local account that does not
+ * exist; no IQ) stand only those who answer for it. What a module routes in the name of a local account
+ * begins at `stanza/made` on that account's host, in place of `out`. */
 #ifndef SVI_BUS_POINTS_H
 #define SVI_BUS_POINTS_H
 
@@ -38,7 +39,12 @@
     X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")    \
     X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")         \
     X(STANZA_MADE, "stanza/made",                                                                  \
-      "routed by a module in the name of a local account to somebody else; that account's side")
+      "routed by a module in the name of a local account to somebody else; that account's side")        \
+    X(MESSAGE_NOBODY, "message/nobody",                                                            \
+      "to a local account that does not exist: dropped or refused, there is nobody to store for")  \
+    X(PRESENCE_NOBODY, "presence/nobody", "the same for presence")                                 \
+    X(STORE_SWEEP, "store/sweep",                                                                  \
+      "an account's turn in a round over a map; the subject is the map as \"module/name\"")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

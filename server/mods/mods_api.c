@@ -46,24 +46,40 @@ static void fired(void *ctx)
     SV_CHECK(mod, SVI_MOD_MAGIC);
     timer->timer =
         svi_timer_start(svi_server_timers(mod->group->server), timer->period_us, fired, timer);
+    if (timer->fire == NULL) {
+        svi_sweep_step(timer->store);
+        return;
+    }
     const svi_exec saved = svi_mod_enter(mod, "timer");
     timer->fire(mod->self);
     svi_mod_leave(&saved);
 }
 
-sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire)
+static sv_status start_timer(sv_mod *mod, int64_t period_ms, sv_timer_fn fire, sv_store *store)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    if (period_ms < 1 || period_ms > INT64_MAX / 1000 || fire == NULL) return SV_EINVAL;
+    if (period_ms < 1 || period_ms > INT64_MAX / 1000) return SV_EINVAL;
     sv_timer *timer = svi_alloc(&mod->acct, sizeof *timer);
     timer->mod = mod;
     timer->fire = fire;
+    timer->store = store;
     timer->period_us = period_ms * 1000;
     timer->timer =
         svi_timer_start(svi_server_timers(mod->group->server), timer->period_us, fired, timer);
     timer->next = mod->timers;
     mod->timers = timer;
     return SV_OK;
+}
+
+sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire)
+{
+    return fire != NULL ? start_timer(mod, period_ms, fire, NULL) : SV_EINVAL;
+}
+
+sv_status svi_api_sweep(sv_mod *mod, sv_store *store, int64_t period_ms)
+{
+    return store != NULL && store->mod == mod ? start_timer(mod, period_ms, NULL, store)
+                                              : SV_EINVAL;
 }
 
 /* --- the host --------------------------------------------------------------------------------------- */
@@ -193,6 +209,7 @@ static const sv_api api = {
     .fail = svi_api_fail,
     .refuse_with = svi_x_refuse_with,
     .route_unasked = svi_x_route_unasked,
+    .sweep = svi_api_sweep,
 };
 
 const sv_api *svi_mods_api(void)

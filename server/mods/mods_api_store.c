@@ -2,6 +2,8 @@
  * event still waits for it. */
 #include "mods/mods_api.h"
 
+#include <stdio.h>
+
 #include "base/base_log.h"
 #include "xmpp/xmpp_guest.h"
 
@@ -63,6 +65,7 @@ sv_status svi_api_store_open(sv_mod *mod, const char *owner_module, const char *
     store->magic = SVI_STORE_MAGIC;
     store->mod = mod;
     store->map = map;
+    snprintf(store->name, sizeof store->name, "%s", name);
     store->next = mod->stores;
     mod->stores = store;
     *store_out = store;

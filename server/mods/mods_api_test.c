@@ -107,6 +107,50 @@ static void reading(void **state)
     world_free(w);
 }
 
+/* A round over a map: a step every ten seconds, 32 owners a step, all in their turn, and again; what a
+ * handler deletes is deleted. */
+static void rounds_over_a_map(void **state)
+{
+    (void)state;
+    char name[32];
+    world *w = world_new();
+    start(w, PROBE);
+    sv_err err = {.text = ""};
+    svi_map *map;
+    assert_int_equal(svi_store_map(svi_server_store(w->server), SV_STR("one.example/probe/notes"), 1,
+                                   &map, &err),
+                     SV_OK);
+    svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+    for (int i = 0; i < 70; i++) {
+        snprintf(name, sizeof name, "user%02d", i);
+        (void)svi_unit_put(unit, map, sv_str_of(name), SV_STR("old"), SV_STR("x"));
+        (void)svi_unit_put(unit, map, sv_str_of(name), SV_STR("new"), SV_STR("x"));
+    }
+    (void)svi_unit_submit(&unit);
+    client *c = join(w, "user69@one.example/a");
+    static const char *const turns[] = {
+        "turns='32' last='probe/notes of user31@one.example'",
+        "turns='64' last='probe/notes of user63@one.example'",
+        "turns='70' last='probe/notes of user69@one.example'",
+        "turns='102' last='probe/notes of user31@one.example'"};
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
+        pass_time(w, 9000000);
+        pass_time(w, 1000000);
+        asked(w, c, "get", "<turns xmlns='urn:stave:probe'/>", turns[i]);
+        asked(w, c, "get", "<get xmlns='urn:stave:probe' key='old'/>",
+              i < 2 ? ">x<" : "item-not-found");
+        asked(w, c, "get", "<get xmlns='urn:stave:probe' key='new'/>", ">x<");
+    }
+    /* the modules go while a list is on its way */
+    svi_engine_sim_plan(w->engine)->hold = true;
+    pass_time(w, 10000000);
+    svi_mods_free(&w->mods);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    (void)svi_engine_sim_step(w->engine, 1000);
+    turn(w);
+    world_free(w);
+}
+
 static void time_memory_and_log(void **state)
 {
     (void)state;
@@ -382,7 +426,7 @@ int main(void)
         cmocka_unit_test(the_table_is_full),
         cmocka_unit_test(stream_features),
         cmocka_unit_test(reading),
-        cmocka_unit_test(time_memory_and_log),
+        cmocka_unit_test(rounds_over_a_map), cmocka_unit_test(time_memory_and_log),
         cmocka_unit_test(building),
         cmocka_unit_test(storing),
         cmocka_unit_test(failing_and_late_reads),

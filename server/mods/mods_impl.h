@@ -35,7 +35,8 @@ struct sv_timer {
     sv_timer *next;
     sv_mod *mod;
     svi_timer *timer;
-    sv_timer_fn fire;
+    sv_timer_fn fire; /* NULL: a step of the round over `store` */
+    sv_store *store;
     int64_t period_us;
 };
 
@@ -45,6 +46,9 @@ struct sv_store {
     sv_store *next;
     sv_mod *mod;
     svi_map *map;
+    char name[SVI_MOD_NAME_MAX]; /* without the module's */
+    sv_str swept;                /* where the round over its owners is; empty: at its begin */
+    bool is_sweeping;            /* a list of owners is being read */
 };
 
 /* A module on one host: its handle. */
@@ -70,6 +74,7 @@ struct svi_group {
     svi_group *next;
     svi_acct *acct;
     uint32_t refs;
+    bool is_retired;
     bool is_live; /* its hooks are the host's */
     svi_server *server;
     svi_host *host;
@@ -131,6 +136,11 @@ sv_status svi_mod_features_check(svi_acct *acct, const svi_server *server,
                                  const svi_mod_file *file, sv_err *err);
 /* Gives the host the stream features of the group's modules, in order of the config. */
 void svi_group_stream_features(const svi_group *group);
+
+/* --- mods_sweep.c ------------------------------------------------------------------ */
+
+/* Reads the next owners of the map and fires store/sweep for each, unless that is going on. */
+void svi_sweep_step(sv_store *store);
 
 /* --- mods_mod.c -------------------------------------------------------------------- */
 

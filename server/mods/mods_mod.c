@@ -56,6 +56,7 @@ sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *pla
 
 void svi_group_retire(svi_group *group)
 {
+    group->is_retired = true;
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->mods[i];
         while (mod->timers != NULL) {
@@ -101,6 +102,7 @@ static void mod_free(sv_mod *mod)
     while (mod->stores != NULL) {
         sv_store *store = mod->stores;
         mod->stores = store->next;
+        svi_str_free(&store->swept);
         store->magic = 0;
         svi_free(store);
     }

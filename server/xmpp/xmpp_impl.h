@@ -50,6 +50,7 @@ struct svi_server {
 
     svi_atoms *newest_atoms;        /* owned: the chain of tables */
     const svi_atoms *_Atomic atoms; /* what I/O threads read */
+    sv_atom claims_first, claims_last; /* namespaces that xmpp_sanitise.c looks for */
 
     svi_host *hosts; /* in order of adding */
     svi_dict *by_domain;

@@ -3,22 +3,32 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_sanitise.h"
 
-/* RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the two answers to a forged
- * one (8.1.2.1 here, invalid-from in 4.9.3.9) we take the first: it is what rule 1 demands, and
- * nobody is cut off for a client's mistake. */
+/* The stanza that is passed on. RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the
+ * two answers to a forged one (8.1.2.1 here, invalid-from in 4.9.3.9) we take the first: it is what
+ * rule 1 demands, and nobody is cut off for a client's mistake. What only the server may say goes in
+ * the same edit (xmpp_sanitise.h). */
 static sv_stanza *stamp(const sv_session *session, const sv_stanza *stanza, bool is_subscription)
 {
     const sv_jid *jid = &session->jid;
     const sv_str from = is_subscription ? jid->bare : jid->full;
     const sv_str lang = sv_str_of(session->lang); /* for a stanza that has none (8.1.5) */
     const sv_node *root = svi_stanza_root(stanza);
+    svi_server *server = session->server;
+    const size_t *forged;
+    const size_t forged_count = svi_sanitise_find(server, SVI_SENDER_CLIENT, jid, stanza,
+                                                  server->scratch, &forged);
     const bool has_from = sv_str_eq(svi_node_attr(root, SV_STR("from")), from);
-    if (has_from && (lang.n == 0 || svi_node_attr_ns(root, SV_STR("lang"), SV_STR(SVI_NS_XML)).p))
+    if (forged_count == 0 && has_from &&
+        (lang.n == 0 || svi_node_attr_ns(root, SV_STR("lang"), SV_STR(SVI_NS_XML)).p))
         return svi_stanza_ref(stanza);
     const svi_attr_set set = {.name = SV_STR("from"), .value = from};
-    const svi_edit edit = {.attrs = &set, .attr_count = 1, .lang = lang};
-    svi_server *server = session->server;
+    const svi_edit edit = {.attrs = &set,
+                           .attr_count = 1,
+                           .lang = lang,
+                           .strip = forged,
+                           .strip_count = forged_count};
     return svi_stanza_edit(server->acct, svi_server_atoms(server), stanza, &edit);
 }
 
@@ -162,11 +172,11 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
         svi_stanza_unref(&take);
         return;
     }
+    const svi_mark mark = svi_arena_mark(server->scratch);
     sv_stanza *stamped = stamp(session, take, is_subscription(take));
     svi_stanza_unref(&take);
     passage.stanza = stamped;
     passage.kind = (int)svi_kind_of(stamped);
-    const svi_mark mark = svi_arena_mark(server->scratch);
     check_and_start(server->scratch, &passage);
     svi_arena_reset(server->scratch, mark);
     svi_stanza_unref(&stamped);

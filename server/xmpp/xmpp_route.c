@@ -14,7 +14,7 @@ typedef enum stage {
     AT_REMOTE,
     AT_INBOUND,    /* before its scope */
     AT_MADE,       /* the same for what a module routes */
-    AT_NO_ACCOUNT, /* local, no such user: no handler is asked */
+    AT_NO_ACCOUNT, /* local, no such user: no handler of accounts is asked */
     AT_NO_SESSION  /* an IQ for a resource that is not on line: no handler is asked */
 } stage;
 
@@ -54,6 +54,14 @@ static svi_point point_at(int kind, stage at)
     };
     SV_ASSERT(kind > SVI_KIND_NONE && kind <= SVI_KIND_ERROR && at <= AT_REMOTE);
     return (svi_point)(first[kind] + at);
+}
+
+/* The point where a stanza that has come so far is passed next; none where no handler is asked. */
+static svi_point point_from(int kind, stage at)
+{
+    if (at <= AT_REMOTE) return point_at(kind, at);
+    if (at != AT_NO_ACCOUNT || svi_kind_is_iq((svi_kind)kind)) return SVI_POINT_NONE;
+    return kind == SVI_KIND_MESSAGE ? SVI_POINT_MESSAGE_NOBODY : SVI_POINT_PRESENCE_NOBODY;
 }
 
 _Static_assert(SVI_POINT_MESSAGE_REMOTE - SVI_POINT_MESSAGE_OUT == AT_REMOTE, "scopes in order");
@@ -130,10 +138,11 @@ static bool enter_scope(sv_event *ev, svi_xevent *x)
     }
     if ((at == AT_ACCOUNT || at == AT_SELF) && !x->account_exists) at = AT_NO_ACCOUNT;
     x->stage = (int)at;
-    if (at == AT_NO_ACCOUNT || at == AT_NO_SESSION) return false;
+    const svi_point point = point_from(x->kind, at);
+    if (point == SVI_POINT_NONE) return false;
     if (x->place.host != NULL)
         x->host = x->place.host; /* else the sender's host answers for what is remote */
-    svi_event_point(ev, point_at(x->kind, at), x->host->hooks, svi_host_name(x->host));
+    svi_event_point(ev, point, x->host->hooks, svi_host_name(x->host));
     return true;
 }
 
@@ -347,7 +356,7 @@ static svi_point first_point(svi_passage *passage, stage *stage_out)
     if ((at == AT_ACCOUNT || at == AT_SELF) && !passage->account_exists) at = AT_NO_ACCOUNT;
     *stage_out = at;
     if (passage->place.host != NULL) passage->from_host = passage->place.host;
-    return at <= AT_REMOTE ? point_at(passage->kind, at) : SVI_POINT_NONE;
+    return point_from(passage->kind, at);
 }
 
 void svi_passage_run(const svi_passage *passage)

@@ -127,6 +127,61 @@ static void iq_scopes(void **state)
     tear_down(&s);
 }
 
+/* RFC 6121 8.5.1: where there is no account, none of its handlers is asked, but those who answer for
+ * nobody are; an IQ is nobody's. Also behind a handler that changes the recipient. */
+static sv_verdict to_nobody(sv_event *ev, void *self)
+{
+    (void)self;
+    const svi_attr_set to = {.name = SV_STR("to"), .value = SV_STR("nobody@example.org")};
+    const svi_edit edit = {.attrs = &to, .attr_count = 1};
+    svi_server *server = svi_xevent_of(ev)->server;
+    sv_stanza *changed = svi_stanza_edit(svi_server_acct(server), svi_server_atoms(server),
+                                         svi_event_stanza(ev), &edit);
+    svi_x_replace(ev, changed);
+    svi_stanza_unref(&changed);
+    return SV_PASS;
+}
+
+static void nobody_scopes(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"message", "presence", "iq-get"};
+    static const char *const stanzas[] = {"<message to='nobody@example.org'/>",
+                                          "<presence to='nobody@example.org/x'/>",
+                                          "<iq type='get' id='1' to='nobody@example.org'>"
+                                          "<q xmlns='x:y'/></iq>"};
+    for (size_t i = 0; i < 3; i++) {
+        world *w = world_new(NULL);
+        trace t = {.text = ""};
+        char expected[256];
+        note_all(w, &t, kinds[i]);
+        if (i < 2) {
+            snprintf(expected, sizeof expected, "%s/nobody", kinds[i]);
+            on(w, expected, note, &t)->text = "noting";
+        }
+        use_handlers(w, w->host);
+        client *romeo = join(w, "romeo", "orchard");
+        tell(romeo, stanzas[i]);
+        snprintf(expected, sizeof expected, "stanza/inbound@example.org %s/out@example.org %s%s",
+                 kinds[i], i < 2 ? kinds[i] : "", i < 2 ? "/nobody@example.org " : "");
+        WENT(&t, expected);
+        BALANCED(w);
+        world_free(&w);
+    }
+    world *w = world_new(NULL);
+    trace t = {.text = ""};
+    on(w, "message/out", to_nobody, NULL);
+    on(w, "message/account", note, &t);
+    on(w, "message/nobody", note, &t);
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    tell(romeo, "<message to='juliet@example.org'/>");
+    WENT(&t, "message/nobody@example.org ");
+    HAS(romeo, UNAVAILABLE);
+    BALANCED(w);
+    world_free(&w);
+}
+
 /* --- who sent it ------------------------------------------------------------------------------ */
 
 /* Threats U1; RFC 6120 8.1.2.1 rule 1. */
@@ -573,11 +628,94 @@ static void routed_stanzas(void **state)
     tear_down(&s);
 }
 
+/* --- errors about errors ---------------------------------------------------------------------- */
+
+/* A handler that refuses whatever it is asked, as a full queue or a block would. */
+static sv_verdict refuse_all(sv_event *ev, void *self)
+{
+    (void)self;
+    return svi_x_refuse(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE);
+}
+
+/* Threats U3, RFC 6120 8.3.1 rule 8: whatever refuses an error, wherever, makes no answer; so an error
+ * makes none however often it is sent to and fro. */
+static void errors_never_breed(void **state)
+{
+    (void)state;
+    static const char *const points[] = {"stanza/inbound", "message/out",      "message/account",
+                                         "message/resource", "message/remote", "message/nobody",
+                                         "message/host",   "message/self"};
+    static const char *const to[] = {"juliet@example.org",  "juliet@example.org/balcony",
+                                     "tybalt@example.org",  "nobody@example.org",
+                                     "nobody@example.org/x", "far.example", "example.org", ""};
+    for (size_t p = 0; p <= sizeof points / sizeof *points; p++) {
+        stage_set *s = set_up(NULL);
+        if (p < sizeof points / sizeof *points) {
+            on(s->w, points[p], refuse_all, NULL);
+            use_handlers(s->w, s->w->host);
+        }
+        for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+            char text[256];
+            snprintf(text, sizeof text,
+                     "<message type='error' id='x'%s%s%s><error type='cancel'/></message>",
+                     *to[i] ? " to='" : "", to[i], *to[i] ? "'" : "");
+            tell(s->romeo, text);
+            QUIET(s->romeo);
+        }
+        assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+        tear_down(&s);
+    }
+    /* one that waited until its deadline is as mute */
+    stage_set *s = set_up(NULL);
+    waiters all = {.count = 0};
+    on(s->w, "message/account", wait_for_test, &all);
+    use_handlers(s->w, s->w->host);
+    tell(s->romeo, "<message type='error' to='juliet@example.org'><error type='cancel'/></message>");
+    pass_time(s->w, 61 * INT64_C(1000000));
+    QUIET(s->romeo);
+    assert_int_equal(dropped_by(s->w, "timeout"), 1);
+    assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+    let_all_go(&all);
+    tear_down(&s);
+}
+
+/* Two clients that return everything: each error crosses once, nothing is added, and when one leaves it
+ * is over. The same for an error whose recipient was replaced by its own sender. */
+static void two_faulty_clients(void **state)
+{
+    (void)state;
+    stage_set *s = set_up(NULL);
+    static const char to_juliet[] = "<message type='error' to='juliet@example.org/balcony' id='x'>"
+                                    "<error type='cancel'/></message>";
+    static const char to_romeo[] = "<message type='error' to='romeo@example.org/orchard' id='x'>"
+                                   "<error type='cancel'/></message>";
+    for (int i = 0; i < 100; i++) {
+        tell(s->romeo, to_juliet);
+        HAS_N(s->juliet, "<error type='cancel'/>", 1);
+        forget(s->juliet);
+        tell(s->juliet, to_romeo);
+        HAS_N(s->romeo, "<error type='cancel'/>", 1);
+        forget(s->romeo);
+    }
+    assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+    assert_int_equal(disposed(s->w, SVI_HANDED_OVER), 200);
+    go_deaf(s->juliet); /* one on its way to her when she breaks does not come back */
+    tell(s->romeo, to_juliet);
+    cut(s->juliet);
+    tell(s->romeo, to_juliet);
+    QUIET(s->romeo);
+    assert_int_equal(made(s->w, SVI_MADE_ANSWER), 0);
+    tear_down(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(message_scopes),
         cmocka_unit_test(iq_scopes),
+        cmocka_unit_test(nobody_scopes),
+        cmocka_unit_test(errors_never_breed),
+        cmocka_unit_test(two_faulty_clients),
         cmocka_unit_test(forged_sender),
         cmocka_unit_test(subscription_sender_is_bare),
         cmocka_unit_test(malformed_recipient),

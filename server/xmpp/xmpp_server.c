@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_sanitise.h"
 
 #define KIB 1024u
 #define LAST_TURNS 1000u /* at the end of the time given to end in */
@@ -148,6 +149,7 @@ static void make_bus(svi_server *server, const svi_server_config *config)
 /* The names that core code looks at in every stanza. */
 static void declare_core_names(svi_server *server)
 {
+    svi_sanitise_declare(server);
     static const sv_str names[] = {
         SV_STR_INIT(SVI_NS_CLIENT), SV_STR_INIT(SVI_NS_STREAM), SV_STR_INIT(SVI_NS_STANZAS),
         SV_STR_INIT("message"),     SV_STR_INIT("presence"),    SV_STR_INIT("iq"),

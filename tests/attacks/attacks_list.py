@@ -7,7 +7,8 @@ import re
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
-ROWS = [f"X{i}" for i in range(1, 16)] + [f"T{i}" for i in range(1, 7)] + [f"A{i}" for i in range(1, 13)] + ["R1", "R2", "R5"]
+ROWS = [f"X{i}" for i in range(1, 16)] + [f"T{i}" for i in range(1, 7)] + [f"A{i}" for i in range(1, 13)] + ["R1", "R2", "R5"] + \
+    ["U1", "U2", "U3", "U4", "U5", "U7", "U9"]
 
 
 def text_of(path):

@@ -17,6 +17,9 @@ typedef struct probe {
     sv_str_list words;
     sv_str last_point; /* static text */
     int64_t last_number;
+    int64_t turns;    /* of store/sweep */
+    sv_str last_turn; /* whose and of which map; in `turn` */
+    char turn[128];
     int64_t ready; /* how often host/ready was fired */
 } probe;
 
@@ -391,6 +394,27 @@ static void round_over(void *self)
     ((probe *)self)->rounds++;
 }
 
+static sv_verdict on_sweep(sv_event *ev, void *self)
+{
+    probe *me = self;
+    const sv_str text = sv->format(ev, "%.*s of %.*s", (int)sv->subject(ev).n, sv->subject(ev).p,
+                                   (int)sv->from(ev)->bare.n, sv->from(ev)->bare.p);
+    memcpy(me->turn, text.p, text.n < sizeof me->turn ? text.n : sizeof me->turn);
+    me->last_turn = (sv_str){me->turn, text.n < sizeof me->turn ? text.n : sizeof me->turn};
+    me->turns++;
+    (void)sv->del(ev, me->notes, sv->from(ev)->node, SV_STR("old"));
+    return SV_PASS;
+}
+
+static sv_verdict on_turns(sv_event *ev, void *self)
+{
+    const probe *me = self;
+    sv_draft *out = sv->reply(ev, SV_STR("turns"), SV_STR(NS));
+    sv->set_int(out, SV_STR("turns"), me->turns);
+    sv->set(out, SV_STR("last"), me->last_turn);
+    return sv->send(ev);
+}
+
 static sv_status start(sv_mod *mod, void *self)
 {
     probe *me = self;
@@ -400,7 +424,11 @@ static sv_status start(sv_mod *mod, void *self)
     if (sv->store_open(mod, NULL, "No/Good", 1, &none) != SV_EINVAL) return SV_EINVAL;
     if (sv->every(mod, 1000, round_over) != SV_OK) return SV_EIO;
     const sv_status status = sv->store_open(mod, NULL, "notes", 1, &me->notes);
-    return status != SV_OK ? status : sv->store_open(mod, "probe", "notes", 1, &me->ours);
+    if (status != SV_OK) return status;
+    if (sv->sweep(mod, me->notes, 0) != SV_EINVAL || sv->sweep(mod, NULL, 1) != SV_EINVAL)
+        return SV_EINVAL;
+    if (sv->sweep(mod, me->notes, 10000) != SV_OK) return SV_EIO;
+    return sv->store_open(mod, "probe", "notes", 1, &me->ours);
 }
 
 static void save(sv_blob *out, void *self)
@@ -436,6 +464,8 @@ static const sv_hook hooks[] = {
     {.on = "message/account", .call = on_account},
     {.on = "iq-set/host {" NS "}feature", .call = on_feature},
     {.on = "host/ready", .call = on_ready},
+    {.on = "store/sweep", .call = on_sweep},
+    {.on = "iq-get/host {" NS "}turns", .call = on_turns},
     {.on = "roster/changed", .call = on_changed},
     {.on = "session/presence", .call = on_presence},
     {0},

@@ -178,12 +178,78 @@ static void disco_of_nodes(void **state)
     leave(w);
 }
 
+/* --- requests for another account (threats, conclusion 7) ---------------------------------- */
+
+/* Whatever a bundled module answers its own account from, for somebody else's account it does not answer
+ * from the asker's data: each payload, to an account on line, to one that is not and to nobody. */
+static void another_accounts_data(void **state)
+{
+    (void)state;
+    static const char *const payloads[] = {
+        "<query xmlns='jabber:iq:roster'/>",
+        "<query xmlns='jabber:iq:roster'><item jid='mine@far.example'/></query>",
+        "<ping xmlns='urn:xmpp:ping'/>",
+        "<query xmlns='" NS_INFO "'/>",
+        "<query xmlns='" NS_ITEMS "'/>",
+        "<query xmlns='jabber:iq:private'><x xmlns='urn:example:mine'/></query>",
+        "<vCard xmlns='vcard-temp'/>",
+        "<blocklist xmlns='urn:xmpp:blocking'/>",
+        "<block xmlns='urn:xmpp:blocking'><item jid='mine@far.example'/></block>",
+        "<query xmlns='urn:xmpp:mam:2'/>",
+        "<enable xmlns='urn:xmpp:carbons:2'/>"};
+    static const char *const to[] = {JULIET, "nurse@" HERE, "nobody@" HERE};
+    world *w = stage(ALL_MODULES, "");
+    account(w, "nurse");
+    client *romeo = online(w, ROMEO "/orchard"), *juliet = online(w, JULIET "/balcony");
+    say(w, romeo, "<iq type='set' id='s'><query xmlns='jabber:iq:roster'>"
+                  "<item jid='mine@far.example' name='mine'/></query></iq>");
+    assert_int_equal(row_count(w, "roster/items", "romeo"), 1);
+    for (size_t p = 0; p < sizeof payloads / sizeof *payloads; p++) {
+        for (size_t t = 0; t < 3; t++) {
+            for (int is_set = 0; is_set < 2; is_set++) {
+                char text[512];
+                snprintf(text, sizeof text, "<iq type='%s' id='q' to='%s'>%s</iq>",
+                         is_set ? "set" : "get", to[t], payloads[p]);
+                forget(w);
+                say(w, romeo, text);
+                if (SEEN(w, romeo) != 1 ||
+                    SEEN(w, romeo, .name = "iq", .type = "error", .id = "q", .from = to[t]) != 1 ||
+                    SEEN(w, romeo, .holds = "mine") != 0)
+                    fail_msg("%s: %.*s", text, (int)romeo->in.len, romeo->in.data);
+                assert_int_equal(SEEN(w, juliet), 0); /* 8.5.2.1.3: nor is it delivered */
+            }
+        }
+    }
+    assert_int_equal(row_count(w, "roster/items", "romeo"), 1);
+    assert_int_equal(row_count(w, "roster/items", "juliet"), 0);
+    leave(w);
+}
+
+/* Whose handlers were asked is the router's: one for `self` never sees a stanza for somebody else, by
+ * whatever address it names the own account in vain. */
+static void own_handlers_see_own_requests(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *romeo = join(w, ROMEO "/orchard");
+    static const char *const own[] = {NULL, ROMEO, "ROMEO@ONE.example"};
+    static const char *const others[] = {JULIET, "romeo2@" HERE, ROMEO "/gone", "romeo@two.example"};
+    for (size_t i = 0; i < 3; i++)
+        ask(w, romeo, own[i], "<ping xmlns='urn:xmpp:ping'/>", "result");
+    for (size_t i = 0; i < 4; i++)
+        ask(w, romeo, others[i], "<ping xmlns='urn:xmpp:ping'/>", "error");
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(single_modules_missing), cmocka_unit_test(any_order),
         cmocka_unit_test(says_what_is_missing),   cmocka_unit_test(disco_of_accounts),
         cmocka_unit_test(disco_of_nodes),
+        cmocka_unit_test(another_accounts_data),
+        cmocka_unit_test(own_handlers_see_own_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,15 @@
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
     X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")        \
-    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")
+    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")          \
+    X(HOST_TIMER, "host/timer", "begun by a module's timer; the subject is the module's name")     \
+    X(DISCO_HOST, "disco/host", "what else the host is: stave/disco.h")                            \
+    X(DISCO_ACCOUNT, "disco/account", "what else an account is: stave/disco.h")                    \
+    X(DISCO_HOST_ITEMS, "disco/host-items", "which items the host has: stave/disco.h")             \
+    X(DISCO_ACCOUNT_ITEMS, "disco/account-items", "which items an account has: stave/disco.h")     \
+    X(DISCO_CHANGED, "disco/changed", "a module offers something else than before at disco/host")  \
+    X(DISCO_TOLD, "disco/told", "what the host tells of itself from now on: stave/disco.h")        \
+    X(CAPS_KNOWN, "caps/known", "the features of a session's client have become known: stave/caps.h")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

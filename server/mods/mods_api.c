@@ -191,6 +191,10 @@ static const sv_api api = {
     .answer_more = svi_api_answer_more,
     .asked_from = svi_api_asked_from,
     .fail = svi_api_fail,
+    .attr_ns = svi_node_attr_ns,
+    .digest = svi_api_digest,
+    .rows_hold = svi_api_rows_hold,
+    .begin = svi_api_begin,
 };
 
 const sv_api *svi_mods_api(void)

@@ -17,6 +17,7 @@ typedef struct probe {
     sv_str_list words;
     sv_str last_point; /* static text */
     int64_t last_number;
+    int64_t own_rounds; /* events that the timer began */
     int64_t ready; /* how often host/ready was fired */
 } probe;
 
@@ -89,9 +90,24 @@ static sv_verdict on_misc(sv_event *ev, void *self)
     sv->set_int(out, SV_STR("limit"), me->limit);
     sv->set(out, SV_STR("loud"), me->loud ? SV_STR("yes") : SV_STR("no"));
     sv->set(out, SV_STR("greeting"), me->greeting);
+    sv->set_int(out, SV_STR("own"), me->own_rounds);
     for (size_t i = 0; i < me->words.count; i++)
         sv->add_text(sv->child(out, SV_STR("word"), SV_STR_NONE), me->words.items[i]);
     sv->log(me->mod, SV_INFO, "probe-misc", "key", "value", "other", "two", NULL);
+    return sv->send(ev);
+}
+
+/* The digest of the text by the function of that name; and its language. */
+static sv_verdict on_digest(sv_event *ev, void *self)
+{
+    (void)self;
+    const sv_node *payload = sv->payload(ev);
+    const sv_str digest =
+        sv->digest(ev, sv->attr(payload, SV_STR("by")), sv->text(ev, payload));
+    sv_draft *out = sv->reply(ev, SV_STR("digest"), SV_STR(NS));
+    sv->set(out, SV_STR("is"), digest.p ? digest : SV_STR("none"));
+    const sv_str lang = sv->attr_ns(payload, SV_STR("lang"), SV_STR(SV_NS_XML));
+    sv->set(out, SV_STR("lang"), lang.p ? lang : SV_STR("none"));
     return sv->send(ev);
 }
 
@@ -213,6 +229,24 @@ static sv_verdict on_held(sv_event *ev, void *self)
     sv_draft *out = sv->reply(ev, SV_STR("held"), SV_STR(NS));
     sv->set_int(out, SV_STR("count"), rows ? (int64_t)sv->row_count(rows) : -1);
     return sv->send(ev);
+}
+
+static void held_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const probe *me = self;
+    const sv_str owner = sv->attr(sv->payload(ev), SV_STR("owner"));
+    sv_draft *out = sv->reply(ev, SV_STR("hold"), SV_STR(NS));
+    if (status == SV_OK) sv->rows_hold(ev, me->notes, owner, sv->session(ev));
+    sv->set_int(out, SV_STR("count"), rows ? (int64_t)sv->row_count(rows) : -1);
+    (void)sv->send(ev);
+}
+
+/* The rows of any owner, for as long as the session lives. */
+static sv_verdict on_hold(sv_event *ev, void *self)
+{
+    const probe *me = self;
+    sv->rows_load(ev, me->notes, sv->attr(sv->payload(ev), SV_STR("owner")), held_rows);
+    return SV_LATER;
 }
 
 /* --- the host ---------------------------------------------------------------------------------------- */
@@ -353,7 +387,27 @@ static sv_verdict on_account(sv_event *ev, void *self)
 
 static void round_over(void *self)
 {
-    ((probe *)self)->rounds++;
+    probe *me = self;
+    me->rounds++;
+    sv->begin(me->mod, "host/tmier", SV_STR("probe")); /* logged, no more */
+    sv->begin(me->mod, "host/timer", SV_STR("probe"));
+}
+
+static void round_read(sv_event *ev, sv_status status, sv_str value, void *self)
+{
+    probe *me = self;
+    (void)value;
+    if (status == SV_ENOTFOUND) me->own_rounds++;
+    sv->pass(ev);
+}
+
+/* An event of its own may wait. */
+static sv_verdict on_timer(sv_event *ev, void *self)
+{
+    probe *me = self;
+    if (!sv_str_eq(sv->subject(ev), SV_STR("probe"))) return SV_PASS;
+    sv->get(ev, me->notes, SV_STR("/probe"), SV_STR("none"), round_read);
+    return SV_LATER;
 }
 
 static sv_status start(sv_mod *mod, void *self)
@@ -391,6 +445,9 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/host {" NS "}list", .call = on_list},
     {.on = "iq-get/host {" NS "}keep", .call = on_keep},
     {.on = "iq-get/host {" NS "}held", .call = on_held},
+    {.on = "iq-get/host {" NS "}hold", .call = on_hold},
+    {.on = "iq-get/host {" NS "}digest", .call = on_digest},
+    {.on = "host/timer", .call = on_timer},
     {.on = "iq-set/host {" NS "}session", .call = on_session},
     {.on = "iq-set/host {" NS "}send", .call = on_send},
     {.on = "message/host", .call = on_message},

@@ -36,6 +36,7 @@ modules_enabled = {
     "message",  -- delivery to sessions
     "offline",  -- messages kept until the account logs in
     "disco",    -- what the server can do (XEP-0030)
+    "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
     "ping",     -- XEP-0199
 }
 
@@ -59,4 +60,4 @@ VirtualHost "example.org"
     admins = { "romeo@example.org" }
 
 VirtualHost "example.net"
-    modules_enabled = { "roster", "presence", "message", "disco", "ping" }
+    modules_enabled = { "roster", "presence", "message", "disco", "caps", "ping" }

@@ -390,9 +390,14 @@ typedef struct sv_api {
     /* Keeps an owner's rows, which must be in memory now, in memory as long as the session lives, in place
      * of those of the same map that it had kept there before (by this call or rows_keep). */
     void (*rows_hold)(sv_event *ev, sv_store *store, sv_str owner, sv_session *session);
+    /* True if a session, or an event, has the owner's rows in memory; not if they are only cached. */
+    bool (*rows_held)(sv_event *ev, sv_store *store, sv_str owner);
     /* Fires an occasion on the module's host as an event of its own, whose handlers may wait and write; not
      * for an event's handler but for a timer's. host/timer is for that; its subject says whose it is. */
     void (*begin)(sv_mod *mod, const char *on, sv_str subject);
+    /* Fires an occasion on the event's host as an event of its own when this one is over and what it wrote
+     * can be read; its handlers may wait and write. */
+    void (*fire_after)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 } sv_api;
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"

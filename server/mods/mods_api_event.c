@@ -101,6 +101,12 @@ void svi_api_begin(sv_mod *mod, const char *on, sv_str subject)
     svi_occasion(group->host, point, NULL, NULL, NULL, subject, NULL);
 }
 
+void svi_api_fire_after(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+{
+    const svi_point point = point_of(on);
+    if (point != SVI_POINT_NONE) svi_x_fire_after(ev, point, account, subject);
+}
+
 /* --- digests ---------------------------------------------------------------------------------------- */
 
 sv_str svi_api_digest(sv_event *ev, sv_str function, sv_str bytes)

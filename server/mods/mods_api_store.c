@@ -234,6 +234,13 @@ void svi_api_rows_hold(sv_event *ev, sv_store *store, sv_str owner, sv_session *
     svi_session_keep_rows(session, store->map, rows);
 }
 
+bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    SV_ASSERT(svi_event_is_open(ev));
+    return svi_rows_in_use(store->map, owner);
+}
+
 static void value_came(void *ctx, sv_status status, sv_str value)
 {
     operation *op = ctx;

@@ -184,6 +184,10 @@ static void storing(void **state)
     asked(w, c, "get", "<held xmlns='urn:stave:probe'/>", "count='-1'");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k2'>two</put>", "type='result'");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
+    ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='0'");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='3'");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k1'/>", ">one<");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='none'/>", "item-not-found");
     ask(w, c, "get", "<list xmlns='urn:stave:probe'/>");
@@ -272,8 +276,10 @@ static void rows_are_held_with_the_session(void **state)
     start(w, PROBE);
     client *c = join(w, "romeo@one.example/a");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k'>v</put>", "type='result'");
-    asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='romeo'/>", "count='1'");
-    asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='/other'/>", "count='0'");
+    asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='romeo' other='romeo'/>",
+          "count='1' held='yes'");
+    asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='/other' other='romeo'/>",
+          "count='0' held='no'"); /* cached, but nobody's */
     const int64_t before = atomic_load(&w->acct.live_count);
     for (int i = 0; i < 20; i++) {
         asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='romeo'/>", "count='1'");

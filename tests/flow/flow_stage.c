@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"disco\", \"ping\""
+#define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"disco\", \"caps\", \"ping\""
 
 typedef struct stage {
     flow_world world;

@@ -17,6 +17,7 @@ typedef struct probe {
     sv_str_list words;
     sv_str last_point; /* static text */
     int64_t last_number;
+    int64_t read_behind; /* bytes found behind the event that wrote them */
     int64_t own_rounds; /* events that the timer began */
     int64_t ready; /* how often host/ready was fired */
 } probe;
@@ -91,6 +92,7 @@ static sv_verdict on_misc(sv_event *ev, void *self)
     sv->set(out, SV_STR("loud"), me->loud ? SV_STR("yes") : SV_STR("no"));
     sv->set(out, SV_STR("greeting"), me->greeting);
     sv->set_int(out, SV_STR("own"), me->own_rounds);
+    sv->set_int(out, SV_STR("behind"), me->read_behind);
     for (size_t i = 0; i < me->words.count; i++)
         sv->add_text(sv->child(out, SV_STR("word"), SV_STR_NONE), me->words.items[i]);
     sv->log(me->mod, SV_INFO, "probe-misc", "key", "value", "other", "two", NULL);
@@ -142,11 +144,23 @@ static sv_verdict on_build(sv_event *ev, void *self)
 
 /* --- stores ----------------------------------------------------------------------------------------- */
 
+/* Behind the event that wrote: what it wrote is there. */
+static sv_verdict on_added(sv_event *ev, void *self)
+{
+    probe *me = self;
+    sv_str value;
+    const sv_rows *rows = sv->rows(ev, me->notes, sv->from(ev)->node);
+    if (rows && sv->row(rows, sv->subject(ev), &value)) me->read_behind = (int64_t)value.n;
+    return SV_PASS;
+}
+
 static sv_verdict on_put(sv_event *ev, void *self)
 {
     probe *me = self;
     const sv_node *payload = sv->payload(ev);
     const sv_str key = sv->attr(payload, SV_STR("key"));
+    sv->fire_after(ev, "account/aded", sv->from(ev), key); /* logged, no more */
+    sv->fire_after(ev, "account/added", sv->from(ev), key);
     if (sv->put(ev, me->notes, sv->from(ev)->node, key, sv->text(ev, payload)) != SV_OK)
         return sv->refuse(ev, SV_NOT_ACCEPTABLE);
     (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
@@ -238,6 +252,9 @@ static void held_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     sv_draft *out = sv->reply(ev, SV_STR("hold"), SV_STR(NS));
     if (status == SV_OK) sv->rows_hold(ev, me->notes, owner, sv->session(ev));
     sv->set_int(out, SV_STR("count"), rows ? (int64_t)sv->row_count(rows) : -1);
+    const sv_str other = sv->attr(sv->payload(ev), SV_STR("other"));
+    sv->set(out, SV_STR("held"),
+            sv->rows_held(ev, me->notes, other) ? SV_STR("yes") : SV_STR("no"));
     (void)sv->send(ev);
 }
 
@@ -448,6 +465,7 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/host {" NS "}hold", .call = on_hold},
     {.on = "iq-get/host {" NS "}digest", .call = on_digest},
     {.on = "host/timer", .call = on_timer},
+    {.on = "account/added", .call = on_added},
     {.on = "iq-set/host {" NS "}session", .call = on_session},
     {.on = "iq-set/host {" NS "}send", .call = on_send},
     {.on = "message/host", .call = on_message},

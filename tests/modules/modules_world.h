@@ -9,7 +9,7 @@
 #include "mods/mods_world_test.h"
 #include "xmpp/xmpp_account.h"
 
-#define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"disco\", \"ping\""
+#define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"disco\", \"caps\", \"ping\""
 #define HERE "one.example"
 
 /* --- beginning and end --------------------------------------------------------------------- */

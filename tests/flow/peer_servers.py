@@ -182,6 +182,7 @@ api_permissions:
     what: [register]
 s2s_access: none
 modules:
+  mod_caps: {{}}
   mod_disco: {{}}
   mod_http_api: {{}}
   mod_offline: {{}}

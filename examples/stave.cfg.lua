@@ -37,6 +37,7 @@ modules_enabled = {
     "offline",  -- messages kept until the account logs in
     "blocking", -- addresses that an account will not hear of (XEP-0191)
     "disco",    -- what the server can do (XEP-0030)
+    "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
     "ping",     -- XEP-0199
 }
 
@@ -60,4 +61,4 @@ VirtualHost "example.org"
     admins = { "romeo@example.org" }
 
 VirtualHost "example.net"
-    modules_enabled = { "roster", "presence", "message", "blocking", "disco", "ping" }
+    modules_enabled = { "roster", "presence", "message", "blocking", "disco", "caps", "ping" }

@@ -71,6 +71,8 @@ typedef struct sv_option {
     sv_option_kind kind;
     size_t offset;
     const char *preset; /* NULL: an empty string or list */
+    /* Bounds. Of a LIST: `min` not NULL takes a single text, too. Of a STRING or LIST, `max` may name the form
+     * of each text: "uri" (RFC 3986), or "jid-name": an address, or an address, a blank and a name. */
     const char *min, *max;
     const char *manual;
 } sv_option;
@@ -104,6 +106,11 @@ typedef struct sv_option {
     {                                                                                              \
         .name = name_, .kind = SV_OPTION_ENUM, .offset = offsetof(type, field), .preset = preset_, \
         .min = words_, .manual = manual_                                                           \
+    }
+#define SV_OPT_LIST_OF(type, field, name_, form_, manual_)                                         \
+    {                                                                                              \
+        .name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .min = "one",      \
+        .max = form_, .manual = manual_                                                                          \
     }
 #define SV_OPT_LIST(type, field, name_, manual_)                                                   \
     {                                                                                              \
@@ -393,7 +400,28 @@ typedef struct sv_api {
      * one account: what they leave has its turn in the next round. Ends with the module. SV_EINVAL if
      * the period is none or the map another module's handle. */
     sv_status (*sweep)(sv_mod *mod, sv_store *store, int64_t period_ms);
+
+    /* -- further reading -- */
+
+    /* An attribute in a namespace, such as xml:lang (SV_NS_XML); .p is NULL if absent. */
+    sv_str (*attr_ns)(const sv_node *node, sv_str name, sv_str ns);
+    /* The digest of some bytes by one of the functions of XEP-0414 ("sha-1", "sha-256", "sha-384", "sha-512",
+     * "sha3-256", "sha3-512", "blake2b-512"), in base64; .p is NULL if there is no function of that name. */
+    sv_str (*digest)(sv_event *ev, sv_str function, sv_str bytes);
+    /* Keeps an owner's rows, which must be in memory now, in memory as long as the session lives, in place
+     * of those of the same map that it had kept there before (by this call or rows_keep). */
+    void (*rows_hold)(sv_event *ev, sv_store *store, sv_str owner, sv_session *session);
+    /* True if a session, or an event, has the owner's rows in memory; not if they are only cached. */
+    bool (*rows_held)(sv_event *ev, sv_store *store, sv_str owner);
+    /* Fires an occasion on the module's host as an event of its own, whose handlers may wait and write; not
+     * for an event's handler but for a timer's. host/timer is for that; its subject says whose it is. */
+    void (*begin)(sv_mod *mod, const char *on, sv_str subject);
+    /* Fires an occasion on the event's host as an event of its own when this one is over and what it wrote
+     * can be read; its handlers may wait and write. */
+    void (*fire_after)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 } sv_api;
+
+#define SV_NS_XML "http://www.w3.org/XML/1998/namespace"
 
 /* The entry: keeps the table, returns the description; NULL is a refusal. */
 typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);

@@ -1,4 +1,4 @@
-/* Names of all log events of the core and what they mean; one line each, append where it belongs.
+/* Names of all log events of core and modules and what they mean; one line each, append where it belongs.
  *
  * Included with SVI_LOG_NAME(name, meaning) defined by the includer. Names are stable within a
  * major version. */
@@ -19,6 +19,9 @@ SVI_LOG_NAME("log-dropped", "Log lines were lost, since those before could not b
 SVI_LOG_NAME("config-error", "The configuration is refused; file, line and reason are in the fields.")
 SVI_LOG_NAME("config-warning", "The configuration is accepted but something in it looks unintended.")
 SVI_LOG_NAME("module-loaded", "A module's generation was loaded and started.")
+SVI_LOG_NAME("disco-offer-refused", "A module offered something for an answer of service discovery that has no place there.")
+SVI_LOG_NAME("caps-node-refused", "The option caps_node is too long, or empty.")
+SVI_LOG_NAME("caps-not-shown", "What the host can do could not be put into the stream features.")
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")

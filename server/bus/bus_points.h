@@ -39,12 +39,21 @@
     X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")    \
     X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")         \
     X(STANZA_MADE, "stanza/made",                                                                  \
-      "routed by a module in the name of a local account to somebody else; that account's side")        \
+      "routed by a module in the name of a local account to somebody else; that account's side")   \
     X(MESSAGE_NOBODY, "message/nobody",                                                            \
       "to a local account that does not exist: dropped or refused, there is nobody to store for")  \
     X(PRESENCE_NOBODY, "presence/nobody", "the same for presence")                                 \
     X(STORE_SWEEP, "store/sweep",                                                                  \
-      "an account's turn in a round over a map; the subject is the map as \"module/name\"")
+      "an account's turn in a round over a map; the subject is the map as \"module/name\"")        \
+    X(HOST_TIMER, "host/timer", "begun by a module's timer; the subject is the module's name")     \
+    X(DISCO_HOST, "disco/host", "what else the host is: stave/disco.h")                            \
+    X(DISCO_ACCOUNT, "disco/account", "what else an account is: stave/disco.h")                    \
+    X(DISCO_HOST_ITEMS, "disco/host-items", "which items the host has: stave/disco.h")             \
+    X(DISCO_ACCOUNT_ITEMS, "disco/account-items", "which items an account has: stave/disco.h")     \
+    X(DISCO_CHANGED, "disco/changed", "a module offers something else than before at disco/host")  \
+    X(DISCO_TOLD, "disco/told", "what the host tells of itself from now on: stave/disco.h")        \
+    X(CAPS_KNOWN, "caps/known",                                                                    \
+      "the features of a session's client have become known: stave/caps.h")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -210,6 +210,12 @@ static const sv_api api = {
     .refuse_with = svi_x_refuse_with,
     .route_unasked = svi_x_route_unasked,
     .sweep = svi_api_sweep,
+    .attr_ns = svi_node_attr_ns,
+    .digest = svi_api_digest,
+    .rows_hold = svi_api_rows_hold,
+    .rows_held = svi_api_rows_held,
+    .begin = svi_api_begin,
+    .fire_after = svi_api_fire_after,
 };
 
 const sv_api *svi_mods_api(void)

@@ -58,6 +58,9 @@ void *svi_api_scratch(sv_event *ev, size_t bytes);
 sv_str svi_api_format(sv_event *ev, const char *format, ...) __attribute__((format(printf, 2, 3)));
 sv_str svi_api_random_hex(sv_event *ev, size_t bytes);
 sv_str svi_api_stamp(sv_event *ev, int64_t ms);
+sv_str svi_api_digest(sv_event *ev, sv_str function, sv_str bytes);
+void svi_api_begin(sv_mod *mod, const char *on, sv_str subject);
+void svi_api_fire_after(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 
 /* --- mods_api_session.c ------------------------------------------------------------ */
 
@@ -83,6 +86,8 @@ sv_status svi_api_del_owner(sv_event *ev, sv_store *store, sv_str owner);
 sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner);
 void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done);
 void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
+void svi_api_rows_hold(sv_event *ev, sv_store *store, sv_str owner, sv_session *session);
+bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner);
 bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out);
 bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
 size_t svi_api_row_count(const sv_rows *rows);

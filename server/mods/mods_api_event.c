@@ -1,6 +1,7 @@
 /* Module table: the event's addresses, verdicts that need a word more than xmpp_event.h has, occasions, memory of the event. */
 #include "mods/mods_api.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "base/base_log.h"
@@ -89,6 +90,46 @@ sv_str svi_api_gather(sv_event *ev, const char *on, const sv_jid *account, sv_st
     const svi_point point = point_of(on);
     if (point == SVI_POINT_NONE) return SV_STR_NONE;
     return svi_occasion_gather(svi_xevent_of(ev)->host, point, account, subject, ev);
+}
+
+void svi_api_begin(sv_mod *mod, const char *on, sv_str subject)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    const svi_point point = point_of(on);
+    const svi_group *group = mod->group;
+    if (point == SVI_POINT_NONE || !group->is_live) return;
+    svi_occasion(group->host, point, NULL, NULL, NULL, subject, NULL);
+}
+
+void svi_api_fire_after(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+{
+    const svi_point point = point_of(on);
+    if (point != SVI_POINT_NONE) svi_x_fire_after(ev, point, account, subject);
+}
+
+/* --- digests ---------------------------------------------------------------------------------------- */
+
+sv_str svi_api_digest(sv_event *ev, sv_str function, sv_str bytes)
+{
+    static const struct {
+        const char *name, *openssl;
+    } functions[] = {{"sha-1", "SHA1"},        {"sha-256", "SHA256"},     {"sha-384", "SHA384"},
+                     {"sha-512", "SHA512"},    {"sha3-256", "SHA3-256"},  {"sha3-512", "SHA3-512"},
+                     {"blake2b-512", "BLAKE2B512"}};
+    const EVP_MD *md = NULL;
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0] && md == NULL; i++)
+        if (sv_str_eq(function, sv_str_of(functions[i].name)))
+            md = EVP_get_digestbyname(functions[i].openssl);
+    if (md == NULL) return SV_STR_NONE;
+    uint8_t raw[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    SV_ASSERT(EVP_Digest(bytes.n > 0 ? bytes.p : "", bytes.n, raw, &n, md, NULL) == 1);
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(svi_xevent_of(ev)->server));
+    svi_base64_put(&buf, (sv_str){(const char *)raw, n});
+    const sv_str text = svi_arena_str(svi_event_arena(ev), svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return text;
 }
 
 /* --- memory ----------------------------------------------------------------------------------------- */

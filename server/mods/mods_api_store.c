@@ -191,7 +191,7 @@ static void keep(const operation *op)
     if (session == NULL) return;
     svi_rows *rows = svi_rows_get(op->map, svi_session_jid(session)->node);
     SV_ASSERT(rows != NULL); /* they are in memory: the caller has them */
-    svi_session_keep_rows(session, rows);
+    svi_session_keep_rows(session, op->map, rows);
 }
 
 static void rows_came(void *ctx, sv_status status, svi_rows *rows)
@@ -226,6 +226,22 @@ void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_ro
     op->session = svi_str_dup(op->group->acct, jid->full);
     op->session_number = svi_session_number(session);
     svi_rows_load(store->map, jid->node, rows_came, op);
+}
+
+void svi_api_rows_hold(sv_event *ev, sv_store *store, sv_str owner, sv_session *session)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    SV_ASSERT(session != NULL && svi_event_is_open(ev));
+    svi_rows *rows = svi_rows_get(store->map, owner);
+    SV_ASSERT(rows != NULL); /* the caller has them */
+    svi_session_keep_rows(session, store->map, rows);
+}
+
+bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    SV_ASSERT(svi_event_is_open(ev));
+    return svi_rows_in_use(store->map, owner);
 }
 
 static void value_came(void *ctx, sv_status status, sv_str value)

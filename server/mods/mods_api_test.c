@@ -161,7 +161,43 @@ static void time_memory_and_log(void **state)
     ask(w, c, "get", "<misc xmlns='urn:stave:probe'/>");
     assert_has(&c->in, "now='1767225605' ms='agrees' stamp='2026-01-01T00:00:00.123Z' "
                        "whole='2026-01-01T00:00:00Z' hex='16' zeroed='yes' long='1000' rounds='1'");
+    assert_has(&c->in, "own='1'");
+    assert_has(&w->log, "handler-fault rule=\"occasions are fired by their names\" point=host/tmier");
     assert_has(&w->log, "probe-misc key=value other=two module=probe host=one.example");
+    world_free(w);
+}
+
+/* FIPS 180-4 and 202, RFC 7693 for "abc". */
+static void digests(void **state)
+{
+    static const char *const known[][2] = {
+        {"sha-1", "qZk+NkcGgWq6PiVxeFDCbJzQ2J0="},
+        {"sha-256", "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="},
+        {"sha-384", "ywB1P0WjXou1oD1pmsZQBycsMqsO3tFjGotgWkP/W+2AhgcroefMI1i67KE0"
+         "yCWn"},
+        {"sha-512", "3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj"
+         "/uu9RU1EI2Q86A4qmslPpUyknw=="},
+        {"sha3-256", "Ophdp0/iJbIEXBcta9OQvYVfCG4+nVJbRr/iRRFDFTI="},
+        {"sha3-512", "t1GFCxpXFopWk82SS2sJbgj2IYJ0RPcNiE9dAkDScS4Q4RbpGSrzyRp+xXZH"
+         "45NAVzQLTPQI1aVlkvgnTuxT8A=="},
+        {"blake2b-512", "uoClP5gcTQ1qJ5e2nxL26UwhLxRoWsS3SxK7b9v/otF9h8U5Kqt5LcJS1d5F"
+         "M8yVGNOKqNvxklq5I4bt1ACZIw=="},
+        {"md5", "none"},
+        {"", "none"},
+    };
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        char text[256], wanted[256];
+        snprintf(text, sizeof text, "<digest xmlns='urn:stave:probe' by='%s'>abc</digest>",
+                 known[i][0]);
+        snprintf(wanted, sizeof wanted, "is='%s' lang='none'", known[i][1]);
+        asked(w, c, "get", text, wanted);
+    }
+    asked(w, c, "get", "<digest xmlns='urn:stave:probe' by='sha-1' xml:lang='el'/>",
+          "is='2jmj7l5rSw0yVb/vlWAYkK/YBwk=' lang='el'");
     world_free(w);
 }
 
@@ -192,6 +228,10 @@ static void storing(void **state)
     asked(w, c, "get", "<held xmlns='urn:stave:probe'/>", "count='-1'");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k2'>two</put>", "type='result'");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
+    ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='0'");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='3'");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k1'/>", ">one<");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='none'/>", "item-not-found");
     ask(w, c, "get", "<list xmlns='urn:stave:probe'/>");
@@ -270,6 +310,28 @@ static void rows_are_kept_with_the_session(void **state)
     svi_engine_sim_step(w->engine, 10);
     turn(w);
     world_free(w); /* no reference is left */
+}
+
+/* What a session holds of a map is one owner's rows: however often, it grows no more. */
+static void rows_are_held_with_the_session(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    client *c = join(w, "romeo@one.example/a");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k'>v</put>", "type='result'");
+    asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='romeo' other='romeo'/>",
+          "count='1' held='yes'");
+    asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='/other' other='romeo'/>",
+          "count='0' held='no'"); /* cached, but nobody's */
+    const int64_t before = atomic_load(&w->acct.live_count);
+    for (int i = 0; i < 20; i++) {
+        asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='romeo'/>", "count='1'");
+        asked(w, c, "get", "<hold xmlns='urn:stave:probe' owner='/other'/>", "count='0'");
+    }
+    assert_in_range(atomic_load(&w->acct.live_count), before - 10, before + 10);
+    part(w, c);
+    world_free(w);
 }
 
 static void sessions_and_occasions(void **state)
@@ -431,6 +493,8 @@ int main(void)
         cmocka_unit_test(storing),
         cmocka_unit_test(failing_and_late_reads),
         cmocka_unit_test(rows_are_kept_with_the_session),
+        cmocka_unit_test(rows_are_held_with_the_session),
+        cmocka_unit_test(digests),
         cmocka_unit_test(sessions_and_occasions),
         cmocka_unit_test(sending),
         cmocka_unit_test(made_in_a_name),

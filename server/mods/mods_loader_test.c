@@ -84,7 +84,8 @@ static void the_shipped_modules_load(void **state)
     (void)state;
     static const char *const names[] = {"\"roster\"",  "\"roster\", \"presence\"",
                                         "\"message\"", "\"message\", \"offline\"",
-                                        "\"disco\"",   "\"ping\""}; /* each with what it needs */
+                                        "\"disco\"",   "\"disco\", \"caps\"",
+                                        "\"ping\""}; /* each with what it needs */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char config[256];
         snprintf(config, sizeof config, ONE "%s }\n", names[i]);
@@ -93,7 +94,7 @@ static void the_shipped_modules_load(void **state)
         world_free(w);
     }
     world *w = world_new();
-    start(w, ONE "\"presence\", \"roster\", \"message\", \"offline\", \"disco\", \"ping\" }\n");
+    start(w, ONE "\"presence\", \"roster\", \"message\", \"offline\", \"caps\", \"disco\", \"ping\" }\n");
     client *c = join(w, "romeo@one.example/a");
     say(w, c, "<iq type='get' id='p' to='one.example'><ping xmlns='urn:xmpp:ping'/></iq>");
     assert_has(&c->in, "type='result'");

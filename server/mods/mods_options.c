@@ -2,6 +2,7 @@
 #include "mods/mods_config.h"
 
 #include "base/base_assert.h"
+#include "xmpp/xmpp_jid.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -96,6 +97,51 @@ static bool fail_list(fill *f)
                                   : "a list of texts in braces, such as { \"a\", \"b\" }");
 }
 
+/* RFC 3986 3: a scheme, a colon and something more, all of the characters that a URI may have. */
+static bool is_uri(sv_str text)
+{
+    static const char others[] = "-._~:/?#[]@!$&'()*+,;=%";
+    size_t colon = text.n;
+    for (size_t i = 0; i < text.n; i++) {
+        const char c = text.p[i], lower = (char)(c | 0x20);
+        const bool is_letter = lower >= 'a' && lower <= 'z', is_digit = c >= '0' && c <= '9';
+        if (i == 0 && !is_letter) return false;
+        if (!is_letter && !is_digit && (c == 0 || strchr(others, c) == NULL)) return false;
+        if (colon < text.n) continue;
+        if (c == ':')
+            colon = i;
+        else if (!is_letter && !is_digit && c != '+' && c != '-' && c != '.')
+            return false;
+    }
+    return colon + 1 < text.n;
+}
+
+/* An address, or one with a blank and a name behind it; no control characters. */
+static bool is_jid_name(sv_str text, svi_arena *arena)
+{
+    sv_str rest = text, address;
+    sv_jid jid;
+    const bool has_name = svi_str_find(text, ' ') < text.n;
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)text.p[i] < 0x20) return false;
+    return svi_str_split(&rest, ' ', &address) && (!has_name || rest.n > 0) &&
+           svi_jid_parse(arena, address, &jid) == SV_OK;
+}
+
+/* The form that `max` of a text or list names. */
+static bool has_form(fill *f, sv_str text, svi_arena *arena)
+{
+    const sv_str form = sv_str_of(f->option->max);
+    if (form.n == 0 || (text.n == 0 && f->option->kind == SV_OPTION_STRING)) return true;
+    if (sv_str_eq(form, SV_STR("uri")))
+        return is_uri(text) || fail(f, "of URIs, such as \"mailto:abuse@example.org\" or "
+                                       "\"xmpp:admin@example.org\"");
+    SV_ASSERT(sv_str_eq(form, SV_STR("jid-name")));
+    return is_jid_name(text, arena) ||
+           fail(f, "of addresses, each of them alone or with a blank and a name behind it, such as "
+                   "\"chat.example.org\" or \"chat.example.org Rooms\"");
+}
+
 static bool from_text(fill *f, sv_str text)
 {
     const sv_option *o = f->option;
@@ -145,6 +191,7 @@ static bool from_list(fill *f, const svi_value *items, size_t count, svi_arena *
             texts[i] = svi_arena_printf(arena, "%" PRId64, items[i].number);
         else
             return fail_list(f);
+        if (!has_form(f, texts[i], arena)) return false;
     }
     const sv_str_list list = {.items = texts, .count = count};
     memcpy(f->field, &list, sizeof list);
@@ -213,6 +260,7 @@ static bool from_value(fill *f, svi_arena *arena)
         if (f->option->kind == SV_OPTION_INT || f->option->kind == SV_OPTION_BOOL)
             return fail(f, f->option->kind == SV_OPTION_INT ? "a whole number, without quotes"
                                                             : "true or false, without quotes");
+        if (f->option->kind == SV_OPTION_STRING && !has_form(f, text, arena)) return false;
         return fetch_secret(f, arena, &text) && from_text(f, text);
     }
     }

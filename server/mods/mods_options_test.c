@@ -13,7 +13,7 @@ typedef struct fields {
     int64_t number, period, size, word;
     bool flag;
     sv_str text, secret;
-    sv_str_list list, files;
+    sv_str_list list, files, uris, items;
 } fields;
 
 static const sv_option table[] = {
@@ -30,6 +30,8 @@ static const sv_option table[] = {
      .offset = offsetof(fields, files),
      .min = "one",
      .manual = "A file or several."},
+    SV_OPT_LIST_OF(fields, uris, "t_uris", "uri", "Some URIs."),
+    SV_OPT_LIST_OF(fields, items, "t_items", "jid-name", "Some items."),
     {.name = NULL}};
 
 static void note(void *ctx, const char *file, int line, const char *text)
@@ -155,6 +157,41 @@ static void test_wrong(void **state)
 }
 
 /* A size is none, whatever bounds the table leaves out. */
+/* Texts that must have a form (RFC 3986 3; RFC 7622 with a name behind it). */
+static void test_forms(void **state)
+{
+    static const char *const uris[] = {"mailto:a@b.example", "xmpp:a@b.example?message", "a:b",
+                                       "https://b.example/%41/(x)?y=[z]#w", "h323+x-y.z:1"};
+    static const char *const no_uris[] = {"", "mailto", "mailto:", ":a", "1a:b", "a_b:c",
+                                          "a b:c", "a:b c", "a:\303\244", "a:<b>", "a:\\\"b"};
+    static const char *const items[] = {"b.example", "a@b.example Name of it", "b.example \303\244"};
+    static const char *const no_items[] = {"", " ", "b.example ", " b.example", "a@@b Name",
+                                           "b.example x\\ty"};
+    char text[200];
+    fields f;
+    (void)state;
+    for (int of = 0; of < 2; of++)
+        for (size_t i = 0; i < (of ? sizeof items : sizeof uris) / sizeof(char *); i++) {
+            snprintf(text, sizeof text, "t_%s = { \"%s\" }\n", of ? "items" : "uris",
+                     of ? items[i] : uris[i]);
+            svi_config *config = load(text);
+            if (fill(config, 0, &f) != SV_OK) fail_msg("%s: %s", text, told.data);
+            assert_true(sv_str_eq((of ? f.items : f.uris).items[0],
+                                  sv_str_of(of ? items[i] : uris[i])));
+            svi_config_free(&config);
+        }
+    for (size_t i = 0; i < sizeof no_uris / sizeof no_uris[0]; i++) {
+        snprintf(text, sizeof text, "t_uris = \"%s\"\n", no_uris[i]);
+        fails(text, "1: 't_uris' must be of URIs, such as \"mailto:abuse@example.org\" or "
+                    "\"xmpp:admin@example.org\"\n");
+    }
+    for (size_t i = 0; i < sizeof no_items / sizeof no_items[0]; i++) {
+        snprintf(text, sizeof text, "t_items = { \"b.example\", \"%s\" }\n", no_items[i]);
+        fails(text, "1: 't_items' must be of addresses, each of them alone or with a blank and a name "
+                    "behind it, such as \"chat.example.org\" or \"chat.example.org Rooms\"\n");
+    }
+}
+
 static void test_sizes_without_bounds(void **state)
 {
     (void)state;
@@ -255,7 +292,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_wrong),   cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_wrong),   cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_unknown), cmocka_unit_test(test_sizes_without_bounds),
         cmocka_unit_test(test_manual),
     };

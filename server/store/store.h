@@ -131,6 +131,9 @@ void svi_rows_load(svi_map *map, sv_str owner, svi_rows_done done, void *ctx);
 /* Takes a reference at once if the rows are in memory now, else NULL. */
 svi_rows *svi_rows_get(svi_map *map, sv_str owner);
 
+/* True if somebody has a reference, or will have when it is loaded; what is only cached is not in use. */
+bool svi_rows_in_use(svi_map *map, sv_str owner);
+
 /* Drops a reference and clears the pointer; memory goes with the last one (kept a while as cache
  * within the store's cache bound). */
 void svi_rows_unref(svi_rows **rows);

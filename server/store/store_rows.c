@@ -414,6 +414,14 @@ svi_rows *svi_rows_get(svi_map *map, sv_str owner)
     return rows && rows->ready ? rows_ref(rows) : NULL;
 }
 
+bool svi_rows_in_use(svi_map *map, sv_str owner)
+{
+    SV_CHECK(map, SVI_MAP_MAGIC);
+    const svi_rows *rows =
+        rows_cached(map->store, svi_owner_hash(map->number, owner), map->number, owner);
+    return rows && rows->refs > 0;
+}
+
 static void rows_answer(svi_read *read, sv_status status)
 {
     svi_rows *rows = read->rows;

@@ -671,3 +671,37 @@ void svi_x_route_unasked(sv_event *ev, const sv_stanza *stanza)
 {
     svi_event_emit(ev, outgoing_run, outgoing_drop, outgoing_new(ev, stanza));
 }
+
+/* --- occasions behind an event ---------------------------------------------------------------- */
+
+/* In the arena of the event it comes behind. */
+typedef struct behind {
+    svi_host *host;
+    svi_point point;
+    bool has_account;
+    sv_jid account;
+    sv_str subject;
+} behind;
+
+static void behind_run(void *ctx)
+{
+    const behind *b = ctx;
+    svi_occasion(b->host, b->point, b->has_account ? &b->account : NULL, NULL, NULL, b->subject, NULL);
+}
+
+static void behind_drop(void *ctx)
+{
+    (void)ctx; /* the server ends */
+}
+
+void svi_x_fire_after(sv_event *ev, svi_point point, const sv_jid *account, sv_str subject)
+{
+    svi_arena *arena = svi_event_arena(ev);
+    behind *b = svi_arena_get(arena, sizeof *b);
+    *b = (behind){.host = svi_xevent_of(ev)->host,
+                  .point = point,
+                  .has_account = account != NULL,
+                  .subject = svi_arena_str(arena, subject)};
+    if (account != NULL) b->account = copy_jid(arena, account);
+    svi_event_emit(ev, behind_run, behind_drop, b);
+}

@@ -89,6 +89,8 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
  * order. The text lives in the parent's arena; empty if there were none. */
 sv_str svi_occasion_gather(svi_host *host, svi_point point, const sv_jid *account, sv_str subject,
                            sv_event *parent);
+/* Fires an occasion on the event's host as an event of its own when this one is released. */
+void svi_x_fire_after(sv_event *ev, svi_point point, const sv_jid *account, sv_str subject);
 /* Adds a line (copied) to what the occasion gives to whoever fired it. A line feed inside splits it. */
 void svi_x_offer(sv_event *ev, sv_str line);
 /* Runs an errand; what it points to outlives `over`, which may be called before this returns. */

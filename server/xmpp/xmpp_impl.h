@@ -127,6 +127,7 @@ typedef struct svi_unheard {
 
 typedef struct svi_session_rows {
     struct svi_session_rows *next;
+    svi_map *map;
     svi_rows *rows;
 } svi_session_rows;
 

@@ -463,10 +463,17 @@ sv_str svi_session_item(const sv_session *session, const char *name)
     return slot != NULL ? slot->value : SV_STR_NONE;
 }
 
-void svi_session_keep_rows(sv_session *session, svi_rows *take)
+void svi_session_keep_rows(sv_session *session, svi_map *map, svi_rows *take)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
-    svi_session_rows *rows = svi_alloc(session->server->acct, sizeof *rows);
-    *rows = (svi_session_rows){.next = session->rows, .rows = take};
+    svi_session_rows *rows = session->rows;
+    while (rows != NULL && rows->map != map) rows = rows->next;
+    if (rows != NULL) {
+        svi_rows_unref(&rows->rows);
+        rows->rows = take;
+        return;
+    }
+    rows = svi_alloc(session->server->acct, sizeof *rows);
+    *rows = (svi_session_rows){.next = session->rows, .map = map, .rows = take};
     session->rows = rows;
 }

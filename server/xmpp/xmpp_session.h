@@ -66,8 +66,8 @@ void svi_session_data_drop(svi_session_blocks *owner);
 void svi_session_set_item(sv_session *session, const char *name, sv_str value);
 sv_str svi_session_item(const sv_session *session, const char *name);
 
-/* Rows kept in memory while the session lives (takes the reference). */
-void svi_session_keep_rows(sv_session *session, svi_rows *take);
+/* Rows kept in memory while the session lives (takes the reference), in place of those of the same map. */
+void svi_session_keep_rows(sv_session *session, svi_map *map, svi_rows *take);
 
 /* Queues a copy for the session; `entry` is the open ledger number that is closed when it is
  * written or lost. Applies the bounds of architecture 3.7: above the soft one presence of one

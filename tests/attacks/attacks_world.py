@@ -161,7 +161,7 @@ class World:
         with open(self.dir + "/stave.cfg.lua", "w") as out:
             out.write('data_path = "data"\nlog_level = "debug"\nio_threads = 2\ndurability = "none"\nc2s_interfaces = { "127.0.0.1" }\n'
                       f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct} }}\n{user}{more}'
-                      'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "ping" }\n' + hosts)
+                      'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "caps", "ping" }\n' + hosts)
 
     def command(self, *words, stdin=""):
         done = subprocess.run([self.build + "/stave", *words, "--config", self.dir + "/stave.cfg.lua"], input=stdin, text=True,

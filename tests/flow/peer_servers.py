@@ -183,6 +183,7 @@ api_permissions:
 s2s_access: none
 modules:
   mod_blocking: {{}}
+  mod_caps: {{}}
   mod_disco: {{}}
   mod_http_api: {{}}
   mod_offline: {{}}

@@ -35,7 +35,7 @@ class Server:
                         "-out", self.path("cert.pem")], check=True, capture_output=True)
         with open(self.config, "w") as f:
             f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
-                    'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "ping" }\n'
+                    'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "caps", "ping" }\n'
                     'c2s_interfaces = { "127.0.0.1" }\n'
                     f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'
                     f'certificate = "{self.dir}/cert.pem"\nkey = "{self.dir}/key.pem"\n' + config + "\n" +

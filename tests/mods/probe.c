@@ -20,6 +20,8 @@ typedef struct probe {
     int64_t turns;    /* of store/sweep */
     sv_str last_turn; /* whose and of which map; in `turn` */
     char turn[128];
+    int64_t read_behind; /* bytes found behind the event that wrote them */
+    int64_t own_rounds; /* events that the timer began */
     int64_t ready; /* how often host/ready was fired */
 } probe;
 
@@ -92,9 +94,25 @@ static sv_verdict on_misc(sv_event *ev, void *self)
     sv->set_int(out, SV_STR("limit"), me->limit);
     sv->set(out, SV_STR("loud"), me->loud ? SV_STR("yes") : SV_STR("no"));
     sv->set(out, SV_STR("greeting"), me->greeting);
+    sv->set_int(out, SV_STR("own"), me->own_rounds);
+    sv->set_int(out, SV_STR("behind"), me->read_behind);
     for (size_t i = 0; i < me->words.count; i++)
         sv->add_text(sv->child(out, SV_STR("word"), SV_STR_NONE), me->words.items[i]);
     sv->log(me->mod, SV_INFO, "probe-misc", "key", "value", "other", "two", NULL);
+    return sv->send(ev);
+}
+
+/* The digest of the text by the function of that name; and its language. */
+static sv_verdict on_digest(sv_event *ev, void *self)
+{
+    (void)self;
+    const sv_node *payload = sv->payload(ev);
+    const sv_str digest =
+        sv->digest(ev, sv->attr(payload, SV_STR("by")), sv->text(ev, payload));
+    sv_draft *out = sv->reply(ev, SV_STR("digest"), SV_STR(NS));
+    sv->set(out, SV_STR("is"), digest.p ? digest : SV_STR("none"));
+    const sv_str lang = sv->attr_ns(payload, SV_STR("lang"), SV_STR(SV_NS_XML));
+    sv->set(out, SV_STR("lang"), lang.p ? lang : SV_STR("none"));
     return sv->send(ev);
 }
 
@@ -129,11 +147,23 @@ static sv_verdict on_build(sv_event *ev, void *self)
 
 /* --- stores ----------------------------------------------------------------------------------------- */
 
+/* Behind the event that wrote: what it wrote is there. */
+static sv_verdict on_added(sv_event *ev, void *self)
+{
+    probe *me = self;
+    sv_str value;
+    const sv_rows *rows = sv->rows(ev, me->notes, sv->from(ev)->node);
+    if (rows && sv->row(rows, sv->subject(ev), &value)) me->read_behind = (int64_t)value.n;
+    return SV_PASS;
+}
+
 static sv_verdict on_put(sv_event *ev, void *self)
 {
     probe *me = self;
     const sv_node *payload = sv->payload(ev);
     const sv_str key = sv->attr(payload, SV_STR("key"));
+    sv->fire_after(ev, "account/aded", sv->from(ev), key); /* logged, no more */
+    sv->fire_after(ev, "account/added", sv->from(ev), key);
     if (sv->put(ev, me->notes, sv->from(ev)->node, key, sv->text(ev, payload)) != SV_OK)
         return sv->refuse(ev, SV_NOT_ACCEPTABLE);
     (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
@@ -216,6 +246,27 @@ static sv_verdict on_held(sv_event *ev, void *self)
     sv_draft *out = sv->reply(ev, SV_STR("held"), SV_STR(NS));
     sv->set_int(out, SV_STR("count"), rows ? (int64_t)sv->row_count(rows) : -1);
     return sv->send(ev);
+}
+
+static void held_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const probe *me = self;
+    const sv_str owner = sv->attr(sv->payload(ev), SV_STR("owner"));
+    sv_draft *out = sv->reply(ev, SV_STR("hold"), SV_STR(NS));
+    if (status == SV_OK) sv->rows_hold(ev, me->notes, owner, sv->session(ev));
+    sv->set_int(out, SV_STR("count"), rows ? (int64_t)sv->row_count(rows) : -1);
+    const sv_str other = sv->attr(sv->payload(ev), SV_STR("other"));
+    sv->set(out, SV_STR("held"),
+            sv->rows_held(ev, me->notes, other) ? SV_STR("yes") : SV_STR("no"));
+    (void)sv->send(ev);
+}
+
+/* The rows of any owner, for as long as the session lives. */
+static sv_verdict on_hold(sv_event *ev, void *self)
+{
+    const probe *me = self;
+    sv->rows_load(ev, me->notes, sv->attr(sv->payload(ev), SV_STR("owner")), held_rows);
+    return SV_LATER;
 }
 
 /* --- the host ---------------------------------------------------------------------------------------- */
@@ -391,7 +442,27 @@ static sv_verdict on_account(sv_event *ev, void *self)
 
 static void round_over(void *self)
 {
-    ((probe *)self)->rounds++;
+    probe *me = self;
+    me->rounds++;
+    sv->begin(me->mod, "host/tmier", SV_STR("probe")); /* logged, no more */
+    sv->begin(me->mod, "host/timer", SV_STR("probe"));
+}
+
+static void round_read(sv_event *ev, sv_status status, sv_str value, void *self)
+{
+    probe *me = self;
+    (void)value;
+    if (status == SV_ENOTFOUND) me->own_rounds++;
+    sv->pass(ev);
+}
+
+/* An event of its own may wait. */
+static sv_verdict on_timer(sv_event *ev, void *self)
+{
+    probe *me = self;
+    if (!sv_str_eq(sv->subject(ev), SV_STR("probe"))) return SV_PASS;
+    sv->get(ev, me->notes, SV_STR("/probe"), SV_STR("none"), round_read);
+    return SV_LATER;
 }
 
 static sv_verdict on_sweep(sv_event *ev, void *self)
@@ -454,6 +525,10 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/host {" NS "}list", .call = on_list},
     {.on = "iq-get/host {" NS "}keep", .call = on_keep},
     {.on = "iq-get/host {" NS "}held", .call = on_held},
+    {.on = "iq-get/host {" NS "}hold", .call = on_hold},
+    {.on = "iq-get/host {" NS "}digest", .call = on_digest},
+    {.on = "host/timer", .call = on_timer},
+    {.on = "account/added", .call = on_added},
     {.on = "iq-set/host {" NS "}session", .call = on_session},
     {.on = "iq-set/host {" NS "}send", .call = on_send},
     {.on = "iq-set/host {" NS "}make", .call = on_make},

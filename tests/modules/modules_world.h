@@ -9,7 +9,7 @@
 #include "mods/mods_world_test.h"
 #include "xmpp/xmpp_account.h"
 
-#define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"ping\""
+#define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\""
 #define HERE "one.example"
 
 /* --- beginning and end --------------------------------------------------------------------- */

@@ -17,8 +17,7 @@ typedef struct change {
     unsigned clear, set;
 } change;
 
-/* RFC 6121 A.2. "subscribed" without a request would be a pre-approval (3.4), which this server
- * does not offer. */
+/* RFC 6121 A.2. An answer that nobody waits for is about a pre-approval (below). */
 static const change outbound[] = {
     {"subscribe", 0, SV_ROSTER_TO | SV_ROSTER_PENDING_OUT, 0,
      SV_ROSTER_PENDING_OUT | SV_ROSTER_LISTED},
@@ -27,7 +26,14 @@ static const change outbound[] = {
     {"subscribed", SV_ROSTER_PENDING_IN, 0, SV_ROSTER_PENDING_IN,
      SV_ROSTER_FROM | SV_ROSTER_LISTED},
     {"unsubscribed", SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0,
-     SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0},
+     SV_ROSTER_FROM | SV_ROSTER_PENDING_IN | SV_ROSTER_APPROVED, 0},
+};
+
+/* RFC 6121 3.4.2 rules 3 and 4, A.2.4 [1]: what an answer does where the contact has not asked. */
+static const change approval[] = {
+    {"subscribed", 0, SV_ROSTER_FROM | SV_ROSTER_APPROVED, 0,
+     SV_ROSTER_APPROVED | SV_ROSTER_LISTED},
+    {"unsubscribed", SV_ROSTER_APPROVED, 0, SV_ROSTER_APPROVED, 0},
 };
 
 /* RFC 6121 A.3. */
@@ -40,11 +46,16 @@ static const change inbound[] = {
      0},
 };
 
-static const change *find(const change *table, sv_str type)
+static const change *find_in(const change *table, size_t count, sv_str type)
 {
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < count; i++)
         if (sv_str_eq(sv_str_of(table[i].type), type)) return &table[i];
     return NULL;
+}
+
+static const change *find(const change *table, sv_str type)
+{
+    return find_in(table, 4, type);
 }
 
 static bool applies(const change *c, unsigned flags)
@@ -105,6 +116,17 @@ static void send_unavailable(sv_event *ev, const sv_jid *account, const sv_jid *
                                      contact->bare));
 }
 
+/* An answer without a request: never routed, whatever it does here (A.2.3, A.2.4). */
+static sv_verdict out_approval(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
+{
+    const change *c = find_in(approval, 2, sv->type(ev));
+    if (!applies(c, flags)) return sv->drop(ev, "subscription-answer-unasked");
+    if (write_flags(ev, me, sv->from(ev), sv->to(ev)->bare, rows, (flags & ~c->clear) | c->set) !=
+        SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    return sv->consume(ev);
+}
+
 static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
 {
     const sv_jid *user = sv->from(ev);
@@ -122,8 +144,7 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
             (void)sv->del(ev, me->requests, user->node, contact);
         if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, sv->to(ev));
     } else if (is_answer) {
-        return sv->drop(
-            ev, "subscription-answer-unasked"); /* A.2.3, A.2.4: must not, should not be routed */
+        return out_approval(ev, me, rows, flags);
     }
     /* 3.1.2: stamped with the bare JID, and meant for the bare one */
     const sv_str pairs[] = {SV_STR("from"), user->bare, SV_STR("to"), contact};
@@ -196,15 +217,23 @@ static size_t count_requests(const sv_rows *rows)
     return count;
 }
 
-/* A request: kept, shown to the available sessions, or answered at once if the contact sees the
- * presence already (A.3.1). */
+/* Answered on behalf of the user: the contact sees the presence already (A.3.1 [2]), or may from now
+ * on, since the user said so before (3.4.2). The approval stays until the user takes it back. */
+static sv_verdict auto_approve(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
+{
+    const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
+    if (!(flags & SV_ROSTER_FROM) &&
+        write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_FROM) != SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
+    return sv->consume(ev);
+}
+
+/* A request: kept, shown to the available sessions, or answered at once. */
 static sv_verdict in_subscribe(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
-    if (flags & SV_ROSTER_FROM) {
-        sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
-        return sv->consume(ev);
-    }
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_APPROVED)) return auto_approve(ev, me, rows, flags);
     if (flags & SV_ROSTER_PENDING_IN) return sv->drop(ev, "subscribe-repeated");
     if ((int64_t)count_requests(rows) >= me->max_requests)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);

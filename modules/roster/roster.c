@@ -40,6 +40,7 @@ static void add_item(sv_draft *query, sv_str jid, sv_str record)
     sv_str rest = sv_roster_rest(record), line;
     if (next_line(&rest, &line) && line.n) sv->set(item, SV_STR("name"), line);
     sv->set(item, SV_STR("subscription"), sv_roster_subscription(flags));
+    if (flags & SV_ROSTER_APPROVED) sv->set(item, SV_STR("approved"), SV_STR("true"));
     if (flags & SV_ROSTER_PENDING_OUT) sv->set(item, SV_STR("ask"), SV_STR("subscribe"));
     while (next_line(&rest, &line))
         sv->add_text(sv->child(item, SV_STR("group"), SV_STR_NONE), line);

@@ -329,7 +329,7 @@ static void sessions_that_cross(void **state)
     street->link->ops->write(street->link, name, sizeof name - 1);
     turn(w);
     char record[64];
-    assert_true(read_row(w, "roster/items", "romeo", JULIET, record, sizeof record));
+    assert_true(read_record(w, "romeo", JULIET, record, sizeof record));
     assert_string_equal(record, "R124\nJule\n");
     assert_int_equal(state_of(w, "juliet", ROMEO), I);
     leave(w);

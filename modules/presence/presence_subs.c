@@ -63,27 +63,28 @@ static bool applies(const change *c, unsigned flags)
     return (c->any_of == 0 || (flags & c->any_of)) && !(flags & c->none_of);
 }
 
-static unsigned flags_of(const sv_rows *rows, sv_str contact, sv_str *rest_out)
+static unsigned flags_of(const sv_rows *rows, sv_str contact)
 {
     sv_str record;
-    *rest_out = SV_STR("\n");
-    if (!sv->row(rows, contact, &record)) return 0;
-    *rest_out = sv_roster_rest(record);
-    return sv_roster_flags(record);
+    return sv->row(rows, contact, &record) ? sv_roster_flags(record) : 0;
 }
 
 /* Writes the new state and pushes it when sessions can see the difference; a record without any bit
- * goes. */
+ * goes, unless it tells that an item was removed. */
 static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
                              const sv_rows *rows, unsigned flags)
 {
-    sv_str rest;
-    const unsigned old = flags_of(rows, contact, &rest);
-    const sv_str record = sv->format(ev, "R1%02x\n%.*s", flags, (int)rest.n, rest.p);
-    const sv_status status = flags ? sv->put(ev, me->roster, account->node, contact, record)
-                                   : sv->del(ev, me->roster, account->node, contact);
+    sv_str old = SV_STR_NONE;
+    const bool known = sv->row(rows, contact, &old);
+    const sv_str rest = known ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
+    const sv_str record =
+        sv->format(ev, "R1%02x%.*s\n%.*s", flags, (int)version.n, version.n ? version.p : "",
+                   (int)rest.n, rest.p);
+    const sv_status status = flags || version.n
+                                 ? sv->put(ev, me->roster, account->node, contact, record)
+                                 : sv->del(ev, me->roster, account->node, contact);
     const unsigned seen = ~SV_ROSTER_PENDING_IN;
-    if (status == SV_OK && (old & seen) != (flags & seen))
+    if (status == SV_OK && (sv_roster_flags(old) & seen) != (flags & seen))
         sv->fire(ev, SV_ROSTER_CHANGED, account,
                  sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
                             record.p));
@@ -132,8 +133,7 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     const sv_jid *user = sv->from(ev);
     const sv_str contact = sv->to(ev)->bare;
     const change *c = find(outbound, sv->type(ev));
-    sv_str rest;
-    const unsigned flags = flags_of(rows, contact, &rest);
+    const unsigned flags = flags_of(rows, contact);
     const bool is_answer = sv_str_eq(sv->type(ev), SV_STR("subscribed")) ||
                            sv_str_eq(sv->type(ev), SV_STR("unsubscribed"));
 
@@ -248,8 +248,7 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
     const sv_str type = sv->type(ev);
     const change *c = find(inbound, type);
-    sv_str rest;
-    const unsigned flags = flags_of(rows, contact->bare, &rest);
+    const unsigned flags = flags_of(rows, contact->bare);
     if (sv_str_eq(type, SV_STR("subscribe"))) return in_subscribe(ev, me, rows, flags);
 
     if (!applies(c, flags)) return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
@@ -351,8 +350,7 @@ static unsigned end_one(sv_event *ev, const sv_jid *user, const sv_jid *contact,
 static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
                      unsigned flags, const sv_rows *rows)
 {
-    sv_str rest;
-    const unsigned theirs = flags_of(rows, user->bare, &rest);
+    const unsigned theirs = flags_of(rows, user->bare);
     unsigned left = theirs;
     if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) {
         left = end_one(ev, user, contact, "unsubscribe", left);
@@ -378,8 +376,7 @@ sv_verdict presence_item_changed(sv_event *ev, void *self)
     const sv_rows *rows = sv->rows(ev, me->roster, user->node), *theirs = NULL;
     if (!rows || !sv->jid_parse(ev, (sv_str){subject.p, subject.n - 1}, &contact)) return SV_PASS;
     (void)sv->del(ev, me->requests, user->node, contact.bare);
-    sv_str rest;
-    const unsigned flags = flags_of(rows, contact.bare, &rest); /* as they were before this event */
+    const unsigned flags = flags_of(rows, contact.bare); /* as they were before this event */
     if (contact.node.n && sv_str_eq(contact.domain, user->domain))
         theirs = sv->rows(ev, me->roster, contact.node);
     if (theirs)

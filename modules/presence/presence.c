@@ -378,4 +378,4 @@ static const sv_option options[] = {
 
 SV_MODULE(.name = "presence", .summary = "Presence and subscriptions (RFC 6121 3, 4)",
           .self_size = sizeof(presence), .hooks = hooks, .options = options, .start = start,
-          .after = "roster")
+          .after = "roster", .stream_features = "<sub xmlns='urn:xmpp:features:pre-approval'/>")

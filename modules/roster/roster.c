@@ -394,4 +394,5 @@ static const sv_option options[] = {
 };
 
 SV_MODULE(.name = "roster", .summary = "Rosters (RFC 6121 2)", .self_size = sizeof(roster),
-          .hooks = hooks, .options = options, .start = start, .commands = commands)
+          .hooks = hooks, .options = options, .start = start, .commands = commands,
+          .stream_features = "<ver xmlns='urn:xmpp:features:rosterver'/>")

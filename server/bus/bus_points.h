@@ -35,7 +35,9 @@
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
     X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")        \
-    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")
+    X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")         \
+    X(ROSTER_SHARED, "roster/shared", "asked for contacts that an account does not list itself")   \
+    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -191,6 +191,15 @@ static const sv_api api = {
     .answer_more = svi_api_answer_more,
     .asked_from = svi_api_asked_from,
     .fail = svi_api_fail,
+
+    .store_overlay = svi_api_store_overlay,
+    .overlay_add = svi_api_overlay_add,
+    .overlay_changed = svi_api_overlay_changed,
+    .overlay_differences = svi_api_overlay_differences,
+    .row_stored = svi_api_row_stored,
+    .row_added = svi_api_row_added,
+    .rows_mark = svi_api_rows_mark,
+    .accounts = svi_api_accounts,
 };
 
 const sv_api *svi_mods_api(void)

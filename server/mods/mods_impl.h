@@ -47,6 +47,28 @@ struct sv_store {
     svi_map *map;
 };
 
+typedef struct svi_layer svi_layer; /* mods_overlay.c: rows that are added, of one source */
+
+/* One owner's rows as a handler sees them; in the event's arena. */
+struct sv_rows {
+    uint32_t magic;
+    svi_rows *rows; /* a reference until the event ends */
+    sv_event *ev;
+    const struct svi_overlay *overlay; /* NULL: nothing is added */
+    svi_layer *layer;                  /* a reference, too; NULL: nothing is added for this owner */
+    sv_str own;                        /* the owner's bare address, which is not added */
+};
+
+/* What a module adds to a map; linked in its group. */
+typedef struct svi_overlay {
+    struct svi_overlay *next;
+    sv_mod *mod;
+    svi_map *map;
+    const sv_overlay *calls;
+    svi_point changed;
+    struct svi_layers *layers; /* of the map on the host; outlives the group */
+} svi_overlay;
+
 /* A module on one host: its handle. */
 struct sv_mod {
     uint32_t magic;
@@ -71,6 +93,7 @@ struct svi_group {
     svi_acct *acct;
     uint32_t refs;
     bool is_live; /* its hooks are the host's */
+    bool is_retired;
     svi_server *server;
     svi_host *host;
     const svi_plat *plat; /* of the server */
@@ -81,6 +104,7 @@ struct svi_group {
     sv_mod **order;         /* in order of starting */
     size_t count;
     svi_hooks *hooks;
+    svi_overlay *overlays;
     sv_str *features[2]; /* of the host, of its accounts */
     size_t feature_count[2];
 };
@@ -131,6 +155,26 @@ sv_status svi_mod_features_check(svi_acct *acct, const svi_server *server,
                                  const svi_mod_file *file, sv_err *err);
 /* Gives the host the stream features of the group's modules, in order of the config. */
 void svi_group_stream_features(const svi_group *group);
+
+/* --- mods_overlay.c ---------------------------------------------------------------- */
+
+/* What is added to the map as the store's module sees it; NULL if nothing is. */
+const svi_overlay *svi_overlay_of(const sv_store *store);
+/* Fills what `rows` has of the overlay: `rows->rows` is there. */
+void svi_overlay_read(const svi_overlay *overlay, sv_event *ev, sv_str owner, sv_rows *rows);
+/* Gives the layer back. */
+void svi_layer_unref(svi_layer **layer);
+/* The value added under a key; false if there is none. */
+bool svi_overlay_find(const sv_rows *rows, sv_str key, sv_str *value_out);
+/* As svi_rows_find and svi_rows_next, with what is added. */
+bool svi_overlay_row(const sv_rows *rows, sv_str key, sv_str *value_out);
+bool svi_overlay_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
+/* What is seen of a row that is stored and added; for the event. */
+sv_str svi_overlay_merge(const sv_rows *rows, sv_str stored, sv_str added);
+/* How many rows are added that are not stored. */
+size_t svi_overlay_count(const sv_rows *rows);
+/* Frees the group's overlays; what owners were told stays. */
+void svi_overlays_drop(svi_group *group);
 
 /* --- mods_mod.c -------------------------------------------------------------------- */
 

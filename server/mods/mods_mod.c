@@ -56,6 +56,7 @@ sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *pla
 
 void svi_group_retire(svi_group *group)
 {
+    group->is_retired = true;
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->mods[i];
         while (mod->timers != NULL) {
@@ -122,6 +123,7 @@ void svi_group_unref(svi_group **group)
     svi_group_retire(g);
     for (size_t i = g->count; i > 0; i--) stop(g->order != NULL ? g->order[i - 1] : g->mods[i - 1]);
     for (size_t i = g->count; i > 0; i--) mod_free(g->mods[i - 1]);
+    svi_overlays_drop(g);
     svi_free(g->mods);
     svi_free(g->order);
     svi_free(g->features[false]);

@@ -32,6 +32,22 @@
 #define SV_ROSTER_LISTED                                                                           \
     32u /* a roster item; without it only the pending-in note is kept (RFC 6121 3.1.3) */
 
+#define SV_ROSTER_SHARED                                                                           \
+    64u /* somebody else's to decide: both see each other whatever the two say; only seen, never stored */
+
+/* Shared contacts. The roster module fires the occasion below to learn whom an account (`from`) sees besides
+ * its own contacts; whoever knows some offers a line for each group:
+ *
+ *     GROUP <tab> ADDRESS <tab> NAME <tab> ADDRESS <tab> NAME ...
+ *
+ * Addresses are bare and prepared, names may be empty, neither holds a tab. The account itself may be among
+ * them, so that all members of a group can be offered the same line, which is then held once. Every module
+ * that reads the rows sees such a contact as a record with SV_ROSTER_SHARED, listed and subscribed in both
+ * directions, in its groups and in those the user put it into, by the name that the user gave it if he did.
+ *
+ * When what would be offered has changed, call sv->overlay_changed on the roster's store. */
+#define SV_ROSTER_ASK_SHARED "roster/shared"
+
 /* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex
  * digits, version, '\n', name, '\n', groups each ended by '\n'. */
 static inline unsigned sv_roster_flags(sv_str record)

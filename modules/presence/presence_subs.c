@@ -76,6 +76,7 @@ static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, 
 {
     sv_str old = SV_STR_NONE;
     const bool known = sv->row(rows, contact, &old);
+    if ((flags | sv_roster_flags(old)) & SV_ROSTER_SHARED) return SV_EDENIED; /* not ours to say */
     const sv_str rest = known ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
     const sv_str record =
         sv->format(ev, "R1%02x%.*s\n%.*s", flags, (int)version.n, version.n ? version.p : "",
@@ -137,6 +138,9 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     const bool is_answer = sv_str_eq(sv->type(ev), SV_STR("subscribed")) ||
                            sv_str_eq(sv->type(ev), SV_STR("unsubscribed"));
 
+    const bool ends = c->set == 0;
+    if (ends && (flags & SV_ROSTER_SHARED))
+        return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (applies(c, flags)) {
         if (write_flags(ev, me, user, contact, rows, (flags & ~c->clear) | c->set) != SV_OK)
             return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
@@ -251,7 +255,8 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
     const unsigned flags = flags_of(rows, contact->bare);
     if (sv_str_eq(type, SV_STR("subscribe"))) return in_subscribe(ev, me, rows, flags);
 
-    if (!applies(c, flags)) return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
+    if (!applies(c, flags) || (flags & SV_ROSTER_SHARED))
+        return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
     /* the stanza comes before the push (3.1.6, 3.2.3, 3.3.3) */
     const size_t shown = presence_deliver(ev, user, true);
     (void)write_flags(ev, me, user, contact->bare, rows,
@@ -291,11 +296,13 @@ sv_verdict presence_subs_in(sv_event *ev, presence *me)
 
 static void push_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
-    (void)self;
+    const presence *me = self;
     sv_session *session = status == SV_OK ? sv->session(ev) : NULL;
+    const sv_rows *items = sv->rows(ev, me->roster, sv->from(ev)->node);
     sv_str contact = SV_STR_NONE, bytes;
     while (session && sv->row_next(rows, &contact, &bytes)) {
         const sv_stanza *stanza;
+        if (items && (flags_of(items, contact) & SV_ROSTER_FROM)) continue; /* it is shared meanwhile */
         if (sv->stanza_parse(ev, bytes, &stanza) == SV_OK) sv->push(ev, session, stanza);
     }
     sv->pass(ev);
@@ -352,6 +359,7 @@ static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_ji
 {
     const unsigned theirs = flags_of(rows, user->bare);
     unsigned left = theirs;
+    if (theirs & SV_ROSTER_SHARED) return;
     if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) {
         left = end_one(ev, user, contact, "unsubscribe", left);
         if (theirs & ~left & SV_ROSTER_PENDING_IN)

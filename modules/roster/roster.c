@@ -130,6 +130,8 @@ static bool has_to_load(sv_event *ev, const roster *me, const sv_jid *contact)
 static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact)
 {
     sv_str record;
+    if (sv->row_added(rows, contact->bare, &record))
+        return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (!sv->row(rows, contact->bare, &record) || !(sv_roster_flags(record) & SV_ROSTER_LISTED))
         return sv->refuse(ev, SV_ITEM_NOT_FOUND); /* 2.5.3 */
     if (has_to_load(ev, me, contact)) {
@@ -143,6 +145,14 @@ static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, con
     return sv->send(ev);
 }
 
+/* What counts of a row towards the user's bounds: what he wrote, be it the name of a shared contact. */
+static bool is_own(const sv_rows *rows, sv_str contact)
+{
+    sv_str record;
+    return sv->row_stored(rows, contact, &record) &&
+           ((sv_roster_flags(record) & SV_ROSTER_LISTED) || sv_roster_rest(record).n > 1);
+}
+
 /* Whether the contact may be listed with this record (empty: as a subscription makes it). What is
  * listed may always become smaller; requests that only wait (RFC 6121 3.1.3) take no room. */
 static bool has_room(const roster *me, const sv_rows *rows, sv_str contact, sv_str record)
@@ -152,7 +162,7 @@ static bool has_room(const roster *me, const sv_rows *rows, sv_str contact, sv_s
     bool is_new = true;
     sv_str key = SV_STR_NONE, other;
     while (sv->row_next(rows, &key, &other)) {
-        if (!(sv_roster_flags(other) & SV_ROSTER_LISTED)) continue;
+        if (!is_own(rows, key)) continue;
         if (!sv_str_eq(key, contact)) {
             others++;
             cost += roster_item_cost(key, other);
@@ -172,15 +182,20 @@ static sv_verdict is_full(sv_event *ev)
 static sv_verdict put_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact,
                            const sv_node *item)
 {
-    sv_str old;
-    const bool known = sv->row(rows, contact->bare, &old);
-    const unsigned flags = (known ? sv_roster_flags(old) : 0) | SV_ROSTER_LISTED;
+    sv_str old, added;
+    const bool known = sv->row_stored(rows, contact->bare, &old);
+    const bool is_shared = sv->row_added(rows, contact->bare, &added);
+    /* of a shared contact only what the user adds is his: it need not be listed, too */
+    const unsigned flags = (known ? sv_roster_flags(old) : 0) | (is_shared ? 0 : SV_ROSTER_LISTED);
     const sv_str name = sv->attr(item, SV_STR("name"));
     if ((int64_t)name.n > me->name_bytes || has_line_feed(name))
         return sv->refuse(ev, SV_NOT_ACCEPTABLE);
-    sv_str record = sv->format(ev, "R1%02x\n%.*s\n", flags, (int)name.n, name.n ? name.p : "");
-    const sv_cond wrong = read_groups(ev, me, item, &record);
+    sv_str groups = SV_STR("");
+    const sv_cond wrong = read_groups(ev, me, item, &groups);
     if (wrong) return sv->refuse(ev, wrong);
+    if (is_shared) groups = roster_own_groups(ev, groups, added);
+    const sv_str record = sv->format(ev, "R1%02x\n%.*s\n%.*s", flags, (int)name.n,
+                                     name.n ? name.p : "", (int)groups.n, groups.p);
     if (!has_room(me, rows, contact->bare, record)) return is_full(ev);
     if (sv->put(ev, me->items, sv->from(ev)->node, contact->bare, record) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
@@ -363,7 +378,10 @@ static sv_verdict on_removed(sv_event *ev, void *self)
 static sv_status start(sv_mod *mod, void *self)
 {
     roster *me = self;
-    return sv->store_open(mod, NULL, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->items);
+    me->mod = mod;
+    const sv_status status =
+        sv->store_open(mod, NULL, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->items);
+    return status == SV_OK ? sv->store_overlay(mod, me->items, &roster_overlay) : status;
 }
 
 static const sv_hook hooks[] = {
@@ -375,6 +393,8 @@ static const sv_hook hooks[] = {
     {.on = "iq-set/account {" NS_ROSTER "}query", .call = on_foreign},
     {.on = "presence/out", .call = on_presence_out, .flags = SV_HOOK_GUARD},
     {.on = SV_ROSTER_CHANGED, .call = roster_on_changed},
+    {.on = "roster/reshared", .call = roster_on_reshared},
+    {.on = "host/ready", .call = roster_on_ready},
     {.on = "session/bound", .call = on_bound},
     {.on = "account/removed", .call = on_removed},
     {0},
@@ -383,13 +403,16 @@ static const sv_hook hooks[] = {
 static const sv_option options[] = {
     SV_OPT_INT(roster, max_items, "roster_max_items", "1000", "1", "100000",
                "How many contacts an account may have."),
-    SV_OPT_SIZE(roster, max_bytes, "roster_max_bytes", "768k", "64k", "64M",
+    SV_OPT_SIZE(roster, max_bytes, "roster_max_bytes", "640k", "64k", "64M",
                 "How large a roster may be, as the server holds it when it tells it to a session."),
     SV_OPT_INT(roster, name_bytes, "roster_name_bytes", "1023", "16", "8192",
                "How long the name of a contact or group may be, in bytes."),
     SV_OPT_INT(roster, max_removed, "roster_max_removed", "100", "0", "10000",
                "How many removals are remembered for clients that come with an older version of a "
                "roster; one that lacks more gets the whole roster."),
+    SV_OPT_INT(roster, max_shared, "roster_max_shared", "700", "0", "100000",
+               "How many contacts may be shared with an account (itself among them), of 480 bytes each in "
+               "the server; further ones are left out."),
     {0},
 };
 

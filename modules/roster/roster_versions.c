@@ -48,9 +48,17 @@ static uint64_t floor_of(const sv_rows *rows)
     return sv->row(rows, FLOOR, &record) ? version_of(record) : 0;
 }
 
+/* What is shared with the account has a mark, which stands behind the number. */
+static sv_str with_mark(sv_event *ev, const sv_rows *rows, uint64_t version)
+{
+    const unsigned long long mark = rows ? sv->rows_mark(rows) : 0;
+    if (mark == 0) return write_version(ev, version);
+    return sv->format(ev, "%llx.%llx", (unsigned long long)version, mark);
+}
+
 sv_str roster_version(sv_event *ev, const sv_rows *rows)
 {
-    return write_version(ev, newest_of(rows));
+    return with_mark(ev, rows, newest_of(rows));
 }
 
 /* The next version: higher than any of the roster, than any given in this event (which its rows do not
@@ -110,18 +118,17 @@ static void forget_removals(sv_event *ev, const roster *me, sv_str owner, const 
 
 /* The record as it is stored. The first change of a roster is the floor: what was known of it before may
  * be of an earlier account of that name. */
-static sv_str stamp(sv_event *ev, roster *me, const sv_jid *account, sv_str contact, sv_str record,
-                    sv_str *version_out)
+static sv_str stamp(sv_event *ev, roster *me, const sv_jid *account, const sv_rows *rows,
+                    sv_str contact, sv_str record, sv_str *version_out)
 {
-    const sv_rows *rows = sv->rows(ev, me->items, account->node);
     const uint64_t newest = rows ? newest_of(rows) : 0, version = next_version(me, newest);
-    *version_out = write_version(ev, version);
+    *version_out = with_mark(ev, rows, version);
     if (newest == 0) (void)sv->put(ev, me->items, account->node, FLOOR, removal(ev, version));
     if (rows && !record.n) forget_removals(ev, me, account->node, rows);
     const sv_str rest = sv_roster_rest(record);
     const sv_str stamped =
-        record.n ? sv->format(ev, "R1%02x%.*s\n%.*s", sv_roster_flags(record), (int)version_out->n,
-                              version_out->p, (int)rest.n, rest.p)
+        record.n ? sv->format(ev, "R1%02x%llx\n%.*s", sv_roster_flags(record),
+                              (unsigned long long)version, (int)rest.n, rest.p)
                  : removal(ev, version);
     (void)sv->put(ev, me->items, account->node, contact, stamped);
     return stamped;
@@ -140,7 +147,7 @@ static const sv_stanza *make_push(sv_event *ev, sv_str contact, sv_str record, s
     return sv->freeze(ev, iq);
 }
 
-static void push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record, sv_str version)
+void roster_push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record, sv_str version)
 {
     const sv_stanza *iq = NULL;
     sv_session *session = NULL;
@@ -157,8 +164,11 @@ sv_verdict roster_on_changed(sv_event *ev, void *self)
     const sv_jid *account = sv->from(ev);
     sv_str record = sv->subject(ev), contact, version;
     if (!roster_next_line(&record, &contact)) return SV_PASS;
-    record = stamp(ev, me, account, contact, record, &version);
-    push(ev, account, contact, record, version);
+    const sv_rows *rows = sv->rows(ev, me->items, account->node);
+    record = stamp(ev, me, account, rows, contact, record, &version);
+    sv_str added;
+    if (rows && sv->row_added(rows, contact, &added)) record = roster_merge(ev, record, added, me);
+    roster_push(ev, account, contact, record, version);
     return SV_PASS;
 }
 
@@ -199,13 +209,24 @@ static const changed *changes_since(sv_event *ev, const sv_rows *rows, uint64_t 
     return list;
 }
 
+/* Leaves the number of a version that knows what is shared now. */
+static bool take_number(sv_event *ev, const sv_rows *rows, sv_str *version)
+{
+    const sv_str mark = with_mark(ev, rows, 0); /* "0" or "0.MARK" */
+    if (version->n < mark.n) return false;
+    const sv_str end = {version->p + version->n - (mark.n - 1), mark.n - 1};
+    if (!sv_str_eq(end, (sv_str){mark.p + 1, mark.n - 1})) return false;
+    version->n -= mark.n - 1;
+    return true;
+}
+
 bool roster_send_changes(sv_event *ev, const sv_rows *rows)
 {
     uint64_t since;
     size_t count = 0;
     sv_session *session = sv->session(ev);
-    const sv_str known = sv->attr(sv->payload(ev), SV_STR("ver"));
-    if (!session || !read_version(known, &since)) return false;
+    sv_str known = sv->attr(sv->payload(ev), SV_STR("ver"));
+    if (!session || !take_number(ev, rows, &known) || !read_version(known, &since)) return false;
     if (since < floor_of(rows) || since > newest_of(rows)) return false;
     const changed *list = changes_since(ev, rows, since, &count);
     if (!list) return false;
@@ -214,6 +235,6 @@ bool roster_send_changes(sv_event *ev, const sv_rows *rows)
     for (size_t i = 0; i < count; i++)
         sv->push(ev, session,
                  make_push(ev, list[i].contact, list[i].record,
-                           write_version(ev, list[i].version)));
+                           with_mark(ev, rows, list[i].version)));
     return true;
 }

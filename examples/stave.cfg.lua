@@ -37,7 +37,9 @@ modules_enabled = {
     "offline",  -- messages kept until the account logs in
     "disco",    -- what the server can do (XEP-0030)
     "ping",     -- XEP-0199
+    -- "groups", -- contacts that are in rosters without asking, here all accounts of a host:
 }
+-- groups_list = { "Colleagues: *", "Support: romeo@example.org=Romeo M., juliet@example.org" }
 
 -- Folders with modules of your own, looked at before the server's.
 -- module_paths = { "modules" }

@@ -22,9 +22,6 @@ SVI_LOG_NAME("module-loaded", "A module's generation was loaded and started.")
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")
-SVI_LOG_NAME("roster-shared-cut", "More contacts are shared with an account than roster_max_shared; those left out are counted.")
-SVI_LOG_NAME("groups-refused", "The file of shared groups can't be used; file, line and reason are in the fields. The groups before stay.")
-SVI_LOG_NAME("groups-read", "The file of shared groups was read.")
 SVI_LOG_NAME("account-changed", "An account was made, changed or deleted by an operator.")
 
 /* listeners, streams, login */

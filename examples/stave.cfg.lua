@@ -39,7 +39,9 @@ modules_enabled = {
     "disco",    -- what the server can do (XEP-0030)
     "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
     "ping",     -- XEP-0199
+    -- "groups", -- contacts that are in rosters without asking, here all accounts of a host:
 }
+-- groups_list = { "Colleagues: *", "Support: romeo@example.org=Romeo M., juliet@example.org" }
 
 -- Folders with modules of your own, looked at before the server's.
 -- module_paths = { "modules" }

@@ -24,6 +24,7 @@ typedef struct sv_session sv_session; /* a bound resource of a local account */
 typedef struct sv_store sv_store;     /* a named map by owner and key */
 typedef struct sv_rows sv_rows;       /* one owner's rows of a map, in memory */
 typedef struct sv_timer sv_timer;
+typedef struct sv_added sv_added;     /* rows being added to those that are stored */
 
 /* An address, prepared (RFC 7622); parts are empty where it has none. */
 typedef struct sv_jid {
@@ -149,6 +150,25 @@ typedef struct sv_module_desc {
 typedef void (*sv_rows_fn)(sv_event *ev, sv_status status, sv_rows *rows, void *self);
 typedef void (*sv_get_fn)(sv_event *ev, sv_status status, sv_str value, void *self);
 typedef void (*sv_timer_fn)(void *self);
+typedef void (*sv_difference_fn)(sv_event *ev, sv_str key, sv_str before, sv_str after, size_t left,
+                                 void *self);
+/* Names of accounts in order; `more` if there are further ones. Borrowed for the call. */
+typedef void (*sv_accounts_fn)(sv_status status, const sv_str *names, size_t count, bool more,
+                               void *self);
+
+/* Rows of a map that are not stored but follow from something else; see store_overlay. */
+typedef struct sv_overlay {
+    /* A text from which the owner's rows follow, empty if there are none; for the event. Equal texts
+     * give equal rows, which are made and held once for all owners. Asked when the rows are read
+     * for the first time, and again after overlay_changed. */
+    sv_str (*source)(sv_event *ev, sv_str owner, void *self);
+    /* Makes the rows of a text: calls overlay_add for each. */
+    void (*rows)(sv_event *ev, sv_str source, sv_added *to, void *self);
+    /* What is seen of a row that is stored and added; for the event. */
+    sv_str (*merge)(sv_event *ev, sv_str stored, sv_str added, void *self);
+    /* The occasion that overlay_changed fires. */
+    const char *changed;
+} sv_overlay;
 
 typedef struct sv_api {
     uint32_t size;
@@ -419,6 +439,33 @@ typedef struct sv_api {
     /* Fires an occasion on the event's host as an event of its own when this one is over and what it wrote
      * can be read; its handlers may wait and write. */
     void (*fire_after)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+
+    /* -- rows that are not stored -- */
+
+    /* From now on whoever reads the map sees an owner's stored rows together with those that the overlay
+     * adds; but a row whose key is the owner's own bare address is not added. `overlay` outlives the
+     * module. One for a map: SV_EEXIST; SV_EINVAL if the occasion is unknown. */
+    sv_status (*store_overlay)(sv_mod *mod, sv_store *store, const sv_overlay *overlay);
+    /* Adds a row (copied); of several with the same key the first counts. */
+    void (*overlay_add)(sv_added *to, sv_str key, sv_str value);
+    /* What the overlay adds may be different from now on: soon its occasion is fired for each account
+     * that is on line (`from`), in an event of its own each. */
+    void (*overlay_changed)(sv_store *store);
+    /* Calls `each`, in order of keys, for each row that is seen in another way than the account was told
+     * last (`before` or `after` is .p NULL if it is not there; `left` is how many follow), and
+     * takes it as told. The owner's rows must be in memory. */
+    void (*overlay_differences)(sv_event *ev, sv_store *store, sv_str owner, sv_difference_fn each);
+    /* What is stored, or added, under a key, without the other. */
+    bool (*row_stored)(const sv_rows *rows, sv_str key, sv_str *value_out);
+    bool (*row_added)(const sv_rows *rows, sv_str key, sv_str *value_out);
+    /* A number that differs when what is added differs, the same after a restart; 0 if nothing is. */
+    uint64_t (*rows_mark)(const sv_rows *rows);
+
+    /* -- accounts -- */
+
+    /* Reads names of the host's accounts, `max` at most, after `after`; calls back later, and no more
+     * when the module is gone. */
+    void (*accounts)(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done);
 } sv_api;
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"

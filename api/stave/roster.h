@@ -1,8 +1,12 @@
 /* The record of a roster item in the map "roster.items" (owner: account's localpart, key: contact's
  * bare JID), for the modules that read it. Written by roster and presence alike.
  *
- * A record is "R1", two hex digits of state bits, then lines: the name and one for each group.
- * Names and groups hold no line feed (refused when set). */
+ * A record is "R1", two hex digits of state bits, the version of its last change as the roster module
+ * gave it (hex, may be missing), then lines: the name and one for each group. Names and groups hold no
+ * line feed (refused when set). Who changes a record keeps what is not its business, the version too.
+ *
+ * A record that is not SV_ROSTER_LISTED is no item: it notes a request that waits, or that an item was
+ * removed (RFC 6121 2.6.3). The row of the key " " belongs to the roster module. */
 #ifndef STAVE_ROSTER_H
 #define STAVE_ROSTER_H
 
@@ -15,7 +19,8 @@
 /* The occasion that whoever writes a record fires, in the same event. `from` is the account; the
  * subject is the contact's bare JID, a line feed and the new record, or nothing behind the line
  * feed if the item was removed. Then its rows, which show what was before the event, are in memory,
- * and so are those of a contact of the same host. */
+ * and so are those of a contact of the same host. The roster module writes the record once more, with
+ * its version, and pushes it. */
 #define SV_ROSTER_CHANGED "roster/changed"
 
 /* Bits of the state of one item (RFC 6121 appendix A.1: both directions plus pending ones). */
@@ -27,8 +32,24 @@
 #define SV_ROSTER_LISTED                                                                           \
     32u /* a roster item; without it only the pending-in note is kept (RFC 6121 3.1.3) */
 
+#define SV_ROSTER_SHARED                                                                           \
+    64u /* somebody else's to decide: both see each other whatever the two say; only seen, never stored */
+
+/* Shared contacts. The roster module fires the occasion below to learn whom an account (`from`) sees besides
+ * its own contacts; whoever knows some offers a line for each group:
+ *
+ *     GROUP <tab> ADDRESS <tab> NAME <tab> ADDRESS <tab> NAME ...
+ *
+ * Addresses are bare and prepared, names may be empty, neither holds a tab. The account itself may be among
+ * them, so that all members of a group can be offered the same line, which is then held once. Every module
+ * that reads the rows sees such a contact as a record with SV_ROSTER_SHARED, listed and subscribed in both
+ * directions, in its groups and in those the user put it into, by the name that the user gave it if he did.
+ *
+ * When what would be offered has changed, call sv->overlay_changed on the roster's store. */
+#define SV_ROSTER_ASK_SHARED "roster/shared"
+
 /* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex
- * digits, '\n', name, '\n', groups each ended by '\n'. */
+ * digits, version, '\n', name, '\n', groups each ended by '\n'. */
 static inline unsigned sv_roster_flags(sv_str record)
 {
     if (record.n < 5 || record.p[0] != 'R' || record.p[1] != '1') return 0;
@@ -41,10 +62,19 @@ static inline unsigned sv_roster_flags(sv_str record)
     return flags;
 }
 
+/* The version as written in the record; empty if it has none. */
+static inline sv_str sv_roster_version(sv_str record)
+{
+    size_t n = 4;
+    while (n < record.n && record.p[n] != '\n') n++;
+    return record.n < 5 ? SV_STR_NONE : (sv_str){record.p + 4, n - 4};
+}
+
 /* The name and, behind it, the groups as written in the record. */
 static inline sv_str sv_roster_rest(sv_str record)
 {
-    return record.n < 5 ? SV_STR_NONE : (sv_str){record.p + 5, record.n - 5};
+    const size_t head = 4 + sv_roster_version(record).n + 1;
+    return record.n < head ? SV_STR_NONE : (sv_str){record.p + head, record.n - head};
 }
 
 /* "none", "to", "from" or "both" (RFC 6121 2.1.2.5). */

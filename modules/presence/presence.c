@@ -109,7 +109,7 @@ static bool was_directed(const sv_session *session, const sv_jid *to)
 
 bool presence_is_told(const sv_session *session, const sv_jid *account)
 {
-    sv_str rest = sv->session_item(session, DIRECTED), line;
+    sv_str rest = sv->session_item(session, SV_PRESENCE_DIRECTED), line;
     const sv_str bare = account->bare;
     while (next_line(&rest, &line))
         if (line.n >= bare.n && memcmp(line.p, bare.p, bare.n) == 0 &&
@@ -428,4 +428,4 @@ static const sv_option options[] = {
 
 SV_MODULE(.name = "presence", .summary = "Presence and subscriptions (RFC 6121 3, 4)",
           .self_size = sizeof(presence), .hooks = hooks, .options = options, .start = start,
-          .after = "roster")
+          .after = "roster", .stream_features = "<sub xmlns='urn:xmpp:features:pre-approval'/>")

@@ -13,14 +13,29 @@ enum {
     F = SV_ROSTER_FROM,
     T = SV_ROSTER_TO,
     O = SV_ROSTER_PENDING_OUT,
-    I = SV_ROSTER_PENDING_IN
+    I = SV_ROSTER_PENDING_IN,
+    A = SV_ROSTER_APPROVED
 };
 
-/* RFC 6121 A.1: the nine states, and the two that need no roster item (a state of "None" includes
- * the contact that is not in the roster; rule 3 of A.1). */
-static const unsigned states[] = {0,     I,         L,     L | O,     L | I,    L | O | I,
-                                  L | T, L | T | I, L | F, L | F | O, L | F | T};
+/* RFC 6121 A.1: the nine states, in the order of the tables. */
+static const unsigned nine[] = {0, O, I, O | I, T, T | I, F, F | O, F | T};
+enum { NONE, OUT, IN, OUT_IN, TO, TO_IN, FROM, FROM_OUT, BOTH, SAME };
+
+/* The nine as items; two that need no item (a state of "None" includes the contact that is not in the
+ * roster; rule 3 of A.1); those in which a request is or was approved before (3.4.2). */
+static const unsigned states[] = {
+    0,         I,         L,         L | O,     L | I,     L | O | I,     L | T,        L | T | I,
+    L | F,     L | F | O, L | F | T, L | A,     L | O | A, L | T | A,     L | F | A,    L | F | O | A,
+    L | F | T | A};
 enum { STATES = sizeof states / sizeof *states };
+
+static size_t number_of(unsigned s)
+{
+    for (size_t i = 0; i < 9; i++)
+        if (nine[i] == (s & (F | T | O | I))) return i;
+    fail_msg("%02x is none of the nine states", s);
+    return 0;
+}
 
 static const char *const types[] = {"subscribe", "unsubscribe", "subscribed", "unsubscribed"};
 
@@ -45,7 +60,10 @@ static void push_text(char *to, size_t size, const char *contact, unsigned flags
 {
     snprintf(to, size, "jid='%s' name='Nick' subscription='%.*s'%s>", contact,
              (int)sv_roster_subscription(flags).n, sv_roster_subscription(flags).p,
-             flags & O ? " ask='subscribe'" : "");
+             flags & A && flags & O ? " approved='true' ask='subscribe'"
+             : flags & A            ? " approved='true'"
+             : flags & O            ? " ask='subscribe'"
+                                    : "");
 }
 
 /* A.3 [no push for what a client cannot see] and 2.1.6: one push if the item changed, none else. */
@@ -68,22 +86,71 @@ typedef struct out_row {
     unsigned state;
 } out_row;
 
-/* What tables 2 to 5 say. */
-static out_row expect_out(const char *type, unsigned s)
+/* Tables 2 to 5: is it routed, what is the new state. */
+static const struct table_row {
+    bool goes_on;
+    int state;
+} tables_out[4][9] = {
+    {{true, OUT}, /* subscribe */
+     {true, SAME},
+     {true, OUT_IN},
+     {true, SAME},
+     {true, SAME},
+     {true, SAME},
+     {true, FROM_OUT},
+     {true, SAME},
+     {true, SAME}},
+    {{true, SAME}, /* unsubscribe */
+     {true, NONE},
+     {true, SAME},
+     {true, IN},
+     {true, NONE},
+     {true, IN},
+     {true, SAME},
+     {true, FROM},
+     {true, FROM}},
+    {{false, SAME}, /* subscribed; "pre-approval" changes none of the nine */
+     {false, SAME},
+     {true, FROM},
+     {true, FROM_OUT},
+     {false, SAME},
+     {true, BOTH},
+     {false, SAME},
+     {false, SAME},
+     {false, SAME}},
+    {{false, SAME}, /* unsubscribed */
+     {false, SAME},
+     {true, NONE},
+     {true, OUT},
+     {false, SAME},
+     {true, TO},
+     {true, NONE},
+     {true, OUT},
+     {true, TO}},
+};
+
+static unsigned next_state(const struct table_row *row, unsigned s)
 {
-    if (strcmp(type, "subscribe") == 0) /* table 2: always routed */
-        return (out_row){true, s & (T | O) ? s : s | O | L};
-    if (strcmp(type, "unsubscribe") == 0) /* table 3: always routed */
-        return (out_row){true, s & ~(unsigned)(T | O)};
-    if (strcmp(type, "subscribed") == 0) /* table 4: only if asked; no pre-approval */
-        return (out_row){s & I, s & I ? (s & ~(unsigned)I) | F | L : s};
-    return (out_row){s & (F | I), s & ~(unsigned)(F | I)}; /* table 5 */
+    return row->state == SAME ? s : (s & (L | A)) | nine[row->state];
+}
+
+/* The tables, and what they leave to the text: 3.1.2 and 3.1.5 make an item, 3.4.2 rules 3 and 4 note an
+ * approval, [1] of table 5 and 3.4.2 take it back. */
+static out_row expect_out(size_t type, unsigned s)
+{
+    const struct table_row *row = &tables_out[type][number_of(s)];
+    out_row wanted = {row->goes_on, next_state(row, s)};
+    if ((type == 0 || type == 2) && wanted.state != s) wanted.state |= L;
+    if (type == 2 && !(s & (F | I))) wanted.state |= A | L;
+    if (type == 3) wanted.state &= ~(unsigned)A;
+    return wanted;
 }
 
 /* The contact is on a domain that can't be reached: what was routed comes back as an error. */
-static void outbound(world *w, client *romeo, const char *type, unsigned before)
+static void outbound(world *w, client *romeo, size_t number, unsigned before)
 {
-    const out_row wanted = expect_out(type, before);
+    const out_row wanted = expect_out(number, before);
+    const char *type = types[number];
     char text[200];
     set_state(w, "romeo", ELSEWHERE, before);
     snprintf(text, sizeof text, "<presence type='%s' to='" ELSEWHERE "/x' id='out'/>", type);
@@ -109,7 +176,7 @@ static void outbound_tables(void **state)
     account(w, "romeo");
     client *romeo = online(w, ROMEO "/orchard");
     for (size_t t = 0; t < 4; t++)
-        for (size_t s = 0; s < STATES; s++) outbound(w, romeo, types[t], states[s]);
+        for (size_t s = 0; s < STATES; s++) outbound(w, romeo, t, states[s]);
     leave(w);
 }
 
@@ -121,18 +188,56 @@ typedef struct in_row {
     const char *reply; /* auto-reply */
 } in_row;
 
-/* What tables 6 to 9 say. */
-static in_row expect_in(const char *type, unsigned s)
+/* Tables 6 to 9: is it delivered, what is the new state. */
+static const struct table_row tables_in[4][9] = {
+    {{true, IN}, /* subscribe */
+     {true, OUT_IN},
+     {false, SAME},
+     {false, SAME},
+     {true, TO_IN},
+     {false, SAME},
+     {false, SAME},
+     {false, SAME},
+     {false, SAME}},
+    {{false, SAME}, /* unsubscribe */
+     {false, SAME},
+     {true, NONE},
+     {true, OUT},
+     {false, SAME},
+     {true, TO},
+     {true, NONE},
+     {true, OUT},
+     {true, TO}},
+    {{false, SAME}, /* subscribed */
+     {true, TO},
+     {false, SAME},
+     {true, TO_IN},
+     {false, SAME},
+     {false, SAME},
+     {false, SAME},
+     {true, BOTH},
+     {false, SAME}},
+    {{false, SAME}, /* unsubscribed */
+     {true, NONE},
+     {false, SAME},
+     {true, IN},
+     {true, NONE},
+     {true, IN},
+     {false, SAME},
+     {true, FROM},
+     {true, FROM}},
+};
+
+/* The tables; [1] and [2] of table 6, [1] of table 7, and 3.4.2: who was approved before is answered
+ * and subscribed, and the user is not asked. */
+static in_row expect_in(size_t type, unsigned s)
 {
-    if (strcmp(type, "subscribe") == 0) /* table 6 */
-        return s & F ? (in_row){false, s, "subscribed"} : (in_row){!(s & I), s | I, NULL};
-    if (strcmp(type, "unsubscribe") == 0) /* table 7 */
-        return s & (F | I) ? (in_row){true, s & ~(unsigned)(F | I), "unsubscribed"}
-                           : (in_row){false, s, NULL};
-    if (strcmp(type, "subscribed") == 0) /* table 8 */
-        return s & O ? (in_row){true, (s & ~(unsigned)O) | T, NULL} : (in_row){false, s, NULL};
-    return s & (T | O) ? (in_row){true, s & ~(unsigned)(T | O), NULL} /* table 9 */
-                       : (in_row){false, s, NULL};
+    const struct table_row *row = &tables_in[type][number_of(s)];
+    in_row wanted = {row->goes_on, next_state(row, s), NULL};
+    if (type == 0 && (s & A)) wanted = (in_row){false, s | F, NULL};
+    if (type == 0 && (s & (A | F))) wanted.reply = "subscribed";
+    if (type == 1 && row->goes_on) wanted.reply = "unsubscribed";
+    return wanted;
 }
 
 static const char *reply_of(world *w, const client *juliet)
@@ -143,9 +248,10 @@ static const char *reply_of(world *w, const client *juliet)
 }
 
 /* Juliet waits for an answer all the time, so that an automatic one is shown to her. */
-static void inbound(world *w, client *romeo, client *juliet, const char *type, unsigned before)
+static void inbound(world *w, client *romeo, client *juliet, size_t number, unsigned before)
 {
-    const in_row wanted = expect_in(type, before);
+    const in_row wanted = expect_in(number, before);
+    const char *type = types[number];
     char text[200];
     set_state(w, "romeo", JULIET, before);
     set_state(w, "juliet", ROMEO, L | O);
@@ -180,7 +286,7 @@ static void inbound_tables(void **state)
     account(w, "juliet");
     client *romeo = online(w, ROMEO "/orchard"), *juliet = online(w, JULIET "/balcony");
     for (size_t t = 0; t < 4; t++)
-        for (size_t s = 0; s < STATES; s++) inbound(w, romeo, juliet, types[t], states[s]);
+        for (size_t s = 0; s < STATES; s++) inbound(w, romeo, juliet, t, states[s]);
     leave(w);
 }
 
@@ -223,7 +329,7 @@ static void sessions_that_cross(void **state)
     street->link->ops->write(street->link, name, sizeof name - 1);
     turn(w);
     char record[64];
-    assert_true(read_row(w, "roster/items", "romeo", JULIET, record, sizeof record));
+    assert_true(read_record(w, "romeo", JULIET, record, sizeof record));
     assert_string_equal(record, "R124\nJule\n");
     assert_int_equal(state_of(w, "juliet", ROMEO), I);
     leave(w);

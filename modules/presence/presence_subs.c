@@ -18,8 +18,7 @@ typedef struct change {
     unsigned clear, set;
 } change;
 
-/* RFC 6121 A.2. "subscribed" without a request would be a pre-approval (3.4), which this server
- * does not offer. */
+/* RFC 6121 A.2. An answer that nobody waits for is about a pre-approval (below). */
 static const change outbound[] = {
     {"subscribe", 0, SV_ROSTER_TO | SV_ROSTER_PENDING_OUT, 0,
      SV_ROSTER_PENDING_OUT | SV_ROSTER_LISTED},
@@ -28,7 +27,14 @@ static const change outbound[] = {
     {"subscribed", SV_ROSTER_PENDING_IN, 0, SV_ROSTER_PENDING_IN,
      SV_ROSTER_FROM | SV_ROSTER_LISTED},
     {"unsubscribed", SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0,
-     SV_ROSTER_FROM | SV_ROSTER_PENDING_IN, 0},
+     SV_ROSTER_FROM | SV_ROSTER_PENDING_IN | SV_ROSTER_APPROVED, 0},
+};
+
+/* RFC 6121 3.4.2 rules 3 and 4, A.2.4 [1]: what an answer does where the contact has not asked. */
+static const change approval[] = {
+    {"subscribed", 0, SV_ROSTER_FROM | SV_ROSTER_APPROVED, 0,
+     SV_ROSTER_APPROVED | SV_ROSTER_LISTED},
+    {"unsubscribed", SV_ROSTER_APPROVED, 0, SV_ROSTER_APPROVED, 0},
 };
 
 /* RFC 6121 A.3. */
@@ -41,11 +47,16 @@ static const change inbound[] = {
      0},
 };
 
-static const change *find(const change *table, sv_str type)
+static const change *find_in(const change *table, size_t count, sv_str type)
 {
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < count; i++)
         if (sv_str_eq(sv_str_of(table[i].type), type)) return &table[i];
     return NULL;
+}
+
+static const change *find(const change *table, sv_str type)
+{
+    return find_in(table, 4, type);
 }
 
 static bool applies(const change *c, unsigned flags)
@@ -53,27 +64,29 @@ static bool applies(const change *c, unsigned flags)
     return (c->any_of == 0 || (flags & c->any_of)) && !(flags & c->none_of);
 }
 
-static unsigned flags_of(const sv_rows *rows, sv_str contact, sv_str *rest_out)
+static unsigned flags_of(const sv_rows *rows, sv_str contact)
 {
     sv_str record;
-    *rest_out = SV_STR("\n");
-    if (!sv->row(rows, contact, &record)) return 0;
-    *rest_out = sv_roster_rest(record);
-    return sv_roster_flags(record);
+    return sv->row(rows, contact, &record) ? sv_roster_flags(record) : 0;
 }
 
 /* Writes the new state and pushes it when sessions can see the difference; a record without any bit
- * goes. */
+ * goes, unless it tells that an item was removed. */
 static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
                              const sv_rows *rows, unsigned flags)
 {
-    sv_str rest;
-    const unsigned old = flags_of(rows, contact, &rest);
-    const sv_str record = sv->format(ev, "R1%02x\n%.*s", flags, (int)rest.n, rest.p);
-    const sv_status status = flags ? sv->put(ev, me->roster, account->node, contact, record)
-                                   : sv->del(ev, me->roster, account->node, contact);
+    sv_str old = SV_STR_NONE;
+    const bool known = sv->row(rows, contact, &old);
+    if ((flags | sv_roster_flags(old)) & SV_ROSTER_SHARED) return SV_EDENIED; /* not ours to say */
+    const sv_str rest = known ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
+    const sv_str record =
+        sv->format(ev, "R1%02x%.*s\n%.*s", flags, (int)version.n, version.n ? version.p : "",
+                   (int)rest.n, rest.p);
+    const sv_status status = flags || version.n
+                                 ? sv->put(ev, me->roster, account->node, contact, record)
+                                 : sv->del(ev, me->roster, account->node, contact);
     const unsigned seen = ~SV_ROSTER_PENDING_IN;
-    if (status == SV_OK && (old & seen) != (flags & seen))
+    if (status == SV_OK && (sv_roster_flags(old) & seen) != (flags & seen))
         sv->fire(ev, SV_ROSTER_CHANGED, account,
                  sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
                             record.p));
@@ -109,16 +122,29 @@ static void send_unavailable(sv_event *ev, const sv_jid *account, const sv_jid *
                                      contact->bare));
 }
 
+/* An answer without a request: never routed, whatever it does here (A.2.3, A.2.4). */
+static sv_verdict out_approval(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
+{
+    const change *c = find_in(approval, 2, sv->type(ev));
+    if (!applies(c, flags)) return sv->drop(ev, "subscription-answer-unasked");
+    if (write_flags(ev, me, sv->from(ev), sv->to(ev)->bare, rows, (flags & ~c->clear) | c->set) !=
+        SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    return sv->consume(ev);
+}
+
 static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
 {
     const sv_jid *user = sv->from(ev);
     const sv_str contact = sv->to(ev)->bare;
     const change *c = find(outbound, sv->type(ev));
-    sv_str rest;
-    const unsigned flags = flags_of(rows, contact, &rest);
+    const unsigned flags = flags_of(rows, contact);
     const bool is_answer = sv_str_eq(sv->type(ev), SV_STR("subscribed")) ||
                            sv_str_eq(sv->type(ev), SV_STR("unsubscribed"));
 
+    const bool ends = c->set == 0;
+    if (ends && (flags & SV_ROSTER_SHARED))
+        return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (applies(c, flags)) {
         if (write_flags(ev, me, user, contact, rows, (flags & ~c->clear) | c->set) != SV_OK)
             return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
@@ -126,8 +152,7 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
             (void)sv->del(ev, me->requests, user->node, contact);
         if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, sv->to(ev));
     } else if (is_answer) {
-        return sv->drop(
-            ev, "subscription-answer-unasked"); /* A.2.3, A.2.4: must not, should not be routed */
+        return out_approval(ev, me, rows, flags);
     }
     /* 3.1.2: stamped with the bare JID, and meant for the bare one */
     const sv_str pairs[] = {SV_STR("from"), user->bare, SV_STR("to"), contact};
@@ -200,15 +225,23 @@ static size_t count_requests(const sv_rows *rows)
     return count;
 }
 
-/* A request: kept, shown to the available sessions, or answered at once if the contact sees the
- * presence already (A.3.1). */
+/* Answered on behalf of the user: the contact sees the presence already (A.3.1 [2]), or may from now
+ * on, since the user said so before (3.4.2). The approval stays until the user takes it back. */
+static sv_verdict auto_approve(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
+{
+    const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
+    if (!(flags & SV_ROSTER_FROM) &&
+        write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_FROM) != SV_OK)
+        return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
+    return sv->consume(ev);
+}
+
+/* A request: kept, shown to the available sessions, or answered at once. */
 static sv_verdict in_subscribe(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
-    if (flags & SV_ROSTER_FROM) {
-        sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
-        return sv->consume(ev);
-    }
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_APPROVED)) return auto_approve(ev, me, rows, flags);
     if (flags & SV_ROSTER_PENDING_IN) return sv->drop(ev, "subscribe-repeated");
     if ((int64_t)count_requests(rows) >= me->max_requests)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
@@ -223,11 +256,11 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
     const sv_jid *user = sv->to(ev), *contact = sv->from(ev);
     const sv_str type = sv->type(ev);
     const change *c = find(inbound, type);
-    sv_str rest;
-    const unsigned flags = flags_of(rows, contact->bare, &rest);
+    const unsigned flags = flags_of(rows, contact->bare);
     if (sv_str_eq(type, SV_STR("subscribe"))) return in_subscribe(ev, me, rows, flags);
 
-    if (!applies(c, flags)) return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
+    if (!applies(c, flags) || (flags & SV_ROSTER_SHARED))
+        return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
     /* the stanza comes before the push (3.1.6, 3.2.3, 3.3.3) */
     const size_t shown = presence_deliver(ev, user, true);
     (void)write_flags(ev, me, user, contact->bare, rows,
@@ -267,13 +300,15 @@ sv_verdict presence_subs_in(sv_event *ev, presence *me)
 
 static void push_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
-    (void)self;
+    const presence *me = self;
     sv_session *session = status == SV_OK ? sv->session(ev) : NULL;
+    const sv_rows *items = sv->rows(ev, me->roster, sv->from(ev)->node);
     sv_str contact = SV_STR_NONE, bytes;
     while (session && sv->row_next(rows, &contact, &bytes)) {
         const sv_stanza *stanza;
         sv_jid jid;
         if (sv->jid_parse(ev, contact, &jid) && sv_blocking_session_has(session, &jid)) continue;
+        if (items && (flags_of(items, contact) & SV_ROSTER_FROM)) continue; /* it is shared meanwhile */
         if (sv->stanza_parse(ev, bytes, &stanza) == SV_OK) sv->push(ev, session, stanza);
     }
     sv->pass(ev);
@@ -331,9 +366,9 @@ static unsigned end_one(sv_event *ev, const sv_jid *user, const sv_jid *contact,
 static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
                      unsigned flags, const sv_rows *rows)
 {
-    sv_str rest;
-    const unsigned theirs = flags_of(rows, user->bare, &rest);
+    const unsigned theirs = flags_of(rows, user->bare);
     unsigned left = theirs;
+    if (theirs & SV_ROSTER_SHARED) return;
     if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) {
         left = end_one(ev, user, contact, "unsubscribe", left);
         if (theirs & ~left & SV_ROSTER_PENDING_IN)
@@ -358,8 +393,7 @@ sv_verdict presence_item_changed(sv_event *ev, void *self)
     const sv_rows *rows = sv->rows(ev, me->roster, user->node), *theirs = NULL;
     if (!rows || !sv->jid_parse(ev, (sv_str){subject.p, subject.n - 1}, &contact)) return SV_PASS;
     (void)sv->del(ev, me->requests, user->node, contact.bare);
-    sv_str rest;
-    const unsigned flags = flags_of(rows, contact.bare, &rest); /* as they were before this event */
+    const unsigned flags = flags_of(rows, contact.bare); /* as they were before this event */
     if (contact.node.n && sv_str_eq(contact.domain, user->domain))
         theirs = sv->rows(ev, me->roster, contact.node);
     if (theirs)

@@ -3,24 +3,13 @@
  *
  * The record of an item is described in <stave/roster.h>; the presence module changes its
  * subscription bits and fires roster/changed, this one writes names and groups, and pushes. */
-#include <stave/module.h>
-#include <stave/roster.h>
-#include <stdio.h>
+#include "roster.h"
 
-#define NS_ROSTER "jabber:iq:roster"
-#define INTERESTED "roster-interested"
 #define GROUPS_MAX 64
-
-typedef struct roster {
-    int64_t max_items, max_bytes;
-    int64_t name_bytes;
-    sv_store *items;
-} roster;
 
 /* --- records ------------------------------------------------------------------------------- */
 
-/* Takes the next line (without its end) off the front of *rest. */
-static bool next_line(sv_str *rest, sv_str *line_out)
+bool roster_next_line(sv_str *rest, sv_str *line_out)
 {
     if (rest->n == 0) return false;
     const char *end = memchr(rest->p, '\n', rest->n);
@@ -31,52 +20,34 @@ static bool next_line(sv_str *rest, sv_str *line_out)
     return true;
 }
 
-/* Adds the element for one record to a query (RFC 6121 2.1.2). */
-static void add_item(sv_draft *query, sv_str jid, sv_str record)
+void roster_add_item(sv_draft *query, sv_str jid, sv_str record)
 {
     const unsigned flags = sv_roster_flags(record);
     sv_draft *item = sv->child(query, SV_STR("item"), SV_STR_NONE);
     sv->set(item, SV_STR("jid"), jid);
+    if (!(flags & SV_ROSTER_LISTED)) {
+        sv->set(item, SV_STR("subscription"), SV_STR("remove"));
+        return;
+    }
     sv_str rest = sv_roster_rest(record), line;
-    if (next_line(&rest, &line) && line.n) sv->set(item, SV_STR("name"), line);
+    if (roster_next_line(&rest, &line) && line.n) sv->set(item, SV_STR("name"), line);
     sv->set(item, SV_STR("subscription"), sv_roster_subscription(flags));
+    if (flags & SV_ROSTER_APPROVED) sv->set(item, SV_STR("approved"), SV_STR("true"));
     if (flags & SV_ROSTER_PENDING_OUT) sv->set(item, SV_STR("ask"), SV_STR("subscribe"));
-    while (next_line(&rest, &line))
+    while (roster_next_line(&rest, &line))
         sv->add_text(sv->child(item, SV_STR("group"), SV_STR_NONE), line);
 }
 
-/* --- pushes (RFC 6121 2.1.6) --------------------------------------------------------------- */
-
-static void push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record)
+int64_t roster_item_cost(sv_str jid, sv_str record)
 {
-    sv_session *session = NULL;
-    while ((session = sv->session_next(ev, account, session))) {
-        if (!sv->session_item(session, INTERESTED).p) continue;
-        sv_draft *iq = sv->draft(ev, SV_STR("iq"), SV_STR("jabber:client"));
-        sv->set(iq, SV_STR("type"), SV_STR("set"));
-        sv->set(iq, SV_STR("id"), sv->random_hex(ev, 8));
-        sv_draft *query = sv->child(iq, SV_STR("query"), SV_STR(NS_ROSTER));
-        if (sv_roster_flags(record) & SV_ROSTER_LISTED) {
-            add_item(query, contact, record);
-        } else {
-            sv_draft *item = sv->child(query, SV_STR("item"), SV_STR_NONE);
-            sv->set(item, SV_STR("jid"), contact);
-            sv->set(item, SV_STR("subscription"), SV_STR("remove"));
-        }
-        sv->push(ev, session, sv->freeze(ev, iq));
-    }
+    int64_t cost = 256 + (int64_t)(jid.n + record.n);
+    sv_str groups = sv_roster_rest(record), line;
+    (void)roster_next_line(&groups, &line); /* the name */
+    while (roster_next_line(&groups, &line)) cost += 128;
+    return cost;
 }
 
-/* An item of an account changed; the subject tells to what (see SV_ROSTER_CHANGED). */
-static sv_verdict on_changed(sv_event *ev, void *self)
-{
-    (void)self;
-    sv_str record = sv->subject(ev), contact;
-    if (next_line(&record, &contact)) push(ev, sv->from(ev), contact, record);
-    return SV_PASS;
-}
-
-static void tell(sv_event *ev, sv_str contact, sv_str record)
+void roster_tell(sv_event *ev, sv_str contact, sv_str record)
 {
     sv->fire(ev, SV_ROSTER_CHANGED, sv->from(ev),
              sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, (int)record.n,
@@ -89,8 +60,9 @@ static sv_verdict answer_get(sv_event *ev, sv_rows *rows)
 {
     sv_draft *query = sv->reply(ev, SV_STR("query"), SV_STR(NS_ROSTER));
     sv_str jid = SV_STR_NONE, record;
+    sv->set(query, SV_STR("ver"), roster_version(ev, rows));
     while (sv->row_next(rows, &jid, &record))
-        if (sv_roster_flags(record) & SV_ROSTER_LISTED) add_item(query, jid, record);
+        if (sv_roster_flags(record) & SV_ROSTER_LISTED) roster_add_item(query, jid, record);
     if (sv->session(ev)) sv->session_set_item(sv->session(ev), INTERESTED, SV_STR("1"));
     return sv->send(ev);
 }
@@ -110,6 +82,10 @@ static sv_verdict on_get(sv_event *ev, void *self)
     if (sv->first(sv->payload(ev)))
         return sv->refuse(ev, SV_BAD_REQUEST); /* 2.1.3: no items in a get */
     sv_rows *rows = sv->rows(ev, me->items, sv->from(ev)->node);
+    if (rows && roster_send_changes(ev, rows)) {
+        sv->session_set_item(sv->session(ev), INTERESTED, SV_STR("1"));
+        return SV_DONE;
+    }
     if (rows) return answer_get(ev, rows);
     sv->rows_load(ev, me->items, sv->from(ev)->node, got_rows);
     return SV_LATER;
@@ -154,6 +130,8 @@ static bool has_to_load(sv_event *ev, const roster *me, const sv_jid *contact)
 static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact)
 {
     sv_str record;
+    if (sv->row_added(rows, contact->bare, &record))
+        return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (!sv->row(rows, contact->bare, &record) || !(sv_roster_flags(record) & SV_ROSTER_LISTED))
         return sv->refuse(ev, SV_ITEM_NOT_FOUND); /* 2.5.3 */
     if (has_to_load(ev, me, contact)) {
@@ -162,37 +140,35 @@ static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, con
     }
     if (sv->del(ev, me->items, sv->from(ev)->node, contact->bare) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
-    tell(ev, contact->bare, SV_STR_NONE);
+    roster_tell(ev, contact->bare, SV_STR_NONE);
     (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
     return sv->send(ev);
 }
 
-/* About what an item takes in memory on its way to a session, where the queue is bounded. */
-static int64_t item_cost(sv_str jid, sv_str record)
+/* What counts of a row towards the user's bounds: what he wrote, be it the name of a shared contact. */
+static bool is_own(const sv_rows *rows, sv_str contact)
 {
-    int64_t cost = 256 + (int64_t)(jid.n + record.n);
-    sv_str groups = sv_roster_rest(record), line;
-    (void)next_line(&groups, &line); /* the name */
-    while (next_line(&groups, &line)) cost += 128;
-    return cost;
+    sv_str record;
+    return sv->row_stored(rows, contact, &record) &&
+           ((sv_roster_flags(record) & SV_ROSTER_LISTED) || sv_roster_rest(record).n > 1);
 }
 
 /* Whether the contact may be listed with this record (empty: as a subscription makes it). What is
  * listed may always become smaller; requests that only wait (RFC 6121 3.1.3) take no room. */
 static bool has_room(const roster *me, const sv_rows *rows, sv_str contact, sv_str record)
 {
-    const int64_t wanted = item_cost(contact, record);
+    const int64_t wanted = roster_item_cost(contact, record);
     int64_t others = 0, cost = wanted;
     bool is_new = true;
     sv_str key = SV_STR_NONE, other;
     while (sv->row_next(rows, &key, &other)) {
-        if (!(sv_roster_flags(other) & SV_ROSTER_LISTED)) continue;
+        if (!is_own(rows, key)) continue;
         if (!sv_str_eq(key, contact)) {
             others++;
-            cost += item_cost(key, other);
+            cost += roster_item_cost(key, other);
             continue;
         }
-        if (wanted <= item_cost(key, other)) return true;
+        if (wanted <= roster_item_cost(key, other)) return true;
         is_new = false;
     }
     return (!is_new || others < me->max_items) && cost <= me->max_bytes;
@@ -206,19 +182,24 @@ static sv_verdict is_full(sv_event *ev)
 static sv_verdict put_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact,
                            const sv_node *item)
 {
-    sv_str old;
-    const bool known = sv->row(rows, contact->bare, &old);
-    const unsigned flags = (known ? sv_roster_flags(old) : 0) | SV_ROSTER_LISTED;
+    sv_str old, added;
+    const bool known = sv->row_stored(rows, contact->bare, &old);
+    const bool is_shared = sv->row_added(rows, contact->bare, &added);
+    /* of a shared contact only what the user adds is his: it need not be listed, too */
+    const unsigned flags = (known ? sv_roster_flags(old) : 0) | (is_shared ? 0 : SV_ROSTER_LISTED);
     const sv_str name = sv->attr(item, SV_STR("name"));
     if ((int64_t)name.n > me->name_bytes || has_line_feed(name))
         return sv->refuse(ev, SV_NOT_ACCEPTABLE);
-    sv_str record = sv->format(ev, "R1%02x\n%.*s\n", flags, (int)name.n, name.n ? name.p : "");
-    const sv_cond wrong = read_groups(ev, me, item, &record);
+    sv_str groups = SV_STR("");
+    const sv_cond wrong = read_groups(ev, me, item, &groups);
     if (wrong) return sv->refuse(ev, wrong);
+    if (is_shared) groups = roster_own_groups(ev, groups, added);
+    const sv_str record = sv->format(ev, "R1%02x\n%.*s\n%.*s", flags, (int)name.n,
+                                     name.n ? name.p : "", (int)groups.n, groups.p);
     if (!has_room(me, rows, contact->bare, record)) return is_full(ev);
     if (sv->put(ev, me->items, sv->from(ev)->node, contact->bare, record) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
-    tell(ev, contact->bare, record);
+    roster_tell(ev, contact->bare, record);
     (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
     return sv->send(ev);
 }
@@ -302,12 +283,12 @@ static void show_item(sv_event *ev, sv_str contact, sv_str record)
     const unsigned flags = sv_roster_flags(record);
     sv->field(ev, "contact", contact);
     sv_str rest = sv_roster_rest(record), line;
-    if (next_line(&rest, &line)) sv->field(ev, "name", line);
+    if (roster_next_line(&rest, &line)) sv->field(ev, "name", line);
     sv->field(ev, "subscription", sv_roster_subscription(flags));
     sv->field_int(ev, "asked", (flags & SV_ROSTER_PENDING_OUT) != 0);
     sv->field_int(ev, "asks", (flags & SV_ROSTER_PENDING_IN) != 0);
     sv->field_int(ev, "listed", (flags & SV_ROSTER_LISTED) != 0);
-    while (next_line(&rest, &line)) sv->field(ev, "groups", line);
+    while (roster_next_line(&rest, &line)) sv->field(ev, "groups", line);
 }
 
 static void show_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
@@ -320,6 +301,7 @@ static void show_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     sv_str contact = sv->asked_from(ev), record, last = SV_STR_NONE;
     if (contact.n == 0) contact = SV_STR_NONE;
     while (sv->row_next(rows, &contact, &record)) {
+        if (sv_roster_flags(record) == 0) continue; /* of use to versions only */
         if (!sv->record(ev)) {
             (void)sv->answer_more(ev, last);
             return;
@@ -396,7 +378,10 @@ static sv_verdict on_removed(sv_event *ev, void *self)
 static sv_status start(sv_mod *mod, void *self)
 {
     roster *me = self;
-    return sv->store_open(mod, NULL, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->items);
+    me->mod = mod;
+    const sv_status status =
+        sv->store_open(mod, NULL, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->items);
+    return status == SV_OK ? sv->store_overlay(mod, me->items, &roster_overlay) : status;
 }
 
 static const sv_hook hooks[] = {
@@ -407,7 +392,9 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/account {" NS_ROSTER "}query", .call = on_foreign},
     {.on = "iq-set/account {" NS_ROSTER "}query", .call = on_foreign},
     {.on = "presence/out", .call = on_presence_out, .flags = SV_HOOK_GUARD},
-    {.on = SV_ROSTER_CHANGED, .call = on_changed},
+    {.on = SV_ROSTER_CHANGED, .call = roster_on_changed},
+    {.on = "roster/reshared", .call = roster_on_reshared},
+    {.on = "host/ready", .call = roster_on_ready},
     {.on = "session/bound", .call = on_bound},
     {.on = "account/removed", .call = on_removed},
     {0},
@@ -416,12 +403,19 @@ static const sv_hook hooks[] = {
 static const sv_option options[] = {
     SV_OPT_INT(roster, max_items, "roster_max_items", "1000", "1", "100000",
                "How many contacts an account may have."),
-    SV_OPT_SIZE(roster, max_bytes, "roster_max_bytes", "768k", "64k", "64M",
+    SV_OPT_SIZE(roster, max_bytes, "roster_max_bytes", "640k", "64k", "64M",
                 "How large a roster may be, as the server holds it when it tells it to a session."),
     SV_OPT_INT(roster, name_bytes, "roster_name_bytes", "1023", "16", "8192",
                "How long the name of a contact or group may be, in bytes."),
+    SV_OPT_INT(roster, max_removed, "roster_max_removed", "100", "0", "10000",
+               "How many removals are remembered for clients that come with an older version of a "
+               "roster; one that lacks more gets the whole roster."),
+    SV_OPT_INT(roster, max_shared, "roster_max_shared", "700", "0", "100000",
+               "How many contacts may be shared with an account (itself among them), of 480 bytes each in "
+               "the server; further ones are left out."),
     {0},
 };
 
 SV_MODULE(.name = "roster", .summary = "Rosters (RFC 6121 2)", .self_size = sizeof(roster),
-          .hooks = hooks, .options = options, .start = start, .commands = commands)
+          .hooks = hooks, .options = options, .start = start, .commands = commands,
+          .stream_features = "<ver xmlns='urn:xmpp:features:rosterver'/>")

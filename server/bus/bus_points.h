@@ -53,7 +53,9 @@
     X(DISCO_CHANGED, "disco/changed", "a module offers something else than before at disco/host")  \
     X(DISCO_TOLD, "disco/told", "what the host tells of itself from now on: stave/disco.h")        \
     X(CAPS_KNOWN, "caps/known",                                                                    \
-      "the features of a session's client have become known: stave/caps.h")
+      "the features of a session's client have become known: stave/caps.h")                        \
+    X(ROSTER_SHARED, "roster/shared", "asked for contacts that an account does not list itself")   \
+    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

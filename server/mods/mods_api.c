@@ -216,6 +216,15 @@ static const sv_api api = {
     .rows_held = svi_api_rows_held,
     .begin = svi_api_begin,
     .fire_after = svi_api_fire_after,
+
+    .store_overlay = svi_api_store_overlay,
+    .overlay_add = svi_api_overlay_add,
+    .overlay_changed = svi_api_overlay_changed,
+    .overlay_differences = svi_api_overlay_differences,
+    .row_stored = svi_api_row_stored,
+    .row_added = svi_api_row_added,
+    .rows_mark = svi_api_rows_mark,
+    .accounts = svi_api_accounts,
 };
 
 const sv_api *svi_mods_api(void)

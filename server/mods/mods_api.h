@@ -93,6 +93,23 @@ bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
 size_t svi_api_row_count(const sv_rows *rows);
 int64_t svi_api_row_bytes(const sv_rows *rows);
 void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
+bool svi_api_row_stored(const sv_rows *rows, sv_str key, sv_str *value_out);
+
+/* --- mods_overlay.c ---------------------------------------------------------------- */
+
+/* Members of the same names in sv_api. */
+sv_status svi_api_store_overlay(sv_mod *mod, sv_store *store, const sv_overlay *overlay);
+void svi_api_overlay_add(sv_added *to, sv_str key, sv_str value);
+void svi_api_overlay_changed(sv_store *store);
+void svi_api_overlay_differences(sv_event *ev, sv_store *store, sv_str owner,
+                                 sv_difference_fn each);
+bool svi_api_row_added(const sv_rows *rows, sv_str key, sv_str *value_out);
+uint64_t svi_api_rows_mark(const sv_rows *rows);
+
+/* --- mods_accounts.c --------------------------------------------------------------- */
+
+/* Member of the same name in sv_api. */
+void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done);
 
 /* --- mods_errand.c ----------------------------------------------------------------- */
 

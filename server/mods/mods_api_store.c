@@ -7,12 +7,6 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_guest.h"
 
-/* One owner's rows as a handler sees them; in the event's arena. */
-struct sv_rows {
-    uint32_t magic;
-    svi_rows *rows; /* a reference until the event ends */
-};
-
 /* A read in flight. */
 typedef struct operation {
     svi_group *group; /* a reference: the code that is called back stays */
@@ -20,7 +14,9 @@ typedef struct operation {
     sv_event *ev; /* held */
     sv_rows_fn rows_done;
     sv_get_fn get_done;
+    sv_store *store;
     svi_map *map;
+    sv_str owner, key; /* of a single value that something may be added to */
     sv_str session; /* full address of the session that keeps the rows; empty for none */
     uint64_t session_number;
     sv_status status; /* what came */
@@ -104,15 +100,17 @@ static void unref_rows(void *ctx)
     SV_CHECK(rows, SVI_ROWS_MAGIC);
     rows->magic = 0;
     svi_rows_unref(&rows->rows);
+    svi_layer_unref(&rows->layer);
 }
 
 /* Gives the reference to the event, which drops it at its end. */
-static sv_rows *lend(sv_event *ev, svi_rows *take)
+static sv_rows *lend(sv_event *ev, const sv_store *store, sv_str owner, svi_rows *take)
 {
     sv_rows *rows = svi_arena_get(svi_event_arena(ev), sizeof *rows);
-    rows->magic = SVI_ROWS_MAGIC;
-    rows->rows = take;
+    *rows = (sv_rows){.magic = SVI_ROWS_MAGIC, .rows = take, .ev = ev};
     svi_event_at_end(ev, unref_rows, rows);
+    const svi_overlay *overlay = svi_overlay_of(store);
+    if (overlay != NULL) svi_overlay_read(overlay, ev, owner, rows);
     return rows;
 }
 
@@ -120,10 +118,16 @@ sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     svi_rows *rows = svi_rows_get(store->map, owner);
-    return rows != NULL ? lend(ev, rows) : NULL;
+    return rows != NULL ? lend(ev, store, owner, rows) : NULL;
 }
 
 bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    return svi_overlay_row(rows, key, value_out);
+}
+
+bool svi_api_row_stored(const sv_rows *rows, sv_str key, sv_str *value_out)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
     return svi_rows_find(rows->rows, key, value_out);
@@ -132,13 +136,13 @@ bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out)
 bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
-    return svi_rows_next(rows->rows, key, value_out);
+    return svi_overlay_next(rows, key, value_out);
 }
 
 size_t svi_api_row_count(const sv_rows *rows)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
-    return svi_rows_count(rows->rows);
+    return svi_rows_count(rows->rows) + svi_overlay_count(rows);
 }
 
 int64_t svi_api_row_bytes(const sv_rows *rows)
@@ -157,6 +161,7 @@ static operation *begin(sv_event *ev, sv_store *store)
     operation *op = svi_alloc(group->acct, sizeof *op);
     op->group = group;
     op->mod = store->mod;
+    op->store = store;
     op->map = store->map;
     op->ev = svi_event_hold(ev);
     return op;
@@ -165,6 +170,8 @@ static operation *begin(sv_event *ev, sv_store *store)
 static void end(operation *op)
 {
     svi_str_free(&op->session);
+    svi_str_free(&op->owner);
+    svi_str_free(&op->key);
     svi_event_let_go(&op->ev);
     svi_group *group = op->group;
     svi_free(op);
@@ -204,7 +211,7 @@ static void rows_came(void *ctx, sv_status status, svi_rows *rows)
     }
     if (status == SV_OK) keep(op);
     op->status = status;
-    op->rows = rows != NULL ? lend(op->ev, rows) : NULL;
+    op->rows = rows != NULL ? lend(op->ev, op->store, op->owner, rows) : NULL;
     svi_event_call(op->ev, call_module, op);
     end(op);
 }
@@ -214,6 +221,7 @@ void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn d
     SV_ASSERT(done != NULL);
     operation *op = begin(ev, store);
     op->rows_done = done;
+    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->group->acct, owner);
     svi_rows_load(store->map, owner, rows_came, op);
 }
 
@@ -224,6 +232,7 @@ void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_ro
     const sv_jid *jid = svi_session_jid(session);
     op->rows_done = done;
     op->session = svi_str_dup(op->group->acct, jid->full);
+    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->group->acct, jid->node);
     op->session_number = svi_session_number(session);
     svi_rows_load(store->map, jid->node, rows_came, op);
 }
@@ -244,12 +253,31 @@ bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner)
     return svi_rows_in_use(store->map, owner);
 }
 
+/* What an overlay makes of a single value. */
+static void see_added(operation *op)
+{
+    const svi_overlay *overlay = svi_overlay_of(op->store);
+    if (overlay == NULL || (op->status != SV_OK && op->status != SV_ENOTFOUND)) return;
+    sv_rows rows = {.magic = SVI_ROWS_MAGIC, .ev = op->ev};
+    svi_overlay_read(overlay, op->ev, op->owner, &rows);
+    sv_str added;
+    if (svi_overlay_find(&rows, op->key, &added)) {
+        op->value = op->status == SV_OK ? svi_overlay_merge(&rows, op->value, added)
+                                        : svi_arena_str(svi_event_arena(op->ev), added);
+        op->status = SV_OK;
+    }
+    svi_layer_unref(&rows.layer);
+}
+
 static void value_came(void *ctx, sv_status status, sv_str value)
 {
     operation *op = ctx;
     op->status = status;
     op->value = value;
-    if (svi_event_is_open(op->ev)) svi_event_call(op->ev, call_module, op);
+    if (svi_event_is_open(op->ev)) {
+        see_added(op);
+        svi_event_call(op->ev, call_module, op);
+    }
     end(op);
 }
 
@@ -258,5 +286,9 @@ void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get
     SV_ASSERT(done != NULL);
     operation *op = begin(ev, store);
     op->get_done = done;
+    if (svi_overlay_of(store) != NULL) {
+        op->owner = svi_str_dup(op->group->acct, owner);
+        op->key = svi_str_dup(op->group->acct, key);
+    }
     svi_store_get(store->map, owner, key, value_came, op);
 }

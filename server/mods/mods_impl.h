@@ -51,6 +51,28 @@ struct sv_store {
     bool is_sweeping;            /* a list of owners is being read */
 };
 
+typedef struct svi_layer svi_layer; /* mods_overlay.c: rows that are added, of one source */
+
+/* One owner's rows as a handler sees them; in the event's arena. */
+struct sv_rows {
+    uint32_t magic;
+    svi_rows *rows; /* a reference until the event ends */
+    sv_event *ev;
+    const struct svi_overlay *overlay; /* NULL: nothing is added */
+    svi_layer *layer;                  /* a reference, too; NULL: nothing is added for this owner */
+    sv_str own;                        /* the owner's bare address, which is not added */
+};
+
+/* What a module adds to a map; linked in its group. */
+typedef struct svi_overlay {
+    struct svi_overlay *next;
+    sv_mod *mod;
+    svi_map *map;
+    const sv_overlay *calls;
+    svi_point changed;
+    struct svi_layers *layers; /* of the map on the host; outlives the group */
+} svi_overlay;
+
 /* A module on one host: its handle. */
 struct sv_mod {
     uint32_t magic;
@@ -86,6 +108,7 @@ struct svi_group {
     sv_mod **order;         /* in order of starting */
     size_t count;
     svi_hooks *hooks;
+    svi_overlay *overlays;
     sv_str *features[2]; /* of the host, of its accounts */
     size_t feature_count[2];
 };
@@ -141,6 +164,26 @@ void svi_group_stream_features(const svi_group *group);
 
 /* Reads the next owners of the map and fires store/sweep for each, unless that is going on. */
 void svi_sweep_step(sv_store *store);
+
+/* --- mods_overlay.c ---------------------------------------------------------------- */
+
+/* What is added to the map as the store's module sees it; NULL if nothing is. */
+const svi_overlay *svi_overlay_of(const sv_store *store);
+/* Fills what `rows` has of the overlay: `rows->rows` is there. */
+void svi_overlay_read(const svi_overlay *overlay, sv_event *ev, sv_str owner, sv_rows *rows);
+/* Gives the layer back. */
+void svi_layer_unref(svi_layer **layer);
+/* The value added under a key; false if there is none. */
+bool svi_overlay_find(const sv_rows *rows, sv_str key, sv_str *value_out);
+/* As svi_rows_find and svi_rows_next, with what is added. */
+bool svi_overlay_row(const sv_rows *rows, sv_str key, sv_str *value_out);
+bool svi_overlay_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
+/* What is seen of a row that is stored and added; for the event. */
+sv_str svi_overlay_merge(const sv_rows *rows, sv_str stored, sv_str added);
+/* How many rows are added that are not stored. */
+size_t svi_overlay_count(const sv_rows *rows);
+/* Frees the group's overlays; what owners were told stays. */
+void svi_overlays_drop(svi_group *group);
 
 /* --- mods_mod.c -------------------------------------------------------------------- */
 

@@ -124,6 +124,7 @@ void svi_group_unref(svi_group **group)
     svi_group_retire(g);
     for (size_t i = g->count; i > 0; i--) stop(g->order != NULL ? g->order[i - 1] : g->mods[i - 1]);
     for (size_t i = g->count; i > 0; i--) mod_free(g->mods[i - 1]);
+    svi_overlays_drop(g);
     svi_free(g->mods);
     svi_free(g->order);
     svi_free(g->features[false]);

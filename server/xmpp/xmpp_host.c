@@ -6,6 +6,7 @@
 static void host_free(svi_host *host)
 {
     svi_ledger_forget_host(host->server->ledger, &host->counts);
+    if (host->detach != NULL) host->detach(host->attached);
     svi_hooks_unref(&host->hooks);
     for (size_t i = 0; i < host->admin_count; i++) svi_str_free(&host->admins[i]);
     svi_free(host->admins);
@@ -175,4 +176,18 @@ svi_map *svi_host_accounts(svi_host *host)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     return host->accounts;
+}
+
+void svi_host_attach(svi_host *host, void *part, void (*detach)(void *part))
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    SV_ASSERT(host->attached == NULL && detach != NULL);
+    host->attached = part;
+    host->detach = detach;
+}
+
+void *svi_host_attached(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->attached;
 }

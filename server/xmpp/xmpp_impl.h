@@ -91,6 +91,8 @@ struct svi_host {
     svi_logins logins;
     size_t guests, guests_max;
     svi_ledger_counts counts;
+    void *attached; /* see svi_host_attach */
+    void (*detach)(void *attached);
 };
 
 /* A named item. */

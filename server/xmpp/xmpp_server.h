@@ -149,6 +149,10 @@ bool svi_host_guest_enters(svi_host *host);
 void svi_host_guest_leaves(svi_host *host);
 bool svi_host_is_admin(const svi_host *host, sv_str bare_jid);
 svi_map *svi_host_accounts(svi_host *host);
+/* Hangs the modules' part on the host, once; `detach` frees it with the host. What was hung there, NULL
+ * before. It outlives generations of modules. */
+void svi_host_attach(svi_host *host, void *part, void (*detach)(void *part));
+void *svi_host_attached(const svi_host *host);
 
 /* --- streams ---------------------------------------------------------------------------------- */
 

@@ -5,6 +5,8 @@
 #ifndef TESTS_MODULES_WORLD_H
 #define TESTS_MODULES_WORLD_H
 
+#include <stave/roster.h>
+
 #include "bus/bus_ledger.h"
 #include "mods/mods_world_test.h"
 #include "xmpp/xmpp_account.h"
@@ -161,6 +163,29 @@ static inline bool read_row(world *w, const char *map, const char *owner, const 
     const bool found = svi_rows_find(rows, sv_str_of(key), &value);
     snprintf(to, size, "%.*s", found ? (int)value.n : 0, found ? value.p : "");
     svi_rows_unref(&rows);
+    return found;
+}
+
+/* How many rows of a roster tell a state: items, and requests that wait. */
+static inline size_t state_count(world *w, const char *owner)
+{
+    svi_rows *rows = rows_of(w, "roster/items", owner);
+    sv_str key = SV_STR_NONE, record;
+    size_t count = 0;
+    while (svi_rows_next(rows, &key, &record)) count += sv_roster_flags(record) != 0;
+    svi_rows_unref(&rows);
+    return count;
+}
+
+/* A roster's record without its version; false if there is none. */
+static inline bool read_record(world *w, const char *owner, const char *contact, char *to,
+                               size_t size)
+{
+    char record[512];
+    const bool found = read_row(w, "roster/items", owner, contact, record, sizeof record);
+    const sv_str rest = sv_roster_rest(sv_str_of(record));
+    snprintf(to, size, "R1%02x\n%.*s", sv_roster_flags(sv_str_of(record)), (int)rest.n,
+             rest.n ? rest.p : "");
     return found;
 }
 

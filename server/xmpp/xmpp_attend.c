@@ -35,7 +35,6 @@ void svi_host_rest(svi_host *host)
     SV_ASSERT(status == SV_OK);
     svi_host_set_hooks(host, none);
     svi_hooks_unref(&none);
-    svi_hooks_unref(&host->newcomers);
 }
 
 /* The stream error of a session that may not stay: RFC 6120 4.9.3.5; 4.9.3.16 for what would have to be

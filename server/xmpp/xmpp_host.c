@@ -91,9 +91,25 @@ static void list_host(svi_host *host)
     hosts_changed(host->server);
 }
 
-void svi_host_serve(svi_host *host, const svi_host_config *config)
+static bool same_admins(const svi_host *host, const svi_host_config *config)
+{
+    if (host->admin_count != config->admin_count) return false;
+    for (size_t i = 0; i < config->admin_count; i++)
+        if (!sv_str_eq(host->admins[i], config->admins[i])) return false;
+    return true;
+}
+
+static bool is_served_like(const svi_host *host, const svi_host_config *config)
+{
+    return host->is_served && host->requires_tls == config->require_tls &&
+           host->logins == config->logins && host->guests_max == config->guests_max &&
+           same_admins(host, config);
+}
+
+bool svi_host_serve(svi_host *host, const svi_host_config *config)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
+    if (is_served_like(host, config)) return false;
     const bool is_other = host->was_served && host->logins != config->logins;
     drop_admins(host);
     copy_admins(host, config);
@@ -103,6 +119,7 @@ void svi_host_serve(svi_host *host, const svi_host_config *config)
     if (config->logins != SVI_LOGINS_ACCOUNTS) host->has_had_guests = true;
     if (!host->is_served) list_host(host);
     if (is_other) svi_host_sweep(host);
+    return true;
 }
 
 void svi_host_retire(svi_host *host)
@@ -182,6 +199,7 @@ void svi_host_set_hooks(svi_host *host, svi_hooks *hooks)
     svi_hooks *old = host->hooks;
     host->hooks = svi_hooks_ref(hooks);
     svi_hooks_unref(&old);
+    svi_hooks_unref(&host->newcomers); /* gone themselves */
 }
 
 void svi_host_set_features(svi_host *host, sv_str xml)

@@ -133,8 +133,9 @@ typedef struct svi_host_config {
  * if it is known. Changes nothing for anybody. */
 sv_status svi_host_prepare(svi_server *server, sv_str domain, svi_host **host_out, sv_err *err);
 /* Serves a prepared host from now on, or one again that was not served; or changes the settings of one
- * that is. Sessions that `logins` does not let in any more end with <reset/>. */
-void svi_host_serve(svi_host *host, const svi_host_config *config);
+ * that is; `domain` is not looked at. Sessions that `logins` does not let in any more end with <reset/>. False if
+ * it was served like that before. */
+bool svi_host_serve(svi_host *host, const svi_host_config *config);
 /* Serves it no more (idempotent): it is remote from now on, nobody logs in, its sessions end with
  * <host-gone/> (RFC 6120 4.9.3.5), some each turn. Its data stay, its hooks until the last session has
  * gone. */

@@ -118,7 +118,7 @@ typedef struct sv_blob sv_blob;
  * When a reload changes anything among a host's modules (which there are, their order, an option), all of
  * that host begin anew beside the old ones: a zeroed `self` with the new options, then `start`; the old
  * ones get `save` before that. If any refuses to start, the old ones go on. Else the new ones hear of
- * everything from one event to the next, and:
+ * everything from one event to the next, host/ready first, and:
  * - session_data, items and kept rows of sessions stay, as do stores; the memory of `self`, stanzas that
  *   were kept and timers do not: what must not be lost belongs into a store or on sessions;
  * - events that wait (LATER) end with the old `self`, which lives so long; stop comes behind the last. So

@@ -30,7 +30,7 @@ static void nothing_differs_nothing_happens(void **state)
     assert_has_not(&w->log, "hello-bound");
     svi_mod_info info;
     assert_true(svi_mods_info(w->mods, 0, &info));
-    assert_int_equal(info.calls, 1); /* it is the one that was asked */
+    assert_int_equal(info.calls, 2); /* it is the one that was asked; the other was host/ready */
     assert_string_equal(info.state, "running");
     ask(w, c, ASK_MISC, "<word>y</word>");
     world_free(w);
@@ -59,14 +59,15 @@ static void options_change(void **state)
     assert_false(svi_mods_info(w->mods, 1, &info));
 
     const char *each[] = {"probe_loud = true\n", "probe_words = { \"a\" }\n", "probe_words = { \"b\" }\n",
-                          "probe_words = { \"b\", \"c\" }\n"};
+                          "probe_words = { \"b\", \"c\" }\n",
+                          "probe_greeting = \"one\"\n", "probe_greeting = \"two\"\n"};
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) { /* each kind of option is looked at */
         char text[256];
         snprintf(text, sizeof text, "%s%s", HOST("\"probe\""), each[i]);
         reloaded(w, text);
         assert_has(&w->log, "module-loaded");
     }
-    ask(w, c, ASK_MISC, "<word>b</word><word>c</word>");
+    ask(w, c, ASK_MISC, "greeting='two'");
     world_free(w);
 }
 
@@ -92,12 +93,13 @@ static void waiting_events_finish(void **state)
     svi_engine_sim_plan(w->engine)->hold = true;
     say(w, c, ASK_LIST);
     say(w, c, "<message type='chat' id='drop' to='one.example'/>");
-    reloaded(w, HOST("\"probe\"") "probe_limit = 9\n");
+    reloaded(w, HOST("\"probe\", \"hello\"") "probe_limit = 9\n");
     assert_has(&w->log, "probe-save");
     assert_has_not(&w->log, "probe-stop"); /* still needed */
     say(w, c, ASK_MISC);
     assert_has_not(&c->in, "limit="); /* waits in its lane */
     pass_time(w, 1000000);
+    assert_int_equal(count_of(&w->log, "hello-round"), 1); /* the new one's timer, nobody else's */
     svi_engine_sim_plan(w->engine)->hold = false;
     svi_engine_sim_step(w->engine, 10);
     svi_buf_clear(&c->in);

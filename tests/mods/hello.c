@@ -46,11 +46,16 @@ static sv_verdict on_ask(sv_event *ev, void *self)
     return sv->send(ev);
 }
 
+static void round_over(void *self)
+{
+    sv->log(((hello *)self)->mod, SV_INFO, "hello-round", NULL);
+}
+
 static sv_status start(sv_mod *mod, void *self)
 {
     hello *me = self;
     me->mod = mod;
-    return me->refuses ? SV_EINVAL : SV_OK;
+    return me->refuses ? SV_EINVAL : sv->every(mod, 1000, round_over);
 }
 
 static const sv_hook hooks[] = {{.on = "session/bound", .call = on_bound},

@@ -39,8 +39,14 @@ static bool is_listed(const char *const *names, size_t count, const char *name)
 /* Options of the process that are taken over. */
 static bool is_taken_over(const char *name)
 {
-    static const char *const names[] = {"log_level", "certificate_check", "certificate_warn_days",
-                                        "module_paths"};
+    static const char *const names[] = {
+        "log_level",               "certificate_check",      "certificate_warn_days",
+        "module_paths",            "c2s_stanza_size",        "c2s_stanza_depth",
+        "c2s_stanza_attributes",   "c2s_stanza_namespaces",  "c2s_rate",
+        "c2s_strangers",           "c2s_strangers_per_address", "c2s_streams_per_address",
+        "c2s_connects_per_address", "c2s_sessions_per_account", "c2s_login_tries",
+        "c2s_login_timeout",       "c2s_step_timeout",       "c2s_idle",
+        "c2s_idle_timeout",        "c2s_queue_size"};
     return is_listed(names, sizeof names / sizeof *names, name);
 }
 
@@ -96,6 +102,8 @@ static void take_over(const svi_reload_config *config, const svi_settings *setti
     const bool is_shown = svi_renew_certs(config->renew) != NULL;
     *take = NULL;
     svi_log_set_level((sv_level)settings->log_level);
+    const svi_limits limits = svi_settings_limits(settings);
+    svi_server_set_limits(svi_shard_server(config->shard), &limits);
     if ((certs != NULL) != is_shown)
         (void)json_array_append_new(needs_restart, json_string("certificate"));
     if (certs && is_shown)
@@ -163,8 +171,8 @@ json_t *svi_reload(const svi_reload_config *config)
     const svi_plat *plat = svi_plat_kernel();
     const int64_t began_us = plat->mono_us(plat->ctx);
     svi_problems_init(&problems, config->acct);
-    json_t *answer = json_pack("{s:b, s:[s,s,s], s:[], s:[], s:[]}", "ok", 1, "taken-over", "log_level",
-                               "certificates", "hosts", "hosts-added", "hosts-removed",
+    json_t *answer = json_pack("{s:b, s:[s,s,s,s], s:[], s:[], s:[]}", "ok", 1, "taken-over", "log_level",
+                               "certificates", "hosts", "limits", "hosts-added", "hosts-removed",
                                "hosts-changed");
     sv_status status = read_fresh(config, &problems, &fresh, &settings, &certs);
     const int64_t read_us = plat->mono_us(plat->ctx);

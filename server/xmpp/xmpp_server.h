@@ -74,6 +74,10 @@ int64_t svi_server_due_us(const svi_server *server);
 void svi_server_drain(svi_server *server);
 bool svi_server_is_idle(const svi_server *server);
 
+/* Other limits from now on, of streams and sessions that begin and of what they do. Those before login
+ * (`stranger`, `stranger_rate`) stay: listeners have them. */
+void svi_server_set_limits(svi_server *server, const svi_limits *limits);
+
 /* The parts it is made of; they live as long as the server. */
 svi_net *svi_server_net(svi_server *server);
 /* The store. */

@@ -121,7 +121,23 @@ typedef struct sv_option {
 /* Values handed from one generation of a module to the next. */
 typedef struct sv_blob sv_blob;
 
-/* What a module is. `hook_stride` and `option_stride` let both tables grow; SV_MODULE fills them.
+/* What a module is. It has a `self` of its own on each host where it is enabled.
+ *
+ * When a reload changes anything among a host's modules (which there are, their order, an option), all of
+ * that host begin anew beside the old ones: a zeroed `self` with the new options, then `start`; the old
+ * ones get `save` before that. If any refuses to start, the old ones go on. Else the new ones hear of
+ * everything from one event to the next, host/ready first, and:
+ * - session_data, items and kept rows of sessions stay, as do stores; the memory of `self`, stanzas that
+ *   were kept and timers do not: what must not be lost belongs into a store or on sessions;
+ * - events that wait (LATER) end with the old `self`, which lives so long; stop comes behind the last. So
+ *   both may write to one store and one session_data at a time, event by event;
+ * - a module that was not enabled before hears session/bound of each session that is bound, and
+ *   session/presence of those that are available, before the next stanza that the session sends; stanzas
+ *   to the session may be seen earlier. So what a handler of session/bound prepares (rows_keep) may be
+ *   absent elsewhere: rows() says NULL then, as for whoever is not on line;
+ * - of a module that is not enabled any more session_data goes, items and what it stored stay.
+ *
+ * `hook_stride` and `option_stride` let both tables grow; SV_MODULE fills them.
  */
 typedef struct sv_module_desc {
     uint32_t size;
@@ -239,8 +255,8 @@ typedef struct sv_api {
     /* Sets both; NULL makes it unavailable. Fires session/presence. */
     void (*session_set_presence)(sv_event *ev, sv_session *session, const sv_stanza *presence,
                                  int priority);
-    /* The module's own zeroed memory of `bytes` on a session, the same at each call; freed with the
-     * session. */
+    /* The module's own zeroed memory of `bytes` on a session of its host (any other ends the worker), the
+     * same at each call and in each generation of the module; freed with the session. */
     void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
 
     /* A named item on a session, for all modules to read ("roster-interested"); .p NULL if unset.

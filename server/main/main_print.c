@@ -100,9 +100,17 @@ void svi_print_modules(const json_t *a)
     }
 }
 
+static void print_some(const char *head, const json_t *list)
+{
+    if (json_array_size(list) > 0) print_list(head, list);
+}
+
 void svi_print_reload(const json_t *a)
 {
     print_list("taken over: ", json_object_get(a, "taken-over"));
+    print_some("hosts added: ", json_object_get(a, "hosts-added"));
+    print_some("hosts removed: ", json_object_get(a, "hosts-removed"));
+    print_some("hosts changed: ", json_object_get(a, "hosts-changed"));
     print_list("needs a restart: ", json_object_get(a, "needs-restart"));
     if (*text_of(a, "log")) (void)printf("log: %s\n", text_of(a, "log"));
 }

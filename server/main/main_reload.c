@@ -19,73 +19,48 @@ static bool same_value(const svi_value *a, const svi_value *b)
     return true;
 }
 
-static const svi_section *same_section(const svi_config *config, const svi_section *wanted)
-{
-    const svi_section *section;
-    for (size_t i = 0; (section = svi_config_section(config, i)) != NULL; i++)
-        if (section->kind == wanted->kind && sv_str_eq(section->name, wanted->name)) return section;
-    return NULL;
-}
-
-static const svi_value *own_value(const svi_config *config, const svi_section *section, sv_str name)
+static const svi_value *own_value(const svi_config *config, sv_str name)
 {
     size_t pos = 0;
     sv_str found;
     const svi_value *value;
-    while (svi_config_names(config, section, &pos, &found, &value))
+    while (svi_config_names(config, svi_config_section(config, 0), &pos, &found, &value))
         if (sv_str_eq(found, name)) return value;
     return NULL;
 }
 
-static void add_difference(json_t *list, const svi_section *section, sv_str name)
+static bool is_listed(const char *const *names, size_t count, const char *name)
 {
-    json_t *text = section->kind == SVI_SECTION_GLOBAL
-                       ? json_sprintf("%.*s", (int)name.n, name.p)
-                       : json_sprintf("%.*s: %.*s", (int)section->name.n, section->name.p,
-                                      (int)name.n, name.p);
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_equal(json_array_get(list, i), text)) {
-            json_decref(text);
-            return;
-        }
-    (void)json_array_append_new(list, text);
-}
-
-static bool is_taken_over(sv_str name)
-{
-    static const char *const names[] = {"log_level", "certificate", "key", "certificate_check",
-                                        "certificate_warn_days", "c2s_client_ca"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (sv_str_eq(name, sv_str_of(names[i]))) return true;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0) return true;
     return false;
 }
 
-/* What `a` has and `b` has not or otherwise. */
-static void compare(const svi_config *a, const svi_config *b, json_t *list)
+/* Options of the process that are taken over. */
+static bool is_taken_over(const char *name)
 {
-    const svi_section *section;
-    for (size_t i = 0; (section = svi_config_section(a, i)) != NULL; i++) {
-        const svi_section *other = same_section(b, section);
-        if (!other) {
-            add_difference(list, section, SV_STR("VirtualHost"));
-            continue;
-        }
-        size_t pos = 0;
-        sv_str name;
-        const svi_value *value;
-        while (svi_config_names(a, section, &pos, &name, &value)) {
-            const svi_value *theirs = own_value(b, other, name);
-            if (!is_taken_over(name) && (!theirs || !same_value(value, theirs)))
-                add_difference(list, section, name);
-        }
-    }
+    static const char *const names[] = {
+        "log_level",               "certificate_check",      "certificate_warn_days",
+        "module_paths",            "c2s_stanza_size",        "c2s_stanza_depth",
+        "c2s_stanza_attributes",   "c2s_stanza_namespaces",  "c2s_rate",
+        "c2s_strangers",           "c2s_strangers_per_address", "c2s_streams_per_address",
+        "c2s_connects_per_address", "c2s_sessions_per_account", "c2s_login_tries",
+        "c2s_login_timeout",       "c2s_step_timeout",       "c2s_idle",
+        "c2s_idle_timeout",        "c2s_queue_size"};
+    return is_listed(names, sizeof names / sizeof *names, name);
 }
 
+/* What is not a host's stands in the global section, and nowhere else (main_settings.h). */
 json_t *svi_reload_differences(const svi_config *running, const svi_config *fresh)
 {
     json_t *list = json_array();
-    compare(running, fresh, list);
-    compare(fresh, running, list);
+    for (const sv_option *o = svi_settings_options(); o->name; o++) {
+        if (svi_settings_is_of_host(o->name) || is_taken_over(o->name)) continue;
+        const svi_value *is = own_value(running, sv_str_of(o->name)),
+                        *wanted = own_value(fresh, sv_str_of(o->name));
+        if ((is == NULL) != (wanted == NULL) || (is && !same_value(is, wanted)))
+            (void)json_array_append_new(list, json_string(o->name));
+    }
     return list;
 }
 
@@ -115,14 +90,6 @@ static sv_status read_fresh(const svi_reload_config *config, svi_problems *probl
     if (status == SV_OK)
         status = svi_settings_read(*config_out, svi_config_section(*config_out, 0), settings_out,
                                    svi_problems_note, problems);
-    const svi_shard_config shard = {.acct = config->acct,
-                                    .config = *config_out,
-                                    .settings = settings_out,
-                                    .program = config->program,
-                                    .library = config->library,
-                                    .report = svi_problems_note,
-                                    .report_ctx = problems};
-    if (status == SV_OK) status = svi_shard_check(&shard);
     return status == SV_OK ? read_certs(config, *config_out, problems, certs_out) : status;
 }
 
@@ -135,6 +102,8 @@ static void take_over(const svi_reload_config *config, const svi_settings *setti
     const bool is_shown = svi_renew_certs(config->renew) != NULL;
     *take = NULL;
     svi_log_set_level((sv_level)settings->log_level);
+    const svi_limits limits = svi_settings_limits(settings);
+    svi_server_set_limits(svi_shard_server(config->shard), &limits);
     if ((certs != NULL) != is_shown)
         (void)json_array_append_new(needs_restart, json_string("certificate"));
     if (certs && is_shown)
@@ -144,27 +113,82 @@ static void take_over(const svi_reload_config *config, const svi_settings *setti
         svi_certs_free(&certs);
 }
 
+/* A host that is another now is listed in the answer, by what was done. */
+static void on_host(void *ctx, const char *what, sv_str host)
+{
+    static const struct {
+        const char *what, *list, *event;
+    } kinds[] = {{"added", "hosts-added", "host-added"},
+                 {"removed", "hosts-removed", "host-removed"},
+                 {"changed", "hosts-changed", "host-changed"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i].what, what) != 0) continue;
+        (void)json_array_append_new(json_object_get(ctx, kinds[i].list),
+                                    json_stringn(host.p, host.n));
+        SV_LOG(SV_INFO, kinds[i].event, LF_STR("host", host));
+    }
+}
+
+static sv_status take_hosts_over(const svi_reload_config *config, const svi_config *fresh,
+                                 const svi_settings *settings, svi_problems *problems,
+                                 json_t *answer)
+{
+    const svi_shard_config shard = {.acct = config->acct,
+                                    .config = fresh,
+                                    .settings = settings,
+                                    .program = config->program,
+                                    .report = svi_problems_note,
+                                    .report_ctx = problems};
+    sv_err err = {.text = ""};
+    const sv_status status = svi_shard_take_over(config->shard, &shard, on_host, answer, &err);
+    if (err.text[0]) svi_problems_note(problems, config->path, 0, err.text);
+    return status;
+}
+
+static void add_stale(const svi_mods *mods, json_t *needs_restart)
+{
+    const char *name;
+    for (size_t i = 0; (name = svi_mods_stale(mods, i)) != NULL; i++)
+        (void)json_array_append_new(needs_restart, json_sprintf("the new file of module %s", name));
+}
+
+static json_t *refusal(const svi_problems *problems)
+{
+    const sv_str text = svi_buf_str(&problems->text);
+    json_t *answer = svi_answer_error("the configuration is refused, nothing has changed");
+    (void)json_object_set_new(answer, "problems", json_stringn(text.p ? text.p : "", text.n));
+    SV_LOG(SV_ERROR, "config-error", LF_INT("problems", problems->count),
+           LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
+    return answer;
+}
+
 json_t *svi_reload(const svi_reload_config *config)
 {
     svi_config *fresh = NULL;
     svi_settings settings;
     svi_certs *certs = NULL;
     svi_problems problems;
+    const svi_plat *plat = svi_plat_kernel();
+    const int64_t began_us = plat->mono_us(plat->ctx);
     svi_problems_init(&problems, config->acct);
-    json_t *answer;
-    if (read_fresh(config, &problems, &fresh, &settings, &certs) != SV_OK) {
-        const sv_str text = svi_buf_str(&problems.text);
-        answer = svi_answer_error("the configuration is refused, nothing has changed");
-        (void)json_object_set_new(answer, "problems", json_stringn(text.p ? text.p : "", text.n));
-        SV_LOG(SV_ERROR, "config-error", LF_INT("problems", problems.count),
-               LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
-    } else {
+    json_t *answer = json_pack("{s:b, s:[s,s,s,s], s:[], s:[], s:[]}", "ok", 1, "taken-over", "log_level",
+                               "certificates", "hosts", "limits", "hosts-added", "hosts-removed",
+                               "hosts-changed");
+    sv_status status = read_fresh(config, &problems, &fresh, &settings, &certs);
+    const int64_t read_us = plat->mono_us(plat->ctx);
+    if (status == SV_OK) status = take_hosts_over(config, fresh, &settings, &problems, answer);
+    if (status == SV_OK) {
         json_t *needs_restart = svi_reload_differences(config->running, fresh);
         take_over(config, &settings, &certs, needs_restart);
-        answer = json_pack("{s:b, s:[s,s], s:o}", "ok", 1, "taken-over", "log_level", "certificates",
-                           "needs-restart", needs_restart);
-        SV_LOG(SV_INFO, "server-reload",
-               LF_INT("needs_restart", json_array_size(json_object_get(answer, "needs-restart"))));
+        add_stale(svi_shard_mods(config->shard), needs_restart);
+        (void)json_object_set_new(answer, "needs-restart", needs_restart);
+        SV_LOG(SV_INFO, "server-reload", LF_INT("needs_restart", json_array_size(needs_restart)),
+               LF_INT("read_us", read_us - began_us),
+               LF_INT("swap_us", plat->mono_us(plat->ctx) - read_us));
+    } else {
+        json_decref(answer);
+        answer = refusal(&problems);
+        svi_certs_free(&certs);
     }
     svi_config_free(&fresh);
     svi_problems_free(&problems);

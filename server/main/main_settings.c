@@ -453,8 +453,7 @@ sv_status svi_settings_read(const svi_config *config, const svi_section *section
 
 /* --- all sections ------------------------------------------------------------------------------------- */
 
-/* The other options of the table are the process's. */
-static bool is_of_host(const char *name)
+bool svi_settings_is_of_host(const char *name)
 {
     static const char *const names[] = {"modules_enabled", "admins",        "certificate",
                                         "key",             "c2s_client_ca", "c2s_require_encryption",
@@ -471,7 +470,7 @@ static void check_global_only(check *c)
     const svi_value *value;
     while (svi_config_names(c->config, c->section, &pos, &name, &value)) {
         for (const sv_option *o = options; o->name; o++)
-            if (sv_str_eq(name, sv_str_of(o->name)) && !is_of_host(o->name))
+            if (sv_str_eq(name, sv_str_of(o->name)) && !svi_settings_is_of_host(o->name))
                 complain(c, o->name,
                          "'%s' is for the whole server: set it before the first VirtualHost",
                          o->name);

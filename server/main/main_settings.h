@@ -52,6 +52,9 @@ typedef struct svi_settings {
 /* The table behind it; ends with .name NULL, stride sizeof(sv_option). */
 const sv_option *svi_settings_options(void);
 
+/* True if a host may have a value of its own for this option of the table; the others are the process's. */
+bool svi_settings_is_of_host(const char *name);
+
 /* Fills `settings_out` from a section and checks what the table can't say: addresses, networks, ports,
  * JIDs, whole paths. Texts live as long as the config. Every problem is reported; SV_EINVAL if there were
  * any: then only the paths are good that are not empty. */

@@ -17,6 +17,13 @@
 #define DRAIN_STEP_MS 2
 #define TURNS_AT_ONCE 16 /* then sockets and timers of the loop have their say */
 
+/* Where modules are looked for. */
+typedef struct module_paths {
+    svi_arena *arena; /* it lies in there, too */
+    const char **items;
+    size_t count;
+} module_paths;
+
 struct svi_shard {
     uint32_t magic;
     svi_acct *acct;
@@ -28,8 +35,7 @@ struct svi_shard {
     bool is_running;  /* the server is made and may be turned */
     svi_server *server;
     svi_mods *mods;
-    const char **paths; /* where modules are looked for */
-    size_t path_count;
+    module_paths *paths;
     svi_arena *arena;
     void (*fatal)(void *ctx, const sv_err *err);
     void *fatal_ctx;
@@ -109,52 +115,81 @@ static void open_loop(svi_shard *shard)
 }
 
 /* What the config names, then the build tree's folder and the installed one, from where the binary lies. */
-static void find_paths(svi_shard *shard, const svi_shard_config *config)
+static module_paths *paths_new(const svi_shard_config *config)
 {
     static const char *const beside[] = {"modules", "../lib/stave/modules"};
     const sv_str_list *own = &config->settings->module_paths;
-    shard->paths = svi_arena_get(shard->arena, (own->count + 2) * sizeof *shard->paths);
+    svi_arena *arena = svi_arena_new(config->acct, 1024);
+    module_paths *paths = svi_arena_get(arena, sizeof *paths);
+    paths->arena = arena;
+    paths->items = svi_arena_get(arena, (own->count + 2) * sizeof *paths->items);
     for (size_t i = 0; i < own->count; i++)
-        shard->paths[shard->path_count++] = svi_arena_str(shard->arena, own->items[i]).p;
+        paths->items[paths->count++] = svi_arena_str(arena, own->items[i]).p;
     const char *slash = strrchr(config->program, '/');
     const int n = slash ? (int)(slash - config->program) : 0;
     for (size_t i = 0; i < 2; i++)
-        shard->paths[shard->path_count++] =
-            svi_arena_printf(shard->arena, "%.*s/%s", n, config->program, beside[i]).p;
+        paths->items[paths->count++] =
+            svi_arena_printf(arena, "%.*s/%s", n, config->program, beside[i]).p;
+    return paths;
 }
 
-static sv_status add_hosts(svi_shard *shard, const svi_shard_config *config, sv_err *err)
+static void paths_free(module_paths **paths)
+{
+    svi_arena *arena = (*paths)->arena;
+    *paths = NULL;
+    svi_arena_free(&arena);
+}
+
+/* Makes the hosts of the config known; nobody sees that yet. */
+static sv_status prepare_hosts(const svi_shard *shard, const svi_shard_config *config, sv_err *err)
 {
     const svi_section *section;
+    sv_status status = SV_OK;
     for (size_t i = 0; (section = svi_config_section(config->config, i)) != NULL; i++) {
-        if (section->kind != SVI_SECTION_HOST) continue;
-        svi_settings s;
         svi_host *host;
-        if (svi_settings_read(config->config, section, &s, config->report, config->report_ctx) !=
-            SV_OK)
-            return SV_EINVAL;
-        const svi_host_config host_config = {.domain = section->name,
-                                             .admins = s.admins.items,
-                                             .admin_count = s.admins.count,
-                                             .require_tls = s.c2s_require_encryption,
-                                             .logins = (svi_logins)s.authentication,
-                                             .guests_max = (size_t)s.c2s_guests_max};
-        const sv_status status = svi_host_add(shard->server, &host_config, &host, err);
-        if (status != SV_OK) return status;
+        if (section->kind == SVI_SECTION_HOST && status == SV_OK)
+            status = svi_host_prepare(shard->server, section->name, &host, err);
     }
-    return SV_OK;
+    return status;
 }
 
-static void make_mods(svi_shard *shard, const svi_shard_config *config)
+/* Serves a prepared host with its section's settings, which have been checked. */
+static bool serve_host(const svi_shard *shard, const svi_shard_config *config,
+                       const svi_section *section)
+{
+    svi_settings s;
+    svi_host *host = svi_host_known(shard->server, section->name);
+    const sv_status status =
+        svi_settings_read(config->config, section, &s, config->report, config->report_ctx);
+    SV_ASSERT(status == SV_OK && host != NULL);
+    return svi_host_serve(host, &(svi_host_config){.admins = s.admins.items,
+                                                   .admin_count = s.admins.count,
+                                                   .require_tls = s.c2s_require_encryption,
+                                                   .logins = (svi_logins)s.authentication,
+                                                   .guests_max = (size_t)s.c2s_guests_max});
+}
+
+static sv_status add_hosts(const svi_shard *shard, const svi_shard_config *config, sv_err *err)
+{
+    const svi_section *section;
+    const sv_status status = prepare_hosts(shard, config, err);
+    for (size_t i = 0; (section = svi_config_section(config->config, i)) != NULL; i++)
+        if (section->kind == SVI_SECTION_HOST && status == SV_OK)
+            (void)serve_host(shard, config, section);
+    return status;
+}
+
+static svi_mods *mods_new(const svi_shard *shard, const svi_shard_config *config,
+                          const module_paths *paths)
 {
     const svi_mods_config mods = {.server = shard->server,
                                   .config = config->config,
-                                  .paths = shard->paths,
-                                  .path_count = shard->path_count,
-                                  .library = config->library,
+                                  .paths = paths->items,
+                                  .path_count = paths->count,
+                                  .before = shard->mods,
                                   .report = config->report,
                                   .report_ctx = config->report_ctx};
-    shard->mods = svi_mods_new(shard->acct, &mods);
+    return svi_mods_new(shard->acct, &mods);
 }
 
 static svi_shard *shard_new(const svi_shard_config *config)
@@ -166,7 +201,7 @@ static svi_shard *shard_new(const svi_shard_config *config)
     shard->fatal = config->fatal;
     shard->fatal_ctx = config->fatal_ctx;
     shard->arena = svi_arena_new(config->acct, 1024);
-    find_paths(shard, config);
+    shard->paths = paths_new(config);
     return shard;
 }
 
@@ -203,28 +238,31 @@ static sv_status open_stored_server(svi_shard *shard, const svi_shard_config *co
 }
 
 /* Every name in the config that neither the core nor an enabled module knows. */
-static sv_status check_names(const svi_shard *shard, const svi_shard_config *config)
+static sv_status check_names(const svi_mods *mods, const svi_shard_config *config)
 {
     enum { TABLES_MAX = 1024 };
-    const sv_option **tables = svi_arena_get(shard->arena, TABLES_MAX * sizeof *tables);
-    size_t *strides = svi_arena_get(shard->arena, TABLES_MAX * sizeof *strides), count = 1;
+    svi_arena *arena = svi_arena_new(config->acct, 0);
+    const sv_option **tables = svi_arena_get(arena, TABLES_MAX * sizeof *tables);
+    size_t *strides = svi_arena_get(arena, TABLES_MAX * sizeof *strides), count = 1;
     tables[0] = svi_settings_options();
     strides[0] = sizeof(sv_option);
     for (size_t i = 0;
-         count < TABLES_MAX && svi_mods_options(shard->mods, i, &tables[count], &strides[count]);
+         count < TABLES_MAX && svi_mods_options(mods, i, &tables[count], &strides[count]);
          i++)
         count++;
-    return svi_options_unknown(config->config, tables, strides, count, config->report,
-                               config->report_ctx);
+    const sv_status status = svi_options_unknown(config->config, tables, strides, count,
+                                                 config->report, config->report_ctx);
+    svi_arena_free(&arena);
+    return status;
 }
 
 /* A module's command that begins as one of the server's own would never be reached. */
-static sv_status check_commands(const svi_shard *shard, const svi_shard_config *config)
+static sv_status check_commands(const svi_mods *mods, const svi_shard_config *config)
 {
     sv_status status = SV_OK;
     const char *module;
     const sv_command *c;
-    for (size_t i = 0; (c = svi_mods_command(shard->mods, i, &module)) != NULL; i++) {
+    for (size_t i = 0; (c = svi_mods_command(mods, i, &module)) != NULL; i++) {
         const svi_core_command *core = svi_core_shadows(c->name);
         if (!core) continue;
         char text[400];
@@ -246,10 +284,10 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
     sv_status status = open_stored_server(shard, config, err);
     if (status == SV_OK) status = add_hosts(shard, config, err);
     if (status == SV_OK) {
-        make_mods(shard, config);
+        shard->mods = mods_new(shard, config, shard->paths);
         status = svi_mods_start(shard->mods);
-        if (status == SV_OK) status = check_names(shard, config);
-        if (status == SV_OK) status = check_commands(shard, config);
+        if (status == SV_OK) status = check_names(shard->mods, config);
+        if (status == SV_OK) status = check_commands(shard->mods, config);
     }
     if (status != SV_OK) {
         svi_shard_close(&shard, 0);
@@ -258,6 +296,76 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
     shard->is_running = true;
     want_turn(shard);
     *shard_out = shard;
+    return SV_OK;
+}
+
+/* --- taking another config over ----------------------------------------------------------------------- */
+
+static bool has_host(const svi_config *config, sv_str domain)
+{
+    const svi_section *section;
+    for (size_t i = 0; (section = svi_config_section(config, i)) != NULL; i++)
+        if (section->kind == SVI_SECTION_HOST && sv_str_eq(section->name, domain)) return true;
+    return false;
+}
+
+/* Everything that can fail. */
+static sv_status make_ready(const svi_shard *shard, const svi_shard_config *config, svi_mods *next,
+                            sv_err *err)
+{
+    sv_status status = prepare_hosts(shard, config, err);
+    if (status == SV_OK) status = svi_mods_check(next);
+    if (status == SV_OK) status = check_commands(next, config);
+    if (status == SV_OK) status = check_names(next, config);
+    return status == SV_OK ? svi_mods_ready(next) : status;
+}
+
+static void retire_hosts(const svi_shard *shard, const svi_shard_config *config,
+                         svi_shard_changed changed, void *ctx)
+{
+    svi_host *host = svi_host_next(shard->server, NULL);
+    while (host) {
+        svi_host *next = svi_host_next(shard->server, host);
+        if (!has_host(config->config, svi_host_domain(host))) {
+            svi_host_retire(host);
+            changed(ctx, "removed", svi_host_domain(host));
+        }
+        host = next;
+    }
+}
+
+static void serve_hosts(const svi_shard *shard, const svi_shard_config *config, const svi_mods *next,
+                        svi_shard_changed changed, void *ctx)
+{
+    const svi_section *section;
+    for (size_t i = 0; (section = svi_config_section(config->config, i)) != NULL; i++) {
+        if (section->kind != SVI_SECTION_HOST) continue;
+        const svi_host *host = svi_host_known(shard->server, section->name);
+        const bool is_new = !svi_host_is_served(host);
+        const bool is_other = serve_host(shard, config, section);
+        if (is_new || is_other || !svi_mods_is_same(next, host))
+            changed(ctx, is_new ? "added" : "changed", section->name);
+    }
+}
+
+sv_status svi_shard_take_over(svi_shard *shard, const svi_shard_config *config,
+                              svi_shard_changed changed, void *ctx, sv_err *err)
+{
+    SV_CHECK(shard, MAGIC);
+    module_paths *paths = paths_new(config);
+    svi_mods *next = mods_new(shard, config, paths);
+    const sv_status status = make_ready(shard, config, next, err);
+    if (status != SV_OK) {
+        svi_mods_free(&next);
+        paths_free(&paths);
+        return status;
+    }
+    serve_hosts(shard, config, next, changed, ctx);
+    svi_mods_replace(&shard->mods, &next);
+    retire_hosts(shard, config, changed, ctx);
+    paths_free(&shard->paths);
+    shard->paths = paths;
+    want_turn(shard);
     return SV_OK;
 }
 
@@ -320,6 +428,7 @@ void svi_shard_close(svi_shard **shard, unsigned within_ms)
     if (has_run) log_ledger(s);
     if (s->server) svi_server_free(&s->server, within_ms);
     close_loop(s);
+    paths_free(&s->paths);
     svi_arena_free(&s->arena);
     s->magic = 0;
     svi_free(s);
@@ -341,7 +450,7 @@ static sv_status with_checked(const svi_shard_config *config,
                                    SV_STR("no accounts here"), &err);
     if (status == SV_OK) status = add_hosts(shard, config, &err);
     if (status == SV_OK) {
-        make_mods(shard, config);
+        shard->mods = mods_new(shard, config, shard->paths);
         status = svi_mods_check(shard->mods);
         if (status == SV_OK) status = look(shard, config, ctx);
     } else if (err.text[0]) {
@@ -356,8 +465,8 @@ static sv_status with_checked(const svi_shard_config *config,
 static sv_status look_at_names(const svi_shard *shard, const svi_shard_config *config, void *ctx)
 {
     (void)ctx;
-    const sv_status status = check_commands(shard, config);
-    return check_names(shard, config) == SV_OK ? status : SV_EINVAL;
+    const sv_status status = check_commands(shard->mods, config);
+    return check_names(shard->mods, config) == SV_OK ? status : SV_EINVAL;
 }
 
 sv_status svi_shard_check(const svi_shard_config *config)

@@ -13,12 +13,11 @@ typedef struct svi_shard svi_shard;
 
 typedef struct svi_shard_config {
     svi_acct *acct;
-    const svi_config *config;     /* checked; outlives the shard */
+    const svi_config *config;     /* checked; needed as long as the call runs */
     const svi_settings *settings; /* of its global section */
     const char *program;          /* path of this binary: modules are looked for beside it */
     svi_config_report report;     /* problems of modules */
     void *report_ctx;
-    svi_mods *library; /* of a shard that runs, for svi_shard_check within its process; may be NULL */
     unsigned io_threads;
     void (*fatal)(void *ctx, const sv_err *err); /* the store failed: the process must end */
     void *fatal_ctx;
@@ -27,6 +26,16 @@ typedef struct svi_shard_config {
 /* Opens store and shard, adds the hosts, starts the modules. What a config causes is reported (then
  * `err` is empty), the rest is in `err`. The loop is not run yet. */
 sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err);
+
+/* What svi_shard_take_over did to a host: "added", "removed" or "changed". */
+typedef void (*svi_shard_changed)(void *ctx, const char *what, sv_str host);
+
+/* Takes hosts, their settings and their modules over from another config, between two turns: all of them, or
+ * none if anything can't be (reported; what the environment refuses is in `err`). Of `config` only `config`,
+ * `settings`, `program` and `report` count; it is not needed afterwards. `changed` is called for each host
+ * that is another now. */
+sv_status svi_shard_take_over(svi_shard *shard, const svi_shard_config *config,
+                              svi_shard_changed changed, void *ctx, sv_err *err);
 
 /* Stops modules, ends streams (at most `within_ms`), commits, frees. The ledger's end is logged. */
 void svi_shard_close(svi_shard **shard, unsigned within_ms);

@@ -102,7 +102,7 @@ static json_t *read_again(worker *w)
                                       .running = w->config,
                                       .path = w->cli->config,
                                       .program = w->cli->program,
-                                      .library = svi_shard_mods(w->shard),
+                                      .shard = w->shard,
                                       .renew = w->renew,
                                       .tickets = w->tickets};
     return svi_reload(&config);

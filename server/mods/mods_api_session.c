@@ -32,7 +32,7 @@ void *svi_api_session_data(sv_mod *mod, sv_session *session, size_t bytes)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(svi_session_host(session) == mod->group->host);
-    return svi_session_data(session, &mod->blocks, bytes);
+    return svi_session_data(session, &mod->memory->blocks, bytes);
 }
 
 void svi_api_push(sv_event *ev, sv_session *session, const sv_stanza *stanza)

@@ -81,6 +81,12 @@ sv_status svi_options_fill(const svi_config *config, const svi_section *section,
                            const sv_option *options, size_t stride, void *into,
                            svi_config_report report, void *ctx);
 
+/* Copies the texts of the filled options into the arena, so that `into` no longer needs the config. */
+void svi_options_keep(const sv_option *options, size_t stride, void *into, svi_arena *arena);
+
+/* True if both were filled with the same values. */
+bool svi_options_same(const sv_option *options, size_t stride, const void *a, const void *b);
+
 /* Tells of every name that is in none of the tables, with the nearest known name. `tables` are
  * option tables, strides beside. */
 sv_status svi_options_unknown(const svi_config *config, const sv_option *const *tables,

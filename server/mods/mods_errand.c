@@ -18,7 +18,9 @@ typedef struct errand {
 
 static const svi_mod_file *file_at(const svi_mods *mods, size_t i)
 {
-    return i < mods->file_count ? mods->files[i] : NULL;
+    for (size_t f = 0; f < mods->file_count; f++)
+        if (svi_mods_enable(mods, mods->files[f]) && i-- == 0) return mods->files[f];
+    return NULL;
 }
 
 const sv_command *svi_mods_command(const svi_mods *mods, size_t i, const char **module_out)

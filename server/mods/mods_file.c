@@ -253,16 +253,18 @@ static bool has_bytes(const svi_mod_file *file, const char *image, size_t size)
     return true;
 }
 
-/* Code stays mapped and its copy open, so each look at a file that has not changed would cost both once more. */
-static svi_mod_file *loaded_before(const svi_mods *library, sv_str name, const char *image,
-                                   size_t size)
+void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config *config)
 {
-    for (size_t i = 0; library != NULL && i < library->file_count; i++) {
-        svi_mod_file *file = library->files[i];
-        if (sv_str_eq(sv_str_of(file->name), name) && has_bytes(file, image, size))
-            return svi_mod_file_ref(file);
+    char path[PATH_BYTES], *image;
+    size_t size;
+    file->is_stale = false;
+    const int fd = find(config, sv_str_of(file->name), path);
+    if (fd < 0) return; /* what is loaded needs no file */
+    if (read_all(acct, fd, &image, &size) == SV_OK) {
+        file->is_stale = !has_bytes(file, image, size);
+        svi_free(image);
     }
-    return NULL;
+    close(fd);
 }
 
 static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *image, size_t size,
@@ -307,8 +309,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     close(fd);
     if (status != SV_OK)
         return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
-    *file_out = loaded_before(config->library, name, image, size);
-    if (*file_out == NULL) status = load_new(acct, config, name, image, size, file_out, err);
+    status = load_new(acct, config, name, image, size, file_out, err);
     svi_free(image);
     return status;
 }

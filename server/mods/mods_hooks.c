@@ -168,17 +168,33 @@ static void hooks_gone(void *ctx)
     svi_group_unref(&group);
 }
 
-sv_status svi_group_hooks_build(svi_group *group, sv_err *err)
+static sv_status build(svi_group *group, bool only_new, svi_hooks **hooks_out, sv_err *err)
 {
     svi_handler *handlers = svi_alloc(group->acct, count_hooks(group) * sizeof(svi_handler));
     size_t count = 0;
     for (size_t m = 0; m < group->count; m++) {
         const sv_hook *hook;
+        if (only_new && !group->mods[m]->is_new) continue;
         for (size_t i = 0; (hook = hook_at(&group->mods[m]->file->desc, i)) != NULL; i++)
             handlers[count++] = handler_of(group->mods[m], (uint32_t)m, hook);
     }
-    const sv_status status = svi_hooks_build(group->acct, handlers, count, &group->hooks, err);
+    const sv_status status = svi_hooks_build(group->acct, handlers, count, hooks_out, err);
     svi_free(handlers);
-    if (status == SV_OK) svi_hooks_on_free(group->hooks, hooks_gone, svi_group_ref(group));
+    if (status == SV_OK) svi_hooks_on_free(*hooks_out, hooks_gone, svi_group_ref(group));
+    return status;
+}
+
+/* Somebody is there who was bound without it. */
+static bool has_newcomers(const svi_group *group)
+{
+    bool has = false;
+    for (size_t i = 0; i < group->count; i++) has = has || group->mods[i]->is_new;
+    return has && svi_host_session_count(group->host) > 0;
+}
+
+sv_status svi_group_hooks_build(svi_group *group, sv_err *err)
+{
+    sv_status status = build(group, false, &group->hooks, err);
+    if (status == SV_OK && has_newcomers(group)) status = build(group, true, &group->newcomers, err);
     return status;
 }

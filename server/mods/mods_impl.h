@@ -23,6 +23,7 @@ typedef struct svi_mod_file {
     size_t size; /* of the private copy */
     int fd;      /* of it; open as long as the code is mapped */
     void *handle;
+    bool is_stale;       /* another file of that name was there when it was looked for last */
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
     svi_arena *arena;    /* its commands as desc has them, in this server's layout */
     char name[SVI_MOD_NAME_MAX];
@@ -73,19 +74,29 @@ typedef struct svi_overlay {
     struct svi_layers *layers; /* of the map on the host; outlives the group */
 } svi_overlay;
 
+/* A module's memory on the host's sessions: of all its generations together, since each may be in the
+ * midst of an event. */
+typedef struct svi_mod_memory {
+    uint32_t refs;
+    svi_acct acct;
+    svi_session_blocks blocks;
+} svi_mod_memory;
+
 /* A module on one host: its handle. */
 struct sv_mod {
     uint32_t magic;
     bool is_started;
+    bool is_new; /* the generation before had no such module */
     svi_group *group;
     svi_mod_file *file; /* a reference */
     void *self;
+    void *filled; /* a copy of `self` with nothing but its options */
     const svi_value *place; /* where modules_enabled names it; NULL once started */
     svi_acct acct;          /* everything it obtained through its handle */
     svi_hook_stats stats;
     sv_timer *timers;
     sv_store *stores;
-    svi_session_blocks blocks; /* its memory on sessions */
+    svi_mod_memory *memory; /* a reference */
     svi_dict *stanzas;         /* those it keeps: address -> how often */
     sv_str stream_feature;     /* as it set it; besides that of its description */
 };
@@ -97,18 +108,23 @@ struct svi_group {
     svi_acct *acct;
     uint32_t refs;
     bool is_retired;
-    bool is_live; /* its hooks are the host's */
+    bool is_live;  /* its hooks are the host's */
+    bool is_ready; /* host/ready was fired */
     svi_server *server;
     svi_host *host;
     const svi_plat *plat; /* of the server */
     sv_str host_name;     /* a copy, ends with a NUL: may be needed when the host is gone */
-    const svi_section *section;
-    const svi_value *place; /* its modules_enabled */
+    svi_arena *texts;     /* of options, and the copies in `filled` */
+    svi_group *before;    /* what it replaces; NULL: nothing */
+    bool is_same;         /* nothing differs: that one goes on */
+    const svi_section *section; /* NULL once started, as `place` */
+    const svi_value *place;     /* its modules_enabled */
     sv_mod **mods;          /* in order of the config */
     sv_mod **order;         /* in order of starting */
     size_t count;
     svi_hooks *hooks;
     svi_overlay *overlays;
+    svi_hooks *newcomers; /* those of new modules alone; NULL if nobody has to be told */
     sv_str *features[2]; /* of the host, of its accounts */
     size_t feature_count[2];
 };
@@ -130,6 +146,8 @@ struct sv_blob {
 
 /* --- mods_file.c ------------------------------------------------------------------- */
 
+/* Notes whether another file than the loaded one is found by its name now. */
+void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config *config);
 /* Finds NAME.so in the folders, checks it, loads a private copy and asks it what it is. The caller
  * has a reference. */
 sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
@@ -139,13 +157,18 @@ svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
  * (house-style C.3). */
 void svi_mod_file_unref(svi_mod_file **file);
 
+/* --- mods_loader.c ----------------------------------------------------------------- */
+
+/* True if a host has the module of that file enabled; files of others are kept, too. */
+bool svi_mods_enable(const svi_mods *mods, const svi_mod_file *file);
+
 /* --- mods_hooks.c ------------------------------------------------------------------ */
 
 /* Reads the hooks of a module: SV_EINVAL with text if one can't be understood. */
 sv_status svi_mod_hooks_check(const svi_mod_file *file, sv_err *err);
 /* Declares the names that the group's filters and features hold. */
 void svi_group_declare(const svi_group *group);
-/* Makes the group's hook table; its names must be declared. The table holds a reference of the
+/* Makes the group's hook tables; its names must be declared. A table holds a reference of the
  * group. */
 sv_status svi_group_hooks_build(svi_group *group, sv_err *err);
 /* Collects the features that its modules declare. */
@@ -196,6 +219,15 @@ void svi_group_unref(svi_group **group);
 void svi_group_retire(svi_group *group);
 /* Adds a module on the file (referenced); its `self` is zeroed. */
 sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place);
+/* Its options have been filled: keeps their texts and values. */
+void svi_mod_filled(sv_mod *mod);
+/* The module of that name in the group, or NULL. */
+sv_mod *svi_group_find(const svi_group *group, sv_str name);
+/* Compares the group with the one it replaces: sets is_same and its modules' is_new. */
+void svi_group_compare(svi_group *group);
+/* Hands the memory on sessions over to the modules of the group that replaces this one, of those whose
+ * code is the same. */
+void svi_group_hand_over(const svi_group *group);
 
 /* Puts the module into the execution context and enters its server's platform; returns what was
  * there for svi_mod_leave. */

@@ -55,28 +55,33 @@ static void keep_file(svi_mods *mods, svi_mod_file *file)
     mods->files[mods->file_count++] = file;
 }
 
+/* A reference. Code stays mapped and its copy open, so that each loading would cost both once more. */
+static svi_mod_file *loaded_before(const svi_mods *mods, sv_str name)
+{
+    const svi_mods *before = mods->config.before;
+    for (size_t i = 0; before != NULL && i < before->file_count; i++) {
+        svi_mod_file *file = before->files[i];
+        if (!sv_str_eq(sv_str_of(file->name), name)) continue;
+        svi_mod_file_look(file, mods->acct, &mods->config);
+        return svi_mod_file_ref(file);
+    }
+    return NULL;
+}
+
 /* The file of that name, loaded once; a name that failed is tried again where it stands again, so that each place is told. */
 static svi_mod_file *file_of(svi_mods *mods, const svi_group *group, const svi_value *item)
 {
     for (size_t i = 0; i < mods->file_count; i++)
         if (sv_str_eq(sv_str_of(mods->files[i]->name), item->text)) return mods->files[i];
-    svi_mod_file *file;
+    svi_mod_file *file = loaded_before(mods, item->text);
     sv_err err = {.text = ""};
-    if (svi_mod_file_load(mods->acct, &mods->config, item->text, &file, &err) != SV_OK) {
+    if (file == NULL &&
+        svi_mod_file_load(mods->acct, &mods->config, item->text, &file, &err) != SV_OK) {
         complain(mods, group->section, item, "%s", err.text);
         return NULL;
     }
     keep_file(mods, file);
-    svi_mods *library = mods->config.library;
-    if (library != NULL && !has_file(library, file)) keep_file(library, svi_mod_file_ref(file));
     return file;
-}
-
-static sv_mod *find_mod(const svi_group *group, sv_str name)
-{
-    for (size_t i = 0; i < group->count; i++)
-        if (sv_str_eq(sv_str_of(group->mods[i]->file->name), name)) return group->mods[i];
-    return NULL;
 }
 
 static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
@@ -85,7 +90,7 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
         complain(mods, group->section, item, "modules_enabled lists names of modules as strings");
         return false;
     }
-    if (find_mod(group, item->text) != NULL) {
+    if (svi_group_find(group, item->text) != NULL) {
         complain(mods, group->section, item, "module \"%.*s\" is listed twice", (int)item->text.n,
                  item->text.p);
         return false;
@@ -93,11 +98,11 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
     svi_mod_file *file = file_of(mods, group, item);
     if (file == NULL) return false;
     sv_mod *mod = svi_group_add(group, file, item);
-    if (file->desc.options == NULL) return true;
     const svi_exec saved = svi_mod_enter(mod, "options");
     const sv_status status = svi_options_fill(
         mods->config.config, group->section, file->desc.options, file->desc.option_stride,
         mod->self, mods->config.report, mods->config.report_ctx);
+    if (status == SV_OK) svi_mod_filled(mod);
     svi_mod_leave(&saved);
     return status == SV_OK;
 }
@@ -122,7 +127,7 @@ static bool has_needs(const svi_mods *mods, const svi_group *group, const sv_mod
     bool fine = true;
     sv_str rest = sv_str_of(mod->file->desc.after), name;
     while (svi_str_split(&rest, ' ', &name)) {
-        if (name.n == 0 || find_mod(group, name) != NULL) continue;
+        if (name.n == 0 || svi_group_find(group, name) != NULL) continue;
         complain(mods, group->section, mod->place,
                  "module \"%s\" needs module \"%.*s\": add it to modules_enabled", mod->file->name,
                  (int)name.n, name.p);
@@ -192,7 +197,7 @@ static svi_host *host_of(const svi_mods *mods, const svi_section *section)
     sv_str domain;
     svi_host *host = NULL;
     if (svi_jid_prep_domain(arena, section->name, &domain) == SV_OK)
-        host = svi_host_find(mods->config.server, domain);
+        host = svi_host_known(mods->config.server, domain);
     svi_arena_free(&arena);
     return host;
 }
@@ -224,6 +229,29 @@ static bool has_own_commands(const svi_mods *mods, const svi_group *group, const
     return true;
 }
 
+static svi_group *group_of(const svi_mods *mods, const svi_host *host)
+{
+    svi_group *group = mods != NULL ? mods->groups : NULL;
+    while (group != NULL && group->host != host) group = group->next;
+    return group;
+}
+
+static bool load_group(svi_mods *mods, svi_group *group)
+{
+    const svi_value *names = group->place;
+    if (names == NULL) return true;
+    if (names->kind != SVI_VALUE_LIST) {
+        complain(mods, group->section, names, "modules_enabled is a list of names of modules");
+        return false;
+    }
+    bool fine = true;
+    for (size_t i = 0; i < names->count; i++)
+        if (!load_one(mods, group, &names->items[i])) fine = false;
+    for (size_t i = 0; i < group->count; i++)
+        if (!has_own_commands(mods, group, group->mods[i])) fine = false;
+    return fine && order_group(mods, group);
+}
+
 static bool prepare_host(svi_mods *mods, const svi_section *section)
 {
     svi_host *host = host_of(mods, section);
@@ -234,20 +262,12 @@ static bool prepare_host(svi_mods *mods, const svi_section *section)
     }
     svi_group *group = svi_group_new(mods->acct, mods->config.server, host);
     group->section = section;
+    group->before = group_of(mods->config.before, host);
     *mods->groups_end = group;
     mods->groups_end = &group->next;
     group->place = svi_config_get(mods->config.config, section, SV_STR("modules_enabled"));
-    if (group->place == NULL) return true;
-    if (group->place->kind != SVI_VALUE_LIST) {
-        complain(mods, section, group->place, "modules_enabled is a list of names of modules");
-        return false;
-    }
-    bool fine = true;
-    for (size_t i = 0; i < group->place->count; i++)
-        if (!load_one(mods, group, &group->place->items[i])) fine = false;
-    for (size_t i = 0; i < group->count; i++)
-        if (!has_own_commands(mods, group, group->mods[i])) fine = false;
-    if (!fine || !order_group(mods, group)) return false;
+    if (!load_group(mods, group)) return false;
+    svi_group_compare(group);
     svi_group_features_build(group);
     return true;
 }
@@ -260,14 +280,23 @@ static sv_status prepare(svi_mods *mods)
     for (size_t i = 0; (section = svi_config_section(mods->config.config, i)) != NULL; i++)
         if (section->kind == SVI_SECTION_HOST && !prepare_host(mods, section)) fine = false;
     for (svi_group *group = mods->groups; group != NULL && fine; group = group->next)
-        svi_group_declare(group);
+        if (!group->is_same) svi_group_declare(group);
     for (svi_group *group = mods->groups; group != NULL && fine; group = group->next) {
         sv_err err = {.text = ""};
-        if (svi_group_hooks_build(group, &err) == SV_OK) continue;
+        if (group->is_same || svi_group_hooks_build(group, &err) == SV_OK) continue;
         complain(mods, group->section, group->place, "%s", err.text);
         fine = false;
     }
     return fine ? SV_OK : SV_EINVAL;
+}
+
+/* Its events that wait keep it until they are over. */
+static void let_go(svi_group *group)
+{
+    svi_group_retire(group);
+    svi_hooks_unref(&group->hooks);
+    svi_hooks_unref(&group->newcomers);
+    svi_group_unref(&group);
 }
 
 /* Lets go of everything that was prepared; what runs is stopped when nobody uses it any more. */
@@ -276,9 +305,7 @@ static void discard(svi_mods *mods)
     while (mods->groups != NULL) {
         svi_group *group = mods->groups;
         mods->groups = group->next;
-        svi_group_retire(group);
-        svi_hooks_unref(&group->hooks);
-        svi_group_unref(&group);
+        let_go(group);
     }
     mods->groups_end = &mods->groups;
     while (mods->file_count > 0) svi_mod_file_unref(&mods->files[--mods->file_count]);
@@ -309,14 +336,27 @@ static sv_status start_group(svi_mods *mods, svi_group *group)
     return SV_OK;
 }
 
-static void set_hooks(svi_mods *mods)
+/* From here on nothing of the config is needed any more. */
+static void put_in_place(svi_group *group)
+{
+    if (group->before != NULL) group->before->is_live = false;
+    svi_host_change_hooks(group->host, group->hooks, group->newcomers);
+    group->is_live = true;
+    svi_group_stream_features(group);
+    svi_hooks_unref(&group->hooks);
+    svi_hooks_unref(&group->newcomers);
+    group->before = NULL;
+    group->section = NULL;
+    group->place = NULL;
+    for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
+}
+
+static void tell_ready(const svi_mods *mods)
 {
     for (svi_group *group = mods->groups; group != NULL; group = group->next) {
-        svi_host_set_hooks(group->host, group->hooks);
-        svi_hooks_unref(&group->hooks);
-        group->is_live = true;
-        svi_group_stream_features(group);
-        for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
+        if (group->is_ready) continue;
+        group->is_ready = true;
+        svi_occasion(group->host, SVI_POINT_HOST_READY, NULL, NULL, NULL, SV_STR_NONE, NULL);
     }
 }
 
@@ -331,10 +371,9 @@ sv_status svi_mods_start(svi_mods *mods)
         discard(mods);
         return status;
     }
-    set_hooks(mods);
+    for (svi_group *group = mods->groups; group != NULL; group = group->next) put_in_place(group);
     mods->is_running = true;
-    for (const svi_group *group = mods->groups; group != NULL; group = group->next)
-        svi_occasion(group->host, SVI_POINT_HOST_READY, NULL, NULL, NULL, SV_STR_NONE, NULL);
+    tell_ready(mods);
     return SV_OK;
 }
 
@@ -345,7 +384,7 @@ sv_status svi_mods_check(svi_mods *mods)
     return prepare(mods);
 }
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- taking another's place ------------------------------------------------------------------------- */
 
 static void save(const sv_mod *mod)
 {
@@ -355,6 +394,130 @@ static void save(const sv_mod *mod)
     mod->file->desc.save(&blob, mod->self);
     svi_mod_leave(&saved);
 }
+
+static void save_all(const svi_group *group)
+{
+    for (size_t i = group->count; i > 0; i--) save(group->order[i - 1]);
+}
+
+sv_status svi_mods_ready(svi_mods *mods)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    SV_ASSERT(!mods->is_running && mods->config.before != NULL);
+    for (svi_group *group = mods->groups; group != NULL; group = group->next) {
+        if (group->is_same) continue;
+        if (group->before != NULL) save_all(group->before);
+        const sv_status status = start_group(mods, group);
+        if (status == SV_OK) continue;
+        discard(mods);
+        return status;
+    }
+    return SV_OK;
+}
+
+static svi_group *take_out(svi_mods *mods, svi_group *group)
+{
+    svi_group **at = &mods->groups;
+    while (*at != group) at = &(*at)->next;
+    *at = group->next;
+    return group;
+}
+
+static void log_gone(const svi_group *before, const svi_group *group)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const char *name = before->mods[i]->file->name;
+        if (group == NULL || svi_group_find(group, sv_str_of(name)) == NULL)
+            SV_LOG(SV_INFO, "module-removed", LF_TXT("module", name),
+                   LF_STR("host", before->host_name));
+    }
+}
+
+/* What runs on the group's host from now on: itself, or the one before it if nothing differs. */
+static svi_group *settle(svi_mods *running, svi_group *group)
+{
+    svi_group *before = group->before;
+    if (before == NULL) {
+        put_in_place(group);
+        return group;
+    }
+    (void)take_out(running, before);
+    if (group->is_same) {
+        let_go(group);
+        return before;
+    }
+    log_gone(before, group);
+    svi_group_hand_over(group);
+    put_in_place(group);
+    let_go(before);
+    return group;
+}
+
+/* A module that is not enabled now may be again. */
+static void keep_files(svi_mods *mods, const svi_mods *of)
+{
+    for (size_t i = 0; i < of->file_count; i++)
+        if (!has_file(mods, of->files[i])) keep_file(mods, svi_mod_file_ref(of->files[i]));
+}
+
+void svi_mods_replace(svi_mods **running, svi_mods **next)
+{
+    svi_mods *old = *running, *new = *next;
+    SV_CHECK(old, SVI_MODS_MAGIC);
+    SV_CHECK(new, SVI_MODS_MAGIC);
+    SV_ASSERT(old->is_running && new->config.before == old);
+    svi_group *groups = new->groups;
+    new->groups = NULL;
+    new->groups_end = &new->groups;
+    while (groups != NULL) {
+        svi_group *group = groups;
+        groups = group->next;
+        group = settle(old, group);
+        group->next = NULL;
+        *new->groups_end = group;
+        new->groups_end = &group->next;
+    }
+    for (svi_group *gone = old->groups; gone != NULL; gone = gone->next) {
+        save_all(gone);
+        log_gone(gone, NULL);
+        gone->is_live = false;
+        svi_host_set_features(gone->host, SV_STR_NONE);
+    }
+    keep_files(new, old);
+    new->config.before = NULL;
+    new->is_running = true;
+    discard(old);
+    old->magic = 0;
+    svi_free(old);
+    *running = new;
+    *next = NULL;
+    tell_ready(new);
+}
+
+bool svi_mods_is_same(const svi_mods *mods, const svi_host *host)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    const svi_group *group = group_of(mods, host);
+    return group != NULL && group->is_same;
+}
+
+bool svi_mods_enable(const svi_mods *mods, const svi_mod_file *file)
+{
+    for (const svi_group *group = mods->groups; group != NULL; group = group->next)
+        if (svi_group_find(group, sv_str_of(file->name)) != NULL) return true;
+    return false;
+}
+
+const char *svi_mods_stale(const svi_mods *mods, size_t i)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    for (size_t f = 0; f < mods->file_count; f++)
+        if (mods->files[f]->is_stale && svi_mods_enable(mods, mods->files[f]) && i-- == 0)
+            return mods->files[f]->name;
+    return NULL;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------- */
 
 static void take_hooks_away(svi_group *group)
 {
@@ -374,7 +537,7 @@ void svi_mods_free(svi_mods **mods)
     if (m == NULL) return;
     SV_CHECK(m, SVI_MODS_MAGIC);
     for (svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
-        for (size_t i = group->count; i > 0; i--) save(group->order[i - 1]);
+        save_all(group);
         take_hooks_away(group);
     }
     discard(m);
@@ -409,8 +572,10 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
                                .done = mod->stats.done,
                                .later = mod->stats.later,
                                .cpu_us = mod->stats.cpu_ns / 1000,
-                               .live_bytes = atomic_load(&mod->acct.live_bytes),
-                               .live_count = atomic_load(&mod->acct.live_count)};
+                               .live_bytes = atomic_load(&mod->acct.live_bytes) +
+                                             atomic_load(&mod->memory->acct.live_bytes),
+                               .live_count = atomic_load(&mod->acct.live_count) +
+                                             atomic_load(&mod->memory->acct.live_count)};
     return true;
 }
 

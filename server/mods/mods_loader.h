@@ -17,14 +17,15 @@ typedef struct svi_mods_config {
     const svi_config *config;
     const char *const *paths; /* folders where NAME.so is looked for, in order */
     size_t path_count;
-    svi_mods *library; /* a loader that runs and outlives this one: what it has loaded is not loaded
-                          again, and what this one loads stays with it; may be NULL */
+    svi_mods *before; /* the loader that runs, which this one shall replace: what it has loaded is not
+                         loaded again; NULL if there is none */
     svi_config_report report;
     void *report_ctx;
 } svi_mods_config;
 
-/* A loader that has loaded nothing yet. What `config` points to must outlive it; `acct` also the
- * server, since events that wait may keep modules longer than the loader. */
+/* A loader that has loaded nothing yet. What `config` points to must live until it has started or
+ * replaced another; `acct` also longer than the server, since events that wait may keep modules longer
+ * than the loader. */
 svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config);
 
 /* Loads and starts what `modules_enabled` of each host's section names, fills options, builds the
@@ -33,6 +34,27 @@ sv_status svi_mods_start(svi_mods *mods);
 
 /* Only loads, checks and fills options, starts nothing: for `stave check`. */
 sv_status svi_mods_check(svi_mods *mods);
+
+/* Takes the place of the loader that runs (`before`), in two steps between two events.
+ *
+ * svi_mods_ready, after svi_mods_check: starts the modules of hosts where anything differs (other modules,
+ * another order, other values of options), after their predecessors were saved. On an error it is reported,
+ * all that was started is gone and the one that runs goes on unharmed.
+ *
+ * svi_mods_replace: puts the new tables in place; *running becomes the new loader, *next NULL. A host where
+ * nothing differs keeps its modules. Of the others: events that wait finish with the handlers they began
+ * with; session_data of a module that was there before is handed over, its timers are the new
+ * generation's; a module that was not is told of sessions that are there (svi_host_change_hooks). Hosts
+ * that are not in the new config keep their tables until svi_host_retire has them empty. */
+sv_status svi_mods_ready(svi_mods *mods);
+void svi_mods_replace(svi_mods **running, svi_mods **next);
+
+/* True if nothing differs on the host from what runs: after svi_mods_check of one with `before`. */
+bool svi_mods_is_same(const svi_mods *mods, const svi_host *host);
+
+/* Names of enabled modules whose file is another now, number `i` as of the last look for it; the loaded
+ * code runs on until the next start. NULL past the end. */
+const char *svi_mods_stale(const svi_mods *mods, size_t i);
 
 /* Calls save of each, takes the hooks away, cancels timers, calls stop and frees all they own. An
  * event that still waits keeps the modules of its host until it is over. Before svi_server_free;

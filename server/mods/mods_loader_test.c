@@ -429,7 +429,7 @@ static void unchanged_files_are_not_loaded_again(void **state)
                                          .config = w->config,
                                          .paths = w->paths,
                                          .path_count = 2,
-                                         .library = w->mods,
+                                         .before = w->mods,
                                          .report = w_report,
                                          .report_ctx = w});
         assert_int_equal(svi_mods_check(look), SV_OK);

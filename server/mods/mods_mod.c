@@ -28,6 +28,7 @@ svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host)
     group->host = host;
     group->plat = svi_server_plat(server);
     group->host_name = svi_str_dup(acct, svi_host_domain(host));
+    group->texts = svi_arena_new(acct, 1024);
     return group;
 }
 
@@ -38,6 +39,75 @@ svi_group *svi_group_ref(svi_group *group)
     return group;
 }
 
+/* --- memory on sessions ----------------------------------------------------------------------------- */
+
+static svi_mod_memory *memory_new(svi_acct *acct, const char *name)
+{
+    svi_mod_memory *memory = svi_alloc(acct, sizeof *memory);
+    memory->refs = 1;
+    memory->acct.name = name;
+    memory->blocks.acct = &memory->acct;
+    return memory;
+}
+
+static void memory_unref(svi_mod_memory **memory)
+{
+    svi_mod_memory *m = *memory;
+    *memory = NULL;
+    if (--m->refs > 0) return;
+    svi_session_data_drop(&m->blocks);
+    SV_ASSERT(atomic_load(&m->acct.live_count) == 0);
+    svi_free(m);
+}
+
+void svi_group_hand_over(const svi_group *group)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        sv_mod *mod = group->mods[i];
+        const sv_mod *before = svi_group_find(group->before, sv_str_of(mod->file->name));
+        if (before == NULL || before->file != mod->file) continue;
+        SV_ASSERT(mod->memory->blocks.first == NULL); /* it has not seen a session yet */
+        memory_unref(&mod->memory);
+        mod->memory = before->memory;
+        mod->memory->refs++;
+    }
+}
+
+/* --- adding and comparing --------------------------------------------------------------------------- */
+
+sv_mod *svi_group_find(const svi_group *group, sv_str name)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (sv_str_eq(sv_str_of(group->mods[i]->file->name), name)) return group->mods[i];
+    return NULL;
+}
+
+void svi_mod_filled(sv_mod *mod)
+{
+    const sv_module_desc *desc = &mod->file->desc;
+    svi_options_keep(desc->options, desc->option_stride, mod->self, mod->group->texts);
+    mod->filled = svi_arena_get(mod->group->texts, desc->self_size);
+    if (desc->self_size > 0) memcpy(mod->filled, mod->self, desc->self_size);
+}
+
+static bool is_same_mod(const sv_mod *a, const sv_mod *b)
+{
+    const sv_module_desc *desc = &a->file->desc;
+    return a->file == b->file &&
+           svi_options_same(desc->options, desc->option_stride, a->filled, b->filled);
+}
+
+void svi_group_compare(svi_group *group)
+{
+    const svi_group *before = group->before;
+    for (size_t i = 0; i < group->count; i++)
+        group->mods[i]->is_new =
+            before == NULL || !svi_group_find(before, sv_str_of(group->mods[i]->file->name));
+    group->is_same = before != NULL && before->count == group->count;
+    for (size_t i = 0; i < group->count && group->is_same; i++)
+        group->is_same = is_same_mod(group->mods[i], before->mods[i]);
+}
+
 sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place)
 {
     sv_mod *mod = svi_alloc(group->acct, sizeof *mod);
@@ -46,7 +116,7 @@ sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *pla
     mod->file = svi_mod_file_ref(file);
     mod->place = place;
     mod->acct.name = mod->file->name;
-    mod->blocks.acct = &mod->acct;
+    mod->memory = memory_new(group->acct, mod->acct.name);
     mod->self = svi_alloc(&mod->acct, file->desc.self_size);
     mod->stanzas = svi_dict_new(&mod->acct);
     group->mods = svi_realloc(group->acct, group->mods, (group->count + 1) * sizeof(sv_mod *));
@@ -98,7 +168,7 @@ static void mod_free(sv_mod *mod)
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(mod->timers == NULL && !mod->is_started);
     drop_stanzas(mod);
-    svi_session_data_drop(&mod->blocks);
+    memory_unref(&mod->memory);
     while (mod->stores != NULL) {
         sv_store *store = mod->stores;
         mod->stores = store->next;
@@ -129,6 +199,7 @@ void svi_group_unref(svi_group **group)
     svi_free(g->order);
     svi_free(g->features[false]);
     svi_free(g->features[true]);
+    svi_arena_free(&g->texts);
     svi_str_free(&g->host_name);
     svi_free(g);
 }

@@ -285,6 +285,68 @@ sv_status svi_options_fill(const svi_config *config, const svi_section *section,
     return failed ? SV_EINVAL : SV_OK;
 }
 
+/* --- filled values ------------------------------------------------------------------------------------ */
+
+static void keep_list(const void *field, sv_str_list *list, svi_arena *arena)
+{
+    memcpy(list, field, sizeof *list);
+    sv_str *items = svi_arena_get(arena, (list->count + 1) * sizeof *items);
+    for (size_t i = 0; i < list->count; i++) items[i] = svi_arena_str(arena, list->items[i]);
+    list->items = items;
+}
+
+void svi_options_keep(const sv_option *options, size_t stride, void *into, svi_arena *arena)
+{
+    for (size_t i = 0; options && at(options, stride, i)->name; i++) {
+        const sv_option *o = at(options, stride, i);
+        void *field = (char *)into + o->offset;
+        sv_str text;
+        sv_str_list list;
+        if (o->kind == SV_OPTION_STRING) {
+            memcpy(&text, field, sizeof text);
+            text = svi_arena_str(arena, text);
+            memcpy(field, &text, sizeof text);
+        } else if (o->kind == SV_OPTION_LIST) {
+            keep_list(field, &list, arena);
+            memcpy(field, &list, sizeof list);
+        }
+    }
+}
+
+static bool same_list(const void *a, const void *b)
+{
+    sv_str_list one, two;
+    memcpy(&one, a, sizeof one);
+    memcpy(&two, b, sizeof two);
+    if (one.count != two.count) return false;
+    for (size_t i = 0; i < one.count; i++)
+        if (!sv_str_eq(one.items[i], two.items[i])) return false;
+    return true;
+}
+
+static bool same_field(const sv_option *o, const void *a, const void *b)
+{
+    sv_str one, two;
+    switch (o->kind) {
+    case SV_OPTION_BOOL: return memcmp(a, b, sizeof(bool)) == 0;
+    case SV_OPTION_STRING:
+        memcpy(&one, a, sizeof one);
+        memcpy(&two, b, sizeof two);
+        return sv_str_eq(one, two);
+    case SV_OPTION_LIST: return same_list(a, b);
+    default: return memcmp(a, b, sizeof(int64_t)) == 0;
+    }
+}
+
+bool svi_options_same(const sv_option *options, size_t stride, const void *a, const void *b)
+{
+    for (size_t i = 0; options && at(options, stride, i)->name; i++) {
+        const sv_option *o = at(options, stride, i);
+        if (!same_field(o, (const char *)a + o->offset, (const char *)b + o->offset)) return false;
+    }
+    return true;
+}
+
 /* --- unknown names ------------------------------------------------------------------------------------ */
 
 static const char *nearest(const sv_option *const *tables, const size_t *strides, size_t count,

@@ -149,6 +149,7 @@ static inline void c_ready(void *ctx, bool readable, bool writable)
     while (readable) {
         char *to = svi_buf_space(&c->in, 4096);
         const ssize_t n = c->link->ops->read(c->link, to, 4096);
+        if (n == 0) c->link->ops->want(c->link, false, false); /* the server has closed it */
         if (n <= 0) return;
         c->in.len += (size_t)n;
     }
@@ -396,6 +397,54 @@ static inline const char *run_command(world *w, const char *name, const char *me
     json_decref(a.json);
     a.json = NULL;
     return a.text;
+}
+
+/* --- reloading --------------------------------------------------------------------- */
+
+/* The config is gone when this returns: nothing that runs may need it. */
+static inline sv_status reload(world *w, const char *text)
+{
+    svi_buf_clear(&w->reports);
+    svi_buf_free(&w->log);
+    write_config(w, text);
+    const svi_mods_config config = {.server = w->server,
+                                    .config = w->config,
+                                    .paths = w->paths,
+                                    .path_count = 2,
+                                    .before = w->mods,
+                                    .report = w_report,
+                                    .report_ctx = w};
+    svi_mods *next = svi_mods_new(&w->acct, &config);
+    sv_status status = svi_mods_check(next);
+    if (status == SV_OK) status = svi_mods_ready(next);
+    if (status == SV_OK)
+        svi_mods_replace(&w->mods, &next);
+    else
+        svi_mods_free(&next);
+    assert_null(next);
+    svi_config_free(&w->config);
+    return status;
+}
+
+static inline void reloaded(world *w, const char *text)
+{
+    if (reload(w, text) != SV_OK) fail_msg("%.*s", (int)w->reports.len, w->reports.data);
+}
+
+static inline size_t count_of(const svi_buf *buf, const char *part_of)
+{
+    size_t count = 0;
+    const char *at = buf->data, *end = buf->data + buf->len;
+    while (at && (at = memmem(at, (size_t)(end - at), part_of, strlen(part_of))) != NULL) {
+        at += strlen(part_of);
+        count++;
+    }
+    return count;
+}
+
+static inline int64_t live(const world *w)
+{
+    return atomic_load(&w->acct.live_bytes);
 }
 
 /* --- the end ----------------------------------------------------------------------- */

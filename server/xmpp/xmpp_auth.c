@@ -246,6 +246,8 @@ static svi_step succeed_as(svi_stream *stream, const svi_sasl_result *result)
 static svi_step succeed_as_guest(svi_stream *stream)
 {
     char name[SVI_GUEST_NAME_BYTES + 1];
+    if (svi_host_logins(stream->host) == SVI_LOGINS_ACCOUNTS) /* it was changed meanwhile */
+        return refuse(stream, SVI_SASL_NOT_AUTHORIZED, SV_STR_NONE);
     if (!svi_host_guest_enters(stream->host))
         return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, SV_STR_NONE);
     stream->is_guest = true;

@@ -74,7 +74,7 @@ static svi_event_config config_of(const svi_passage *passage, const svi_event_op
 {
     return (svi_event_config){
         .ops = ops,
-        .hooks = passage->from_host->hooks,
+        .hooks = passage->hooks != NULL ? passage->hooks : passage->from_host->hooks,
         .point = point,
         .stanza = passage->stanza,
         .entry = passage->entry,
@@ -237,6 +237,25 @@ void svi_errand_run(const svi_errand *errand)
     x->errand = errand;
     svi_bus_fire(ev);
     svi_store_hurry(svi_server_store(host->server)); /* an operator waits */
+}
+
+/* --- introductions ---------------------------------------------------------------------------- */
+
+void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point, const sv_stanza *stanza)
+{
+    svi_passage passage = {
+        .server = session->server,
+        .from_host = session->host,
+        .hooks = hooks,
+        .session = session,
+        .stanza = stanza,
+        .from = session->jid,
+        .to = session->jid,
+        .account_exists = true,
+        .payer = {session->jid.full, session->number},
+    };
+    passage.to.resource = SV_STR_NONE;
+    svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
 }
 
 /* --- a copy that was never written ------------------------------------------------------------ */

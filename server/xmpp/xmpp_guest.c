@@ -84,7 +84,7 @@ void svi_guest_name(svi_host *host, char to[SVI_GUEST_NAME_BYTES + 1])
 bool svi_guest_is(svi_host *host, sv_str name)
 {
     uint8_t said[UUID_BYTES], true_[UUID_BYTES];
-    if (svi_host_logins(host) == SVI_LOGINS_ACCOUNTS || !read_uuid(name, said)) return false;
+    if (!svi_host_has_had_guests(host) || !read_uuid(name, said)) return false;
     memcpy(true_, said, UUID_BYTES);
     prove(host, true_);
     return svi_str_eq_secret((sv_str){(const char *)said, UUID_BYTES},

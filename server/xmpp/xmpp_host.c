@@ -3,14 +3,22 @@
 
 #define ACCOUNTS_SCHEMA 1u
 
+static void drop_admins(svi_host *host)
+{
+    for (size_t i = 0; i < host->admin_count; i++) svi_str_free(&host->admins[i]);
+    svi_free(host->admins);
+    host->admins = NULL;
+    host->admin_count = 0;
+}
+
 static void host_free(svi_host *host)
 {
     svi_ledger_forget_host(host->server->ledger, &host->counts);
     if (host->detach != NULL) host->detach(host->attached);
     svi_hooks_unref(&host->hooks);
-    for (size_t i = 0; i < host->admin_count; i++) svi_str_free(&host->admins[i]);
-    svi_free(host->admins);
     svi_str_free(&host->features);
+    svi_hooks_unref(&host->newcomers);
+    drop_admins(host);
     svi_str_free(&host->domain);
     host->magic = 0;
     svi_free(host);
@@ -18,9 +26,9 @@ static void host_free(svi_host *host)
 
 void svi_hosts_free(svi_server *server)
 {
-    while (server->hosts != NULL) {
-        svi_host *host = server->hosts;
-        server->hosts = host->next;
+    while (server->known != NULL) {
+        svi_host *host = server->known;
+        server->known = host->known_next;
         host_free(host);
     }
 }
@@ -34,23 +42,13 @@ static void copy_admins(svi_host *host, const svi_host_config *config)
         host->admins[i] = svi_str_dup(host->server->acct, config->admins[i]);
 }
 
-sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out,
-                       sv_err *err)
+static sv_status host_new(svi_server *server, sv_str domain, svi_host **host_out, sv_err *err)
 {
-    SV_CHECK(server, SVI_SERVER_MAGIC);
-    const sv_str domain = config->domain;
-    if (svi_dict_get(server->by_domain, domain) != NULL)
-        return svi_err(err, SV_EEXIST, "there is a host %.*s already", (int)domain.n, domain.p);
-
     svi_host *host = svi_alloc(server->acct, sizeof *host);
-    *host = (svi_host){
-        .magic = SVI_HOST_MAGIC,
-        .server = server,
-        .domain = svi_str_dup(server->acct, domain),
-        .requires_tls = config->require_tls,
-        .logins = config->logins,
-        .guests_max = config->guests_max,
-    };
+    *host = (svi_host){.magic = SVI_HOST_MAGIC,
+                       .server = server,
+                       .domain = svi_str_dup(server->acct, domain)};
+    host->sessions_end = &host->sessions;
     const svi_mark mark = svi_arena_mark(server->scratch);
     const sv_str name = svi_arena_printf(server->scratch, "%.*s/accounts", (int)domain.n, domain.p);
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
@@ -60,23 +58,133 @@ sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_ho
         host_free(host);
         return status;
     }
-    copy_admins(host, config);
-    svi_host **end = &server->hosts;
-    while (*end != NULL) end = &(*end)->next;
-    *end = host;
-    svi_dict_put(server->by_domain, domain, host);
     *host_out = host;
     return SV_OK;
+}
+
+sv_status svi_host_prepare(svi_server *server, sv_str domain, svi_host **host_out, sv_err *err)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    *host_out = svi_host_known(server, domain);
+    if (*host_out != NULL) return SV_OK;
+    const sv_status status = host_new(server, domain, host_out, err);
+    if (status != SV_OK) return status;
+    (*host_out)->known_next = server->known;
+    server->known = *host_out;
+    return SV_OK;
+}
+
+/* Recipients that were looked up before are looked up again. */
+static void hosts_changed(svi_server *server)
+{
+    server->recent_host = NULL;
+    server->tables++;
+}
+
+static void list_host(svi_host *host)
+{
+    svi_host **end = &host->server->hosts;
+    while (*end != NULL) end = &(*end)->next;
+    *end = host;
+    host->next = NULL;
+    host->is_served = host->was_served = true;
+    svi_dict_put(host->server->by_domain, host->domain, host);
+    hosts_changed(host->server);
+}
+
+static bool same_admins(const svi_host *host, const svi_host_config *config)
+{
+    if (host->admin_count != config->admin_count) return false;
+    for (size_t i = 0; i < config->admin_count; i++)
+        if (!sv_str_eq(host->admins[i], config->admins[i])) return false;
+    return true;
+}
+
+static bool is_served_like(const svi_host *host, const svi_host_config *config)
+{
+    return host->is_served && host->requires_tls == config->require_tls &&
+           host->logins == config->logins && host->guests_max == config->guests_max &&
+           same_admins(host, config);
+}
+
+bool svi_host_serve(svi_host *host, const svi_host_config *config)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    if (is_served_like(host, config)) return false;
+    const bool is_other = host->was_served && host->logins != config->logins;
+    drop_admins(host);
+    copy_admins(host, config);
+    host->requires_tls = config->require_tls;
+    host->logins = config->logins;
+    host->guests_max = config->guests_max;
+    if (config->logins != SVI_LOGINS_ACCOUNTS) host->has_had_guests = true;
+    if (!host->is_served) list_host(host);
+    if (is_other) svi_host_sweep(host);
+    return true;
+}
+
+void svi_host_retire(svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    if (!host->is_served) return;
+    svi_host **at = &host->server->hosts;
+    while (*at != host) at = &(*at)->next;
+    *at = host->next;
+    host->next = NULL;
+    host->is_served = false;
+    void *was = svi_dict_del(host->server->by_domain, host->domain);
+    SV_ASSERT(was == host);
+    hosts_changed(host->server);
+    svi_host_sweep(host);
+    svi_host_rest(host);
+}
+
+sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out,
+                       sv_err *err)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    const sv_str domain = config->domain;
+    if (svi_dict_get(server->by_domain, domain) != NULL)
+        return svi_err(err, SV_EEXIST, "there is a host %.*s already", (int)domain.n, domain.p);
+    const sv_status status = svi_host_prepare(server, domain, host_out, err);
+    if (status == SV_OK) svi_host_serve(*host_out, config);
+    return status;
 }
 
 svi_host *svi_host_find(svi_server *server, sv_str domain)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
-    svi_host *recent = server->recent_host; /* hosts stay */
+    svi_host *recent = server->recent_host;
     if (recent != NULL && sv_str_eq(recent->domain, domain)) return recent;
     svi_host *host = svi_dict_get(server->by_domain, domain);
     if (host != NULL) server->recent_host = host;
     return host;
+}
+
+svi_host *svi_host_known(svi_server *server, sv_str domain)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    svi_host *host = server->known;
+    while (host != NULL && !sv_str_eq(host->domain, domain)) host = host->known_next;
+    return host;
+}
+
+bool svi_host_is_served(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->is_served;
+}
+
+bool svi_host_was_served(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->was_served;
+}
+
+size_t svi_host_session_count(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->session_count;
 }
 
 svi_host *svi_host_next(svi_server *server, svi_host *after)
@@ -92,6 +200,7 @@ void svi_host_set_hooks(svi_host *host, svi_hooks *hooks)
     svi_hooks *old = host->hooks;
     host->hooks = svi_hooks_ref(hooks);
     svi_hooks_unref(&old);
+    svi_hooks_unref(&host->newcomers); /* gone themselves */
 }
 
 void svi_host_set_features(svi_host *host, sv_str xml)
@@ -105,6 +214,16 @@ sv_str svi_host_features(const svi_host *host)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     return host->features;
+}
+
+void svi_host_change_hooks(svi_host *host, svi_hooks *hooks, svi_hooks *newcomers)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    svi_host_sweep_out(host); /* the newcomers of the change before come to know all */
+    svi_host_set_hooks(host, hooks);
+    if (newcomers == NULL) return;
+    host->newcomers = svi_hooks_ref(newcomers);
+    svi_host_sweep(host);
 }
 
 svi_hooks *svi_host_hooks(svi_host *host)
@@ -147,6 +266,12 @@ svi_logins svi_host_logins(const svi_host *host)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     return host->logins;
+}
+
+bool svi_host_has_had_guests(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->has_had_guests;
 }
 
 bool svi_host_guest_enters(svi_host *host)

@@ -52,8 +52,9 @@ struct svi_server {
     const svi_atoms *_Atomic atoms; /* what I/O threads read */
     sv_atom claims_first, claims_last; /* namespaces that xmpp_sanitise.c looks for */
 
-    svi_host *hosts; /* in order of adding */
-    svi_dict *by_domain;
+    svi_host *known;   /* all that are or were served or are prepared: what waits may name one that has gone */
+    svi_host *hosts;   /* those that are served, in order of adding */
+    svi_dict *by_domain;  /* the same */
     svi_dict *by_full; /* full JID -> sv_session */
     svi_dict *by_bare; /* bare JID -> svi_online */
     /* found last: a message asks for its recipient several times; NULL if none */
@@ -79,16 +80,25 @@ struct svi_server {
 
 struct svi_host {
     uint32_t magic;
-    svi_host *next;
+    svi_host *known_next; /* of all */
+    svi_host *next;       /* of those that are served */
     svi_server *server;
     sv_str domain; /* NUL behind it */
+    bool is_served, was_served;
     svi_hooks *hooks;
     sv_str features; /* of streams, after login; what modules add */
+    svi_hooks *newcomers; /* what modules enabled just now hook, until each session was introduced */
+    sv_session *sessions, **sessions_end; /* in order of binding */
+    size_t session_count;
+    uint64_t changes;  /* grows with each after which its sessions are looked at */
+    sv_session *sweep; /* the next one to look at */
+    bool is_sweeping;
     svi_map *accounts;
     sv_str *admins;
     size_t admin_count;
     bool requires_tls;
     svi_logins logins;
+    bool has_had_guests; /* their names stay theirs */
     size_t guests, guests_max;
     svi_ledger_counts counts;
     void *attached; /* see svi_host_attach */
@@ -149,6 +159,8 @@ struct sv_session {
     size_t in_flight;   /* copies sent and not reported */
     svi_online *online; /* of its account, while listed */
     sv_session *account_next, *account_prev;
+    sv_session *host_next, **host_link; /* of its host's */
+    uint64_t seen; /* the host's `changes` when it was looked at */
     sv_session *due_next; /* in the server's list */
     bool is_due;
     const sv_stanza *presence;
@@ -167,6 +179,21 @@ struct sv_session {
 
 /* Frees all hosts; before the ledger goes. */
 void svi_hosts_free(svi_server *server);
+
+/* --- xmpp_attend.c ---------------------------------------------------------------------------- */
+
+/* Puts the session, new or about to be freed, on its host's list and takes it off. */
+void svi_host_enlist(sv_session *session);
+void svi_host_strike(sv_session *session);
+/* Looks at a session once after each change of its host: introduces it to newly enabled modules, ends
+ * it if it may not stay. Before its next stanza or occasion; idempotent. */
+void svi_session_attend(sv_session *session);
+/* Has all sessions of the host looked at, a few each turn. */
+void svi_host_sweep(svi_host *host);
+/* Looks at the rest at once. */
+void svi_host_sweep_out(svi_host *host);
+/* Takes the hooks of a host that is not served away when nobody is left whom they serve. */
+void svi_host_rest(svi_host *host);
 
 /* --- xmpp_session.c --------------------------------------------------------------------------- */
 
@@ -200,6 +227,7 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
 typedef struct svi_passage {
     svi_server *server;
     svi_host *from_host; /* where it begins; never NULL */
+    svi_hooks *hooks;    /* who is asked; NULL: all of from_host's */
     sv_session *session; /* sender or subject; NULL if there is none */
     const sv_stanza *stanza;
     sv_jid from, to;
@@ -226,6 +254,9 @@ void svi_route_made(const svi_payer *payer, svi_server *server, svi_host *from_h
 /* Makes the event at that point of the passage's host; addresses and texts are copied into its
  * arena. */
 sv_event *svi_xevent_open(const svi_passage *passage, const svi_event_ops *ops, svi_point point);
+/* svi_occasion about a session for these hooks alone. */
+void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point,
+                   const sv_stanza *stanza);
 /* Takes it off the session's list and frees it. */
 void svi_xevent_close(svi_xevent *x);
 /* The session ends: its events go on without it. */

@@ -41,7 +41,9 @@ static const char *find_host(svi_stream *stream, sv_str to)
     if (to.n == 0 || svi_jid_parse(scratch_of(stream), to, &jid)) return "improper-addressing";
     if (jid.node.n || jid.resource.n) return "host-unknown";
     stream->host = svi_host_find(stream->server, jid.domain);
-    return stream->host ? NULL : "host-unknown";
+    if (stream->host) return NULL;
+    const svi_host *known = svi_host_known(stream->server, jid.domain);
+    return known && svi_host_was_served(known) ? "host-gone" : "host-unknown"; /* 4.9.3.5, 4.9.3.6 */
 }
 
 /* RFC 6120 4.7.1: the bare JID of who speaks, kept for the answer and for the login (6.4.6). */

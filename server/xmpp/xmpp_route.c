@@ -80,7 +80,7 @@ static bool is_subscription(sv_str type)
 static void look(svi_server *server, const sv_jid *to, svi_place *place)
 {
     if (place->tables == server->tables) return;
-    if (place->tables == 0) place->host = svi_host_find(server, to->domain); /* hosts stay */
+    place->host = svi_host_find(server, to->domain);
     const bool is_full = place->host != NULL && to->node.n > 0 && to->resource.n > 0;
     place->session = is_full ? svi_session_find(server, to->full) : NULL;
     place->tables = server->tables;
@@ -140,8 +140,8 @@ static bool enter_scope(sv_event *ev, svi_xevent *x)
     x->stage = (int)at;
     const svi_point point = point_from(x->kind, at);
     if (point == SVI_POINT_NONE) return false;
-    if (x->place.host != NULL)
-        x->host = x->place.host; /* else the sender's host answers for what is remote */
+    /* the sender's host answers for what is remote */
+    x->host = x->place.host != NULL ? x->place.host : x->from_host;
     svi_event_point(ev, point, x->host->hooks, svi_host_name(x->host));
     return true;
 }

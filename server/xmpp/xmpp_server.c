@@ -401,6 +401,15 @@ const svi_limits *svi_server_limits(const svi_server *server)
     return &server->limits;
 }
 
+void svi_server_set_limits(svi_server *server, const svi_limits *limits)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    const svi_limits before = server->limits;
+    server->limits = *limits;
+    server->limits.stranger = before.stranger;
+    server->limits.stranger_rate = before.stranger_rate;
+}
+
 sv_str svi_server_salt_secret(const svi_server *server)
 {
     return server->salt_secret;

@@ -74,6 +74,10 @@ int64_t svi_server_due_us(const svi_server *server);
 void svi_server_drain(svi_server *server);
 bool svi_server_is_idle(const svi_server *server);
 
+/* Other limits from now on, of streams and sessions that begin and of what they do. Those before login
+ * (`stranger`, `stranger_rate`) stay: listeners have them. */
+void svi_server_set_limits(svi_server *server, const svi_limits *limits);
+
 /* The parts it is made of; they live as long as the server. */
 svi_net *svi_server_net(svi_server *server);
 /* The store. */
@@ -126,14 +130,43 @@ typedef struct svi_host_config {
     size_t guests_max; /* at once */
 } svi_host_config;
 
-/* Adds a host with an empty hook table and its accounts' map. SV_EEXIST. */
+/* Hosts are never freed while the server lives: an event that waits may name one that is not served any
+ * more, and one that comes back has its data and its counts again. */
+
+/* Makes a host that is not served yet, with an empty hook table and its accounts' map; the one there is
+ * if it is known. Changes nothing for anybody. */
+sv_status svi_host_prepare(svi_server *server, sv_str domain, svi_host **host_out, sv_err *err);
+/* Serves a prepared host from now on, or one again that was not served; or changes the settings of one
+ * that is; `domain` is not looked at. Sessions that `logins` does not let in any more end with <reset/>. False if
+ * it was served like that before. */
+bool svi_host_serve(svi_host *host, const svi_host_config *config);
+/* Serves it no more (idempotent): it is remote from now on, nobody logs in, its sessions end with
+ * <host-gone/> (RFC 6120 4.9.3.5), some each turn. Its data stay, its hooks until the last session has
+ * gone. */
+void svi_host_retire(svi_host *host);
+bool svi_host_is_served(const svi_host *host);
+/* True if it has ever been served by this server. */
+bool svi_host_was_served(const svi_host *host);
+/* The host of that domain, served or not; NULL if none is known. */
+svi_host *svi_host_known(svi_server *server, sv_str domain);
+/* Sessions of its accounts. */
+size_t svi_host_session_count(const svi_host *host);
+
+/* Prepares and serves a host. SV_EEXIST if it is served. */
 sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_host **host_out,
                        sv_err *err);
+/* The host that is served by that name; NULL if there is none. */
 svi_host *svi_host_find(svi_server *server, sv_str domain);
+/* Hosts that are served, in order of adding; start with NULL. */
 svi_host *svi_host_next(svi_server *server, svi_host *after);
 
 /* Replaces the host's hook table (takes a reference). Passes in progress keep the old one. */
 void svi_host_set_hooks(svi_host *host, svi_hooks *hooks);
+/* The same. `newcomers` (may be NULL; takes a reference) are the hooks of those modules that were not
+ * there before: for them alone session/bound is fired about each session that is bound already, and
+ * session/presence if it is available; before the next stanza of the session, and some sessions each
+ * turn. */
+void svi_host_change_hooks(svi_host *host, svi_hooks *hooks, svi_hooks *newcomers);
 svi_hooks *svi_host_hooks(svi_host *host);
 /* Replaces what modules add to the stream features after login: XML text, copied. Empty at first. */
 void svi_host_set_features(svi_host *host, sv_str xml);
@@ -144,6 +177,8 @@ svi_server *svi_host_server(svi_host *host);
 svi_ledger_counts *svi_host_ledger(svi_host *host);
 bool svi_host_requires_tls(const svi_host *host);
 svi_logins svi_host_logins(const svi_host *host);
+/* True if guests may log in, or might once: their names stay theirs. */
+bool svi_host_has_had_guests(const svi_host *host);
 /* One more guest, false if there are as many as may be; one less. */
 bool svi_host_guest_enters(svi_host *host);
 void svi_host_guest_leaves(svi_host *host);

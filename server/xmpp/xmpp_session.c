@@ -139,6 +139,7 @@ static void hear_first(sv_session *session)
 void svi_session_announce(sv_session *session)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
+    svi_session_attend(session);
     if (session->is_announced) return;
     session->is_announced = true;
     svi_occasion(session->host, SVI_POINT_SESSION_BOUND, NULL, session, NULL, SV_STR_NONE, NULL);
@@ -226,6 +227,7 @@ static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *con
     session->unheard_end = &session->unheard;
     svi_jid_dup(server->acct, jid, &session->jid);
     server->session_count++;
+    svi_host_enlist(session);
     return session;
 }
 
@@ -333,6 +335,7 @@ static void free_session(sv_session *session)
     svi_session_set_presence(session, NULL, 0);
     svi_jid_free(&session->jid);
     session->server->session_count--;
+    svi_host_strike(session);
     session->magic = 0;
     svi_free(session);
 }

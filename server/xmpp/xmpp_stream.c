@@ -394,11 +394,22 @@ static bool is_deaf(const svi_stream *stream)
                                       svi_server_limits(stream->server)->stranger.stanza_bytes;
 }
 
+/* The host was changed since the stream began: NULL if it may go on all the same. */
+static const char *why_not(const svi_stream *stream)
+{
+    if (!stream->host) return NULL;
+    if (!svi_host_is_served(stream->host)) return "host-gone";
+    const svi_logins others = stream->is_guest ? SVI_LOGINS_ACCOUNTS : SVI_LOGINS_GUESTS;
+    return stream->name.n > 0 && svi_host_logins(stream->host) == others ? "reset" : NULL;
+}
+
 /* Runs the step's function on a header or element, and goes to the step it returns. */
 static void run_step(svi_stream *stream, sv_stanza *take, step_fn on_element)
 {
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
     if (is_deaf(stream)) (void)svi_stream_fail(stream, "resource-constraint", NULL);
+    const char *error = why_not(stream);
+    if (error) (void)svi_stream_fail(stream, error, NULL);
     if (stream->step != SVI_STEP_CLOSING) {
         svi_step next = on_element(stream, svi_stanza_root(take));
         if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);

@@ -13,7 +13,9 @@
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_event.h"
 
+#ifndef CLIENTS
 #define CLIENTS 8
+#endif
 #define HANDLERS 24
 
 typedef struct world world;

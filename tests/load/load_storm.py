@@ -147,10 +147,21 @@ async def never_reads(server, rng, until):
     return count
 
 
+CONFIGS = ("", "offline_max_bytes = \"1M\"\nroster_name_bytes = 500\n",
+           'modules_enabled = { "ping", "roster", "presence", "message", "offline" }\n',
+           "c2s_guests_max = 7\nVirtualHost \"guests.localhost\"\nauthentication = \"anonymous\"\n")
+
+
 async def commands(server, rng, until):
-    """Operators at work: reload, status, modules, accounts that come and go while somebody logs in to them."""
-    count = 0
+    """Operators at work: reload with other options, modules and hosts each time, status, modules, accounts that come and go while
+    somebody logs in to them."""
+    count = rounds = 0
+    with open(server.config, encoding="utf-8") as file:
+        base = file.read().split("-- changed\n")[0]
     while not until.done():
+        rounds += 1
+        with open(server.config, "w", encoding="utf-8") as file:
+            file.write(base + "-- changed\n" + CONFIGS[rounds % len(CONFIGS)])
         for words, stdin in ((("reload",), None), (("status",), None), (("modules",), None), (("user", "add", "extra@localhost"), "one\n"),
                              (("user", "passwd", "extra@localhost"), "bench\n"), (("user", "list"), None)):
             status, out = await server.ask(*words, stdin=stdin)

@@ -139,7 +139,8 @@ static sv_status add_hosts(svi_shard *shard, const svi_shard_config *config, sv_
                                              .admin_count = s.admins.count,
                                              .require_tls = s.c2s_require_encryption,
                                              .logins = (svi_logins)s.authentication,
-                                             .guests_max = (size_t)s.c2s_guests_max};
+                                             .guests_max = (size_t)s.c2s_guests_max,
+                                             .keeps_addresses = s.login_addresses};
         const sv_status status = svi_host_add(shard->server, &host_config, &host, err);
         if (status != SV_OK) return status;
     }

@@ -6,6 +6,7 @@
 static void host_free(svi_host *host)
 {
     svi_removals_free(host);
+    svi_logins_free(host);
     svi_ledger_forget_host(host->server->ledger, &host->counts);
     if (host->detach != NULL) host->detach(host->attached);
     svi_hooks_unref(&host->hooks);
@@ -57,6 +58,7 @@ sv_status svi_host_add(svi_server *server, const svi_host_config *config, svi_ho
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
     svi_arena_reset(server->scratch, mark);
     if (status == SV_OK) status = svi_removals_open(host, err);
+    if (status == SV_OK) status = svi_logins_open(host, config->keeps_addresses, err);
     if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);
     if (status != SV_OK) {
         host_free(host);

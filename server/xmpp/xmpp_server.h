@@ -124,6 +124,7 @@ typedef struct svi_host_config {
     bool require_tls; /* no SASL mechanisms without TLS, but on loopback listeners (SCRAM) */
     svi_logins logins;
     size_t guests_max; /* at once */
+    bool keeps_addresses; /* stores where accounts last logged in from */
 } svi_host_config;
 
 /* Adds a host with an empty hook table and its accounts' map. SV_EEXIST. */

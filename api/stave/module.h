@@ -9,6 +9,7 @@
 #ifndef STAVE_MODULE_H
 #define STAVE_MODULE_H
 
+#include <stave/auth.h>
 #include <stave/command.h>
 #include <stave/types.h>
 
@@ -341,8 +342,11 @@ typedef struct sv_api {
      * another module's map, whose record format that module documents. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
-    /* Writes in the event's unit: durable together, or not at all. SV_ELIMIT if too large, SV_EDENIED
-     * if the owner is a guest. */
+    /* Writes in the event's unit: durable together, or not at all. An owner is the localpart of an
+     * account of the host: what is stored under it goes when the account is deleted, whether the
+     * module is enabled then or not. What belongs to no account has an owner with a character that
+     * no localpart has, such as '/'. SV_ELIMIT if too large, SV_EDENIED if the owner is a guest, or was deleted
+     * since the event began. */
     sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
     sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);
     sv_status (*del_owner)(sv_event *ev, sv_store *store, sv_str owner);
@@ -482,6 +486,17 @@ typedef struct sv_api {
     /* Reads names of the host's accounts, `max` at most, after `after`; calls back later, and no more
      * when the module is gone. */
     void (*accounts)(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done);
+    /* -- accounts that a back end keeps (stave/auth.h) -- */
+
+    /* In `start`: the module keeps the host's accounts from now on. What it points to is copied as far as
+     * its size says. SV_EEXIST if another module does, SV_EINVAL if it lacks what is required. */
+    sv_status (*auth_register)(sv_mod *mod, const sv_auth *auth);
+    /* Answers a question, once; it is gone then. */
+    void (*auth_done)(sv_auth_ask *ask, sv_status status);
+    /* Answers one for keys with them; what breaks a rule of sv_auth_keys counts as a failure. */
+    void (*auth_give_keys)(sv_auth_ask *ask, const sv_auth_keys *keys);
+    /* One more name for a list; auth_done ends it. */
+    void (*auth_give_name)(sv_auth_ask *ask, sv_str name);
 } sv_api;
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"

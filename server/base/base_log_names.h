@@ -30,6 +30,8 @@ SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the rea
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")
 SVI_LOG_NAME("account-changed", "An account was made, changed or deleted by an operator.")
+SVI_LOG_NAME("account-removal", "The deletion of an account goes on that the server's last end had broken off.")
+SVI_LOG_NAME("account-removal-failed", "An account could not be deleted wholly; the next start, or the command again, goes on with it.")
 
 /* listeners, streams, login */
 SVI_LOG_NAME("listener-open", "A listening socket is open.")
@@ -51,6 +53,8 @@ SVI_LOG_NAME("login", "A client has authenticated.")
 SVI_LOG_NAME("login-failed", "A client failed to authenticate.")
 SVI_LOG_NAME("login-held-back", "The answer to a failed login is delayed: there were many from there or for that account.")
 SVI_LOG_NAME("login-locked", "A login was refused unseen: too many have failed from there or for that account.")
+SVI_LOG_NAME("auth-slow", "The back end of a host's accounts has not answered in time; who asked was told to try later.")
+SVI_LOG_NAME("auth-failed", "The back end of a host's accounts could not answer.")
 SVI_LOG_NAME("session-open", "A resource was bound.")
 SVI_LOG_NAME("session-close", "A session ended.")
 SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is closed.")

@@ -12,6 +12,7 @@
 #include "mods/mods_command.h"
 #include "net/net_wake.h"
 #include "store/store_engine.h"
+#include "xmpp/xmpp_removal.h"
 
 #define MAGIC 0x53485244u
 #define DRAIN_STEP_MS 2
@@ -166,7 +167,8 @@ static bool serve_host(const svi_shard *shard, const svi_shard_config *config,
                                                    .admin_count = s.admins.count,
                                                    .require_tls = s.c2s_require_encryption,
                                                    .logins = (svi_logins)s.authentication,
-                                                   .guests_max = (size_t)s.c2s_guests_max});
+                                                   .guests_max = (size_t)s.c2s_guests_max,
+                                                   .keeps_addresses = s.login_addresses});
 }
 
 static sv_status add_hosts(const svi_shard *shard, const svi_shard_config *config, sv_err *err)
@@ -294,6 +296,8 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
         return status;
     }
     shard->is_running = true;
+    for (svi_host *host = NULL; (host = svi_host_next(shard->server, host)) != NULL;)
+        svi_removals_resume(host);
     want_turn(shard);
     *shard_out = shard;
     return SV_OK;

@@ -348,7 +348,10 @@ static void put_in_place(svi_group *group)
     group->before = NULL;
     group->section = NULL;
     group->place = NULL;
-    for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        group->mods[i]->place = NULL;
+        if (group->mods[i]->provider != NULL) svi_provider_put(group->mods[i]->provider);
+    }
 }
 
 static void tell_ready(const svi_mods *mods)

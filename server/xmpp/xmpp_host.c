@@ -13,6 +13,8 @@ static void drop_admins(svi_host *host)
 
 static void host_free(svi_host *host)
 {
+    svi_removals_free(host);
+    svi_logins_free(host);
     svi_ledger_forget_host(host->server->ledger, &host->counts);
     if (host->detach != NULL) host->detach(host->attached);
     svi_hooks_unref(&host->hooks);
@@ -53,6 +55,8 @@ static sv_status host_new(svi_server *server, sv_str domain, svi_host **host_out
     const sv_str name = svi_arena_printf(server->scratch, "%.*s/accounts", (int)domain.n, domain.p);
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
     svi_arena_reset(server->scratch, mark);
+    if (status == SV_OK) status = svi_removals_open(host, err);
+    if (status == SV_OK) status = svi_logins_open(host, err);
     if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);
     if (status != SV_OK) {
         host_free(host);
@@ -104,6 +108,7 @@ static bool is_served_like(const svi_host *host, const svi_host_config *config)
 {
     return host->is_served && host->requires_tls == config->require_tls &&
            host->logins == config->logins && host->guests_max == config->guests_max &&
+           svi_logins_keeps_addresses(host) == config->keeps_addresses &&
            same_admins(host, config);
 }
 
@@ -117,6 +122,7 @@ bool svi_host_serve(svi_host *host, const svi_host_config *config)
     host->requires_tls = config->require_tls;
     host->logins = config->logins;
     host->guests_max = config->guests_max;
+    svi_logins_keep_addresses(host, config->keeps_addresses);
     if (config->logins != SVI_LOGINS_ACCOUNTS) host->has_had_guests = true;
     if (!host->is_served) list_host(host);
     if (is_other) svi_host_sweep(host);

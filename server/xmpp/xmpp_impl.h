@@ -103,6 +103,13 @@ struct svi_host {
     svi_ledger_counts counts;
     void *attached; /* see svi_host_attach */
     void (*detach)(void *attached);
+    struct svi_login_notes *login_notes;
+    struct svi_provider *provider; /* whose its accounts are; NULL: the store's */
+    svi_map *removal_rows;         /* "HOST/removals": accounts whose deletion has begun */
+    struct svi_removal *removals;  /* under way */
+    svi_dict *stale;               /* localpart -> svi_stale */
+    struct svi_stale *oldest_stale, **stale_end;
+    size_t stale_count;
 };
 
 /* A named item. */
@@ -314,6 +321,23 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond);
 /* Finds out whether the recipient's account exists, if that matters, then runs it: in the order
  * of calls for one recipient. */
 void svi_passage_start(svi_passage *passage);
+
+/* --- xmpp_removal.c --------------------------------------------------------------------------- */
+
+/* Opens what deletions need on a host / frees it; none is under way. */
+sv_status svi_removals_open(svi_host *host, sv_err *err);
+void svi_removals_free(svi_host *host);
+
+/* --- xmpp_logins.c ---------------------------------------------------------------------------- */
+
+typedef struct svi_login_notes svi_login_notes; /* what was noted of a host's accounts */
+
+/* Opens the host's notes / frees them unwritten. */
+sv_status svi_logins_open(svi_host *host, sv_err *err);
+void svi_logins_free(svi_host *host);
+/* Whether addresses are noted from now on (at first they are not). */
+void svi_logins_keep_addresses(svi_host *host, bool keep);
+bool svi_logins_keeps_addresses(const svi_host *host);
 
 /* --- xmpp_check.c ----------------------------------------------------------------------------- */
 

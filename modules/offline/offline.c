@@ -391,13 +391,6 @@ static const sv_command commands[] = {
 
 /* --- life ---------------------------------------------------------------------------------- */
 
-static sv_verdict on_removed(sv_event *ev, void *self)
-{
-    const offline *me = self;
-    (void)sv->del_owner(ev, me->messages, sv->from(ev)->node);
-    return SV_PASS;
-}
-
 static sv_status start(sv_mod *mod, void *self)
 {
     offline *me = self;
@@ -422,7 +415,6 @@ static const sv_hook hooks[] = {
     {.on = "session/gone", .call = on_session},
     {.on = "session/written", .call = on_written},
     {.on = "store/sweep", .call = on_sweep},
-    {.on = "account/removed", .call = on_removed},
     {0},
 };
 

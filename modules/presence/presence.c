@@ -380,13 +380,6 @@ static sv_verdict on_self(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-static sv_verdict on_removed(sv_event *ev, void *self)
-{
-    const presence *me = self;
-    (void)sv->del_owner(ev, me->requests, sv->from(ev)->node);
-    return SV_PASS;
-}
-
 static sv_status start(sv_mod *mod, void *self)
 {
     presence *me = self;
@@ -410,7 +403,7 @@ static const sv_hook hooks[] = {
     {.on = "session/presence", .call = presence_show_requests},
     {.on = "session/gone", .call = on_gone},
     {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},
-    {.on = "account/removed", .call = on_removed},
+    {.on = "account/removing", .call = presence_account_removing, .flags = SV_HOOK_GUARD},
     {0},
 };
 

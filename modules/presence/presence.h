@@ -1,4 +1,4 @@
-/* What the two files of the presence module share. */
+/* What the files of the presence module share. */
 #ifndef PRESENCE_H
 #define PRESENCE_H
 
@@ -42,6 +42,15 @@ sv_verdict presence_iq(sv_event *ev, void *self);
 /* True if the session sent presence to the account, or to one of its resources, and has not taken
  * it back. */
 bool presence_is_told(const sv_session *session, const sv_jid *account);
+
+/* Ends the subscriptions of the user, whose record has these flags, in both directions. `theirs`: the
+ * rows of a contact of this host, in memory, whose side changes in this event; NULL: it is told by
+ * stanzas. */
+void presence_end_contact(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
+                          unsigned flags, const sv_rows *theirs);
+
+/* On account/removing: does that for some contacts, and takes them off the user's roster. */
+sv_verdict presence_account_removing(sv_event *ev, void *self);
 
 /* A presence stanza; an empty type is available. */
 const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to);

@@ -382,6 +382,15 @@ static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_ji
         (void)write_flags(ev, me, contact, user->bare, rows, left);
 }
 
+void presence_end_contact(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
+                          unsigned flags, const sv_rows *theirs)
+{
+    if (theirs)
+        end_here(ev, me, user, contact, flags, theirs);
+    else
+        route_ends(ev, user, contact, flags);
+}
+
 sv_verdict presence_item_changed(sv_event *ev, void *self)
 {
     presence *me = self;
@@ -396,9 +405,6 @@ sv_verdict presence_item_changed(sv_event *ev, void *self)
     const unsigned flags = flags_of(rows, contact.bare); /* as they were before this event */
     if (contact.node.n && sv_str_eq(contact.domain, user->domain))
         theirs = sv->rows(ev, me->roster, contact.node);
-    if (theirs)
-        end_here(ev, me, user, &contact, flags, theirs);
-    else
-        route_ends(ev, user, &contact, flags);
+    presence_end_contact(ev, me, user, &contact, flags, theirs);
     return SV_PASS;
 }

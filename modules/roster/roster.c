@@ -368,13 +368,6 @@ static sv_verdict on_bound(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-static sv_verdict on_removed(sv_event *ev, void *self)
-{
-    const roster *me = self;
-    (void)sv->del_owner(ev, me->items, sv->from(ev)->node);
-    return SV_PASS;
-}
-
 static sv_status start(sv_mod *mod, void *self)
 {
     roster *me = self;
@@ -396,7 +389,6 @@ static const sv_hook hooks[] = {
     {.on = "roster/reshared", .call = roster_on_reshared},
     {.on = "host/ready", .call = roster_on_ready},
     {.on = "session/bound", .call = on_bound},
-    {.on = "account/removed", .call = on_removed},
     {0},
 };
 

@@ -30,6 +30,8 @@ SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the rea
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")
 SVI_LOG_NAME("account-changed", "An account was made, changed or deleted by an operator.")
+SVI_LOG_NAME("account-removal", "The deletion of an account goes on that the server's last end had broken off.")
+SVI_LOG_NAME("account-removal-failed", "An account could not be deleted wholly; the next start, or the command again, goes on with it.")
 
 /* listeners, streams, login */
 SVI_LOG_NAME("listener-open", "A listening socket is open.")

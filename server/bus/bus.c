@@ -104,6 +104,7 @@ void svi_event_fire(sv_event *parent, const svi_event_config *config)
     SV_ASSERT(parent->state == SVI_EVENT_RUNNING || parent->state == SVI_EVENT_WAITING);
     sv_event *ev = svi_event_new(parent->bus, config);
     ev->parent = parent;
+    ev->number = parent->number;
     svi_pass(ev, SV_STR_NONE);
 }
 

@@ -158,6 +158,11 @@ svi_point svi_event_point_now(const sv_event *ev);
 sv_verdict svi_event_verdict(const sv_event *ev);
 /* An IQ get or set, as declared at svi_event_new. */
 bool svi_event_is_request(const sv_event *ev);
+/* When it began, among all events of its bus: the later, the greater. An event within another has that
+ * one's number. */
+uint64_t svi_event_number(const sv_event *ev);
+/* The number of the newest event; 0 if there was none. */
+uint64_t svi_bus_newest(const svi_bus *bus);
 /* Its ledger number, 0 for none; also after the disposal. */
 uint64_t svi_event_entry(const sv_event *ev);
 /* Sets the next point and table (from ops->next). */

@@ -137,7 +137,7 @@ sv_event *svi_event_new(svi_bus *bus, const svi_event_config *config)
     }
     point_set(ev, config->point, config->hooks);
     all_add(bus, ev);
-    bus->stats.events++;
+    ev->number = ++bus->stats.events;
     return ev;
 }
 
@@ -299,6 +299,18 @@ sv_verdict svi_event_verdict(const sv_event *ev)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     return ev->verdict;
+}
+
+uint64_t svi_event_number(const sv_event *ev)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    return ev->number;
+}
+
+uint64_t svi_bus_newest(const svi_bus *bus)
+{
+    SV_CHECK(bus, SVI_BUS_MAGIC);
+    return bus->stats.events;
 }
 
 uint64_t svi_event_entry(const sv_event *ev)

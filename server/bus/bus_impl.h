@@ -79,6 +79,7 @@ struct sv_event {
     void *x;
     const sv_stanza *stanza; /* a reference of its own */
     uint64_t entry;
+    uint64_t number; /* in order of making; of one within another, that one's */
     const char *host;
     sv_event *parent; /* whose unit, emissions and arena it uses; NULL */
     svi_arena *arena;

@@ -55,7 +55,12 @@
     X(CAPS_KNOWN, "caps/known",                                                                    \
       "the features of a session's client have become known: stave/caps.h")                        \
     X(ROSTER_SHARED, "roster/shared", "asked for contacts that an account does not list itself")   \
-    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")
+    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")                 \
+    X(ACCOUNT_DISABLED, "account/disabled", "nobody may log in to an account any more")            \
+    X(ACCOUNT_ENABLED, "account/enabled", "somebody may log in to it again")                       \
+    X(ACCOUNT_REMOVING, "account/removing",                                                        \
+      "an account is being deleted: fired again until its handlers write nothing, before "         \
+      "account/removed; a handler may say LATER, and refuses if it can't do its part now")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

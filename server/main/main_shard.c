@@ -12,6 +12,7 @@
 #include "mods/mods_command.h"
 #include "net/net_wake.h"
 #include "store/store_engine.h"
+#include "xmpp/xmpp_removal.h"
 
 #define MAGIC 0x53485244u
 #define DRAIN_STEP_MS 2
@@ -294,6 +295,8 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
         return status;
     }
     shard->is_running = true;
+    for (svi_host *host = NULL; (host = svi_host_next(shard->server, host)) != NULL;)
+        svi_removals_resume(host);
     want_turn(shard);
     *shard_out = shard;
     return SV_OK;

@@ -6,7 +6,7 @@
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
-#include "xmpp/xmpp_account.h"
+#include "xmpp/xmpp_removal.h"
 
 #define MAGIC 0x55534552u
 #define LIST_MAX 500

@@ -74,7 +74,9 @@ sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, s
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
-    if (svi_guest_is(store->mod->group->host, owner)) return SV_EDENIED;
+    svi_host *host = store->mod->group->host;
+    if (svi_guest_is(host, owner)) return SV_EDENIED;
+    if (svi_host_is_stale(host, owner, svi_event_number(ev))) return SV_EDENIED;
     return svi_unit_put(svi_event_unit(ev), store->map, owner, key, value);
 }
 

@@ -1,5 +1,6 @@
 /* Every function of the module table, used by a real module (tests/mods/probe.c) on a real server. */
 #include "mods/mods_world_test.h"
+#include "xmpp/xmpp_removal.h"
 
 #define PROBE "VirtualHost \"one.example\"\nmodules_enabled = { \"probe\", \"needs\" }\n"
 
@@ -482,9 +483,52 @@ static void disposing(void **state)
     world_free(w);
 }
 
+static void on_status(void *ctx, sv_status status)
+{
+    *(int *)ctx = status;
+}
+
+static void step(world *w, size_t jobs)
+{
+    assert_int_equal(svi_engine_sim_step(w->engine, jobs), jobs);
+    turn(w);
+}
+
+/* An event that began before an account was deleted writes nothing for it, nor for the next of that
+ * name; one that began later does. */
+static void writes_from_before_a_deletion(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    svi_host *host = svi_host_find(w->server, SV_STR("one.example"));
+    client *c = join(w, "romeo@one.example/a");
+    svi_scram_keys keys;
+    int status = 1;
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys), SV_OK);
+    svi_account_set(host, SV_STR("juliet"), &keys, 1, false, on_status, &status);
+    turn(w);
+    assert_int_equal(status, SV_OK);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    ask(w, c, "set", "<late xmlns='urn:stave:probe' owner='juliet'/>");
+    status = 1;
+    svi_account_remove(host, SV_STR("juliet"), on_status, &status);
+    turn(w);
+    step(w, 1); /* its first read */
+    step(w, 1); /* the account's end is marked, and what is its goes */
+    step(w, 1); /* its second read */
+    assert_has(&c->in, "not-acceptable");
+    svi_engine_sim_plan(w->engine)->hold = false;
+    turn(w);
+    assert_int_equal(status, SV_OK);
+    asked(w, c, "set", "<late xmlns='urn:stave:probe' owner='juliet'/>", "type='result'");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_from_before_a_deletion),
         cmocka_unit_test(the_table_is_full),
         cmocka_unit_test(stream_features),
         cmocka_unit_test(reading),

@@ -79,6 +79,10 @@ int64_t svi_store_due_us(const svi_store *store);
 sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map **map_out,
                         sv_err *err);
 
+/* Walk over the maps whose names begin with `prefix`, also those that nobody has opened since the start:
+ * *pos is 0 at first; NULL at the end. */
+svi_map *svi_store_map_next(svi_store *store, sv_str prefix, size_t *pos);
+
 /* --- writing ----------------------------------------------------------------------- */
 
 /* An empty unit. */

@@ -60,6 +60,16 @@ sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map 
     return SV_OK;
 }
 
+svi_map *svi_store_map_next(svi_store *store, sv_str prefix, size_t *pos)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    sv_str name;
+    void *map;
+    while (svi_dict_next(store->map_names, pos, &name, &map))
+        if (name.n >= prefix.n && memcmp(name.p, prefix.p, prefix.n) == 0) return map;
+    return NULL;
+}
+
 static void maps_loaded(void *ctx, sv_status status, svi_rows *rows)
 {
     svi_store *store = ctx;

@@ -1,38 +1,42 @@
-/* Accounts over the rows of one map: making, changing, deleting in one unit with what modules
- * write then; looking up. */
+/* Accounts over the rows of one map: making and changing in one unit with what modules write then;
+ * looking up. */
 #include "xmpp/xmpp_account.h"
 #include "base/base_assert.h"
+#include "xmpp/xmpp_account_impl.h"
 #include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 
 #define CHANGE_MAGIC 0xacc0c4a6u
-#define KEYS_MAX 8u /* mechanisms of one account */
-
-#define STATE_KEY SV_STR("state")
-#define STATE_ACTIVE SV_STR("active")
+#define DISABLED_TEXT "This account has been disabled."
 
 /* --- changes --------------------------------------------------------------------------------- */
 
+typedef enum what { MAKE, REPLACE, DISABLE, ENABLE } what;
+
 typedef struct change {
     uint32_t magic;
+    what what;
     svi_host *host;
     sv_str name;
     sv_jid jid;
     svi_arena *arena;
     svi_scram_keys *keys;
     size_t key_count;
-    bool replace, remove;
+    svi_account_info state; /* what it becomes; of DISABLE */
+    svi_rows *rows;         /* as they are before, while the event runs */
     svi_account_done done;
     void *ctx;
 } change;
 
-static change *change_new(svi_host *host, sv_str name, svi_account_done done, void *ctx)
+static change *change_new(what w, svi_host *host, sv_str name, svi_account_done done, void *ctx)
 {
     svi_acct *acct = svi_server_acct(svi_host_server(host));
     change *c = svi_alloc(acct, sizeof *c);
     c->magic = CHANGE_MAGIC;
+    c->what = w;
     c->host = host;
     c->arena = svi_arena_new(acct, 2048);
     c->jid = svi_jid_make(c->arena, name, svi_host_domain(host), SV_STR_NONE);
@@ -48,41 +52,70 @@ static void change_end(change *c, sv_status status)
     svi_account_done done = c->done;
     void *ctx = c->ctx;
     for (size_t i = 0; i < c->key_count; i++) svi_scram_keys_wipe(&c->keys[i]);
+    if (c->rows) svi_rows_unref(&c->rows);
     svi_arena_free(&c->arena);
     c->magic = 0;
     svi_free(c);
     done(ctx, status);
 }
 
-/* What the rows become. A change of password deletes all rows first, so that no key of the old
- * one stays. */
-static void write_rows(const change *c, svi_unit *unit)
+static void put(const change *c, svi_unit *unit, sv_str key, sv_str value)
 {
-    svi_map *map = svi_host_accounts(c->host);
-    sv_status status = svi_unit_del_owner(unit, map, c->name);
-    svi_buf buf;
-    svi_buf_init(&buf, svi_server_acct(svi_host_server(c->host)));
-    for (size_t i = 0; i < c->key_count && !c->remove; i++) {
-        svi_buf_clear(&buf);
-        svi_scram_keys_write(&buf, &c->keys[i]);
-        if (!status)
-            status = svi_unit_put(unit, map, c->name, sv_str_of(c->keys[i].mechanism),
-                                  svi_buf_str(&buf));
-    }
-    if (buf.data) OPENSSL_cleanse(buf.data, buf.cap);
-    svi_buf_free(&buf);
-    if (!status && !c->remove) status = svi_unit_put(unit, map, c->name, STATE_KEY, STATE_ACTIVE);
+    const sv_status status =
+        svi_unit_put(unit, svi_host_accounts(c->host), c->name, key, value);
     SV_ASSERT(status == SV_OK); /* names and records are far below the limits of a row */
 }
 
-static void end_streams(const change *c)
+static void write_state(const change *c, svi_unit *unit, const svi_account_info *state)
 {
-    svi_server *server = svi_host_server(c->host);
-    sv_session *session = NULL;
-    while (c->remove && (session = svi_session_next(server, c->jid.bare, session)) != NULL)
-        svi_session_kick(session, "not-authorized");
-    if (server->streams_ops && server->streams_ops->forget)
-        server->streams_ops->forget(server->streams, c->host, c->name, c->remove);
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(svi_host_server(c->host)));
+    svi_account_state_write(&buf, state);
+    put(c, unit, SVI_ACCOUNT_STATE, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+}
+
+static bool is_mechanism(sv_str key)
+{
+    return !sv_str_eq(key, SVI_ACCOUNT_STATE) && !sv_str_eq(key, SVI_ACCOUNT_CREATED);
+}
+
+/* Of a change of password all keys go first, so that none of the old one stays. */
+static void write_keys(const change *c, svi_unit *unit)
+{
+    sv_str key = SV_STR_NONE, old;
+    while (svi_rows_next(c->rows, &key, &old)) {
+        const sv_status status = is_mechanism(key) ? svi_unit_del(unit, svi_host_accounts(c->host),
+                                                                  c->name, key)
+                                                   : SV_OK;
+        SV_ASSERT(status == SV_OK);
+    }
+    svi_buf buf;
+    svi_buf_init(&buf, svi_server_acct(svi_host_server(c->host)));
+    for (size_t i = 0; i < c->key_count; i++) {
+        svi_buf_clear(&buf);
+        svi_scram_keys_write(&buf, &c->keys[i]);
+        put(c, unit, sv_str_of(c->keys[i].mechanism), svi_buf_str(&buf));
+    }
+    if (buf.data) OPENSSL_cleanse(buf.data, buf.cap);
+    svi_buf_free(&buf);
+}
+
+static void write_created(const change *c, svi_unit *unit)
+{
+    put(c, unit, SVI_ACCOUNT_CREATED,
+        svi_arena_printf(c->arena, "%" PRId64, svi_account_now_s(c->host)));
+}
+
+static void fire(change *c, svi_point point, sv_event *ev)
+{
+    svi_occasion(c->host, point, &c->jid, NULL, NULL, c->jid.bare, ev);
+}
+
+/* RFC 6120 6.5.1: what its user hears, on streams as in SASL; .n 0: nothing. */
+static sv_str told_of(const svi_account_info *state)
+{
+    return state->is_told ? state->reason : SV_STR_NONE;
 }
 
 /* The event's body: no handler of its own stands before it; the occasion inside shares its unit. */
@@ -90,11 +123,30 @@ static void on_run(sv_event *ev)
 {
     change *c = svi_event_x(ev);
     SV_CHECK(c, CHANGE_MAGIC);
-    end_streams(c);
-    write_rows(c, svi_event_unit(ev));
-    if (c->replace) return;
-    svi_occasion(c->host, c->remove ? SVI_POINT_ACCOUNT_REMOVED : SVI_POINT_ACCOUNT_ADDED, &c->jid,
-                 NULL, NULL, c->jid.bare, ev);
+    svi_unit *unit = svi_event_unit(ev);
+    const svi_account_info active = {.kind = SVI_ACCOUNT_ACTIVE};
+    switch (c->what) {
+    case MAKE:
+        write_keys(c, unit);
+        write_state(c, unit, &active);
+        write_created(c, unit);
+        fire(c, SVI_POINT_ACCOUNT_ADDED, ev);
+        break;
+    case REPLACE:
+        write_keys(c, unit);
+        svi_account_end_streams(c->host, &c->jid, SVI_FORGET_LOGINS, NULL);
+        break;
+    case DISABLE:
+        write_state(c, unit, &c->state);
+        svi_account_end_streams(c->host, &c->jid, SVI_FORGET_ALL,
+                                told_of(&c->state).n ? c->state.reason.p : DISABLED_TEXT);
+        fire(c, SVI_POINT_ACCOUNT_DISABLED, ev);
+        break;
+    case ENABLE:
+        write_state(c, unit, &active);
+        fire(c, SVI_POINT_ACCOUNT_ENABLED, ev);
+        break;
+    }
 }
 
 static void on_released(sv_event *ev)
@@ -110,18 +162,35 @@ static void on_canceled(sv_event *ev)
 static const svi_event_ops change_ops = {
     .unclaimed = on_run, .released = on_released, .canceled = on_canceled};
 
+static svi_account_kind kind_of(const svi_rows *rows)
+{
+    svi_account_info info = {.kind = SVI_ACCOUNT_UNKNOWN};
+    sv_str record;
+    if (svi_rows_find(rows, SVI_ACCOUNT_STATE, &record)) svi_account_state_read(record, &info);
+    return info.kind;
+}
+
+/* Whether it can be done to what is there. */
+static sv_status judge(const change *c, const svi_rows *rows)
+{
+    const bool exists = svi_rows_count(rows) > 0;
+    const svi_account_kind kind = kind_of(rows);
+    if (exists && kind == SVI_ACCOUNT_DELETING) return SV_EBUSY;
+    if (c->what == MAKE && exists) return SV_EEXIST;
+    if (c->what == MAKE && svi_guest_is(c->host, c->name)) return SV_EDENIED;
+    if (c->what != MAKE && !exists) return SV_ENOTFOUND;
+    return c->what == ENABLE && kind == SVI_ACCOUNT_ACTIVE ? SV_EEXIST : SV_OK;
+}
+
 /* The rows are known now and nothing comes between this look and the unit. */
 static void on_rows(void *ctx, sv_status status, svi_rows *rows)
 {
     change *c = ctx;
     SV_CHECK(c, CHANGE_MAGIC);
     svi_server *server = svi_host_server(c->host);
-    bool exists = status == SV_OK && svi_rows_count(rows) > 0;
-    if (rows) svi_rows_unref(&rows);
-    if (!status && !c->remove) status = svi_store_admit(svi_server_store(server));
-    if (!status && exists && !c->replace && !c->remove) status = SV_EEXIST;
-    if (!status && !exists && (c->replace || c->remove)) status = SV_ENOTFOUND;
-    if (!status && !c->replace && !c->remove && svi_guest_is(c->host, c->name)) status = SV_EDENIED;
+    c->rows = rows;
+    if (!status && c->what != DISABLE) status = svi_store_admit(svi_server_store(server));
+    if (!status) status = judge(c, rows);
     if (status) {
         change_end(c, status);
         return;
@@ -131,24 +200,53 @@ static void on_rows(void *ctx, sv_status status, svi_rows *rows)
     svi_store_hurry(svi_server_store(server)); /* an operator waits */
 }
 
+static void change_begin(change *c)
+{
+    svi_rows_load(svi_host_accounts(c->host), c->name, on_rows, c);
+}
+
 void svi_account_set(svi_host *host, sv_str name, const svi_scram_keys *keys, size_t key_count,
                      bool replace, svi_account_done done, void *ctx)
 {
-    SV_ASSERT(key_count > 0 && key_count <= KEYS_MAX && name.n > 0);
-    change *c = change_new(host, name, done, ctx);
-    c->replace = replace;
+    SV_ASSERT(key_count > 0 && key_count <= SVI_ACCOUNT_KEYS_MAX && name.n > 0);
+    change *c = change_new(replace ? REPLACE : MAKE, host, name, done, ctx);
     c->keys = svi_arena_get(c->arena, key_count * sizeof *keys);
     memcpy(c->keys, keys, key_count * sizeof *keys);
     c->key_count = key_count;
-    svi_rows_load(svi_host_accounts(host), c->name, on_rows, c);
+    change_begin(c);
 }
 
-void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void *ctx)
+/* For what is refused before it began: not from inside the call. */
+static void refuse_soon(void *ctx)
+{
+    change_end(ctx, SV_EINVAL);
+}
+
+static void refuse_never(void *ctx)
+{
+    change_end(ctx, SV_ECANCELED);
+}
+
+void svi_account_disable(svi_host *host, sv_str name, sv_str reason, bool is_told,
+                         svi_account_done done, void *ctx)
 {
     SV_ASSERT(name.n > 0);
-    change *c = change_new(host, name, done, ctx);
-    c->remove = true;
-    svi_rows_load(svi_host_accounts(host), c->name, on_rows, c);
+    change *c = change_new(DISABLE, host, name, done, ctx);
+    if (!svi_account_reason_fits(reason)) {
+        svi_server_defer(svi_host_server(host), refuse_soon, refuse_never, c);
+        return;
+    }
+    c->state = (svi_account_info){.kind = SVI_ACCOUNT_DISABLED,
+                                  .since_s = svi_account_now_s(host),
+                                  .reason = svi_arena_str(c->arena, reason),
+                                  .is_told = is_told};
+    change_begin(c);
+}
+
+void svi_account_enable(svi_host *host, sv_str name, svi_account_done done, void *ctx)
+{
+    SV_ASSERT(name.n > 0);
+    change_begin(change_new(ENABLE, host, name, done, ctx));
 }
 
 /* --- looking up ------------------------------------------------------------------------------ */
@@ -158,11 +256,16 @@ typedef struct check {
     void *ctx;
 } check;
 
+static bool is_there(const svi_rows *rows)
+{
+    return svi_rows_count(rows) > 0 && kind_of(rows) != SVI_ACCOUNT_DELETING;
+}
+
 static void on_checked(void *ctx, sv_status status, svi_rows *rows)
 {
     check c = *(check *)ctx;
     svi_free(ctx);
-    if (!status && svi_rows_count(rows) == 0) status = SV_ENOTFOUND;
+    if (!status && !is_there(rows)) status = SV_ENOTFOUND;
     if (rows) svi_rows_unref(&rows);
     c.done(c.ctx, status);
 }
@@ -188,7 +291,7 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
     }
     svi_rows *rows = svi_rows_get(svi_host_accounts(host), name);
     if (rows) {
-        *exists_out = svi_rows_count(rows) > 0;
+        *exists_out = is_there(rows);
         svi_rows_unref(&rows);
         return true;
     }
@@ -202,19 +305,29 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
     return false;
 }
 
-static void on_state(void *ctx, sv_status status, sv_str state)
+typedef struct state_check {
+    svi_account_state_done done;
+    void *ctx;
+} state_check;
+
+static void on_state(void *ctx, sv_status status, sv_str record)
 {
-    const check c = *(check *)ctx;
+    const state_check c = *(state_check *)ctx;
     svi_free(ctx);
-    if (!status && !sv_str_eq(state, STATE_ACTIVE)) status = SV_EDENIED;
-    c.done(c.ctx, status);
+    svi_account_info state = {.kind = SVI_ACCOUNT_ACTIVE};
+    if (!status) svi_account_state_read(record, &state);
+    if (state.kind == SVI_ACCOUNT_DELETING)
+        status = SV_ENOTFOUND;
+    else if (state.kind != SVI_ACCOUNT_ACTIVE)
+        status = SV_EDENIED;
+    c.done(c.ctx, status, told_of(&state));
 }
 
-void svi_account_state(svi_host *host, sv_str name, svi_account_done done, void *ctx)
+void svi_account_state(svi_host *host, sv_str name, svi_account_state_done done, void *ctx)
 {
-    check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
-    *c = (check){done, ctx};
-    svi_store_get(svi_host_accounts(host), name, STATE_KEY, on_state, c);
+    state_check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
+    *c = (state_check){done, ctx};
+    svi_store_get(svi_host_accounts(host), name, SVI_ACCOUNT_STATE, on_state, c);
 }
 
 typedef struct asked {
@@ -272,4 +385,43 @@ void svi_account_keys(svi_host *host, sv_str name, const char *mechanism,
                  .done = done,
                  .ctx = ctx};
     svi_store_get(svi_host_accounts(host), a->name, sv_str_of(mechanism), on_record, a);
+}
+
+/* --- what an operator is shown ---------------------------------------------------------------- */
+
+typedef struct show {
+    svi_account_info_done done;
+    void *ctx;
+} show;
+
+static void read_info(const svi_rows *rows, svi_account_info *info_out)
+{
+    *info_out = (svi_account_info){.kind = SVI_ACCOUNT_UNKNOWN};
+    sv_str key = SV_STR_NONE, value;
+    while (svi_rows_next(rows, &key, &value)) {
+        if (sv_str_eq(key, SVI_ACCOUNT_STATE))
+            svi_account_state_read(value, info_out);
+        else if (sv_str_eq(key, SVI_ACCOUNT_CREATED))
+            (void)svi_str_int(value, 0, INT64_MAX, &info_out->created_s);
+        else if (info_out->mechanism_count < SVI_ACCOUNT_KEYS_MAX)
+            info_out->mechanisms[info_out->mechanism_count++] = key;
+    }
+}
+
+static void on_shown(void *ctx, sv_status status, svi_rows *rows)
+{
+    const show s = *(show *)ctx;
+    svi_free(ctx);
+    svi_account_info info;
+    if (!status && svi_rows_count(rows) == 0) status = SV_ENOTFOUND;
+    if (!status) read_info(rows, &info);
+    s.done(s.ctx, status, status ? NULL : &info);
+    if (rows) svi_rows_unref(&rows);
+}
+
+void svi_account_show(svi_host *host, sv_str name, svi_account_info_done done, void *ctx)
+{
+    show *s = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *s);
+    *s = (show){done, ctx};
+    svi_rows_load(svi_host_accounts(host), name, on_shown, s);
 }

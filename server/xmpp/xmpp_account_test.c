@@ -96,6 +96,128 @@ static void changes_end_what_is_under_way(void **state)
     world_free(w);
 }
 
+/* --- disabled -------------------------------------------------------------------------------- */
+
+static int disable(world *w, const char *user, const char *reason, bool is_told)
+{
+    int status = 1;
+    svi_account_disable(w->host, sv_str_of(user), sv_str_of(reason), is_told, on_status, &status);
+    assert_int_equal(status, 1);
+    run(w);
+    return status;
+}
+
+static int enable(world *w, const char *user)
+{
+    int status = 1;
+    svi_account_enable(w->host, sv_str_of(user), on_status, &status);
+    assert_int_equal(status, 1);
+    run(w);
+    return status;
+}
+
+/* RFC 6120 6.5.1, 4.9.3.12: streams end, exchanges under way, too, and none begins; the reason is told
+ * only if it is meant for the user. */
+static void disables_and_enables(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    client *bound = opened(w), *unbound = opened(w), *begun = opened(w), *other = opened(w);
+    log_in(w, bound, "romeo", "rosaline");
+    assert_has(bind_resource(w, bound, "r"), "type='result'");
+    log_in(w, unbound, "romeo", "rosaline");
+    say_auth(w, begun, "romeo");
+    say_auth(w, other, "nobody");
+    (void)heard(w, begun);
+    assert_int_equal(disable(w, "romeo", "Call <us>", true), SV_OK);
+    assert_has(heard(w, bound), "<not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                                "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' "
+                                "xml:lang='en'>Call &lt;us");
+    assert_has(heard(w, unbound), "<not-authorized");
+    assert_has(heard(w, begun), "<reset");
+    assert_false(other->at_end);
+    assert_null(svi_session_next(w->server, SV_STR("romeo@localhost"), NULL));
+    client *late = opened(w);
+    const char *answer = authenticate(w, late, "romeo", "rosaline");
+    assert_has(answer, "<account-disabled/><text xml:lang='en'>Call &lt;us");
+    assert_has(authenticate(w, late, "romeo", "wrong"), "<failure xmlns='" SASL_NS
+                                                        "'><not-authorized/></failure>");
+    /* another password leaves it disabled, and a second reason is the one that counts */
+    assert_int_equal(set_account(w, "romeo", "juliet", true), SV_OK);
+    assert_int_equal(disable(w, "romeo", "secret", false), SV_OK);
+    assert_has(authenticate(w, late, "romeo", "juliet"),
+               "<failure xmlns='" SASL_NS "'><account-disabled/></failure>");
+    assert_int_equal(check_account(w, "romeo"), SV_OK); /* what is sent to it waits */
+    assert_int_equal(enable(w, "romeo"), SV_OK);
+    assert_int_equal(enable(w, "romeo"), SV_EEXIST);
+    client *again = opened(w);
+    log_in(w, again, "romeo", "juliet");
+    world_free(w);
+}
+
+static void refuses_what_cannot_be_disabled(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    char long_reason[SVI_REASON_MAX + 2];
+    memset(long_reason, 'x', sizeof long_reason - 1);
+    long_reason[sizeof long_reason - 1] = 0;
+    assert_int_equal(disable(w, "nobody", "", false), SV_ENOTFOUND);
+    assert_int_equal(enable(w, "nobody"), SV_ENOTFOUND);
+    assert_int_equal(disable(w, "romeo", "a\nb", false), SV_EINVAL);
+    assert_int_equal(disable(w, "romeo", "\xff", false), SV_EINVAL);
+    assert_int_equal(disable(w, "romeo", long_reason, false), SV_EINVAL);
+    assert_int_equal(disable(w, "romeo", long_reason + 1, false), SV_OK);
+    /* no space: nobody is let in for that, but somebody may be kept out */
+    svi_engine_sim_plan(w->engine)->full = true;
+    pass_time(w, 60000000);
+    assert_int_equal(disable(w, "romeo", "", true), SV_OK);
+    world_free(w);
+}
+
+typedef struct shown {
+    int status;
+    svi_account_info info;
+    char reason[64];
+} shown;
+
+static void on_shown(void *ctx, sv_status status, const svi_account_info *info)
+{
+    shown *s = ctx;
+    s->status = status;
+    if (!info) return;
+    s->info = *info;
+    (void)snprintf(s->reason, sizeof s->reason, "%.*s", (int)info->reason.n,
+                   info->reason.n ? info->reason.p : "");
+}
+
+static void shows_what_is_stored(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    shown s = {.status = 1}, none = {.status = 1};
+    const int64_t now_s = w->clock.plat.wall_us(w->clock.plat.ctx) / 1000000;
+    assert_int_equal(set_account(w, "juliet", "x", false), SV_OK);
+    svi_account_show(w->host, SV_STR("juliet"), on_shown, &s);
+    svi_account_show(w->host, SV_STR("nobody"), on_shown, &none);
+    run(w);
+    assert_int_equal(none.status, SV_ENOTFOUND);
+    assert_int_equal(s.status, SV_OK);
+    assert_int_equal(s.info.kind, SVI_ACCOUNT_ACTIVE);
+    assert_in_range(s.info.created_s, now_s, now_s + 60);
+    assert_int_equal(s.info.mechanism_count, 1);
+    assert_int_equal(disable(w, "juliet", "who  knows", true), SV_OK);
+    assert_int_equal(set_account(w, "juliet", "y", true), SV_OK);
+    svi_account_show(w->host, SV_STR("juliet"), on_shown, &s);
+    run(w);
+    assert_int_equal(s.info.kind, SVI_ACCOUNT_DISABLED);
+    assert_true(s.info.is_told);
+    assert_string_equal(s.reason, "who  knows");
+    assert_in_range(s.info.since_s, now_s, now_s + 60);
+    assert_in_range(s.info.created_s, now_s, now_s + 60);
+    world_free(w);
+}
+
 /* --- what modules do with it ----------------------------------------------------------------- */
 
 typedef struct seen {
@@ -168,7 +290,7 @@ static void modules_share_the_unit(void **state)
 
     before = units_of(w);
     assert_int_equal(remove_account(w, "juliet"), SV_OK);
-    assert_int_equal(units_of(w), before + 1);
+    assert_int_equal(units_of(w), before + 2); /* its end is marked, then all of it goes together */
     assert_int_equal(s.removed, 1);
     world_free(w);
 }
@@ -299,6 +421,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(makes_changes_deletes),
         cmocka_unit_test(one_of_two_makes_it),
+        cmocka_unit_test(disables_and_enables),
+        cmocka_unit_test(refuses_what_cannot_be_disabled),
+        cmocka_unit_test(shows_what_is_stored),
         cmocka_unit_test(changes_end_what_is_under_way),
         cmocka_unit_test(modules_share_the_unit),
         cmocka_unit_test(done_comes_after_the_commit),

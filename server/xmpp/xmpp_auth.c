@@ -95,12 +95,17 @@ static void log_failure(const svi_stream *stream, sv_str name, svi_sasl_fault fa
 }
 
 /* RFC 6120 6.4.5: a few more tries, then the stream ends (threats A6). */
-static svi_step say_failure(svi_stream *stream, svi_sasl_fault fault)
+static svi_step say_failure(svi_stream *stream, svi_sasl_fault fault, sv_str told)
 {
     svi_buf buf;
     svi_buf_init(&buf, svi_server_acct(stream->server));
-    svi_buf_printf(&buf, "<failure xmlns='" SVI_NS_SASL "'><%s/></failure>",
-                   svi_sasl_fault_name(fault));
+    svi_buf_printf(&buf, "<failure xmlns='" SVI_NS_SASL "'><%s/>", svi_sasl_fault_name(fault));
+    if (told.n > 0) { /* RFC 6120 6.5 */
+        svi_buf_put(&buf, SV_STR("<text xml:lang='en'>"));
+        svi_write_text(&buf, told);
+        svi_buf_put(&buf, SV_STR("</text>"));
+    }
+    svi_buf_put(&buf, SV_STR("</failure>"));
     svi_stream_send(stream, &buf);
     if (stream->auth_tries < svi_server_limits(stream->server)->auth_tries)
         return SVI_STEP_FEATURES;
@@ -113,7 +118,7 @@ static void on_penalty_over(void *ctx)
     SV_CHECK(stream, SVI_STREAM_MAGIC);
     SV_ASSERT(stream->step == SVI_STEP_PENALTY);
     stream->penalty_timer = NULL;
-    const svi_step next = say_failure(stream, stream->held_fault);
+    const svi_step next = say_failure(stream, stream->held_fault, SV_STR_NONE);
     if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
 }
 
@@ -125,8 +130,9 @@ static sv_str account_of(const svi_stream *stream, sv_str name)
         .bare;
 }
 
-/* Only a wrong guess counts: what is malformed tells nobody anything. */
-static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
+/* Only a wrong guess counts: what is malformed tells nobody anything. `told` goes with an answer that is
+ * not held back. */
+static svi_step refuse_text(svi_stream *stream, svi_sasl_fault fault, sv_str name, sv_str told)
 {
     const sv_str account = account_of(stream, name);
     stream->auth_tries++;
@@ -136,7 +142,7 @@ static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
     if (fault == SVI_SASL_NOT_AUTHORIZED)
         delay_us =
             svi_penalty_note(stream->streams->penalties, svi_stream_whence(stream), account);
-    if (delay_us == 0) return say_failure(stream, fault);
+    if (delay_us == 0) return say_failure(stream, fault, told);
     SV_LOG(SV_WARN, "login-held-back", LF_TXT("peer", stream->peer),
            LF_STR("account", svi_str_sub(account, 0, NAMED_BYTES)),
            LF_INT("ms", delay_us / 1000));
@@ -144,6 +150,11 @@ static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
     stream->penalty_timer = svi_timer_start(svi_server_timers(stream->server), delay_us,
                                             on_penalty_over, stream);
     return SVI_STEP_PENALTY;
+}
+
+static svi_step refuse(svi_stream *stream, svi_sasl_fault fault, sv_str name)
+{
+    return refuse_text(stream, fault, name, SV_STR_NONE);
 }
 
 /* Too many wrong guesses from there or for that account, whether it exists or not: none is looked at. */
@@ -288,7 +299,7 @@ static svi_sasl_fault state_fault(sv_status status)
     }
 }
 
-static void on_admitted(void *ctx, sv_status status)
+static void on_admitted(void *ctx, sv_status status, sv_str told)
 {
     svi_key_lookup *lookup = ctx;
     svi_stream *stream = lookup->stream;
@@ -301,7 +312,7 @@ static void on_admitted(void *ctx, sv_status status)
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
     const svi_sasl_fault fault = state_fault(status);
     const svi_step next =
-        fault ? refuse(stream, fault, stream->claimed) : succeed_as(stream, &success);
+        fault ? refuse_text(stream, fault, stream->claimed, told) : succeed_as(stream, &success);
     if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
     svi_arena_reset(stream->streams->scratch, mark);
 }
@@ -337,7 +348,7 @@ static svi_sasl_fault cert_fault(const svi_stream *stream, sv_status status)
     return status == SV_OK && !fits ? SVI_SASL_NOT_AUTHORIZED : state_fault(status);
 }
 
-static void on_account(void *ctx, sv_status status)
+static void on_account(void *ctx, sv_status status, sv_str told)
 {
     svi_key_lookup *lookup = ctx;
     svi_stream *stream = lookup->stream;
@@ -347,8 +358,10 @@ static void on_account(void *ctx, sv_status status)
     SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl && stream->cert);
     stream->lookup = NULL;
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
-    const svi_sasl_result result = svi_sasl_account(stream->sasl, cert_fault(stream, status));
-    const svi_step next = next_of(stream, &result);
+    const svi_sasl_fault fault = cert_fault(stream, status);
+    const svi_sasl_result result = svi_sasl_account(stream->sasl, fault);
+    const svi_step next = fault ? refuse_text(stream, fault, stream->claimed, told)
+                                : next_of(stream, &result);
     if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
     svi_arena_reset(stream->streams->scratch, mark);
 }

@@ -68,6 +68,7 @@ typedef struct svi_xevent {
     bool is_ending;                  /* its end comes behind what runs now */
     bool is_late;                    /* of an errand: its deadline passed */
     const svi_errand *errand;        /* NULL: it is none */
+    void *firer;                     /* of an occasion: who waits for its end */
     struct svi_xevent *next, **link; /* of the session's events */
 } svi_xevent;
 svi_xevent *svi_xevent_of(const sv_event *ev);

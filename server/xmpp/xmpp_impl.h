@@ -103,6 +103,11 @@ struct svi_host {
     svi_ledger_counts counts;
     void *attached; /* see svi_host_attach */
     void (*detach)(void *attached);
+    svi_map *removal_rows;         /* "HOST/removals": accounts whose deletion has begun */
+    struct svi_removal *removals;  /* under way */
+    svi_dict *stale;               /* localpart -> svi_stale */
+    struct svi_stale *oldest_stale, **stale_end;
+    size_t stale_count;
 };
 
 /* A named item. */
@@ -314,6 +319,12 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond);
 /* Finds out whether the recipient's account exists, if that matters, then runs it: in the order
  * of calls for one recipient. */
 void svi_passage_start(svi_passage *passage);
+
+/* --- xmpp_removal.c --------------------------------------------------------------------------- */
+
+/* Opens what deletions need on a host / frees it; none is under way. */
+sv_status svi_removals_open(svi_host *host, sv_err *err);
+void svi_removals_free(svi_host *host);
 
 /* --- xmpp_check.c ----------------------------------------------------------------------------- */
 

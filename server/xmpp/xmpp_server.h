@@ -188,11 +188,20 @@ svi_map *svi_host_accounts(svi_host *host);
  * before. It outlives generations of modules. */
 void svi_host_attach(svi_host *host, void *part, void (*detach)(void *part));
 void *svi_host_attached(const svi_host *host);
+/* True if the account of that localpart was deleted after the event with this number had begun: what the
+ * event still writes for it belongs to nobody, nor to a later account of the name. */
+bool svi_host_is_stale(const svi_host *host, sv_str name, uint64_t event_number);
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
 /* The calls to give to svi_net_new; ctx is the server. */
 const svi_net_calls *svi_stream_calls(void);
+
+/* Which streams of an account end. */
+typedef enum svi_forget {
+    SVI_FORGET_LOGINS, /* those that are just logging in: its keys are others now */
+    SVI_FORGET_ALL     /* those that have logged in, too */
+} svi_forget;
 
 /* What the streams keep on a server, and how the server reaches them. */
 typedef struct svi_streams_ops {
@@ -200,9 +209,9 @@ typedef struct svi_streams_ops {
     size_t (*count)(const void *streams); /* streams that are open */
     /* Ends one connection's stream with a stream error (RFC 6120 4.9.3); idempotent. */
     void (*end)(void *streams, svi_conn *conn, const char *stream_error);
-    /* The keys of an account have changed, or it `is_gone`: ends the streams that log in with the
-     * old ones, or have logged in. May be NULL. */
-    void (*forget)(void *streams, svi_host *host, sv_str name, bool is_gone);
+    /* Something about an account has changed: ends the streams that `how` says. `text` (may be NULL)
+     * is told to those that had logged in. May be NULL. */
+    void (*forget)(void *streams, svi_host *host, sv_str name, svi_forget how, const char *text);
     size_t (*locked)(const void *streams); /* addresses and accounts that may not log in now */
     void (*free)(void *streams);           /* after the network is gone */
 } svi_streams_ops;

@@ -239,12 +239,12 @@ static void streams_end(void *ctx, svi_conn *conn, const char *stream_error)
 }
 
 /* Exchanges that still hold old keys end with <reset/> (RFC 6120 4.9.3.16). */
-static void streams_forget(void *ctx, svi_host *host, sv_str name, bool is_gone)
+static void streams_forget(void *ctx, svi_host *host, sv_str name, svi_forget how, const char *text)
 {
     const svi_streams *streams = ctx;
     for (svi_stream *stream = streams->first; stream; stream = stream->all.next) {
-        if (is_gone && stream->login_host == host && sv_str_eq(stream->name, name))
-            (void)svi_stream_fail(stream, "not-authorized", NULL);
+        if (how == SVI_FORGET_ALL && stream->login_host == host && sv_str_eq(stream->name, name))
+            (void)svi_stream_fail(stream, "not-authorized", text);
         else if (stream->host == host && stream->sasl && sv_str_eq(stream->claimed, name))
             (void)svi_stream_fail(stream, "reset", NULL);
     }

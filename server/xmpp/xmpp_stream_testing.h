@@ -15,6 +15,7 @@
 #include "store/store_engine.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_event.h"
+#include "xmpp/xmpp_removal.h"
 #include "xmpp/xmpp_scram_keys.h"
 
 #define CLIENTS 40

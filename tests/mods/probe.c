@@ -170,6 +170,32 @@ static sv_verdict on_put(sv_event *ev, void *self)
     return sv->send(ev);
 }
 
+static void late_put(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const probe *me = self;
+    (void)status, (void)rows;
+    const sv_str owner = sv->attr(sv->payload(ev), SV_STR("owner"));
+    if (sv->put(ev, me->notes, owner, SV_STR("late"), SV_STR("v")) != SV_OK)
+        (void)sv->refuse(ev, SV_NOT_ACCEPTABLE);
+    else
+        (void)sv->send(ev);
+}
+
+static void late_once(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const probe *me = self;
+    (void)status, (void)rows;
+    sv->rows_load(ev, me->notes, SV_STR("/second"), late_put);
+}
+
+/* Writes when it has read twice. */
+static sv_verdict on_late(sv_event *ev, void *self)
+{
+    const probe *me = self;
+    sv->rows_load(ev, me->notes, SV_STR("/first"), late_once);
+    return SV_LATER;
+}
+
 static sv_verdict on_del(sv_event *ev, void *self)
 {
     probe *me = self;
@@ -520,6 +546,7 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/host {" NS "}misc", .call = on_misc},
     {.on = "iq-get/host {" NS "}build", .call = on_build},
     {.on = "iq-set/host {" NS "}put", .call = on_put, .flags = SV_HOOK_STORES},
+    {.on = "iq-set/host {" NS "}late", .call = on_late, .flags = SV_HOOK_STORES},
     {.on = "iq-set/host {" NS "}del", .call = on_del},
     {.on = "iq-get/host {" NS "}get", .call = on_get},
     {.on = "iq-get/host {" NS "}list", .call = on_list},

@@ -9,7 +9,7 @@
 
 #include "bus/bus_ledger.h"
 #include "mods/mods_world_test.h"
-#include "xmpp/xmpp_account.h"
+#include "xmpp/xmpp_removal.h"
 
 #define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\""
 #define HERE "one.example"

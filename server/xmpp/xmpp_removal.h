@@ -1,0 +1,22 @@
+/* Deleting an account: its streams end, its contacts are unsubscribed, all that is stored for it goes.
+ *
+ * In units of their own: first the state "deleting" and a row in the map "HOST/removals"; then the
+ * occasion account/removing, again and again until its handlers write nothing more; at last, in one
+ * unit, the occasion account/removed and whatever any map of the host has under the account's name,
+ * also maps of modules that are not enabled now. What a crash breaks off goes on with
+ * svi_removals_resume. Router thread. */
+#ifndef SVI_XMPP_REMOVAL_H
+#define SVI_XMPP_REMOVAL_H
+
+#include "xmpp/xmpp_account.h"
+
+/* Deletes the account. `name` is prepared and copied. SV_ENOTFOUND, SV_EBUSY while that is under
+ * way already, SV_EIO if a module could not do its part (it stays "deleting": a further call goes
+ * on), SV_ECANCELED when the server ends first. */
+void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void *ctx);
+
+/* Goes on with the deletions that the server's last end has broken off; once, when the host's
+ * modules run. */
+void svi_removals_resume(svi_host *host);
+
+#endif

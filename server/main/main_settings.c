@@ -64,6 +64,8 @@ static const sv_option options[] = {
                 "ANONYMOUS, XEP-0175), or both."),
     SV_OPT_INT(svi_settings, c2s_guests_max, "c2s_guests_max", "1000", "1", "1000000",
                "How many anonymous clients the host takes at once."),
+    SV_OPT_BOOL(svi_settings, login_addresses, "login_addresses", "false",
+                "Keep with each account the address that it last logged in from, for `stave user show`."),
     SV_OPT_BOOL(svi_settings, c2s_require_encryption, "c2s_require_encryption", "true",
                 "Clients must use TLS before they log in (loopback addresses excepted)."),
     SV_OPT_INT(svi_settings, io_threads, "io_threads", "-1", "-1", "64",
@@ -457,7 +459,7 @@ bool svi_settings_is_of_host(const char *name)
 {
     static const char *const names[] = {"modules_enabled", "admins",        "certificate",
                                         "key",             "c2s_client_ca", "c2s_require_encryption",
-                                        "authentication",  "c2s_guests_max", "component_module"};
+                                        "authentication",  "c2s_guests_max", "login_addresses", "component_module"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

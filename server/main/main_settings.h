@@ -39,6 +39,7 @@ typedef struct svi_settings {
     sv_str c2s_client_ca;       /* PEM file; empty: clients are asked for no certificate */
     int64_t authentication;     /* svi_logins */
     int64_t c2s_guests_max;     /* at once, of the host */
+    bool login_addresses;
     bool c2s_require_encryption;
     int64_t io_threads;            /* -1: cores - 1, at least 1 */
     int64_t durability;            /* sync write none */

@@ -167,7 +167,8 @@ static bool serve_host(const svi_shard *shard, const svi_shard_config *config,
                                                    .admin_count = s.admins.count,
                                                    .require_tls = s.c2s_require_encryption,
                                                    .logins = (svi_logins)s.authentication,
-                                                   .guests_max = (size_t)s.c2s_guests_max});
+                                                   .guests_max = (size_t)s.c2s_guests_max,
+                                                   .keeps_addresses = s.login_addresses});
 }
 
 static sv_status add_hosts(const svi_shard *shard, const svi_shard_config *config, sv_err *err)

@@ -3,6 +3,7 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_guest.h"
+#include "xmpp/xmpp_logins.h"
 #include "xmpp/xmpp_stream.h"
 
 #define NAMED_BYTES 64u /* of a name in the log */
@@ -250,6 +251,7 @@ static svi_step succeed_as(svi_stream *stream, const svi_sasl_result *result)
     }
     svi_penalty_forgive(stream->streams->penalties, svi_stream_whence(stream),
                         account_of(stream, result->name));
+    svi_logins_in(stream->host, result->name, stream->peer);
     return succeed(stream, result->name, result->out);
 }
 

@@ -14,6 +14,7 @@ static void drop_admins(svi_host *host)
 static void host_free(svi_host *host)
 {
     svi_removals_free(host);
+    svi_logins_free(host);
     svi_ledger_forget_host(host->server->ledger, &host->counts);
     if (host->detach != NULL) host->detach(host->attached);
     svi_hooks_unref(&host->hooks);
@@ -55,6 +56,7 @@ static sv_status host_new(svi_server *server, sv_str domain, svi_host **host_out
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
     svi_arena_reset(server->scratch, mark);
     if (status == SV_OK) status = svi_removals_open(host, err);
+    if (status == SV_OK) status = svi_logins_open(host, config->keeps_addresses, err);
     if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);
     if (status != SV_OK) {
         host_free(host);

@@ -103,6 +103,7 @@ struct svi_host {
     svi_ledger_counts counts;
     void *attached; /* see svi_host_attach */
     void (*detach)(void *attached);
+    struct svi_login_notes *login_notes;
     svi_map *removal_rows;         /* "HOST/removals": accounts whose deletion has begun */
     struct svi_removal *removals;  /* under way */
     svi_dict *stale;               /* localpart -> svi_stale */
@@ -325,6 +326,14 @@ void svi_passage_start(svi_passage *passage);
 /* Opens what deletions need on a host / frees it; none is under way. */
 sv_status svi_removals_open(svi_host *host, sv_err *err);
 void svi_removals_free(svi_host *host);
+
+/* --- xmpp_logins.c ---------------------------------------------------------------------------- */
+
+typedef struct svi_login_notes svi_login_notes; /* what was noted of a host's accounts */
+
+/* Opens the host's notes / frees them unwritten. */
+sv_status svi_logins_open(svi_host *host, bool keeps_addresses, sv_err *err);
+void svi_logins_free(svi_host *host);
 
 /* --- xmpp_check.c ----------------------------------------------------------------------------- */
 

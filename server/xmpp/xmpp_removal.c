@@ -5,6 +5,7 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_account_impl.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_logins.h"
 
 #define REMOVAL_MAGIC 0x4e0a1001u
 #define ROUNDS_MAX 4096u /* of account/removing */
@@ -171,6 +172,7 @@ static void on_erase(sv_event *ev)
     SV_CHECK(r, REMOVAL_MAGIC);
     svi_occasion(r->host, SVI_POINT_ACCOUNT_REMOVED, &r->jid, NULL, NULL, r->jid.bare, ev);
     erase_rows(r, svi_event_unit(ev));
+    svi_logins_forget(r->host, r->jid.node);
     remember(r->host, r->jid.node);
 }
 

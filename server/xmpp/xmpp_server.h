@@ -128,6 +128,7 @@ typedef struct svi_host_config {
     bool require_tls; /* no SASL mechanisms without TLS, but on loopback listeners (SCRAM) */
     svi_logins logins;
     size_t guests_max; /* at once */
+    bool keeps_addresses; /* stores where accounts last logged in from */
 } svi_host_config;
 
 /* Hosts are never freed while the server lives: an event that waits may name one that is not served any

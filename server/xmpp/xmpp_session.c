@@ -5,6 +5,7 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_logins.h"
 
 #define RANDOM_BYTES 12 /* of a made-up resource: 96 bits */
 
@@ -151,6 +152,7 @@ static void fire_gone(sv_session *session)
     svi_session_announce(session); /* gone never comes without bound */
     while (session->unheard != NULL) hear_first(session); /* it was sent before the end */
     session->is_gone = true;
+    if (!session->is_guest) svi_logins_out(session->host, session->jid.node);
     svi_occasion(session->host, SVI_POINT_SESSION_GONE, NULL, session, NULL, SV_STR_NONE, NULL);
 }
 

@@ -61,6 +61,7 @@ typedef struct setting {
     svi_limits limits; /* all zero: the defaults */
     svi_logins logins; /* of both hosts */
     size_t guests_max;
+    bool keeps_addresses;
 } setting;
 
 /* A listener on loopback without TLS, and one where a login needs STARTTLS. */
@@ -378,7 +379,8 @@ static svi_host *add_host(world *w, const char *domain, const setting *s)
     const svi_host_config config = {.domain = sv_str_of(domain),
                                     .require_tls = s->require_tls,
                                     .logins = s->logins,
-                                    .guests_max = s->guests_max};
+                                    .guests_max = s->guests_max,
+                                    .keeps_addresses = s->keeps_addresses};
     assert_int_equal(svi_host_add(w->server, &config, &host, &err), SV_OK);
     return host;
 }

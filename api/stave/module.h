@@ -9,6 +9,7 @@
 #ifndef STAVE_MODULE_H
 #define STAVE_MODULE_H
 
+#include <stave/auth.h>
 #include <stave/command.h>
 #include <stave/types.h>
 
@@ -485,6 +486,17 @@ typedef struct sv_api {
     /* Reads names of the host's accounts, `max` at most, after `after`; calls back later, and no more
      * when the module is gone. */
     void (*accounts)(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done);
+    /* -- accounts that a back end keeps (stave/auth.h) -- */
+
+    /* In `start`: the module keeps the host's accounts from now on. What it points to is copied as far as
+     * its size says. SV_EEXIST if another module does, SV_EINVAL if it lacks what is required. */
+    sv_status (*auth_register)(sv_mod *mod, const sv_auth *auth);
+    /* Answers a question, once; it is gone then. */
+    void (*auth_done)(sv_auth_ask *ask, sv_status status);
+    /* Answers one for keys with them; what breaks a rule of sv_auth_keys counts as a failure. */
+    void (*auth_give_keys)(sv_auth_ask *ask, const sv_auth_keys *keys);
+    /* One more name for a list; auth_done ends it. */
+    void (*auth_give_name)(sv_auth_ask *ask, sv_str name);
 } sv_api;
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"

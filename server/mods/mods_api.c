@@ -97,6 +97,34 @@ sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i)
     return i < group->feature_count[of_accounts] ? group->features[of_accounts][i] : SV_STR_NONE;
 }
 
+/* --- accounts that it keeps ------------------------------------------------------------------------- */
+
+static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
+{
+    const sv_mod *mod = ctx;
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    const svi_exec saved = svi_mod_enter(mod, "auth");
+    run(arg);
+    svi_mod_leave(&saved);
+}
+
+sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    const svi_provider_config config = {.auth = auth,
+                                        .name = mod->file->name,
+                                        .self = mod->self,
+                                        .acct = &mod->acct,
+                                        .call = call_auth,
+                                        .ctx = mod};
+    const sv_status status = svi_provider_new(mod->group->host, &config, &mod->provider);
+    if (status != SV_OK)
+        SV_LOG(SV_ERROR, "module-refused", LF_TXT("module", mod->file->name),
+               LF_TXT("reason", status == SV_EEXIST ? "another module keeps the host's accounts"
+                                                    : "its back end lacks what is required"));
+    return status;
+}
+
 /* --- the table -------------------------------------------------------------------------------------- */
 
 static const sv_api api = {
@@ -225,6 +253,10 @@ static const sv_api api = {
     .row_added = svi_api_row_added,
     .rows_mark = svi_api_rows_mark,
     .accounts = svi_api_accounts,
+    .auth_register = svi_api_auth_register,
+    .auth_done = svi_auth_done,
+    .auth_give_keys = svi_auth_give_keys,
+    .auth_give_name = svi_auth_give_name,
 };
 
 const sv_api *svi_mods_api(void)

@@ -16,6 +16,7 @@ void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...);
 sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
 sv_status svi_api_sweep(sv_mod *mod, sv_store *store, int64_t period_ms);
 sv_str svi_api_host(const sv_mod *mod);
+sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth);
 sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i);
 
 /* --- mods_features.c --------------------------------------------------------------- */

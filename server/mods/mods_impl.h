@@ -7,6 +7,7 @@
 #include "base/base_assert.h"
 #include "base/base_dict.h"
 #include "xmpp/xmpp_event.h"
+#include "xmpp/xmpp_provider.h"
 
 enum {
     SVI_MODS_MAGIC = 0x4d4f4453,
@@ -97,6 +98,7 @@ struct sv_mod {
     sv_timer *timers;
     sv_store *stores;
     svi_mod_memory *memory; /* a reference */
+    svi_provider *provider; /* if it keeps the host's accounts */
     svi_dict *stanzas;         /* those it keeps: address -> how often */
     sv_str stream_feature;     /* as it set it; besides that of its description */
 };

@@ -129,6 +129,7 @@ void svi_group_retire(svi_group *group)
     group->is_retired = true;
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->mods[i];
+        svi_provider_free(&mod->provider);
         while (mod->timers != NULL) {
             sv_timer *timer = mod->timers;
             mod->timers = timer->next;

@@ -5,6 +5,8 @@
 #include "xmpp/xmpp_account_impl.h"
 #include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_provider.h"
+#include "xmpp/xmpp_removal.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
@@ -27,6 +29,7 @@ typedef struct change {
     size_t key_count;
     svi_account_info state; /* what it becomes; of DISABLE */
     svi_rows *rows;         /* as they are before, while the event runs */
+    bool is_elsewhere;      /* a back end has it */
     svi_account_done done;
     void *ctx;
 } change;
@@ -162,9 +165,10 @@ static void on_canceled(sv_event *ev)
 static const svi_event_ops change_ops = {
     .unclaimed = on_run, .released = on_released, .canceled = on_canceled};
 
+/* Of an account that a back end keeps there may be no row. */
 static svi_account_kind kind_of(const svi_rows *rows)
 {
-    svi_account_info info = {.kind = SVI_ACCOUNT_UNKNOWN};
+    svi_account_info info = {.kind = SVI_ACCOUNT_ACTIVE};
     sv_str record;
     if (svi_rows_find(rows, SVI_ACCOUNT_STATE, &record)) svi_account_state_read(record, &info);
     return info.kind;
@@ -173,13 +177,16 @@ static svi_account_kind kind_of(const svi_rows *rows)
 /* Whether it can be done to what is there. */
 static sv_status judge(const change *c, const svi_rows *rows)
 {
-    const bool exists = svi_rows_count(rows) > 0;
+    const bool exists = svi_rows_count(rows) > 0 || c->is_elsewhere;
     const svi_account_kind kind = kind_of(rows);
-    if (exists && kind == SVI_ACCOUNT_DELETING) return SV_EBUSY;
+    if (kind == SVI_ACCOUNT_DELETING) return SV_EBUSY;
+    if (c->is_elsewhere && c->what == MAKE) return SV_OK;
     if (c->what == MAKE && exists) return SV_EEXIST;
     if (c->what == MAKE && svi_guest_is(c->host, c->name)) return SV_EDENIED;
     if (c->what != MAKE && !exists) return SV_ENOTFOUND;
-    return c->what == ENABLE && kind == SVI_ACCOUNT_ACTIVE ? SV_EEXIST : SV_OK;
+    return c->what == ENABLE && kind != SVI_ACCOUNT_DISABLED && kind != SVI_ACCOUNT_UNKNOWN
+               ? SV_EEXIST
+               : SV_OK;
 }
 
 /* The rows are known now and nothing comes between this look and the unit. */
@@ -200,15 +207,33 @@ static void on_rows(void *ctx, sv_status status, svi_rows *rows)
     svi_store_hurry(svi_server_store(server)); /* an operator waits */
 }
 
+/* The back end knows of the account, or has just made or changed it. */
+static void on_elsewhere(void *ctx, sv_status status)
+{
+    change *c = ctx;
+    SV_CHECK(c, CHANGE_MAGIC);
+    const bool is_change = c->what == MAKE || c->what == REPLACE;
+    if (status != SV_OK && (is_change || status != SV_EDENIED)) {
+        change_end(c, status);
+        return;
+    }
+    c->is_elsewhere = true;
+    svi_rows_load(svi_host_accounts(c->host), c->name, on_rows, c);
+}
+
 static void change_begin(change *c)
 {
-    svi_rows_load(svi_host_accounts(c->host), c->name, on_rows, c);
+    if (c->host->provider)
+        svi_provider_find(c->host, c->name, on_elsewhere, c);
+    else
+        svi_rows_load(svi_host_accounts(c->host), c->name, on_rows, c);
 }
 
 void svi_account_set(svi_host *host, sv_str name, const svi_scram_keys *keys, size_t key_count,
                      bool replace, svi_account_done done, void *ctx)
 {
     SV_ASSERT(key_count > 0 && key_count <= SVI_ACCOUNT_KEYS_MAX && name.n > 0);
+    SV_ASSERT(!host->provider);
     change *c = change_new(replace ? REPLACE : MAKE, host, name, done, ctx);
     c->keys = svi_arena_get(c->arena, key_count * sizeof *keys);
     memcpy(c->keys, keys, key_count * sizeof *keys);
@@ -216,15 +241,32 @@ void svi_account_set(svi_host *host, sv_str name, const svi_scram_keys *keys, si
     change_begin(c);
 }
 
-/* For what is refused before it began: not from inside the call. */
-static void refuse_soon(void *ctx)
+static void refuse_busy(void *ctx)
 {
-    change_end(ctx, SV_EINVAL);
+    change_end(ctx, SV_EBUSY);
 }
 
 static void refuse_never(void *ctx)
 {
     change_end(ctx, SV_ECANCELED);
+}
+
+void svi_account_set_elsewhere(svi_host *host, sv_str name, sv_str password, bool replace,
+                               svi_account_done done, void *ctx)
+{
+    SV_ASSERT(name.n > 0 && host->provider);
+    change *c = change_new(replace ? REPLACE : MAKE, host, name, done, ctx);
+    if (svi_removal_runs(host, name)) {
+        svi_server_defer(svi_host_server(host), refuse_busy, refuse_never, c);
+        return;
+    }
+    svi_provider_set(host, name, password, !replace, on_elsewhere, c);
+}
+
+/* For what is refused before it began: not from inside the call. */
+static void refuse_soon(void *ctx)
+{
+    change_end(ctx, SV_EINVAL);
 }
 
 void svi_account_disable(svi_host *host, sv_str name, sv_str reason, bool is_told,
@@ -270,6 +312,14 @@ static void on_checked(void *ctx, sv_status status, svi_rows *rows)
     c.done(c.ctx, status);
 }
 
+/* Who may not log in is there all the same. */
+static void on_found(void *ctx, sv_status status)
+{
+    const check c = *(check *)ctx;
+    svi_free(ctx);
+    c.done(c.ctx, status == SV_EDENIED ? SV_OK : status);
+}
+
 static bool is_on_line(svi_host *host, sv_str name)
 {
     svi_server *server = svi_host_server(host);
@@ -289,7 +339,7 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
         *exists_out = is_on_line(host, name);
         return true;
     }
-    svi_rows *rows = svi_rows_get(svi_host_accounts(host), name);
+    svi_rows *rows = host->provider ? NULL : svi_rows_get(svi_host_accounts(host), name);
     if (rows) {
         *exists_out = is_there(rows);
         svi_rows_unref(&rows);
@@ -299,35 +349,59 @@ bool svi_account_check(svi_host *host, sv_str name, bool *exists_out, svi_accoun
         *exists_out = true;
         return true;
     }
+    if (host->provider && svi_removal_runs(host, name)) return true;
     check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
     *c = (check){done, ctx};
+    if (host->provider) {
+        svi_provider_find(host, name, on_found, c);
+        return false;
+    }
     svi_rows_load(svi_host_accounts(host), name, on_checked, c);
     return false;
 }
 
 typedef struct state_check {
+    svi_host *host;
+    sv_str name;
     svi_account_state_done done;
     void *ctx;
 } state_check;
 
+static void state_end(state_check *c, sv_status status, sv_str told)
+{
+    const state_check copy = *c;
+    svi_str_free(&c->name);
+    svi_free(c);
+    copy.done(copy.ctx, status, told);
+}
+
+static void on_state_elsewhere(void *ctx, sv_status status)
+{
+    state_end(ctx, status, SV_STR_NONE);
+}
+
 static void on_state(void *ctx, sv_status status, sv_str record)
 {
-    const state_check c = *(state_check *)ctx;
-    svi_free(ctx);
+    state_check *c = ctx;
     svi_account_info state = {.kind = SVI_ACCOUNT_ACTIVE};
     if (!status) svi_account_state_read(record, &state);
     if (state.kind == SVI_ACCOUNT_DELETING)
         status = SV_ENOTFOUND;
     else if (state.kind != SVI_ACCOUNT_ACTIVE)
         status = SV_EDENIED;
-    c.done(c.ctx, status, told_of(&state));
+    else if (c->host->provider && (!status || status == SV_ENOTFOUND)) {
+        svi_provider_find(c->host, c->name, on_state_elsewhere, c);
+        return;
+    }
+    state_end(c, status, told_of(&state));
 }
 
 void svi_account_state(svi_host *host, sv_str name, svi_account_state_done done, void *ctx)
 {
-    state_check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
-    *c = (state_check){done, ctx};
-    svi_store_get(svi_host_accounts(host), name, SVI_ACCOUNT_STATE, on_state, c);
+    svi_acct *acct = svi_server_acct(svi_host_server(host));
+    state_check *c = svi_alloc(acct, sizeof *c);
+    *c = (state_check){host, svi_str_dup(acct, name), done, ctx};
+    svi_store_get(svi_host_accounts(host), c->name, SVI_ACCOUNT_STATE, on_state, c);
 }
 
 typedef struct asked {
@@ -350,7 +424,25 @@ static void make_up_keys(const asked *a, svi_scram_keys *keys_out)
     svi_buf_put(&account, svi_host_domain(a->host));
     svi_scram_keys_fake(a->mechanism, svi_server_salt_secret(server), svi_buf_str(&account),
                         keys_out);
+    svi_provider_disguise(a->host, keys_out);
     svi_buf_free(&account);
+}
+
+static void keys_end(asked *a, sv_status status, const svi_scram_keys *keys)
+{
+    const asked copy = *a;
+    svi_str_free(&a->name);
+    svi_free(a);
+    copy.done(copy.ctx, status, status && status != SV_ENOTFOUND ? NULL : keys);
+}
+
+/* As of a record: made up for everybody. */
+static void on_keys_elsewhere(void *ctx, sv_status status, const svi_scram_keys *keys)
+{
+    asked *a = ctx;
+    svi_scram_keys fake;
+    make_up_keys(a, &fake);
+    keys_end(a, status, status == SV_OK ? keys : &fake);
 }
 
 /* Made-up keys are computed for everybody, and somebody's are read from a record, so that the work tells
@@ -367,10 +459,7 @@ static void on_record(void *ctx, sv_status status, sv_str record)
     if (status == SV_ENOTFOUND) record = svi_buf_str(&made_up);
     if ((!status || status == SV_ENOTFOUND) && svi_scram_keys_read(record, &keys)) status = SV_EIO;
     svi_buf_free(&made_up);
-    asked copy = *a;
-    svi_str_free(&a->name);
-    svi_free(a);
-    copy.done(copy.ctx, status, status && status != SV_ENOTFOUND ? NULL : &keys);
+    keys_end(a, status, &keys);
     svi_scram_keys_wipe(&keys);
 }
 
@@ -384,19 +473,25 @@ void svi_account_keys(svi_host *host, sv_str name, const char *mechanism,
                  .mechanism = mechanism,
                  .done = done,
                  .ctx = ctx};
-    svi_store_get(svi_host_accounts(host), a->name, sv_str_of(mechanism), on_record, a);
+    if (host->provider)
+        svi_provider_keys(host, a->name, mechanism, on_keys_elsewhere, a);
+    else
+        svi_store_get(svi_host_accounts(host), a->name, sv_str_of(mechanism), on_record, a);
 }
 
 /* --- what an operator is shown ---------------------------------------------------------------- */
 
 typedef struct show {
+    svi_host *host;
+    sv_str name;
+    svi_rows *rows;
     svi_account_info_done done;
     void *ctx;
 } show;
 
 static void read_info(const svi_rows *rows, svi_account_info *info_out)
 {
-    *info_out = (svi_account_info){.kind = SVI_ACCOUNT_UNKNOWN};
+    *info_out = (svi_account_info){.kind = SVI_ACCOUNT_ACTIVE};
     sv_str key = SV_STR_NONE, value;
     while (svi_rows_next(rows, &key, &value)) {
         if (sv_str_eq(key, SVI_ACCOUNT_STATE))
@@ -408,20 +503,45 @@ static void read_info(const svi_rows *rows, svi_account_info *info_out)
     }
 }
 
+static void show_end(show *s, sv_status status, const svi_account_info *info)
+{
+    const show copy = *s;
+    svi_str_free(&s->name);
+    svi_free(s);
+    copy.done(copy.ctx, status, status ? NULL : info);
+    svi_rows *rows = copy.rows;
+    if (rows) svi_rows_unref(&rows);
+}
+
+/* It may be disabled there or here. */
+static void on_shown_elsewhere(void *ctx, sv_status status)
+{
+    show *s = ctx;
+    svi_account_info info;
+    read_info(s->rows, &info);
+    if (info.kind == SVI_ACCOUNT_DELETING) status = SV_OK;
+    if (status == SV_EDENIED && info.kind == SVI_ACCOUNT_ACTIVE) info.kind = SVI_ACCOUNT_DISABLED;
+    show_end(s, status == SV_EDENIED ? SV_OK : status, &info);
+}
+
 static void on_shown(void *ctx, sv_status status, svi_rows *rows)
 {
-    const show s = *(show *)ctx;
-    svi_free(ctx);
+    show *s = ctx;
     svi_account_info info;
+    s->rows = rows;
+    if (!status && s->host->provider) {
+        svi_provider_find(s->host, s->name, on_shown_elsewhere, s);
+        return;
+    }
     if (!status && svi_rows_count(rows) == 0) status = SV_ENOTFOUND;
     if (!status) read_info(rows, &info);
-    s.done(s.ctx, status, status ? NULL : &info);
-    if (rows) svi_rows_unref(&rows);
+    show_end(s, status, &info);
 }
 
 void svi_account_show(svi_host *host, sv_str name, svi_account_info_done done, void *ctx)
 {
-    show *s = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *s);
-    *s = (show){done, ctx};
-    svi_rows_load(svi_host_accounts(host), name, on_shown, s);
+    svi_acct *acct = svi_server_acct(svi_host_server(host));
+    show *s = svi_alloc(acct, sizeof *s);
+    *s = (show){.host = host, .name = svi_str_dup(acct, name), .done = done, .ctx = ctx};
+    svi_rows_load(svi_host_accounts(host), s->name, on_shown, s);
 }

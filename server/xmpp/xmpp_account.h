@@ -31,6 +31,11 @@ typedef void (*svi_account_done)(void *ctx, sv_status status);
 void svi_account_set(svi_host *host, sv_str name, const svi_scram_keys *keys, size_t key_count,
                      bool replace, svi_account_done done, void *ctx);
 
+/* The same on a host whose accounts a back end keeps (xmpp_provider.h), which makes the account or
+ * changes its password; the status may also be one of there. */
+void svi_account_set_elsewhere(svi_host *host, sv_str name, sv_str password, bool replace,
+                               svi_account_done done, void *ctx);
+
 /* Nobody logs in to it from now on (RFC 6120 6.5.1 <account-disabled/>), its streams end
  * (<not-authorized/>), what waits for it waits on, and more comes as for one that is not on line.
  * `reason` is for operators, with `is_told` for its user, too; copied; a second call replaces it.

@@ -4,6 +4,7 @@
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_logins.h"
+#include "xmpp/xmpp_provider.h"
 #include "xmpp/xmpp_stream.h"
 
 #define NAMED_BYTES 64u /* of a name in the log */
@@ -33,7 +34,9 @@ svi_sasl_env svi_auth_env(const svi_stream *stream)
                           .cert_names = stream->cert_names,
                           .cert_name_count = stream->cert_name_count,
                           .has_guests = svi_host_logins(stream->host) != SVI_LOGINS_ACCOUNTS,
-                          .only_guests = svi_host_logins(stream->host) == SVI_LOGINS_GUESTS};
+                          .only_guests = svi_host_logins(stream->host) == SVI_LOGINS_GUESTS,
+                          .hashes = svi_provider_mechanisms(stream->host),
+                          .checks_password = svi_provider_checks(stream->host)};
 }
 
 static void forget_names(svi_stream *stream)
@@ -379,6 +382,44 @@ static svi_step look_for_account(svi_stream *stream, const svi_sasl_result *resu
     return SVI_STEP_KEYS;
 }
 
+/* A wrong password is a guess, whatever else the back end tells of the account. */
+static svi_step on_answer(svi_stream *stream, sv_status status)
+{
+    if (is_locked_meanwhile(stream))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, stream->claimed);
+    const svi_sasl_fault fault = status == SV_EDENIED ? SVI_SASL_NOT_AUTHORIZED : state_fault(status);
+    const svi_sasl_result result = svi_sasl_checked(stream->sasl, fault);
+    return next_of(stream, &result);
+}
+
+static void on_password(void *ctx, sv_status status)
+{
+    svi_key_lookup *lookup = ctx;
+    svi_stream *stream = lookup->stream;
+    svi_free(lookup);
+    if (!stream) return;
+    SV_CHECK(stream, SVI_STREAM_MAGIC);
+    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
+    stream->lookup = NULL;
+    svi_mark mark = svi_arena_mark(stream->streams->scratch);
+    const svi_step next = on_answer(stream, status);
+    if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
+    svi_arena_reset(stream->streams->scratch, mark);
+}
+
+static svi_step have_checked(svi_stream *stream, const svi_sasl_result *result)
+{
+    if (is_locked(stream, result->name))
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, result->name);
+    if (!svi_provider_checks(stream->host)) /* it has gone meanwhile */
+        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, result->name);
+    stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
+    stream->lookup->stream = stream;
+    stream->claimed = svi_str_dup(svi_server_acct(stream->server), result->name);
+    svi_provider_check(stream->host, result->name, result->out, on_password, stream->lookup);
+    return SVI_STEP_KEYS;
+}
+
 static void run_work(void *ctx)
 {
     const svi_key_lookup *lookup = ctx;
@@ -426,6 +467,7 @@ static svi_step next_of(svi_stream *stream, const svi_sasl_result *result)
     case SVI_SASL_CHALLENGE: send_sasl(stream, "challenge", result->out); return SVI_STEP_SASL;
     case SVI_SASL_NEED_KEYS: return look_up(stream, result);
     case SVI_SASL_NEED_ACCOUNT: return look_for_account(stream, result);
+    case SVI_SASL_NEED_CHECK: return have_checked(stream, result);
     case SVI_SASL_NEED_WORK: return work_on(stream, result->work);
     case SVI_SASL_SUCCESS: return admit(stream, result);
     case SVI_SASL_GUEST: return succeed_as_guest(stream);

@@ -104,6 +104,7 @@ struct svi_host {
     void *attached; /* see svi_host_attach */
     void (*detach)(void *attached);
     struct svi_login_notes *login_notes;
+    struct svi_provider *provider; /* whose its accounts are; NULL: the store's */
     svi_map *removal_rows;         /* "HOST/removals": accounts whose deletion has begun */
     struct svi_removal *removals;  /* under way */
     svi_dict *stale;               /* localpart -> svi_stale */

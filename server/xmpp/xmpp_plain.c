@@ -9,7 +9,7 @@
 #define WORK_MAGIC 0x914a1002u
 #define PASSWORD_MAX 1023u /* bytes; what `stave user add` takes */
 
-typedef enum state { FIRST, KEYS, WORK, ENDED } state;
+typedef enum state { FIRST, KEYS, CHECK, WORK, ENDED } state;
 
 struct svi_plain {
     uint32_t magic;
@@ -88,6 +88,11 @@ svi_sasl_result svi_plain_step(svi_plain *plain, sv_str message)
     if (!svi_sasl_authzid_fits(plain->arena, authzid, plain->name, plain->env.host))
         return fail(plain, SVI_SASL_INVALID_AUTHZID);
     plain->password = svi_str_dup(plain->acct, password);
+    if (plain->env.checks_password) {
+        plain->state = CHECK;
+        return (svi_sasl_result){
+            .next = SVI_SASL_NEED_CHECK, .name = plain->name, .out = plain->password};
+    }
     plain->state = KEYS;
     return (svi_sasl_result){
         .next = SVI_SASL_NEED_KEYS, .name = plain->name, .keys = SVI_PLAIN_KEYS};
@@ -103,6 +108,15 @@ svi_sasl_result svi_plain_keys_given(svi_plain *plain, const svi_scram_keys *key
     plain->password = SV_STR_NONE;
     plain->state = WORK;
     return (svi_sasl_result){.next = SVI_SASL_NEED_WORK, .name = plain->name, .work = work};
+}
+
+svi_sasl_result svi_plain_checked(svi_plain *plain, svi_sasl_fault fault)
+{
+    SV_CHECK(plain, PLAIN_MAGIC);
+    SV_ASSERT(plain->state == CHECK);
+    if (fault) return fail(plain, fault);
+    plain->state = ENDED;
+    return (svi_sasl_result){.next = SVI_SASL_SUCCESS, .name = plain->name};
 }
 
 svi_sasl_result svi_plain_worked(svi_plain *plain, const svi_sasl_work *work)

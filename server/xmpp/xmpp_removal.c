@@ -6,6 +6,7 @@
 #include "xmpp/xmpp_account_impl.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_logins.h"
+#include "xmpp/xmpp_provider.h"
 
 #define REMOVAL_MAGIC 0x4e0a1001u
 #define ROUNDS_MAX 4096u /* of account/removing */
@@ -23,6 +24,7 @@ typedef struct svi_removal {
     unsigned rounds;
     bool has_passed; /* no handler of this round refused or went beyond its time */
     bool has_written;
+    bool is_elsewhere; /* a back end has it */
     svi_account_done done;
     void *ctx;
 } svi_removal;
@@ -95,6 +97,12 @@ static svi_removal *find(const svi_host *host, sv_str name)
     svi_removal *r = host->removals;
     while (r && !sv_str_eq(r->jid.node, name)) r = r->next;
     return r;
+}
+
+bool svi_removal_runs(const svi_host *host, sv_str name)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return find(host, name) != NULL;
 }
 
 static svi_removal *removal_new(svi_host *host, sv_str name, svi_account_done done, void *ctx)
@@ -270,12 +278,25 @@ static void on_mark(sv_event *ev)
     svi_account_end_streams(r->host, &r->jid, SVI_FORGET_ALL, REMOVED_TEXT);
 }
 
+static void on_removed_elsewhere(void *ctx, sv_status status)
+{
+    svi_removal *r = ctx;
+    SV_CHECK(r, REMOVAL_MAGIC);
+    if (status == SV_OK || status == SV_ENOTFOUND)
+        svi_server_defer(r->host->server, clear, stop, r);
+    else
+        removal_end(r, status == SV_ECANCELED ? status : SV_EIO);
+}
+
 /* Sessions that were ended have fired session/gone before the next step, so contacts hear that they
  * are unavailable before they hear of the rest. */
 static void on_marked(sv_event *ev)
 {
     svi_removal *r = svi_event_x(ev);
-    svi_server_defer(r->host->server, clear, stop, r);
+    if (r->is_elsewhere && r->host->provider)
+        svi_provider_remove(r->host, r->jid.node, on_removed_elsewhere, r);
+    else
+        svi_server_defer(r->host->server, clear, stop, r);
 }
 
 static void mark(svi_removal *r)
@@ -289,7 +310,7 @@ static void on_rows(void *ctx, sv_status status, svi_rows *rows)
 {
     svi_removal *r = ctx;
     SV_CHECK(r, REMOVAL_MAGIC);
-    if (!status && svi_rows_count(rows) == 0) status = SV_ENOTFOUND;
+    if (!status && svi_rows_count(rows) == 0 && !r->host->provider) status = SV_ENOTFOUND;
     if (rows) svi_rows_unref(&rows);
     if (!status && find(r->host, r->jid.node)) status = SV_EBUSY;
     if (status) {
@@ -300,9 +321,26 @@ static void on_rows(void *ctx, sv_status status, svi_rows *rows)
     mark(r);
 }
 
+/* What a back end does not know may have left something here, which then goes. */
+static void on_found(void *ctx, sv_status status)
+{
+    svi_removal *r = ctx;
+    SV_CHECK(r, REMOVAL_MAGIC);
+    r->is_elsewhere = status == SV_OK || status == SV_EDENIED;
+    if (r->is_elsewhere && !svi_provider_removes(r->host))
+        removal_end(r, SV_EDENIED);
+    else if (r->is_elsewhere || status == SV_ENOTFOUND)
+        svi_rows_load(r->host->accounts, r->jid.node, on_rows, r);
+    else
+        removal_end(r, status == SV_ECANCELED ? status : SV_EIO);
+}
+
 static void removal_begin(svi_removal *r)
 {
-    svi_rows_load(r->host->accounts, r->jid.node, on_rows, r);
+    if (r->host->provider)
+        svi_provider_find(r->host, r->jid.node, on_found, r);
+    else
+        svi_rows_load(r->host->accounts, r->jid.node, on_rows, r);
 }
 
 void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void *ctx)

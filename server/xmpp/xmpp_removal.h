@@ -11,9 +11,13 @@
 #include "xmpp/xmpp_account.h"
 
 /* Deletes the account. `name` is prepared and copied. SV_ENOTFOUND, SV_EBUSY while that is under
- * way already, SV_EIO if a module could not do its part (it stays "deleting": a further call goes
+ * way already, SV_EDENIED if a back end has the account and can't
+ * delete it, SV_EIO if back end or module could not do its part (it stays "deleting": a further call goes
  * on), SV_ECANCELED when the server ends first. */
 void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void *ctx);
+
+/* Whether one of that name is under way. */
+bool svi_removal_runs(const svi_host *host, sv_str name);
 
 /* Goes on with the deletions that the server's last end has broken off; once, when the host's
  * modules run. */

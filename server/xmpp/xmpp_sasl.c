@@ -40,14 +40,28 @@ struct svi_sasl {
     svi_external *external;
 };
 
+/* Whether there are keys for it; a back end may lack them. */
+static bool has_keys(const svi_sasl_env *env, const char *hash)
+{
+    sv_str rest = sv_str_of(env->hashes), word;
+    if (!env->hashes) return true;
+    while (svi_str_split(&rest, ' ', &word))
+        if (sv_str_eq(word, sv_str_of(hash))) return true;
+    return false;
+}
+
 /* SVI_SASL_OK if it is offered on such a stream. */
 static svi_sasl_fault judge(const mechanism *m, const svi_sasl_env *env)
 {
     bool is_there = true;
     switch (m->kind) {
-    case SCRAM: is_there = !env->only_guests && (!m->plus || env->binding_count > 0); break;
+    case SCRAM:
+        is_there = !env->only_guests && (!m->plus || env->binding_count > 0) &&
+                   has_keys(env, m->hash);
+        break;
     case PLAIN:
-        is_there = !env->only_guests;
+        is_there =
+            !env->only_guests && (env->checks_password || has_keys(env, SVI_PLAIN_KEYS));
         if (is_there && !env->is_secure) return SVI_SASL_ENCRYPTION_REQUIRED;
         break;
     case EXTERNAL: is_there = !env->only_guests && env->cert_name_count > 0; break;
@@ -159,6 +173,13 @@ svi_sasl_result svi_sasl_account(svi_sasl *sasl, svi_sasl_fault fault)
     SV_CHECK(sasl, SASL_MAGIC);
     SV_ASSERT(sasl->external != NULL);
     return svi_external_account(sasl->external, fault);
+}
+
+svi_sasl_result svi_sasl_checked(svi_sasl *sasl, svi_sasl_fault fault)
+{
+    SV_CHECK(sasl, SASL_MAGIC);
+    SV_ASSERT(sasl->plain != NULL);
+    return svi_plain_checked(sasl->plain, fault);
 }
 
 svi_sasl_result svi_sasl_worked(svi_sasl *sasl, const svi_sasl_work *work)

@@ -71,6 +71,7 @@ typedef enum svi_sasl_next {
     SVI_SASL_CHALLENGE, /* send `out` as a challenge */
     SVI_SASL_NEED_KEYS, /* look up the keys of `name`, then call svi_sasl_keys */
     SVI_SASL_NEED_ACCOUNT, /* see that the account of `name` may log in, then call svi_sasl_account */
+    SVI_SASL_NEED_CHECK, /* have the back end check the password `out` of `name`, then call svi_sasl_checked */
     SVI_SASL_NEED_WORK, /* have `work` run off the router, then call svi_sasl_worked */
     SVI_SASL_SUCCESS,   /* `name` is who it is; send `out` as additional data */
     SVI_SASL_GUEST,     /* it is nobody: a fresh name is to be given, or a failure said */
@@ -110,6 +111,9 @@ typedef struct svi_sasl_env {
     size_t cert_name_count;
     bool has_guests;  /* ANONYMOUS is offered */
     bool only_guests; /* and nothing else */
+    const char *hashes;   /* of a back end: the SCRAM mechanisms that it has keys of, separated by
+                             blanks; NULL: all */
+    bool checks_password; /* a back end does, for PLAIN */
 } svi_sasl_env;
 
 /* Starts an exchange: NULL if no such mechanism is offered, with the reason in *fault_out. `env` is
@@ -141,6 +145,8 @@ svi_sasl_result svi_sasl_step(svi_sasl *sasl, sv_str message);
 svi_sasl_result svi_sasl_keys(svi_sasl *sasl, const svi_scram_keys *keys, bool real);
 /* Whether the account asked for by NEED_ACCOUNT may log in: SVI_SASL_OK, or why not. */
 svi_sasl_result svi_sasl_account(svi_sasl *sasl, svi_sasl_fault fault);
+/* The same of the password asked about by NEED_CHECK. */
+svi_sasl_result svi_sasl_checked(svi_sasl *sasl, svi_sasl_fault fault);
 /* The work asked for by NEED_WORK has run; it stays the caller's. */
 svi_sasl_result svi_sasl_worked(svi_sasl *sasl, const svi_sasl_work *work);
 

@@ -131,8 +131,8 @@ static void test_wrong(void **state)
     refuses(PARSE(W("stat")), "no command 'stat'; did you mean 'status'?");
     refuses(PARSE(W("usr"), W("add")), "no command 'usr'; did you mean 'user add'?");
     refuses(PARSE(W("modules"), W("x")), "modules takes no argument ('x')");
-    refuses(PARSE(W("user")), "user: add, passwd, delete or list? (nothing was given)");
-    refuses(PARSE(W("user"), W("remove")), "add, passwd, delete or list? (remove)");
+    refuses(PARSE(W("user")), "user: add, passwd, delete, disable, enable, show or list? (nothing was given)");
+    refuses(PARSE(W("user"), W("remove")), "add, passwd, delete, disable, enable, show or list? (remove)");
     refuses(PARSE(W("user"), W("add")), "user add needs NAME@HOST");
     refuses(PARSE(W("user"), W("add"), W("a@b"), W("secret")), "read from standard input");
     assert_null(strstr(err.text, "secret"));
@@ -191,7 +191,7 @@ static void test_core(void **state)
     }
     assert_string_equal(svi_core_shadows("user list")->what.name, "user list");
     assert_string_equal(svi_core_shadows("status x")->what.name, "status");
-    assert_null(svi_core_shadows("user disable"));
+    assert_null(svi_core_shadows("user promote"));
 }
 
 static const char *help_of(const char *topic, bool *found_out)

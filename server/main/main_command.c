@@ -223,6 +223,21 @@ void svi_command_user_delete(svi_commands *commands, svi_request *request)
     svi_users_delete(commands->users, request);
 }
 
+void svi_command_user_disable(svi_commands *commands, svi_request *request)
+{
+    svi_users_disable(commands->users, request);
+}
+
+void svi_command_user_enable(svi_commands *commands, svi_request *request)
+{
+    svi_users_enable(commands->users, request);
+}
+
+void svi_command_user_show(svi_commands *commands, svi_request *request)
+{
+    svi_users_show(commands->users, request);
+}
+
 void svi_command_user_list(svi_commands *commands, svi_request *request)
 {
     svi_users_list(commands->users, request);

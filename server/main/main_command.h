@@ -45,6 +45,9 @@ void svi_command_commands(svi_commands *commands, svi_request *request);
 void svi_command_user_add(svi_commands *commands, svi_request *request);
 void svi_command_user_passwd(svi_commands *commands, svi_request *request);
 void svi_command_user_delete(svi_commands *commands, svi_request *request);
+void svi_command_user_disable(svi_commands *commands, svi_request *request);
+void svi_command_user_enable(svi_commands *commands, svi_request *request);
+void svi_command_user_show(svi_commands *commands, svi_request *request);
 void svi_command_user_list(svi_commands *commands, svi_request *request);
 
 /* The shard they work on. */

@@ -33,6 +33,32 @@ static const sv_arg account_args[] = {
     {0},
 };
 
+static const sv_arg disable_args[] = {
+    {.name = "address", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_REQUIRED, .manual = "the account"},
+    {.name = "reason",
+     .kind = SV_ARG_STRING,
+     .flags = SV_ARG_OPTION,
+     .manual = "why, for operators; up to 500 bytes"},
+    {.name = "tell", .kind = SV_ARG_FLAG, .manual = "its user is told the reason, too"},
+    {0},
+};
+
+static const sv_column show_columns[] = {
+    {.name = "address", .kind = SV_COLUMN_TEXT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
+    {.name = "since", .kind = SV_COLUMN_TIME},
+    {.name = "reason", .kind = SV_COLUMN_TEXT},
+    {.name = "told", .kind = SV_COLUMN_BOOL},
+    {.name = "created", .kind = SV_COLUMN_TIME},
+    {.name = "last-login", .kind = SV_COLUMN_TIME},
+    {.name = "last-logout", .kind = SV_COLUMN_TIME},
+    {.name = "last-address", .kind = SV_COLUMN_TEXT},
+    {.name = "sessions", .kind = SV_COLUMN_INT},
+    {.name = "mechanisms", .kind = SV_COLUMN_LIST},
+    {.name = "kept-by", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
 static const sv_arg list_args[] = {
     {.name = "host", .kind = SV_ARG_HOST, .manual = "of this host; of all, if it is not given"},
     {0},
@@ -40,6 +66,7 @@ static const sv_arg list_args[] = {
 
 static const sv_column list_columns[] = {
     {.name = "address", .kind = SV_COLUMN_TEXT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
     {0},
 };
 
@@ -98,8 +125,31 @@ static const svi_core_command commands[] = {
               .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
      .run = svi_command_user_delete,
      .print = svi_print_user},
+    {.what = {.name = "user disable",
+              .summary = "let nobody log in to it; its sessions end, its messages wait",
+              .manual = "A second call replaces the reason. Another password does not enable it.",
+              .examples = "user disable romeo@example.org --reason \"sends spam\"\n"
+                          "user disable romeo@example.org --reason \"Call the help desk\" --tell",
+              .args = disable_args,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_user_disable,
+     .print = svi_print_user},
+    {.what = {.name = "user enable",
+              .summary = "let its user log in again",
+              .examples = "user enable romeo@example.org",
+              .args = account_args,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_user_enable,
+     .print = svi_print_user},
+    {.what = {.name = "user show",
+              .summary = "its state, last login, sessions and mechanisms",
+              .examples = "user show romeo@example.org\nuser show romeo@example.org --json",
+              .args = account_args,
+              .columns = show_columns,
+              .flags = SV_COMMAND_OFFLINE | SV_COMMAND_ONE},
+     .run = svi_command_user_show},
     {.what = {.name = "user list",
-              .summary = "list accounts",
+              .summary = "list accounts and their states",
               .examples = "user list\nuser list example.org --json",
               .args = list_args,
               .columns = list_columns,

@@ -1,4 +1,4 @@
-/* Accounts by command: add, change the password, delete, list. Keys are derived off the router
+/* Accounts by command: add, change the password, delete, disable, enable, show, list. Keys are derived off the router
  * thread. */
 #ifndef SVI_MAIN_USERS_H
 #define SVI_MAIN_USERS_H
@@ -14,11 +14,14 @@ svi_users *svi_users_new(svi_shard *shard);
  * Before svi_shard_close. */
 void svi_users_free(svi_users **users);
 
-/* Make an account, change its password, delete it; list accounts (main_core.c has the arguments). Each
- * ends the request, at once if it is wrong. */
+/* Make an account, change its password, delete, disable, enable it; show it; list accounts (main_core.c
+ * has the arguments). Each ends the request, at once if it is wrong. */
 void svi_users_add(svi_users *users, svi_request *request);
 void svi_users_passwd(svi_users *users, svi_request *request);
 void svi_users_delete(svi_users *users, svi_request *request);
+void svi_users_disable(svi_users *users, svi_request *request);
+void svi_users_enable(svi_users *users, svi_request *request);
+void svi_users_show(svi_users *users, svi_request *request);
 void svi_users_list(svi_users *users, svi_request *request);
 
 #endif

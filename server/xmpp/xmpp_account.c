@@ -545,3 +545,24 @@ void svi_account_show(svi_host *host, sv_str name, svi_account_info_done done, v
     *s = (show){.host = host, .name = svi_str_dup(acct, name), .done = done, .ctx = ctx};
     svi_rows_load(svi_host_accounts(host), s->name, on_shown, s);
 }
+
+typedef struct kind_check {
+    svi_account_kind_done done;
+    void *ctx;
+} kind_check;
+
+static void on_kind(void *ctx, sv_status status, sv_str record)
+{
+    const kind_check c = *(kind_check *)ctx;
+    svi_free(ctx);
+    svi_account_info info = {.kind = SVI_ACCOUNT_ACTIVE};
+    if (!status) svi_account_state_read(record, &info);
+    c.done(c.ctx, status == SV_ENOTFOUND ? SV_OK : status, info.kind);
+}
+
+void svi_account_kind_get(svi_host *host, sv_str name, svi_account_kind_done done, void *ctx)
+{
+    kind_check *c = svi_alloc(svi_server_acct(svi_host_server(host)), sizeof *c);
+    *c = (kind_check){done, ctx};
+    svi_store_get(svi_host_accounts(host), name, SVI_ACCOUNT_STATE, on_kind, c);
+}

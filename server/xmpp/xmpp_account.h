@@ -97,6 +97,12 @@ typedef struct svi_account_info {
 /* `info` is NULL unless the status is SV_OK. Otherwise as svi_account_done. */
 typedef void (*svi_account_info_done)(void *ctx, sv_status status, const svi_account_info *info);
 
+/* Called as svi_account_done; `kind` counts with SV_OK only. */
+typedef void (*svi_account_kind_done)(void *ctx, sv_status status, svi_account_kind kind);
+
+/* The state of an account that is there, as far as this server keeps it: for lists. */
+void svi_account_kind_get(svi_host *host, sv_str name, svi_account_kind_done done, void *ctx);
+
 /* What is known of the account: SV_ENOTFOUND, SV_EIO, SV_ECANCELED. */
 void svi_account_show(svi_host *host, sv_str name, svi_account_info_done done, void *ctx);
 

@@ -409,9 +409,8 @@ static void on_password(void *ctx, sv_status status)
 
 static svi_step have_checked(svi_stream *stream, const svi_sasl_result *result)
 {
-    if (is_locked(stream, result->name))
-        return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, result->name);
-    if (!svi_provider_checks(stream->host)) /* it has gone meanwhile */
+    /* or the back end has gone meanwhile */
+    if (is_locked(stream, result->name) || !svi_provider_checks(stream->host))
         return refuse(stream, SVI_SASL_TEMPORARY_AUTH_FAILURE, result->name);
     stream->lookup = svi_alloc(svi_server_acct(stream->server), sizeof *stream->lookup);
     stream->lookup->stream = stream;

@@ -129,12 +129,24 @@ static note *note_of(svi_login_notes *logins, sv_str name)
     return n;
 }
 
+/* "192.0.2.1:4711" and "[2001:db8::7]:4711" without port and brackets; anything else as it is. */
+static sv_str address_of(const char *peer)
+{
+    const sv_str all = sv_str_of(peer);
+    const size_t bracket = svi_str_find(all, ']'), colon = svi_str_find(all, ':');
+    if (all.n > 0 && all.p[0] == '[' && bracket < all.n) return svi_str_sub(all, 1, bracket - 1);
+    const bool is_one = svi_str_find(svi_str_sub(all, colon + 1, all.n), ':') ==
+                        svi_str_sub(all, colon + 1, all.n).n;
+    return colon < all.n && is_one ? svi_str_sub(all, 0, colon) : all;
+}
+
 void svi_logins_in(svi_host *host, sv_str name, const char *peer)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);
     note *n = note_of(host->login_notes, name);
     n->in_s = svi_account_now_s(host);
-    (void)snprintf(n->from, sizeof n->from, "%s", host->login_notes->keeps_addresses ? peer : "");
+    const sv_str from = address_of(host->login_notes->keeps_addresses ? peer : "");
+    (void)snprintf(n->from, sizeof n->from, "%.*s", (int)from.n, from.p);
 }
 
 void svi_logins_out(svi_host *host, sv_str name)

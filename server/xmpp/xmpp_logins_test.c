@@ -77,8 +77,10 @@ static void keeps_addresses_if_asked(void **state)
 {
     (void)state;
     world *w = world_new((setting){.mode = SVI_TLS_NONE, .keeps_addresses = true});
-    (void)logged_in(w, "192.0.2.1", "a");
+    (void)logged_in(w, "192.0.2.1:4711", "a");
     assert_string_equal(ask(w, "romeo").from, "192.0.2.1");
+    (void)logged_in(w, "[2001:db8::9]:4711", "a");
+    assert_string_equal(ask(w, "romeo").from, "2001:db8::9");
     (void)logged_in(w, "2001:db8::7", "b");
     assert_string_equal(ask(w, "romeo").from, "2001:db8::7");
     world_free(w);

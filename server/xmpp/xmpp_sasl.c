@@ -60,8 +60,8 @@ static svi_sasl_fault judge(const mechanism *m, const svi_sasl_env *env)
                    has_keys(env, m->hash);
         break;
     case PLAIN:
-        is_there =
-            !env->only_guests && (env->checks_password || has_keys(env, SVI_PLAIN_KEYS));
+        is_there = !env->only_guests;
+        if (!env->checks_password && !has_keys(env, SVI_PLAIN_KEYS)) is_there = false;
         if (is_there && !env->is_secure) return SVI_SASL_ENCRYPTION_REQUIRED;
         break;
     case EXTERNAL: is_there = !env->only_guests && env->cert_name_count > 0; break;

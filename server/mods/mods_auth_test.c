@@ -1,0 +1,106 @@
+/* Tests of a module that keeps a host's accounts: registration, questions in its context, its end. */
+#include "mods/mods_world_test.h"
+#include "xmpp/xmpp_provider.h"
+
+#define CONFIG(answers)                                                                            \
+    "VirtualHost \"one.example\"\nmodules_enabled = { \"backend\" }\n"                             \
+    "backend_users = { \"romeo orchard\" }\nbackend_answers = \"" answers "\"\n"
+
+static void on_status(void *ctx, sv_status status)
+{
+    *(int *)ctx = status;
+}
+
+static svi_host *host_of(world *w)
+{
+    return svi_host_find(w->server, SV_STR("one.example"));
+}
+
+static int find(world *w, const char *name)
+{
+    static int status;
+    status = 1;
+    svi_provider_find(host_of(w), sv_str_of(name), on_status, &status);
+    assert_int_equal(status, 1); /* never before the call has returned */
+    turn(w);
+    return status;
+}
+
+static int check(world *w, const char *name, const char *password)
+{
+    int status = 1;
+    svi_provider_check(host_of(w), sv_str_of(name), sv_str_of(password), on_status, &status);
+    turn(w);
+    return status;
+}
+
+static void is_asked(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("now"));
+    assert_string_equal(svi_provider_name(host_of(w)), "backend");
+    assert_string_equal(svi_provider_mechanisms(host_of(w)), "");
+    assert_int_equal(find(w, "romeo"), SV_OK);
+    assert_int_equal(find(w, "juliet"), SV_ENOTFOUND);
+    assert_int_equal(check(w, "romeo", "orchard"), SV_OK);
+    assert_int_equal(check(w, "romeo", "balcony"), SV_EDENIED);
+    svi_mods_free(&w->mods);
+    assert_null(svi_provider_name(host_of(w))); /* the accounts are the server's again */
+    world_free(w);
+}
+
+static void answers_later(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("later"));
+    int status = 1;
+    svi_provider_find(host_of(w), SV_STR("romeo"), on_status, &status);
+    turn(w);
+    assert_int_equal(status, 1);
+    pass_time(w, 60000);
+    assert_int_equal(status, SV_OK);
+    world_free(w);
+}
+
+static void fails(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("fails"));
+    assert_int_equal(find(w, "romeo"), SV_EIO);
+    assert_has(&w->log, "auth-failed");
+    world_free(w);
+}
+
+/* Its end answers what it never did, and takes the rest of the questions with it. */
+static void ends_with_questions(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("never"));
+    int first = 1, second = 1;
+    svi_provider_find(host_of(w), SV_STR("romeo"), on_status, &first);
+    pass_time(w, SVI_PROVIDER_WAIT_US + 1);
+    assert_int_equal(first, SV_ETIMEOUT);
+    assert_has(&w->log, "auth-slow");
+    svi_provider_find(host_of(w), SV_STR("romeo"), on_status, &second);
+    turn(w);
+    assert_int_equal(second, 1);
+    svi_mods_free(&w->mods);
+    turn(w);
+    assert_int_equal(second, SV_ECANCELED);
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_asked),
+        cmocka_unit_test(answers_later),
+        cmocka_unit_test(fails),
+        cmocka_unit_test(ends_with_questions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

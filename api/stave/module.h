@@ -344,8 +344,8 @@ typedef struct sv_api {
                             uint32_t schema, sv_store **store_out);
     /* Writes in the event's unit: durable together, or not at all. An owner is the localpart of an
      * account of the host: what is stored under it goes when the account is deleted, whether the
-     * module is enabled then or not. What belongs to no account has an owner that begins with '/',
-     * as no localpart does. SV_ELIMIT if too large, SV_EDENIED if the owner is a guest, or was deleted
+     * module is enabled then or not. What belongs to no account has an owner with a character that
+     * no localpart has, such as '/'. SV_ELIMIT if too large, SV_EDENIED if the owner is a guest, or was deleted
      * since the event began. */
     sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
     sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);

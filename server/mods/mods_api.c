@@ -117,7 +117,10 @@ sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
                                         .acct = &mod->acct,
                                         .call = call_auth,
                                         .ctx = mod};
-    const sv_status status = svi_provider_new(mod->group->host, &config, &mod->provider);
+    sv_status status = SV_OK;
+    for (size_t i = 0; i < mod->group->count; i++)
+        if (mod->group->mods[i]->provider) status = SV_EEXIST;
+    if (status == SV_OK) status = svi_provider_new(mod->group->host, &config, &mod->provider);
     if (status != SV_OK)
         SV_LOG(SV_ERROR, "module-refused", LF_TXT("module", mod->file->name),
                LF_TXT("reason", status == SV_EEXIST ? "another module keeps the host's accounts"

@@ -56,7 +56,7 @@ static sv_status host_new(svi_server *server, sv_str domain, svi_host **host_out
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
     svi_arena_reset(server->scratch, mark);
     if (status == SV_OK) status = svi_removals_open(host, err);
-    if (status == SV_OK) status = svi_logins_open(host, config->keeps_addresses, err);
+    if (status == SV_OK) status = svi_logins_open(host, err);
     if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);
     if (status != SV_OK) {
         host_free(host);
@@ -108,6 +108,7 @@ static bool is_served_like(const svi_host *host, const svi_host_config *config)
 {
     return host->is_served && host->requires_tls == config->require_tls &&
            host->logins == config->logins && host->guests_max == config->guests_max &&
+           host->keeps_addresses == config->keeps_addresses &&
            same_admins(host, config);
 }
 
@@ -121,6 +122,7 @@ bool svi_host_serve(svi_host *host, const svi_host_config *config)
     host->requires_tls = config->require_tls;
     host->logins = config->logins;
     host->guests_max = config->guests_max;
+    host->keeps_addresses = config->keeps_addresses;
     if (config->logins != SVI_LOGINS_ACCOUNTS) host->has_had_guests = true;
     if (!host->is_served) list_host(host);
     if (is_other) svi_host_sweep(host);

@@ -100,6 +100,7 @@ struct svi_host {
     svi_logins logins;
     bool has_had_guests; /* their names stay theirs */
     size_t guests, guests_max;
+    bool keeps_addresses; /* of logins */
     svi_ledger_counts counts;
     void *attached; /* see svi_host_attach */
     void (*detach)(void *attached);
@@ -333,7 +334,7 @@ void svi_removals_free(svi_host *host);
 typedef struct svi_login_notes svi_login_notes; /* what was noted of a host's accounts */
 
 /* Opens the host's notes / frees them unwritten. */
-sv_status svi_logins_open(svi_host *host, bool keeps_addresses, sv_err *err);
+sv_status svi_logins_open(svi_host *host, sv_err *err);
 void svi_logins_free(svi_host *host);
 
 /* --- xmpp_check.c ----------------------------------------------------------------------------- */

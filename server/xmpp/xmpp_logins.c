@@ -26,16 +26,14 @@ struct svi_login_notes {
     svi_map *map;
     svi_dict *notes; /* localpart -> note */
     svi_timer *timer;
-    bool keeps_addresses;
 };
 
-sv_status svi_logins_open(svi_host *host, bool keeps_addresses, sv_err *err)
+sv_status svi_logins_open(svi_host *host, sv_err *err)
 {
     svi_server *server = host->server;
     svi_login_notes *logins = svi_alloc(server->acct, sizeof *logins);
     *logins = (svi_login_notes){.host = host,
-                           .notes = svi_dict_new(server->acct),
-                           .keeps_addresses = keeps_addresses};
+                           .notes = svi_dict_new(server->acct)};
     host->login_notes = logins;
     const svi_mark mark = svi_arena_mark(server->scratch);
     const sv_str name =
@@ -145,7 +143,7 @@ void svi_logins_in(svi_host *host, sv_str name, const char *peer)
     SV_CHECK(host, SVI_HOST_MAGIC);
     note *n = note_of(host->login_notes, name);
     n->in_s = svi_account_now_s(host);
-    const sv_str from = address_of(host->login_notes->keeps_addresses ? peer : "");
+    const sv_str from = address_of(host->keeps_addresses ? peer : "");
     (void)snprintf(n->from, sizeof n->from, "%.*s", (int)from.n, from.p);
 }
 

@@ -319,7 +319,6 @@ sv_status svi_provider_new(svi_host *host, const svi_provider_config *config,
     if (size < offsetof(sv_auth, find)) return SV_EINVAL;
     memcpy(&auth, config->auth, size < sizeof auth ? size : sizeof auth);
     if (!is_whole(&auth)) return SV_EINVAL;
-    if (host->provider) return SV_EEXIST;
     svi_provider *provider = svi_alloc(config->acct, sizeof *provider);
     *provider = (svi_provider){.magic = PROVIDER_MAGIC,
                                .host = host,
@@ -328,9 +327,14 @@ sv_status svi_provider_new(svi_host *host, const svi_provider_config *config,
                                .self = config->self,
                                .call = config->call,
                                .ctx = config->ctx};
-    host->provider = provider;
     *provider_out = provider;
     return SV_OK;
+}
+
+void svi_provider_attach(svi_provider *provider)
+{
+    SV_CHECK(provider, PROVIDER_MAGIC);
+    provider->host->provider = provider;
 }
 
 void svi_provider_free(svi_provider **provider)

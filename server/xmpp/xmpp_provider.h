@@ -26,9 +26,11 @@ typedef struct svi_provider_config {
     void *ctx;
 } svi_provider_config;
 
-/* Makes it the host's. SV_EEXIST if that has one; SV_EINVAL if it lacks what is required. */
+/* Makes one for the host; nobody is asked yet. SV_EINVAL if it lacks what is required. */
 sv_status svi_provider_new(svi_host *host, const svi_provider_config *config,
                            svi_provider **provider_out);
+/* From now on it is the host's, in place of another one, which may still answer what it was asked. */
+void svi_provider_attach(svi_provider *provider);
 /* Takes it away; what waits ends with SV_ECANCELED soon, and the module's questions are gone. */
 void svi_provider_free(svi_provider **provider);
 

@@ -69,7 +69,7 @@ static void answer_id(world *w, client *c, const char *id, const char *type, con
 }
 
 /* Answers the question that it got. */
-static void reply_with(world *w, client *c, const char *query)
+static void answer(world *w, client *c, const char *query)
 {
     char id[64];
     assert_int_equal(strlen(asked_id(c, id)), 37);
@@ -122,7 +122,7 @@ static void examples(void **state)
         (cases[i].is_new ? show_new : show_old)(w, c, cases[i].function, cases[i].digest);
         assert_asked(w, c, cases[i].node);
         assert_false(is_kept(w, cases[i].key));
-        reply_with(w, c, cases[i].query);
+        answer(w, c, cases[i].query);
         if (!is_kept(w, cases[i].key)) fail_msg("%s is not proved", cases[i].key);
     }
     assert_client(w, ROMEO "/a", "urn:xmpp:avatar:metadata+notify",
@@ -236,14 +236,14 @@ static void liars_poison_nothing(void **state)
         show_old(w, liar, "sha-1", EXODUS_VER);
         show_old(w, honest, "sha-1", EXODUS_VER);
         assert_not_asked(w, honest);
-        reply_with(w, liar, lies[i].query);
+        answer(w, liar, lies[i].query);
         if (is_kept(w, "/115:sha-1:" EXODUS_VER)) fail_msg("believed: %s", lies[i].query);
         assert_asked(w, honest, "urn:client#" EXODUS_VER);
         assert_client(w, ROMEO "/liar", MUC,
                       lies[i].muc ? "record='yes' own='yes' has='yes'"
                                   : "record='yes' own='yes' has='no'");
         assert_client(w, JULIET "/a", MUC, "record='no'");
-        reply_with(w, honest, exodus);
+        answer(w, honest, exodus);
         assert_true(is_kept(w, "/115:sha-1:" EXODUS_VER));
         assert_client(w, JULIET "/a", MUC, "record='yes' own='no' has='yes' count='4'");
         leave(w);
@@ -267,7 +267,7 @@ static void liars_of_the_newer_form(void **state)
         world *w = stage(WITH_CAPS, "");
         client *c = join(w, ROMEO "/a");
         show_new(w, c, "sha-256", PLAIN_SHA_256);
-        reply_with(w, c, lies[i]);
+        answer(w, c, lies[i]);
         if (is_kept(w, "/390:sha-256:" PLAIN_SHA_256)) fail_msg("believed: %s", lies[i]);
         assert_client(w, ROMEO "/a", "a", "record='yes' own='yes' has='yes'");
         leave(w);
@@ -281,7 +281,7 @@ static void unknown_functions(void **state)
     world *w = stage(WITH_CAPS, "");
     client *c = join(w, ROMEO "/a"), *d = join(w, JULIET "/a");
     show_old(w, c, "whirlpool", "abc");
-    reply_with(w, c, exodus);
+    answer(w, c, exodus);
     assert_client(w, ROMEO "/a", MUC, "own='yes' has='yes'");
     show_old(w, d, "whirlpool", "abc");
     assert_asked(w, d, "urn:client#abc");
@@ -335,7 +335,7 @@ static void one_after_the_other(void **state)
     part(w, b);
     assert_asked(w, d, "urn:client#" EXODUS_VER);
     assert_not_asked(w, e);
-    reply_with(w, d, exodus);
+    answer(w, d, exodus);
     assert_not_asked(w, e);
     assert_client(w, ROMEO "/a", MUC, "own='no' has='yes' count='4' told='2'"); /* d and e waited */
     assert_client(w, ROMEO "/e", MUC, "has='yes'");
@@ -353,7 +353,7 @@ static void known_hashes(void **state)
     world *w = stage(WITH_CAPS, "");
     client *c = join(w, ROMEO "/a");
     show_old(w, c, "sha-1", EXODUS_VER);
-    reply_with(w, c, exodus);
+    answer(w, c, exodus);
     client *d = join(w, JULIET "/a");
     const uint64_t written = svi_store_submitted(svi_server_store(w->server));
     show_old(w, d, "sha-1", EXODUS_VER);
@@ -382,7 +382,7 @@ static void over_restarts(void **state)
     world *w = stage(WITH_CAPS, "");
     client *c = join(w, ROMEO "/a");
     show_old(w, c, "sha-1", EXODUS_VER);
-    reply_with(w, c, exodus);
+    answer(w, c, exodus);
     for (int killed = 0; killed < 2; killed++) {
         halt(w, killed);
         boot(w, WITH_CAPS, "");
@@ -426,7 +426,7 @@ static void learn(world *w, client *c, int number)
     numbered(w, number, query, sizeof query, ver);
     show_old(w, c, "sha-1", ver);
     char id[64];
-    if (*asked_id(c, id)) reply_with(w, c, query);
+    if (*asked_id(c, id)) answer(w, c, query);
 }
 
 static bool knows(world *w, int number)
@@ -494,7 +494,7 @@ static void bound_of_an_info(void **state)
              "<query xmlns='" NS_INFO "'><identity category='client' type='pc'/><feature var='%s'/></query>",
              feature);
     show_old(w, c, "sha-1", EXODUS_VER);
-    reply_with(w, c, query);
+    answer(w, c, query);
     assert_client(w, ROMEO "/a", "x", "record='no' own='no'");
     assert_int_equal(row_count(w, "caps/index", "/"), 0);
     leave(w);
@@ -606,7 +606,7 @@ static void the_host_proves_itself(void **state)
     assert_true(at != NULL && end != NULL);
     snprintf(query, sizeof query, "%.*s</query>", (int)(end - at), at);
     show_new(w, c, "sha-256", strchr(node, '.') + 1);
-    reply_with(w, c, query);
+    answer(w, c, query);
     char key[256];
     snprintf(key, sizeof key, "/390:sha-256:%s", strchr(node, '.') + 1);
     assert_true(is_kept(w, key));

@@ -279,6 +279,13 @@ static sv_status check_commands(const svi_mods *mods, const svi_shard_config *co
 
 /* --- open and close ----------------------------------------------------------------------------------- */
 
+/* Deletions that an end of the server, or of a host, has broken off; what runs already runs on. */
+static void resume_removals(const svi_shard *shard)
+{
+    for (svi_host *host = NULL; (host = svi_host_next(shard->server, host)) != NULL;)
+        svi_removals_resume(host);
+}
+
 sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err)
 {
     svi_shard *shard = shard_new(config);
@@ -296,8 +303,7 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
         return status;
     }
     shard->is_running = true;
-    for (svi_host *host = NULL; (host = svi_host_next(shard->server, host)) != NULL;)
-        svi_removals_resume(host);
+    resume_removals(shard);
     want_turn(shard);
     *shard_out = shard;
     return SV_OK;
@@ -369,6 +375,7 @@ sv_status svi_shard_take_over(svi_shard *shard, const svi_shard_config *config,
     retire_hosts(shard, config, changed, ctx);
     paths_free(&shard->paths);
     shard->paths = paths;
+    resume_removals(shard);
     want_turn(shard);
     return SV_OK;
 }

@@ -108,13 +108,6 @@ static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
     svi_mod_leave(&saved);
 }
 
-static bool has_provider(const svi_group *group)
-{
-    for (size_t i = 0; i < group->count; i++)
-        if (group->mods[i]->provider != NULL) return true;
-    return false;
-}
-
 sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
@@ -124,9 +117,10 @@ sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
                                         .acct = &mod->acct,
                                         .call = call_auth,
                                         .ctx = mod};
-    const sv_status status =
-        has_provider(mod->group) ? SV_EEXIST
-                                 : svi_provider_new(mod->group->host, &config, &mod->provider);
+    sv_status status = SV_OK;
+    for (size_t i = 0; i < mod->group->count; i++)
+        if (mod->group->mods[i]->provider) status = SV_EEXIST;
+    if (status == SV_OK) status = svi_provider_new(mod->group->host, &config, &mod->provider);
     if (status != SV_OK)
         SV_LOG(SV_ERROR, "module-refused", LF_TXT("module", mod->file->name),
                LF_TXT("reason", status == SV_EEXIST ? "another module keeps the host's accounts"

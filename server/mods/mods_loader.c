@@ -341,6 +341,8 @@ static void put_in_place(svi_group *group)
 {
     if (group->before != NULL) group->before->is_live = false;
     svi_host_change_hooks(group->host, group->hooks, group->newcomers);
+    for (size_t i = 0; i < group->count; i++)
+        if (group->mods[i]->provider) svi_provider_attach(group->mods[i]->provider);
     group->is_live = true;
     svi_group_stream_features(group);
     svi_hooks_unref(&group->hooks);
@@ -348,10 +350,7 @@ static void put_in_place(svi_group *group)
     group->before = NULL;
     group->section = NULL;
     group->place = NULL;
-    for (size_t i = 0; i < group->count; i++) {
-        group->mods[i]->place = NULL;
-        if (group->mods[i]->provider != NULL) svi_provider_put(group->mods[i]->provider);
-    }
+    for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
 }
 
 static void tell_ready(const svi_mods *mods)

@@ -108,7 +108,7 @@ static bool is_served_like(const svi_host *host, const svi_host_config *config)
 {
     return host->is_served && host->requires_tls == config->require_tls &&
            host->logins == config->logins && host->guests_max == config->guests_max &&
-           svi_logins_keeps_addresses(host) == config->keeps_addresses &&
+           host->keeps_addresses == config->keeps_addresses &&
            same_admins(host, config);
 }
 
@@ -122,7 +122,7 @@ bool svi_host_serve(svi_host *host, const svi_host_config *config)
     host->requires_tls = config->require_tls;
     host->logins = config->logins;
     host->guests_max = config->guests_max;
-    svi_logins_keep_addresses(host, config->keeps_addresses);
+    host->keeps_addresses = config->keeps_addresses;
     if (config->logins != SVI_LOGINS_ACCOUNTS) host->has_had_guests = true;
     if (!host->is_served) list_host(host);
     if (is_other) svi_host_sweep(host);

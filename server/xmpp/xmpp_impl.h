@@ -100,6 +100,7 @@ struct svi_host {
     svi_logins logins;
     bool has_had_guests; /* their names stay theirs */
     size_t guests, guests_max;
+    bool keeps_addresses; /* of logins */
     svi_ledger_counts counts;
     void *attached; /* see svi_host_attach */
     void (*detach)(void *attached);
@@ -335,9 +336,6 @@ typedef struct svi_login_notes svi_login_notes; /* what was noted of a host's ac
 /* Opens the host's notes / frees them unwritten. */
 sv_status svi_logins_open(svi_host *host, sv_err *err);
 void svi_logins_free(svi_host *host);
-/* Whether addresses are noted from now on (at first they are not). */
-void svi_logins_keep_addresses(svi_host *host, bool keep);
-bool svi_logins_keeps_addresses(const svi_host *host);
 
 /* --- xmpp_check.c ----------------------------------------------------------------------------- */
 

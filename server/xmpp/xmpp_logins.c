@@ -26,7 +26,6 @@ struct svi_login_notes {
     svi_map *map;
     svi_dict *notes; /* localpart -> note */
     svi_timer *timer;
-    bool keeps_addresses;
 };
 
 sv_status svi_logins_open(svi_host *host, sv_err *err)
@@ -34,7 +33,7 @@ sv_status svi_logins_open(svi_host *host, sv_err *err)
     svi_server *server = host->server;
     svi_login_notes *logins = svi_alloc(server->acct, sizeof *logins);
     *logins = (svi_login_notes){.host = host,
-                                .notes = svi_dict_new(server->acct)};
+                           .notes = svi_dict_new(server->acct)};
     host->login_notes = logins;
     const svi_mark mark = svi_arena_mark(server->scratch);
     const sv_str name =
@@ -42,16 +41,6 @@ sv_status svi_logins_open(svi_host *host, sv_err *err)
     const sv_status status = svi_store_map(server->store, name, 1, &logins->map, err);
     svi_arena_reset(server->scratch, mark);
     return status;
-}
-
-void svi_logins_keep_addresses(svi_host *host, bool keep)
-{
-    host->login_notes->keeps_addresses = keep;
-}
-
-bool svi_logins_keeps_addresses(const svi_host *host)
-{
-    return host->login_notes->keeps_addresses;
 }
 
 static void drop_notes(svi_login_notes *logins)
@@ -154,7 +143,7 @@ void svi_logins_in(svi_host *host, sv_str name, const char *peer)
     SV_CHECK(host, SVI_HOST_MAGIC);
     note *n = note_of(host->login_notes, name);
     n->in_s = svi_account_now_s(host);
-    const sv_str from = address_of(host->login_notes->keeps_addresses ? peer : "");
+    const sv_str from = address_of(host->keeps_addresses ? peer : "");
     (void)snprintf(n->from, sizeof n->from, "%.*s", (int)from.n, from.p);
 }
 

@@ -331,7 +331,7 @@ sv_status svi_provider_new(svi_host *host, const svi_provider_config *config,
     return SV_OK;
 }
 
-void svi_provider_put(svi_provider *provider)
+void svi_provider_attach(svi_provider *provider)
 {
     SV_CHECK(provider, PROVIDER_MAGIC);
     provider->host->provider = provider;

@@ -26,14 +26,13 @@ typedef struct svi_provider_config {
     void *ctx;
 } svi_provider_config;
 
-/* Makes one for the host, which does not ask it before svi_provider_put. SV_EINVAL if it lacks what is required. */
+/* Makes one for the host; nobody is asked yet. SV_EINVAL if it lacks what is required. */
 sv_status svi_provider_new(svi_host *host, const svi_provider_config *config,
                            svi_provider **provider_out);
+/* From now on it is the host's, in place of another one, which may still answer what it was asked. */
+void svi_provider_attach(svi_provider *provider);
 /* Takes it away; what waits ends with SV_ECANCELED soon, and the module's questions are gone. */
 void svi_provider_free(svi_provider **provider);
-
-/* Makes it the one that its host asks, in place of any other, which finishes what it has begun. */
-void svi_provider_put(svi_provider *provider);
 
 /* Its name, NULL if the host's accounts are the server's own. */
 const char *svi_provider_name(const svi_host *host);

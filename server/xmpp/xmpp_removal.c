@@ -366,6 +366,7 @@ static void on_names(void *ctx, sv_status status, const sv_str *names, size_t co
         SV_LOG(SV_ERROR, "store-read-failed", LF_STR("host", host->domain),
                LF_TXT("status", svi_status_name(status)));
     for (size_t i = 0; i < count; i++) {
+        if (find(host, names[i])) continue;
         svi_removal *r = removal_new(host, names[i], nobody_waits, NULL);
         SV_LOG(SV_INFO, "account-removal", LF_STR("account", r->jid.bare));
         removal_begin(r);

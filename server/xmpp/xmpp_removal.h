@@ -19,8 +19,8 @@ void svi_account_remove(svi_host *host, sv_str name, svi_account_done done, void
 /* Whether one of that name is under way. */
 bool svi_removal_runs(const svi_host *host, sv_str name);
 
-/* Goes on with the deletions that the server's last end has broken off; once, when the host's
- * modules run. */
+/* Goes on with the deletions that the server's last end has broken off; when the host's
+ * modules run; those under way are left alone. */
 void svi_removals_resume(svi_host *host);
 
 #endif

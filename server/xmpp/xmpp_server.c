@@ -346,7 +346,7 @@ void svi_server_free(svi_server **server, unsigned within_ms)
     svi_net_free(&s->net); /* every stream hears `closed`, which ends its session */
     if (s->streams_ops != NULL) s->streams_ops->free(s->streams);
     s->streams_ops = NULL;
-    for (svi_host *host = s->hosts; host != NULL; host = host->next) svi_logins_flush(host);
+    for (svi_host *host = s->known; host != NULL; host = host->known_next) svi_logins_flush(host);
     svi_store_hurry(s->store);
     svi_store_poll(s->store);
     drop_deferred(s);

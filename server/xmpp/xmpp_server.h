@@ -194,17 +194,27 @@ void *svi_host_attached(const svi_host *host);
 /* The calls to give to svi_net_new; ctx is the server. */
 const svi_net_calls *svi_stream_calls(void);
 
+/* How somebody came; texts live as long as the stream, those of the login are static. */
+typedef struct svi_stream_facts {
+    const char *peer; /* address and port */
+    bool is_tls;
+    const char *mechanism, *binding; /* of SASL; binding NULL: none */
+} svi_stream_facts;
+
 /* What the streams keep on a server, and how the server reaches them. */
 typedef struct svi_streams_ops {
     void (*drain)(void *streams); /* ends every stream with <system-shutdown/>, refuses new ones */
     size_t (*count)(const void *streams); /* streams that are open */
-    /* Ends one connection's stream with a stream error (RFC 6120 4.9.3); idempotent. */
-    void (*end)(void *streams, svi_conn *conn, const char *stream_error);
+    /* Ends one connection's stream with a stream error (RFC 6120 4.9.3) and a text for people (NULL:
+     * none); idempotent. */
+    void (*end)(void *streams, svi_conn *conn, const char *stream_error, const char *text);
     /* The keys of an account have changed, or it `is_gone`: ends the streams that log in with the
      * old ones, or have logged in. May be NULL. */
     void (*forget)(void *streams, svi_host *host, sv_str name, bool is_gone);
     size_t (*locked)(const void *streams); /* addresses and accounts that may not log in now */
     void (*free)(void *streams);           /* after the network is gone */
+    /* How the peer of a connection came and logged in. May be NULL. */
+    void (*facts)(void *streams, svi_conn *conn, svi_stream_facts *facts_out);
 } svi_streams_ops;
 
 /* Hangs the streams' part on the server; called once, when the first connection opens. Without

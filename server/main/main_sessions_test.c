@@ -8,7 +8,7 @@ static void run_core(void *ctx, svi_request *request)
     svi_core_find(sv_str_of(svi_request_args(request)->command->name))->run(ctx, request);
 }
 
-static answer answered;
+static command_end answered;
 
 /* Asks and returns the answer's text; `members` are those of the request, with ' for ". */
 static const char *ask(world *w, const char *name, const char *members)
@@ -20,7 +20,7 @@ static const char *ask(world *w, const char *name, const char *members)
     json_t *request = json_loads(text, 0, NULL);
     assert_non_null(request);
     json_decref(answered.json);
-    answered = (answer){.count = 0};
+    answered = (command_end){.count = 0};
     svi_request_run(w->server, &svi_core_find(sv_str_of(name))->what, request, run_core, NULL,
                     command_came, &answered);
     json_decref(request);

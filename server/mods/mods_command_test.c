@@ -6,12 +6,12 @@
 
 #define ASKS "VirtualHost \"one.example\"\nmodules_enabled = { \"asks\" }\n"
 
-static answer answered;
+static command_end answered;
 
 static const char *ask(world *w, const char *name, const char *members)
 {
     json_decref(answered.json);
-    answered = (answer){.count = 0};
+    answered = (command_end){.count = 0};
     begin_command(w, name, members, &answered);
     turn(w);
     assert_int_equal(answered.count, 1);
@@ -126,7 +126,7 @@ static void later(void **state)
     add_account(w, "romeo");
     assert_string_equal(ask(w, "asks note", "'address':'romeo@one.example','note':'first'"),
                         "{\"ok\":true,\"rows\":[{\"note\":\"none\"}]}");
-    answer waits = {.count = 0};
+    command_end waits = {.count = 0};
     svi_engine_sim_plan(w->engine)->hold = true; /* commits come later */
     begin_command(w, "asks note", "'address':'romeo@one.example','note':'second'", &waits);
     turn(w);
@@ -171,7 +171,7 @@ static void faults(void **state)
     assert_has(&w->log, "column=none");
     assert_has(&w->log, "column=n");
     assert_has(&w->log, "a command is answered once");
-    answer waits = {.count = 0};
+    command_end waits = {.count = 0};
     begin_command(w, "asks never", "'address':'a@one.example'", &waits);
     turn(w);
     assert_int_equal(waits.count, 0);
@@ -193,7 +193,7 @@ static void ending(void **state)
 {
     (void)state;
     world *w = commands_world();
-    answer waits = {.count = 0};
+    command_end waits = {.count = 0};
     begin_command(w, "asks never", "'address':'a@one.example'", &waits);
     turn(w);
     leave_world(w);

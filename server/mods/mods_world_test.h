@@ -340,11 +340,11 @@ static inline void assert_start_fails(world *w, const char *modules, const char 
 /* --- commands ---------------------------------------------------------------------- */
 
 /* What came of a command: the last answer, also as JSON text. */
-typedef struct answer {
+typedef struct command_end {
     int count;
     char text[80000];
     json_t *json;
-} answer;
+} command_end;
 
 static inline const sv_command *command_of(world *w, const char *name)
 {
@@ -358,7 +358,7 @@ static inline const sv_command *command_of(world *w, const char *name)
 
 static inline void command_came(void *ctx, json_t *take)
 {
-    answer *a = ctx;
+    command_end *a = ctx;
     a->count++;
     char *text = json_dumps(take, JSON_COMPACT);
     snprintf(a->text, sizeof a->text, "%s", text);
@@ -373,7 +373,7 @@ static inline void command_run(void *ctx, svi_request *request)
 }
 
 /* Begins the request; `members` are those of its JSON, with ' for ". */
-static inline void begin_command(world *w, const char *name, const char *members, answer *to)
+static inline void begin_command(world *w, const char *name, const char *members, command_end *to)
 {
     char text[9000];
     const int n = snprintf(text, sizeof text, "{%s}", members);
@@ -389,8 +389,8 @@ static inline void begin_command(world *w, const char *name, const char *members
 /* Runs a module's command to its end; the text of its answer is good until the next. */
 static inline const char *run_command(world *w, const char *name, const char *members)
 {
-    static answer a;
-    a = (answer){.count = 0};
+    static command_end a;
+    a = (command_end){.count = 0};
     begin_command(w, name, members, &a);
     turn(w);
     assert_int_equal(a.count, 1);

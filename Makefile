@@ -161,9 +161,14 @@ deps:
 	@tools/deps build run test clients lint bench long peers
 
 #: make install      into PREFIX (/usr/local), below DESTDIR; make uninstall takes it away again
-install: all
+BASH_COMPLETION := share/bash-completion/completions/stave
+ZSH_COMPLETION  := share/zsh/site-functions/_stave
+install: all $(B)/stave.1
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stave/modules $(DESTDIR)$(PREFIX)/include/stave \
 	    $(DESTDIR)$(PREFIX)/share/doc/stave/doc $(DESTDIR)$(PREFIX)/share/doc/stave/examples
+	install -D -m 644 $(B)/stave.1 $(DESTDIR)$(PREFIX)/share/man/man1/stave.1
+	install -D -m 644 tools/shell/stave.bash $(DESTDIR)$(PREFIX)/$(BASH_COMPLETION)
+	install -D -m 644 tools/shell/_stave $(DESTDIR)$(PREFIX)/$(ZSH_COMPLETION)
 	$(if $(STAVE),install -m 755 $(STAVE) $(DESTDIR)$(PREFIX)/bin/stave)
 	$(if $(MODULE_SO),install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/stave/modules/)
 	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
@@ -172,7 +177,8 @@ install: all
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/stave/doc/plan $(DESTDIR)$(PREFIX)/share/doc/stave/doc/progress.md
 	cp -R examples/. $(DESTDIR)$(PREFIX)/share/doc/stave/examples/
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/stave
+	rm -f $(DESTDIR)$(PREFIX)/bin/stave $(DESTDIR)$(PREFIX)/share/man/man1/stave.1
+	rm -f $(DESTDIR)$(PREFIX)/$(BASH_COMPLETION) $(DESTDIR)$(PREFIX)/$(ZSH_COMPLETION)
 	rm -rf $(DESTDIR)$(PREFIX)/lib/stave $(DESTDIR)$(PREFIX)/include/stave $(DESTDIR)$(PREFIX)/share/doc/stave
 
 #: make clean        remove build/ (never ./run)
@@ -202,6 +208,10 @@ $(LIB): $(CORE_OBJ) $(B)/objects
 
 $(B)/stave: $(B)/server/main/main_main.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(LTO_$(KIND)) -Wl,-z,now,-z,relro $< -L$(B) -lstave $(LDLIBS) -o $@
+
+# The manual page tells the modules' commands, too.
+$(B)/stave.1: $(B)/stave $(MODULE_SO)
+	$(Q)$(B)/stave manual >$@
 
 # one test: make KIND=asan build/asan/server/base/base_str_test && build/asan/server/base/base_str_test
 $(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB)

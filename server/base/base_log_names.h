@@ -55,6 +55,7 @@ SVI_LOG_NAME("login-held-back", "The answer to a failed login is delayed: there 
 SVI_LOG_NAME("login-locked", "A login was refused unseen: too many have failed from there or for that account.")
 SVI_LOG_NAME("auth-slow", "The back end of a host's accounts has not answered in time; who asked was told to try later.")
 SVI_LOG_NAME("auth-failed", "The back end of a host's accounts could not answer.")
+SVI_LOG_NAME("session-kicked", "A session was ended by an operator (`stave kick`).")
 SVI_LOG_NAME("session-open", "A resource was bound.")
 SVI_LOG_NAME("session-close", "A session ended.")
 SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is closed.")

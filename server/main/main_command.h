@@ -42,6 +42,8 @@ void svi_command_modules(svi_commands *commands, svi_request *request);
 void svi_command_reload(svi_commands *commands, svi_request *request);
 void svi_command_stop(svi_commands *commands, svi_request *request);
 void svi_command_commands(svi_commands *commands, svi_request *request);
+void svi_command_sessions(svi_commands *commands, svi_request *request);
+void svi_command_kick(svi_commands *commands, svi_request *request);
 void svi_command_user_add(svi_commands *commands, svi_request *request);
 void svi_command_user_passwd(svi_commands *commands, svi_request *request);
 void svi_command_user_delete(svi_commands *commands, svi_request *request);

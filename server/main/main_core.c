@@ -70,6 +70,40 @@ static const sv_column list_columns[] = {
     {0},
 };
 
+static const sv_arg sessions_args[] = {
+    {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "of this host only"},
+    {.name = "user", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_OPTION, .manual = "of this account only"},
+    {0},
+};
+
+static const sv_column sessions_columns[] = {
+    {.name = "address", .kind = SV_COLUMN_TEXT},
+    {.name = "since", .kind = SV_COLUMN_TIME},
+    {.name = "silent", .kind = SV_COLUMN_PERIOD},
+    {.name = "show", .kind = SV_COLUMN_TEXT},
+    {.name = "priority", .kind = SV_COLUMN_INT},
+    {.name = "queue", .kind = SV_COLUMN_BYTES},
+    {.name = "peer", .kind = SV_COLUMN_TEXT},
+    {.name = "tls", .kind = SV_COLUMN_BOOL},
+    {.name = "mechanism", .kind = SV_COLUMN_TEXT},
+    {.name = "binding", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
+static const sv_arg kick_args[] = {
+    {.name = "address",
+     .kind = SV_ARG_LOCAL,
+     .flags = SV_ARG_REQUIRED,
+     .manual = "all sessions of the account, or one of them"},
+    {.name = "reason", .kind = SV_ARG_STRING, .flags = SV_ARG_OPTION, .manual = "told to the client"},
+    {0},
+};
+
+static const sv_column kick_columns[] = {
+    {.name = "address", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
 /* --- the commands, in the order of `help` ------------------------------------------------------------- */
 
 static const svi_core_command commands[] = {
@@ -92,7 +126,7 @@ static const svi_core_command commands[] = {
     {.what = {.name = "status", .summary = "what the running server does"},
      .run = svi_command_status,
      .print = svi_print_status},
-    {.what = {.name = "modules", .summary = "its modules"},
+    {.what = {.name = "modules", .summary = "the modules of the running server"},
      .run = svi_command_modules,
      .print = svi_print_modules},
     {.what = {.name = "reload",
@@ -100,10 +134,28 @@ static const svi_core_command commands[] = {
               .flags = SV_COMMAND_CHANGES},
      .run = svi_command_reload,
      .print = svi_print_reload},
-    {.what = {.name = "stop", .summary = "stop it", .flags = SV_COMMAND_CHANGES},
+    {.what = {.name = "stop", .summary = "stop the running server", .flags = SV_COMMAND_CHANGES},
      .run = svi_command_stop,
      .here = svi_tool_stop,
      .print = svi_print_nothing},
+    {.what = {.name = "sessions",
+              .summary = "who is logged in",
+              .manual = "'silent' is for how long nothing has come from the client, 'queue' what waits until it\n"
+                        "reads, 'binding' the channel binding that ties the login to its TLS connection.",
+              .examples = "sessions\nsessions --host example.org --json\nsessions --user romeo@example.org",
+              .args = sessions_args,
+              .columns = sessions_columns,
+              .who = SV_WHO_ADMIN | SV_WHO_OWNER},
+     .run = svi_command_sessions},
+    {.what = {.name = "kick",
+              .summary = "end sessions",
+              .manual = "The client is told policy-violation and the reason; most log in again by themselves.",
+              .examples = "kick romeo@example.org\nkick romeo@example.org/phone --reason 'please update'",
+              .args = kick_args,
+              .columns = kick_columns,
+              .who = SV_WHO_ADMIN | SV_WHO_OWNER,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_PLAIN},
+     .run = svi_command_kick},
     {.what = {.name = "user add",
               .summary = "make an account",
               .examples = "user add romeo@example.org\nuser add romeo@example.org <password.txt",
@@ -112,14 +164,14 @@ static const svi_core_command commands[] = {
      .run = svi_command_user_add,
      .print = svi_print_user},
     {.what = {.name = "user passwd",
-              .summary = "change its password",
+              .summary = "change the password of an account",
               .examples = "user passwd romeo@example.org",
               .args = new_password_args,
               .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
      .run = svi_command_user_passwd,
      .print = svi_print_user},
     {.what = {.name = "user delete",
-              .summary = "delete it and all that is stored for it",
+              .summary = "delete an account and all that is stored for it",
               .examples = "user delete romeo@example.org",
               .args = account_args,
               .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
@@ -164,6 +216,9 @@ static const svi_core_command commands[] = {
     {.what = {.name = "version", .summary = "print the version"},
      .flags = SVI_CORE_NO_CONFIG,
      .here = svi_tool_version},
+    {.what = {.name = "manual", .summary = "the manual page, as roff"},
+     .flags = SVI_CORE_HIDDEN | SVI_CORE_NO_CONFIG,
+     .here = svi_tool_manual},
     {.what = {.name = "commands", .summary = "declarations of all commands, as JSON"},
      .flags = SVI_CORE_HIDDEN,
      .run = svi_command_commands,

@@ -11,6 +11,8 @@
 #include "base/base_log.h"
 #include "main/main_ask.h"
 #include "main/main_certs.h"
+#include "main/main_complete.h"
+#include "main/main_manual.h"
 #include "main/main_offline.h"
 #include "main/main_print.h"
 #include "main/main_prompt.h"
@@ -220,7 +222,7 @@ static int print_text(const tool *t, const char *name, sv_str text)
         json_t *answer = json_pack("{s:b, s:s%}", "ok", 1, name, text.p ? text.p : "", text.n);
         print_json(answer);
         json_decref(answer);
-    } else {
+    } else if (text.n > 0) {
         (void)fwrite(text.p, 1, text.n, stdout);
     }
     return SVI_EXIT_OK;
@@ -299,6 +301,55 @@ static void add_module_decls(tool *t)
     json_decref(answer);
     json_decref(request);
 }
+
+/* --- for shells and for the build ----------------------------------------------------------------------- */
+
+/* Nothing is told of what goes wrong: somebody is typing. */
+static json_t *ask_quietly(void *ctx, const json_t *request)
+{
+    tool *t = ctx;
+    json_t *answer = NULL;
+    sv_err err = {.text = ""};
+    if (knows_socket(t)) (void)svi_ask(t->settings.control_socket.p, request, &answer, &err);
+    return answer;
+}
+
+/* `stave complete -- WORD ...`: what the last word may become. A --config among them counts. */
+static int complete(tool *t, int count, char *const *words)
+{
+    svi_buf out;
+    svi_buf_init(&out, &t->acct);
+    t->cli.config = SVI_DEFAULT_CONFIG;
+    for (int i = 0; i + 2 < count; i++)
+        if (strcmp(words[i], "--config") == 0) t->cli.config = words[i + 1];
+    add_module_decls(t);
+    const svi_decls decls = {t->decls, t->decl_count};
+    if (count > 0) svi_complete(&decls, (size_t)count, words, ask_quietly, t, &out);
+    if (out.len > 0) (void)fwrite(out.data, 1, out.len, stdout);
+    svi_buf_free(&out);
+    return SVI_EXIT_OK;
+}
+
+/* `stave manual`: the page of the core's commands and those of the modules that lie beside the binary. */
+int svi_tool_manual(tool *t)
+{
+    svi_buf out;
+    svi_buf_init(&out, &t->acct);
+    json_t *list = json_array();
+    const sv_str program = sv_str_of(t->cli.program);
+    size_t n = program.n;
+    while (n > 0 && program.p[n - 1] != '/') n--;
+    svi_mods_folder_commands(&t->acct, svi_arena_printf(t->arena, "%.*smodules", (int)n, program.p).p, list);
+    add_read_decls(t, list);
+    json_decref(list);
+    const svi_decls decls = {t->decls, t->decl_count};
+    svi_manual(&decls, &out);
+    const int status = print_text(t, "manual", svi_buf_str(&out));
+    svi_buf_free(&out);
+    return status;
+}
+
+/* --- help ----------------------------------------------------------------------------------------------- */
 
 static int help(tool *t, sv_str topic)
 {
@@ -528,6 +579,9 @@ static sv_status parse(tool *t, int argc, char *const *argv, const char *program
 static int run(tool *t, int argc, char *const *argv, const char *program)
 {
     sv_err err = {.text = ""};
+    const bool is_completion = argc > 2 && strcmp(argv[1], "complete") == 0 && strcmp(argv[2], "--") == 0;
+    t->cli.program = program;
+    if (is_completion) return complete(t, argc - 3, argv + 3);
     if (parse(t, argc, argv, program, &err) != SV_OK) return fail(t, SV_FAULT_USAGE, "%s", err.text);
     if (t->cli.wants_help) return help(t, sv_str_of(t->cli.what->name));
     return t->cli.core && t->cli.core->here ? t->cli.core->here(t) : ask_for(t);

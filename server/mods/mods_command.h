@@ -118,6 +118,10 @@ const char *svi_fault_name(sv_fault fault);
  * module's name in *module_out. */
 const sv_command *svi_mods_command(const svi_mods *mods, size_t i, const char **module_out);
 
+/* Appends to `array` what every module in the folder declares, as svi_command_json with "module"; in the order
+ * of their names. Those that can't be loaded are left out. */
+void svi_mods_folder_commands(svi_acct *acct, const char *folder, json_t *array);
+
 /* Runs a module's command on the host that the request names. Calls end it. */
 void svi_mods_run(svi_mods *mods, svi_request *request);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -312,6 +313,45 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     status = load_new(acct, config, name, image, size, file_out, err);
     svi_free(image);
     return status;
+}
+
+/* --- what a folder declares ------------------------------------------------------------------------- */
+
+static int is_module(const struct dirent *entry)
+{
+    return svi_str_ends(sv_str_of(entry->d_name), SV_STR(".so"));
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name); /* in any locale */
+}
+
+static void append_commands(const svi_mod_file *file, json_t *array)
+{
+    const sv_command *c;
+    for (size_t i = 0; (c = svi_command_at(file->desc.commands, i)) != NULL; i++) {
+        json_t *json = svi_command_json(c);
+        (void)json_object_set_new(json, "module", json_string(file->name));
+        (void)json_array_append_new(array, json);
+    }
+}
+
+void svi_mods_folder_commands(svi_acct *acct, const char *folder, json_t *array)
+{
+    struct dirent **found;
+    const svi_mods_config config = {.paths = &folder, .path_count = 1};
+    const int count = scandir(folder, &found, is_module, by_name);
+    for (int i = 0; i < count; i++) {
+        svi_mod_file *file;
+        sv_err err = {.text = ""};
+        sv_str name = sv_str_of(found[i]->d_name);
+        name.n -= 3;
+        if (svi_mod_file_load(acct, &config, name, &file, &err) == SV_OK) append_commands(file, array);
+        svi_mod_file_unref(&file);
+        free(found[i]);
+    }
+    if (count >= 0) free(found);
 }
 
 svi_mod_file *svi_mod_file_ref(svi_mod_file *file)

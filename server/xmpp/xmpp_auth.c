@@ -231,6 +231,8 @@ static svi_step succeed(svi_stream *stream, sv_str name, sv_str out)
 {
     stream->name = svi_str_dup(svi_server_acct(stream->server), name);
     stream->login_host = stream->host;
+    stream->mechanism = svi_sasl_mechanism(stream->sasl);
+    stream->binding = svi_sasl_binding(stream->sasl);
     log_login(stream);
     /* RFC 6120 13.7.2.3: who came by a certificate goes with it */
     if (by_certificate(stream))

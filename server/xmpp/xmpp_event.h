@@ -28,6 +28,7 @@ typedef struct svi_offers {
     svi_offer *first, *last;
     size_t bytes; /* of all lines with a line feed each */
 } svi_offers;
+
 /* A command that runs as an event of its own. */
 typedef struct svi_errand {
     svi_host *host;
@@ -94,6 +95,7 @@ sv_str svi_occasion_gather(svi_host *host, svi_point point, const sv_jid *accoun
 void svi_x_fire_after(sv_event *ev, svi_point point, const sv_jid *account, sv_str subject);
 /* Adds a line (copied) to what the occasion gives to whoever fired it. A line feed inside splits it. */
 void svi_x_offer(sv_event *ev, sv_str line);
+
 /* Runs an errand; what it points to outlives `over`, which may be called before this returns. */
 void svi_errand_run(const svi_errand *errand);
 

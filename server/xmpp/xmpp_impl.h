@@ -61,6 +61,7 @@ struct svi_server {
     const svi_online *recent_online;
     svi_host *recent_host;
     size_t session_count;
+    sv_session *first_listed, *last_listed; /* those that are found, in order of binding */
     uint64_t tables; /* grows with each change of the two above */
     uint64_t last_session;
     sv_session *due,
@@ -169,6 +170,8 @@ struct sv_session {
     sv_session *account_next, *account_prev;
     sv_session *host_next, **host_link; /* of its host's */
     uint64_t seen; /* the host's `changes` when it was looked at */
+    sv_session *listed_next, *listed_prev; /* in the server's list */
+    int64_t bound_us;                      /* wall clock */
     sv_session *due_next; /* in the server's list */
     bool is_due;
     const sv_stanza *presence;

@@ -203,18 +203,27 @@ typedef enum svi_forget {
     SVI_FORGET_LOGINS, /* those that are just logging in: its keys are others now */
     SVI_FORGET_ALL     /* those that have logged in, too */
 } svi_forget;
+/* How somebody came; texts live as long as the stream, those of the login are static. */
+typedef struct svi_stream_facts {
+    const char *peer; /* address and port */
+    bool is_tls;
+    const char *mechanism, *binding; /* of SASL; binding NULL: none */
+} svi_stream_facts;
 
 /* What the streams keep on a server, and how the server reaches them. */
 typedef struct svi_streams_ops {
     void (*drain)(void *streams); /* ends every stream with <system-shutdown/>, refuses new ones */
     size_t (*count)(const void *streams); /* streams that are open */
-    /* Ends one connection's stream with a stream error (RFC 6120 4.9.3); idempotent. */
-    void (*end)(void *streams, svi_conn *conn, const char *stream_error);
     /* Something about an account has changed: ends the streams that `how` says. `text` (may be NULL)
      * is told to those that had logged in. May be NULL. */
     void (*forget)(void *streams, svi_host *host, sv_str name, svi_forget how, const char *text);
+    /* Ends one connection's stream with a stream error (RFC 6120 4.9.3) and a text for people (NULL:
+     * none); idempotent. */
+    void (*end)(void *streams, svi_conn *conn, const char *stream_error, const char *text);
     size_t (*locked)(const void *streams); /* addresses and accounts that may not log in now */
     void (*free)(void *streams);           /* after the network is gone */
+    /* How the peer of a connection came and logged in. May be NULL. */
+    void (*facts)(void *streams, svi_conn *conn, svi_stream_facts *facts_out);
 } svi_streams_ops;
 
 /* Hangs the streams' part on the server; called once, when the first connection opens. Without

@@ -27,10 +27,30 @@ static void list_session(sv_session *session)
         online->first = session;
     online->last = session;
     online->count++;
+    session->listed_prev = server->last_listed;
+    if (server->last_listed != NULL)
+        server->last_listed->listed_next = session;
+    else
+        server->first_listed = session;
+    server->last_listed = session;
     void *before = svi_dict_put(server->by_full, session->jid.full, session);
     SV_ASSERT(before == NULL);
     session->is_listed = true;
     server->tables++;
+}
+
+static void unlist_from_all(sv_session *session)
+{
+    svi_server *server = session->server;
+    if (session->listed_prev != NULL)
+        session->listed_prev->listed_next = session->listed_next;
+    else
+        server->first_listed = session->listed_next;
+    if (session->listed_next != NULL)
+        session->listed_next->listed_prev = session->listed_prev;
+    else
+        server->last_listed = session->listed_prev;
+    session->listed_next = session->listed_prev = NULL;
 }
 
 void svi_session_unlist(sv_session *session)
@@ -50,6 +70,7 @@ void svi_session_unlist(sv_session *session)
     else
         online->last = session->account_prev;
     session->account_next = session->account_prev = NULL;
+    unlist_from_all(session);
     session->online = NULL;
     if (--online->count == 0) {
         svi_dict_del(server->by_bare, session->jid.bare);
@@ -82,6 +103,28 @@ sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *af
     if (online == NULL) return NULL;
     server->recent_online = online;
     return online->first;
+}
+
+sv_session *svi_session_each(svi_server *server, sv_session *after)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return after != NULL ? after->listed_next : server->first_listed;
+}
+
+int64_t svi_session_bound_us(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->bound_us;
+}
+
+svi_stream_facts svi_session_facts(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    const svi_server *server = session->server;
+    svi_stream_facts facts = {.peer = NULL};
+    if (session->conn != NULL && server->streams_ops != NULL && server->streams_ops->facts != NULL)
+        server->streams_ops->facts(server->streams, session->conn, &facts);
+    return facts;
 }
 
 size_t svi_session_count(const svi_server *server)
@@ -223,6 +266,7 @@ static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *con
         .host = host,
         .number = ++server->last_session,
         .conn = conn,
+        .bound_us = server->plat->wall_us(server->plat->ctx),
         .is_guest = svi_guest_is(host, jid->node),
     };
     session->kept_end = &session->kept;
@@ -291,13 +335,18 @@ static void write_stream_error(svi_conn *conn, const char *stream_error)
 
 void svi_session_kick(sv_session *session, const char *stream_error)
 {
+    svi_session_kick_with(session, stream_error, NULL);
+}
+
+void svi_session_kick_with(sv_session *session, const char *stream_error, const char *text)
+{
     SV_CHECK(session, SVI_SESSION_MAGIC);
     if (session->is_kicked) return;
     session->is_kicked = true;
     svi_server *server = session->server;
     become_due(session); /* not unlisted here: somebody may be walking the account's sessions */
     if (server->streams_ops != NULL)
-        server->streams_ops->end(server->streams, session->conn, stream_error);
+        server->streams_ops->end(server->streams, session->conn, stream_error, text);
     else
         write_stream_error(session->conn, stream_error);
 }

@@ -32,6 +32,12 @@ sv_session *svi_session_find(svi_server *server, sv_str full_jid);
 /* Sessions of an account in order of binding; start with NULL. */
 sv_session *svi_session_next(svi_server *server, sv_str bare_jid, sv_session *after);
 size_t svi_session_count(const svi_server *server);
+/* All sessions that can be found, in order of binding (their numbers grow); start with NULL. */
+sv_session *svi_session_each(svi_server *server, sv_session *after);
+/* When it was bound, by the wall clock. */
+int64_t svi_session_bound_us(const sv_session *session);
+/* How its client came; all empty if that is not known. */
+svi_stream_facts svi_session_facts(const sv_session *session);
 
 #define SVI_LANG_BYTES 36u /* of a language tag, with its NUL; RFC 5646 4.4.1 asks for 35 */
 
@@ -79,6 +85,8 @@ void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t 
  * session leaves the tables and session/gone fires behind what runs now; what was not written
  * comes back later. Idempotent. */
 void svi_session_kick(sv_session *session, const char *stream_error);
+/* The same with a text for people (UTF-8; NULL: none), which the client may show. */
+void svi_session_kick_with(sv_session *session, const char *stream_error, const char *text);
 
 /* Ends a session that does not read, by the hard bound of its queue (architecture 3.7), if what waits
  * for it and `next_bytes` more exceed it. For what is written past svi_session_send. */

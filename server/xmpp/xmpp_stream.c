@@ -231,11 +231,22 @@ static size_t streams_count(const void *ctx)
     return ((const svi_streams *)ctx)->count;
 }
 
-static void streams_end(void *ctx, svi_conn *conn, const char *stream_error)
+static void streams_end(void *ctx, svi_conn *conn, const char *stream_error, const char *text)
 {
     (void)ctx;
     svi_stream *stream = svi_conn_ctx(conn);
-    if (stream) (void)svi_stream_fail(stream, stream_error, NULL);
+    if (stream) (void)svi_stream_fail(stream, stream_error, text);
+}
+
+static void streams_facts(void *ctx, svi_conn *conn, svi_stream_facts *facts_out)
+{
+    (void)ctx;
+    const svi_stream *stream = svi_conn_ctx(conn);
+    if (stream)
+        *facts_out = (svi_stream_facts){.peer = stream->peer,
+                                        .is_tls = stream->is_secure,
+                                        .mechanism = stream->mechanism,
+                                        .binding = stream->binding};
 }
 
 /* Exchanges that still hold old keys end with <reset/> (RFC 6120 4.9.3.16). */
@@ -271,6 +282,7 @@ static svi_streams *streams_of(svi_server *server)
     static const svi_streams_ops ops = {.drain = streams_drain,
                                         .count = streams_count,
                                         .end = streams_end,
+                                        .facts = streams_facts,
                                         .forget = streams_forget,
                                         .locked = streams_locked,
                                         .free = streams_free};

@@ -73,6 +73,7 @@ struct svi_stream {
     svi_stranger stranger;
     svi_tls_mode tls_mode;
     bool is_secure, is_loopback;
+    const char *mechanism, *binding; /* it has logged in with; NULL: none */
     bool is_old;  /* the peer's header had no version: it speaks 0.9 (RFC 6120 4.7.5) */
     bool is_relayed; /* by a proxy, whose header named `peer` */
     bool is_guest; /* logged in by ANONYMOUS; counted by login_host */

@@ -231,8 +231,9 @@ static void storing(void **state)
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
     ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
     asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='0'");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>uno!</put>", "type='result'");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='4'");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
-    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='3'");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k1'/>", ">one<");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='none'/>", "item-not-found");
     ask(w, c, "get", "<list xmlns='urn:stave:probe'/>");

@@ -573,6 +573,26 @@ static void bound_of_questions(void **state)
     leave(w);
 }
 
+/* Without room on the disk nothing is kept; the session has what it told. */
+static void store_shortage(void **state)
+{
+    (void)state;
+    world *w = stage(WITH_CAPS, "");
+    client *c = join(w, ROMEO "/a"), *d = join(w, ROMEO "/b");
+    svi_engine_sim_plan(w->engine)->full = true;
+    pass_time(w, 5000000);
+    show_old(w, c, "sha-1", EXODUS_VER);
+    answers(w, c, exodus);
+    assert_false(is_kept(w, "/115:sha-1:" EXODUS_VER));
+    assert_client(w, ROMEO "/a", MUC, "own='yes' has='yes'");
+    svi_engine_sim_plan(w->engine)->full = false;
+    pass_time(w, 5000000);
+    show_old(w, d, "sha-1", EXODUS_VER);
+    answers(w, d, exodus);
+    assert_true(is_kept(w, "/115:sha-1:" EXODUS_VER));
+    leave(w);
+}
+
 /* --- the host ------------------------------------------------------------------------------ */
 
 /* A node that the host shows among the stream features: XEP-0115 6.3, XEP-0390 5.2. */
@@ -665,6 +685,21 @@ static void the_host_proves_itself(void **state)
     leave(w);
 }
 
+/* The config's order decides nothing. */
+static void in_another_order(void **state)
+{
+    char node[200];
+    (void)state;
+    world *w = stage("\"caps\", \"asks_caps\", \"presence\", \"roster\", \"disco\"", "");
+    client *c = join(w, ROMEO "/a");
+    shown_node(w, false, node, sizeof node);
+    assert_true(answers_node(w, c, node, "<feature var='urn:xmpp:caps'/>"));
+    show_old(w, c, "sha-1", EXODUS_VER);
+    answers(w, c, exodus);
+    assert_client(w, ROMEO "/a", MUC, "own='no' has='yes' count='4' told='1'");
+    leave(w);
+}
+
 static void wrong_nodes(void **state)
 {
     (void)state;
@@ -700,8 +735,10 @@ int main(void)
         cmocka_unit_test(bound_of_bytes),
         cmocka_unit_test(bound_of_an_info),
         cmocka_unit_test(bound_of_questions),
+        cmocka_unit_test(store_shortage),
         cmocka_unit_test(the_host),
         cmocka_unit_test(the_host_proves_itself),
+        cmocka_unit_test(in_another_order),
         cmocka_unit_test(wrong_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

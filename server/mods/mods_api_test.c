@@ -163,6 +163,11 @@ static void time_memory_and_log(void **state)
     assert_has(&c->in, "now='1767225605' ms='agrees' stamp='2026-01-01T00:00:00.123Z' "
                        "whole='2026-01-01T00:00:00Z' hex='16' zeroed='yes' long='1000' rounds='1'");
     assert_has(&c->in, "own='1'");
+    assert_has(&c->in, "space='yes'");
+    svi_engine_sim_plan(w->engine)->full = true;
+    pass_time(w, 5000000);
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "space='no'");
+    svi_engine_sim_plan(w->engine)->full = false;
     assert_has(&w->log, "handler-fault rule=\"occasions are fired by their names\" point=host/tmier");
     assert_has(&w->log, "probe-misc key=value other=two module=probe host=one.example");
     world_free(w);

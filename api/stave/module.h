@@ -497,6 +497,8 @@ typedef struct sv_api {
     void (*auth_give_keys)(sv_auth_ask *ask, const sv_auth_keys *keys);
     /* One more name for a list; auth_done ends it. */
     void (*auth_give_name)(sv_auth_ask *ask, sv_str name);
+    /* False while disk or map are short of space: what nobody asked to be stored (a cache) then is not. */
+    bool (*has_space)(const sv_event *ev);
 } sv_api;
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"

@@ -106,7 +106,7 @@ void caps_cache_put(sv_event *ev, const caps *me, sv_str key, sv_str record)
 void caps_cache_touch(sv_event *ev, const caps *me, sv_str key, const sv_rows *rows)
 {
     sv_str day, record;
-    if (!sv->row(rows, SV_STR(SV_CAPS_ROW), &record)) return;
+    if (!sv->row(rows, SV_STR(SV_CAPS_ROW), &record) || !sv->has_space(ev)) return;
     if (sv->row(rows, DAY, &day) && number(&day) >= today()) return;
     note_use(ev, me, key, (int64_t)(record.n + 2 * key.n));
 }

@@ -298,7 +298,7 @@ static void use_answer(sv_event *ev, caps *me, caps_question *q)
     caps_info info;
     caps_info_read(ev, sv->root(ev), query, &info);
     const sv_str record = caps_info_verified(ev, &info, &claim);
-    if (record.n == 0 || (int64_t)record.n > me->info_bytes) {
+    if (record.n == 0 || (int64_t)record.n > me->info_bytes || !sv->has_space(ev)) {
         keep_own(ev, me, claim.key, caps_info_record(ev, &info));
         give_up(ev, me, q);
         return;

@@ -126,6 +126,7 @@ sv_verdict caps_on_told(sv_event *ev, void *self)
         return SV_PASS;
     now.info = sv->stanza_ref(me->mod, stanza);
     push_front(me, &now);
+    if (!sv->has_space(ev)) return SV_PASS; /* not known over a restart; clients ask anew */
     const int64_t ms = sv->now_ms();
     me->newest_ms = ms > me->newest_ms ? ms : me->newest_ms + 1;
     (void)sv->put(ev, me->own, OWNER, sv->format(ev, "%016llx", (long long)me->newest_ms),

@@ -69,7 +69,7 @@ static void answer_id(world *w, client *c, const char *id, const char *type, con
 }
 
 /* Answers the question that it got. */
-static void answer(world *w, client *c, const char *query)
+static void answers(world *w, client *c, const char *query)
 {
     char id[64];
     assert_int_equal(strlen(asked_id(c, id)), 37);
@@ -122,7 +122,7 @@ static void examples(void **state)
         (cases[i].is_new ? show_new : show_old)(w, c, cases[i].function, cases[i].digest);
         assert_asked(w, c, cases[i].node);
         assert_false(is_kept(w, cases[i].key));
-        answer(w, c, cases[i].query);
+        answers(w, c, cases[i].query);
         if (!is_kept(w, cases[i].key)) fail_msg("%s is not proved", cases[i].key);
     }
     assert_client(w, ROMEO "/a", "urn:xmpp:avatar:metadata+notify",
@@ -174,8 +174,8 @@ static void no_claims(void **state)
         "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n'/></presence>",
         "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' ver='v'/></presence>",
         "<presence><c xmlns='urn:xmpp:caps'/></presence>",
-        "<presence><c xmlns='urn:xmpp:caps'><hash xmlns='urn:xmpp:hashes:2' algo='none'>x</hash></c>"
-        "</presence>",
+        "<presence><c xmlns='urn:xmpp:caps'><hash xmlns='urn:xmpp:hashes:2' algo='x'/></c></presence>",
+        "<presence><c xmlns='urn:xmpp:caps'><hash xmlns='urn:x' algo='sha-1'>y</hash></c></presence>",
     };
     (void)state;
     world *w = stage(WITH_CAPS, "");
@@ -191,6 +191,18 @@ static void no_claims(void **state)
     assert_not_asked(w, c);
     assert_client(w, ROMEO "/a", MUC, "record='no'");
     leave(w);
+}
+
+static void sha_1(world *w, const char *text, char to[64])
+{
+    uint8_t raw[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    svi_buf buf;
+    assert_int_equal(EVP_Digest(text, strlen(text), raw, &n, EVP_sha1(), NULL), 1);
+    svi_buf_init(&buf, &w->acct);
+    svi_base64_put(&buf, (sv_str){(const char *)raw, n});
+    snprintf(to, 64, "%.*s", (int)buf.len, buf.data);
+    svi_buf_free(&buf);
 }
 
 /* --- liars --------------------------------------------------------------------------------- */
@@ -236,16 +248,68 @@ static void liars_poison_nothing(void **state)
         show_old(w, liar, "sha-1", EXODUS_VER);
         show_old(w, honest, "sha-1", EXODUS_VER);
         assert_not_asked(w, honest);
-        answer(w, liar, lies[i].query);
+        answers(w, liar, lies[i].query);
         if (is_kept(w, "/115:sha-1:" EXODUS_VER)) fail_msg("believed: %s", lies[i].query);
         assert_asked(w, honest, "urn:client#" EXODUS_VER);
         assert_client(w, ROMEO "/liar", MUC,
                       lies[i].muc ? "record='yes' own='yes' has='yes'"
                                   : "record='yes' own='yes' has='no'");
         assert_client(w, JULIET "/a", MUC, "record='no'");
-        answer(w, honest, exodus);
+        answers(w, honest, exodus);
         assert_true(is_kept(w, "/115:sha-1:" EXODUS_VER));
         assert_client(w, JULIET "/a", MUC, "record='yes' own='no' has='yes' count='4'");
+        leave(w);
+    }
+}
+
+/* The hash of S is right, and yet: ill-formed (5.4 rules 3.3 to 3.5), or S of another info as well. */
+static void right_hashes_that_prove_nothing(void **state)
+{
+#define PC "<identity category='client' type='pc'/>"
+#define SOFT "urn:xmpp:dataforms:softwareinfo"
+#define OS "<field var='os'><value>Mac</value></field>"
+    static const struct {
+        const char *s, *query;
+        bool proves;
+    } cases[] = {
+        {"client/pc//<f<", QUERY(PC "<feature var='f'/>"), true},
+        {"client/pc//<client/pc//<f<", QUERY(PC PC "<feature var='f'/>"), false},
+        {"client/pc//<f<f<", QUERY(PC "<feature var='f'/><feature var='f'/>"), false},
+        {"client/pc//<f<" SOFT "<os<Mac<", QUERY(PC "<feature var='f'/>" FORM(HIDDEN(SOFT) OS)), true},
+        {"client/pc//<f<" SOFT "<os<Mac<" SOFT "<os<Mac<",
+         QUERY(PC "<feature var='f'/>" FORM(HIDDEN(SOFT) OS) FORM(HIDDEN(SOFT) OS)), false},
+        {"client/pc//<f<" SOFT "<os<Mac<",
+         QUERY(PC "<feature var='f'/>" FORM("<field var='FORM_TYPE' type='hidden'><value>" SOFT
+                                            "</value><value>zzz</value></field>" OS)), false},
+        /* a form without a name is passed over (rule 3.6) */
+        {"client/pc//<f<", QUERY(PC "<feature var='f'/>" FORM(OS)), false},
+        /* a feature with slashes as an identity, and the other way round */
+        {"client/pc//<urn:a/b/c/d<f<", QUERY(PC "<identity category='urn:a' type='b' xml:lang='c' name='d'/>"
+                                             "<feature var='f'/>"), false},
+        {"client/pc//<f<urn:a/b/c/d<", QUERY(PC "<feature var='f'/><feature var='urn:a/b/c/d'/>"), true},
+        {"client/pc//<z/b/c/d<", QUERY(PC "<feature var='z/b/c/d'/>"), false},
+        {"f<", QUERY("<feature var='f'/>"), false},
+        /* fields as values, and a feature of the form's name */
+        {"client/pc//<" SOFT "<os<software<", QUERY(PC FORM(HIDDEN(SOFT) "<field var='os'>"
+                                                          "<value>software</value></field>")), false},
+        {"client/pc//<" SOFT "<", QUERY(PC "<feature var='" SOFT "'/>"), false},
+        {"client/pc//<f<" SOFT "<other<Mac<", QUERY(PC "<feature var='f'/>" FORM(HIDDEN(SOFT)
+                                                    "<field var='other'><value>Mac</value></field>")), false},
+        {"client/pc//<f<" SOFT "<os<a<b<", QUERY(PC "<feature var='f'/>" FORM(HIDDEN(SOFT)
+                                                    "<field var='os'><value>a&lt;b</value></field>")), false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char ver[64], key[128];
+        world *w = stage(WITH_CAPS, "");
+        client *c = join(w, ROMEO "/a");
+        sha_1(w, cases[i].s, ver);
+        snprintf(key, sizeof key, "/115:sha-1:%s", ver);
+        show_old(w, c, "sha-1", ver);
+        answers(w, c, cases[i].query);
+        if (is_kept(w, key) != cases[i].proves) fail_msg("%s: %s", cases[i].s, cases[i].query);
+        assert_client(w, ROMEO "/a", "none",
+                      cases[i].proves ? "record='yes' own='no'" : "record='yes' own='yes'");
         leave(w);
     }
 }
@@ -267,7 +331,7 @@ static void liars_of_the_newer_form(void **state)
         world *w = stage(WITH_CAPS, "");
         client *c = join(w, ROMEO "/a");
         show_new(w, c, "sha-256", PLAIN_SHA_256);
-        answer(w, c, lies[i]);
+        answers(w, c, lies[i]);
         if (is_kept(w, "/390:sha-256:" PLAIN_SHA_256)) fail_msg("believed: %s", lies[i]);
         assert_client(w, ROMEO "/a", "a", "record='yes' own='yes' has='yes'");
         leave(w);
@@ -281,7 +345,7 @@ static void unknown_functions(void **state)
     world *w = stage(WITH_CAPS, "");
     client *c = join(w, ROMEO "/a"), *d = join(w, JULIET "/a");
     show_old(w, c, "whirlpool", "abc");
-    answer(w, c, exodus);
+    answers(w, c, exodus);
     assert_client(w, ROMEO "/a", MUC, "own='yes' has='yes'");
     show_old(w, d, "whirlpool", "abc");
     assert_asked(w, d, "urn:client#abc");
@@ -335,7 +399,7 @@ static void one_after_the_other(void **state)
     part(w, b);
     assert_asked(w, d, "urn:client#" EXODUS_VER);
     assert_not_asked(w, e);
-    answer(w, d, exodus);
+    answers(w, d, exodus);
     assert_not_asked(w, e);
     assert_client(w, ROMEO "/a", MUC, "own='no' has='yes' count='4' told='2'"); /* d and e waited */
     assert_client(w, ROMEO "/e", MUC, "has='yes'");
@@ -353,7 +417,7 @@ static void known_hashes(void **state)
     world *w = stage(WITH_CAPS, "");
     client *c = join(w, ROMEO "/a");
     show_old(w, c, "sha-1", EXODUS_VER);
-    answer(w, c, exodus);
+    answers(w, c, exodus);
     client *d = join(w, JULIET "/a");
     const uint64_t written = svi_store_submitted(svi_server_store(w->server));
     show_old(w, d, "sha-1", EXODUS_VER);
@@ -382,7 +446,7 @@ static void over_restarts(void **state)
     world *w = stage(WITH_CAPS, "");
     client *c = join(w, ROMEO "/a");
     show_old(w, c, "sha-1", EXODUS_VER);
-    answer(w, c, exodus);
+    answers(w, c, exodus);
     for (int killed = 0; killed < 2; killed++) {
         halt(w, killed);
         boot(w, WITH_CAPS, "");
@@ -395,18 +459,6 @@ static void over_restarts(void **state)
 }
 
 /* --- bounds -------------------------------------------------------------------------------- */
-
-static void sha_1(world *w, const char *text, char to[64])
-{
-    uint8_t raw[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    svi_buf buf;
-    assert_int_equal(EVP_Digest(text, strlen(text), raw, &n, EVP_sha1(), NULL), 1);
-    svi_buf_init(&buf, &w->acct);
-    svi_base64_put(&buf, (sv_str){(const char *)raw, n});
-    snprintf(to, 64, "%.*s", (int)buf.len, buf.data);
-    svi_buf_free(&buf);
-}
 
 /* An info with one feature "f<number>", and its `ver`. */
 static void numbered(world *w, int number, char *query, size_t size, char ver[64])
@@ -426,7 +478,7 @@ static void learn(world *w, client *c, int number)
     numbered(w, number, query, sizeof query, ver);
     show_old(w, c, "sha-1", ver);
     char id[64];
-    if (*asked_id(c, id)) answer(w, c, query);
+    if (*asked_id(c, id)) answers(w, c, query);
 }
 
 static bool knows(world *w, int number)
@@ -494,7 +546,7 @@ static void bound_of_an_info(void **state)
              "<query xmlns='" NS_INFO "'><identity category='client' type='pc'/><feature var='%s'/></query>",
              feature);
     show_old(w, c, "sha-1", EXODUS_VER);
-    answer(w, c, query);
+    answers(w, c, query);
     assert_client(w, ROMEO "/a", "x", "record='no' own='no'");
     assert_int_equal(row_count(w, "caps/index", "/"), 0);
     leave(w);
@@ -518,6 +570,26 @@ static void bound_of_questions(void **state)
     pass_time(w, INT64_C(3600) * 1000000);
     show_old(w, c, "sha-1", "another");
     assert_asked(w, c, "urn:client#another");
+    leave(w);
+}
+
+/* Without room on the disk nothing is kept; the session has what it told. */
+static void store_shortage(void **state)
+{
+    (void)state;
+    world *w = stage(WITH_CAPS, "");
+    client *c = join(w, ROMEO "/a"), *d = join(w, ROMEO "/b");
+    svi_engine_sim_plan(w->engine)->full = true;
+    pass_time(w, 5000000);
+    show_old(w, c, "sha-1", EXODUS_VER);
+    answers(w, c, exodus);
+    assert_false(is_kept(w, "/115:sha-1:" EXODUS_VER));
+    assert_client(w, ROMEO "/a", MUC, "own='yes' has='yes'");
+    svi_engine_sim_plan(w->engine)->full = false;
+    pass_time(w, 5000000);
+    show_old(w, d, "sha-1", EXODUS_VER);
+    answers(w, d, exodus);
+    assert_true(is_kept(w, "/115:sha-1:" EXODUS_VER));
     leave(w);
 }
 
@@ -606,10 +678,25 @@ static void the_host_proves_itself(void **state)
     assert_true(at != NULL && end != NULL);
     snprintf(query, sizeof query, "%.*s</query>", (int)(end - at), at);
     show_new(w, c, "sha-256", strchr(node, '.') + 1);
-    answer(w, c, query);
+    answers(w, c, query);
     char key[256];
     snprintf(key, sizeof key, "/390:sha-256:%s", strchr(node, '.') + 1);
     assert_true(is_kept(w, key));
+    leave(w);
+}
+
+/* The config's order decides nothing. */
+static void in_another_order(void **state)
+{
+    char node[200];
+    (void)state;
+    world *w = stage("\"caps\", \"asks_caps\", \"presence\", \"roster\", \"disco\"", "");
+    client *c = join(w, ROMEO "/a");
+    shown_node(w, false, node, sizeof node);
+    assert_true(answers_node(w, c, node, "<feature var='urn:xmpp:caps'/>"));
+    show_old(w, c, "sha-1", EXODUS_VER);
+    answers(w, c, exodus);
+    assert_client(w, ROMEO "/a", MUC, "own='no' has='yes' count='4' told='1'");
     leave(w);
 }
 
@@ -637,6 +724,7 @@ int main(void)
         cmocka_unit_test(the_newer_one),
         cmocka_unit_test(no_claims),
         cmocka_unit_test(liars_poison_nothing),
+        cmocka_unit_test(right_hashes_that_prove_nothing),
         cmocka_unit_test(liars_of_the_newer_form),
         cmocka_unit_test(unknown_functions),
         cmocka_unit_test(answers_of_others),
@@ -647,8 +735,10 @@ int main(void)
         cmocka_unit_test(bound_of_bytes),
         cmocka_unit_test(bound_of_an_info),
         cmocka_unit_test(bound_of_questions),
+        cmocka_unit_test(store_shortage),
         cmocka_unit_test(the_host),
         cmocka_unit_test(the_host_proves_itself),
+        cmocka_unit_test(in_another_order),
         cmocka_unit_test(wrong_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,6 +260,7 @@ static const sv_api api = {
     .auth_done = svi_auth_done,
     .auth_give_keys = svi_auth_give_keys,
     .auth_give_name = svi_auth_give_name,
+    .has_space = svi_api_has_space,
 };
 
 const sv_api *svi_mods_api(void)

@@ -89,6 +89,7 @@ void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn d
 void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
 void svi_api_rows_hold(sv_event *ev, sv_store *store, sv_str owner, sv_session *session);
 bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner);
+bool svi_api_has_space(const sv_event *ev);
 bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out);
 bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
 size_t svi_api_row_count(const sv_rows *rows);

@@ -271,6 +271,11 @@ static void see_added(operation *op)
     svi_layer_unref(&rows.layer);
 }
 
+bool svi_api_has_space(const sv_event *ev)
+{
+    return svi_store_admit(svi_server_store(svi_xevent_of(ev)->server)) == SV_OK;
+}
+
 static void value_came(void *ctx, sv_status status, sv_str value)
 {
     operation *op = ctx;

@@ -163,6 +163,11 @@ static void time_memory_and_log(void **state)
     assert_has(&c->in, "now='1767225605' ms='agrees' stamp='2026-01-01T00:00:00.123Z' "
                        "whole='2026-01-01T00:00:00Z' hex='16' zeroed='yes' long='1000' rounds='1'");
     assert_has(&c->in, "own='1'");
+    assert_has(&c->in, "space='yes'");
+    svi_engine_sim_plan(w->engine)->full = true;
+    pass_time(w, 5000000);
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "space='no'");
+    svi_engine_sim_plan(w->engine)->full = false;
     assert_has(&w->log, "handler-fault rule=\"occasions are fired by their names\" point=host/tmier");
     assert_has(&w->log, "probe-misc key=value other=two module=probe host=one.example");
     world_free(w);
@@ -231,8 +236,9 @@ static void storing(void **state)
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
     ask(w, c, "get", "<keep xmlns='urn:stave:probe'/>");
     asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='0'");
+    asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>uno!</put>", "type='result'");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='4'");
     asked(w, c, "set", "<put xmlns='urn:stave:probe' key='k1'>one</put>", "type='result'");
-    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "behind='3'");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='k1'/>", ">one<");
     asked(w, c, "get", "<get xmlns='urn:stave:probe' key='none'/>", "item-not-found");
     ask(w, c, "get", "<list xmlns='urn:stave:probe'/>");

@@ -96,6 +96,7 @@ static sv_verdict on_misc(sv_event *ev, void *self)
     sv->set(out, SV_STR("greeting"), me->greeting);
     sv->set_int(out, SV_STR("own"), me->own_rounds);
     sv->set_int(out, SV_STR("behind"), me->read_behind);
+    sv->set(out, SV_STR("space"), sv->has_space(ev) ? SV_STR("yes") : SV_STR("no"));
     for (size_t i = 0; i < me->words.count; i++)
         sv->add_text(sv->child(out, SV_STR("word"), SV_STR_NONE), me->words.items[i]);
     sv->log(me->mod, SV_INFO, "probe-misc", "key", "value", "other", "two", NULL);

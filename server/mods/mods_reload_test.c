@@ -8,10 +8,10 @@
 #define ASK_SESSION "<iq type='set' id='s' to='one.example'><session xmlns='urn:stave:probe'/></iq>"
 #define ASK_HELLO "<iq type='get' id='h' to='one.example'><ask xmlns='urn:stave:hello'/></iq>"
 
-static void ask(world *w, client *c, const char *request, const char *answer)
+static void ask(world *w, client *c, const char *request, const char *part_of)
 {
     say(w, c, request);
-    assert_has(&c->in, answer);
+    assert_has(&c->in, part_of);
 }
 
 /* --- what changes ----------------------------------------------------------------------------------- */

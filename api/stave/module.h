@@ -128,8 +128,8 @@ typedef struct sv_blob sv_blob;
  * that host begin anew beside the old ones: a zeroed `self` with the new options, then `start`; the old
  * ones get `save` before that. If any refuses to start, the old ones go on. Else the new ones hear of
  * everything from one event to the next, host/ready first, and:
- * - session_data, items and kept rows of sessions stay, as do stores; the memory of `self`, stanzas that
- *   were kept and timers do not: what must not be lost belongs into a store or on sessions;
+ * - session_data, items and kept rows of sessions stay, as do stores; the memory of `self`, stanzas that were
+ *   kept and timers do not, so session_data never points to those. What must not be lost is stored, or there;
  * - events that wait (LATER) end with the old `self`, which lives so long; stop comes behind the last. So
  *   both may write to one store and one session_data at a time, event by event;
  * - a module that was not enabled before hears session/bound of each session that is bound, and

@@ -2,6 +2,7 @@
 #include "main/main_core.h"
 
 #include "main/main_command.h"
+#include "main/main_hosts.h"
 #include "main/main_print.h"
 #include "main/main_tool.h"
 #include "main/main_users.h"
@@ -104,6 +105,34 @@ static const sv_column kick_columns[] = {
     {0},
 };
 
+static const sv_column hosts_columns[] = {
+    {.name = "host", .kind = SV_COLUMN_TEXT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
+    {.name = "sessions", .kind = SV_COLUMN_INT},
+    {.name = "authentication", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
+static const sv_arg host_args[] = {
+    {.name = "host",
+     .kind = SV_ARG_STRING,
+     .flags = SV_ARG_REQUIRED,
+     .manual = "its domain, also of one that was removed"},
+    {0},
+};
+
+static const sv_column host_columns[] = {
+    {.name = "host", .kind = SV_COLUMN_TEXT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
+    {.name = "sessions", .kind = SV_COLUMN_INT},
+    {.name = "guests", .kind = SV_COLUMN_INT},
+    {.name = "authentication", .kind = SV_COLUMN_TEXT},
+    {.name = "require-tls", .kind = SV_COLUMN_BOOL},
+    {.name = "modules", .kind = SV_COLUMN_LIST},
+    {.name = "admins", .kind = SV_COLUMN_LIST},
+    {0},
+};
+
 /* --- the commands, in the order of `help` ------------------------------------------------------------- */
 
 static const svi_core_command commands[] = {
@@ -156,6 +185,20 @@ static const svi_core_command commands[] = {
               .who = SV_WHO_ADMIN | SV_WHO_OWNER,
               .flags = SV_COMMAND_CHANGES | SV_COMMAND_PLAIN},
      .run = svi_command_kick},
+    {.what = {.name = "host list",
+              .summary = "hosts that are served, and those removed since the start",
+              .manual = "The state is \"served\", or \"removed\" for one that a reload has taken away: its data "
+                        "stay, its last sessions may still be ending.",
+              .examples = "host list\nhost list --json",
+              .columns = hosts_columns},
+     .run = svi_command_host_list},
+    {.what = {.name = "host show",
+              .summary = "one host: its modules, admins, who may log in",
+              .examples = "host show example.org",
+              .args = host_args,
+              .columns = host_columns,
+              .flags = SV_COMMAND_ONE},
+     .run = svi_command_host_show},
     {.what = {.name = "user add",
               .summary = "make an account",
               .examples = "user add romeo@example.org\nuser add romeo@example.org <password.txt",

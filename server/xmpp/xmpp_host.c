@@ -175,6 +175,24 @@ svi_host *svi_host_known(svi_server *server, sv_str domain)
     return host;
 }
 
+svi_host *svi_host_next_known(svi_server *server, svi_host *after)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return after != NULL ? after->known_next : server->known;
+}
+
+sv_str svi_host_admin_at(const svi_host *host, size_t i)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return i < host->admin_count ? host->admins[i] : SV_STR_NONE;
+}
+
+size_t svi_host_guest_count(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return host->guests;
+}
+
 bool svi_host_is_served(const svi_host *host)
 {
     SV_CHECK(host, SVI_HOST_MAGIC);

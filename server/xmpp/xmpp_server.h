@@ -150,6 +150,12 @@ bool svi_host_is_served(const svi_host *host);
 bool svi_host_was_served(const svi_host *host);
 /* The host of that domain, served or not; NULL if none is known. */
 svi_host *svi_host_known(svi_server *server, sv_str domain);
+/* All that are known, in no order; start with NULL. */
+svi_host *svi_host_next_known(svi_server *server, svi_host *after);
+/* Number `i` of its admins; empty past the end. */
+sv_str svi_host_admin_at(const svi_host *host, size_t i);
+/* Guests that have logged in and are there. */
+size_t svi_host_guest_count(const svi_host *host);
 /* Sessions of its accounts. */
 size_t svi_host_session_count(const svi_host *host);
 

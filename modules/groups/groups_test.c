@@ -261,6 +261,11 @@ static void a_file_that_changes(void **state)
     assert_int_equal(SEEN(w, romeo, .type = "unavailable", .from = JULIET "/balcony"), 1);
     assert_int_equal(SEEN(w, nurse, .type = "unavailable", .from = ROMEO "/orchard"), 1);
     assert_int_equal(SEEN(w, juliet, .type = "unavailable"), 0);
+    write_file(path, "[Verona]\n" NURSE "\n" ROMEO "\n");
+    pass_time(w, 61 * 1000000);
+    pass_time(w, 1000000);
+    get(w, romeo, after); /* it knows another share */
+    assert_int_equal(SEEN(w, romeo, .id = "g", .holds = "<query"), 1);
     leave(w);
     (void)unlink(path);
 }

@@ -17,11 +17,19 @@ static sv_str node_here(const sv_jid *user, sv_str contact)
     return sv_str_eq(domain, user->domain) ? (sv_str){contact.p, n} : SV_STR_NONE;
 }
 
+/* The next contact of the account's own: what others share with it ends by itself. */
+static bool next_own(const sv_rows *rows, sv_str *key, sv_str *record_out)
+{
+    while (sv->row_next(rows, key, record_out))
+        if (sv->row_stored(rows, *key, record_out)) return true;
+    return false;
+}
+
 /* The first of this step's contacts whose rows are not in memory; empty if all are. */
 static sv_str missing(sv_event *ev, const presence *me, const sv_rows *rows)
 {
     sv_str contact = SV_STR_NONE, record;
-    for (size_t i = 0; i < STEP && sv->row_next(rows, &contact, &record); i++) {
+    for (size_t i = 0; i < STEP && next_own(rows, &contact, &record); i++) {
         const sv_str node = node_here(sv->from(ev), contact);
         if (node.n && !sv->rows(ev, me->roster, node)) return node;
     }
@@ -32,7 +40,7 @@ static void end_contacts(sv_event *ev, presence *me, const sv_rows *rows)
 {
     const sv_jid *user = sv->from(ev);
     sv_str key = SV_STR_NONE, record;
-    for (size_t i = 0; i < STEP && sv->row_next(rows, &key, &record); i++) {
+    for (size_t i = 0; i < STEP && next_own(rows, &key, &record); i++) {
         const sv_str node = node_here(user, key);
         sv_jid contact;
         if (sv->jid_parse(ev, key, &contact))

@@ -306,6 +306,11 @@ static sv_verdict on_in(sv_event *ev, void *self)
     const sv_str type = sv->type(ev);
     if (presence_is_subscription(type)) return presence_subs_in(ev, self);
     if (sv_str_eq(type, SV_STR("probe"))) {
+        sv_rows *rows = sv->rows(ev, me->roster, sv->to(ev)->node);
+        if (rows) { /* of an account that is on line: a login asks many of them */
+            answer_probe(ev, SV_OK, rows, self);
+            return SV_DONE;
+        }
         sv->rows_load(ev, me->roster, sv->to(ev)->node, answer_probe);
         return SV_LATER;
     }

@@ -17,11 +17,11 @@ static sv_str node_here(const sv_jid *user, sv_str contact)
     return sv_str_eq(domain, user->domain) ? (sv_str){contact.p, n} : SV_STR_NONE;
 }
 
-/* The next row of the account's own; what is shared with it (stave/roster.h) is nobody's to end. */
-static bool next_own(const sv_rows *rows, sv_str *contact, sv_str *record_out)
+/* The next contact of the account's own: what others share with it ends by itself. */
+static bool next_own(const sv_rows *rows, sv_str *key, sv_str *record_out)
 {
-    while (sv->row_next(rows, contact, record_out))
-        if (!(sv_roster_flags(*record_out) & SV_ROSTER_SHARED)) return true;
+    while (sv->row_next(rows, key, record_out))
+        if (sv->row_stored(rows, *key, record_out)) return true;
     return false;
 }
 

@@ -288,6 +288,8 @@ static void show_item(sv_event *ev, sv_str contact, sv_str record)
     sv->field_int(ev, "asked", (flags & SV_ROSTER_PENDING_OUT) != 0);
     sv->field_int(ev, "asks", (flags & SV_ROSTER_PENDING_IN) != 0);
     sv->field_int(ev, "listed", (flags & SV_ROSTER_LISTED) != 0);
+    sv->field_int(ev, "approved", (flags & SV_ROSTER_APPROVED) != 0);
+    sv->field_int(ev, "shared", (flags & SV_ROSTER_SHARED) != 0);
     while (roster_next_line(&rest, &line)) sv->field(ev, "groups", line);
 }
 
@@ -333,6 +335,8 @@ static const sv_column show_columns[] = {
     {.name = "asked", .kind = SV_COLUMN_BOOL},
     {.name = "asks", .kind = SV_COLUMN_BOOL},
     {.name = "listed", .kind = SV_COLUMN_BOOL},
+    {.name = "approved", .kind = SV_COLUMN_BOOL},
+    {.name = "shared", .kind = SV_COLUMN_BOOL},
     {.name = "name", .kind = SV_COLUMN_TEXT},
     {.name = "groups", .kind = SV_COLUMN_LIST},
     {0},

@@ -296,14 +296,15 @@ static void shown_to_operators(void **state)
     account(w, "romeo");
     assert_string_equal(run_command(w, "roster show", "'address':'romeo@" HERE "'"), "{\"ok\":true,\"rows\":[]}");
     write_row(w, ITEMS, "romeo", "asks@b.example", "R108\n\n");
-    write_row(w, ITEMS, "romeo", JULIET, "R123\nJuliet\nFriends\nVerona\n");
+    write_row(w, ITEMS, "romeo", JULIET, "R1331a\nJuliet\nFriends\nVerona\n");
+    write_row(w, ITEMS, "romeo", "gone@b.example", "R1001b\n\n"); /* is no item any more */
     assert_string_equal(
         run_command(w, "roster show", "'address':'Romeo@" HERE "'"),
         "{\"ok\":true,\"rows\":["
         "{\"contact\":\"asks@b.example\",\"subscription\":\"none\",\"asked\":false,\"asks\":true,"
-        "\"listed\":false,\"name\":\"\",\"groups\":[]},"
+        "\"listed\":false,\"approved\":false,\"shared\":false,\"name\":\"\",\"groups\":[]},"
         "{\"contact\":\"" JULIET "\",\"subscription\":\"both\",\"asked\":false,\"asks\":false,"
-        "\"listed\":true,\"name\":\"Juliet\",\"groups\":[\"Friends\",\"Verona\"]}]}");
+        "\"listed\":true,\"approved\":true,\"shared\":false,\"name\":\"Juliet\",\"groups\":[\"Friends\",\"Verona\"]}]}");
     for (int i = 0; i < 600; i++) {
         char contact[32];
         snprintf(contact, sizeof contact, "c%03d@b.example", i);

@@ -282,7 +282,8 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     sv_status status = svi_mods_check_image(image, size, &why);
     if (status == SV_OK) status = load_image(file, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
-    if (status == SV_OK) status = svi_mod_features_check(acct, config->server, file, &why);
+    if (status == SV_OK && config->server != NULL) /* none has to be there to ask a file what it is */
+        status = svi_mod_features_check(acct, config->server, file, &why);
     if (status != SV_OK) {
         (void)svi_err(err, status, "module \"%s\": %s", file->name, why.text);
         svi_mod_file_unref(&file);

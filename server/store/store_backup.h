@@ -128,13 +128,15 @@ typedef struct svi_restore_config {
     svi_acct *acct;
     int fd;           /* a file that can be read from its beginning several times */
     sv_str host;      /* restore only this one; empty: all */
-    sv_str keep_from; /* with `host`: the store whose other hosts are taken over */
+    sv_str keep_from; /* with `host`: the store whose other hosts are taken over; empty: none */
+    bool overwrite;   /* with `keep_from`: what it has of the host is left out */
     sv_str into;      /* folder of the new store; must not exist */
 } svi_restore_config;
 
 /* Verifies the file, then makes a new store from it. When it returns SV_OK, all of it is on disk;
  * else what is in `into` is good for nothing and is the caller's to remove. SV_ENOTFOUND: the file
- * holds nothing of that host; SV_EINVAL: it holds one host only, and all are wanted; SV_ENOSPC.
+ * holds nothing of that host; SV_EINVAL: it holds one host only, and all are wanted; SV_EEXIST: `keep_from` has
+ * rows of the host; SV_ENOSPC.
  * Blocks. */
 sv_status svi_restore(const svi_restore_config *config, svi_backup_summary *summary_out,
                       sv_err *err);

@@ -358,14 +358,12 @@ static got value_of(svi_store *store, const char *map_name, const char *owner)
     return g;
 }
 
-static sv_status restore(fixture *f, const char *host, const char *keep, const char *into,
-                         sv_err *err)
+static sv_status restore(fixture *f, const char *host, const char *into, sv_err *err)
 {
     svi_backup_summary summary;
     const svi_restore_config config = {.acct = &f->acct,
                                        .fd = f->fd,
                                        .host = sv_str_of(host),
-                                       .keep_from = sv_str_of(keep),
                                        .into = sv_str_of(into)};
     *err = (sv_err){.text = ""};
     return svi_restore(&config, &summary, err);
@@ -396,10 +394,10 @@ static void test_one_host(void **state)
     assert_int_equal(f->out.result.status, SV_OK);
     assert_int_equal(f->out.result.units, 2); /* the new map, and what is put into it */
 
-    assert_int_equal(restore(f, "", "", path, &err), SV_EINVAL); /* it is of one host only */
+    assert_int_equal(restore(f, "", path, &err), SV_EINVAL); /* it is of one host only */
     assert_non_null(strstr(err.text, "host h only"));
-    assert_int_equal(restore(f, "g", "", path, &err), SV_ENOTFOUND);
-    assert_int_equal(restore(f, "h", "", path, &err), SV_OK);
+    assert_int_equal(restore(f, "g", path, &err), SV_ENOTFOUND);
+    assert_int_equal(restore(f, "h", path, &err), SV_OK);
     svi_store *store;
     assert_int_equal(open_restored(&f->acct, path, &store, &err), SV_OK);
     assert_string_equal(value_of(store, "h/x/m", "juliet").text, "b1");
@@ -447,7 +445,19 @@ static void test_into_existing(void **state)
     settle(store);
     svi_store_close(&store);
 
-    assert_int_equal(restore(f, "h", old, new, &err), SV_OK);
+    char refused[310];
+    PATH_PRINT(refused, "%s-refused", new);
+    svi_backup_summary summary;
+    svi_restore_config config = {.acct = &f->acct,
+                                 .fd = f->fd,
+                                 .host = SV_STR("h"),
+                                 .keep_from = sv_str_of(old),
+                                 .into = sv_str_of(refused)};
+    assert_int_equal(svi_restore(&config, &summary, &err), SV_EEXIST);
+    assert_non_null(strstr(err.text, "data of the host h"));
+    config.overwrite = true;
+    config.into = sv_str_of(new);
+    assert_int_equal(svi_restore(&config, &summary, &err), SV_OK);
     assert_int_equal(open_restored(&f->acct, new, &store, &err), SV_OK);
     assert_string_equal(value_of(store, "h/x/m", "juliet").text, "b1");
     assert_int_equal(value_of(store, "h/x/m", "paris").status, SV_ENOTFOUND);
@@ -757,7 +767,7 @@ static void test_bad_file_makes_nothing(void **state)
     PATH_PRINT(into, "%s/store", dir.path);
     const sv_str good = good_file(f);
     write_file(f, good.p, good.n - 1);
-    assert_int_equal(restore(f, "", "", into, &err), SV_EIO);
+    assert_int_equal(restore(f, "", into, &err), SV_EIO);
     assert_int_equal(access(into, F_OK), -1);
     free((void *)(uintptr_t)good.p);
     folder_remove(&dir);

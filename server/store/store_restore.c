@@ -320,6 +320,23 @@ static sv_status copy_map(target *t, svi_store *from, const svi_map *map, svi_ma
     return st == SV_OK ? submit(t, err) : st;
 }
 
+static sv_status refuse_rows(const target *t, svi_store *from, const svi_map *map, sv_err *err)
+{
+    svi_arena *arena = svi_arena_new(t->config->acct, 4096);
+    svi_job job = {
+        .kind = SVI_JOB_RANGE, .key = {.map = map->number}, .arena = arena, .max_bytes = 1};
+    from->engine->ops->range(from->engine, &job);
+    const sv_str host = t->config->host;
+    sv_status st = job.status;
+    if (st != SV_OK)
+        *err = job.err;
+    else if (job.row_count > 0)
+        st = svi_err(err, SV_EEXIST, "the store holds data of the host %.*s already", (int)host.n,
+                     host.p);
+    svi_arena_free(&arena);
+    return st;
+}
+
 static sv_status copy_others(target *t, svi_store *from, sv_err *err)
 {
     size_t pos = 0;
@@ -329,7 +346,10 @@ static sv_status copy_others(target *t, svi_store *from, sv_err *err)
     while (st == SV_OK && svi_dict_next(from->map_names, &pos, &name, &item)) {
         const svi_map *map = item;
         svi_map *to = NULL;
-        if (svi_map_is_of(name, t->config->host)) continue;
+        if (svi_map_is_of(name, t->config->host)) {
+            if (!t->config->overwrite) st = refuse_rows(t, from, map, err);
+            continue;
+        }
         st = svi_store_map(t->store, name, map->schema, &to, err);
         if (st == SV_OK) st = copy_map(t, from, map, to, err);
     }

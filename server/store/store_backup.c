@@ -44,7 +44,7 @@ struct svi_backup {
     size_t queued_bytes;
     bool overflow, canceled, may_scan;
     bool is_whole; /* takes no more units */
-    bool is_over;
+    _Atomic bool is_over; /* read without the lock */
 
     /* the thread's */
     phase phase;
@@ -571,11 +571,7 @@ static void end(svi_store *store)
 
 void svi_backup_poll(svi_store *store)
 {
-    if (!store->backup) return;
-    pthread_mutex_lock(&store->tap_lock);
-    const bool is_over = store->backup->is_over;
-    pthread_mutex_unlock(&store->tap_lock);
-    if (is_over) end(store);
+    if (store->backup && store->backup->is_over) end(store);
 }
 
 void svi_backup_cancel(svi_store *store)

@@ -104,7 +104,7 @@ void svi_backup_reader_free(svi_backup_reader **reader);
 
 /* The next frame, checked: checksum, order, form of its records, and the sums in END. Strings are
  * borrowed until the next call. Blocks. SV_ENOTFOUND behind END, at the end of the file; SV_EINVAL
- * if it is no backup, SV_EVERSION if a later release made it, SV_EIO with the offset if it is
+ * if it is no backup, SV_ETIMEOUT of a socket that has a limit, SV_EVERSION if a later release made it, SV_EIO with the offset if it is
  * damaged or cut off, SV_ECANCELED with the reason if it ends with FAILED. */
 sv_status svi_backup_next(svi_backup_reader *reader, svi_frame *frame_out, sv_err *err);
 

@@ -51,6 +51,8 @@ static sv_status fill(svi_backup_reader *r, size_t n, sv_err *err)
         const size_t want = n - r->in.len > READ_BYTES ? n - r->in.len : READ_BYTES;
         const ssize_t got = read(r->fd, svi_buf_space(&r->in, want), want);
         if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && errno == EAGAIN) /* of a socket with a limit */
+            return svi_err(err, SV_ETIMEOUT, "nothing more of the backup came for too long");
         if (got < 0) return svi_err(err, SV_EIO, "can't read the backup: %s", strerror(errno));
         if (got == 0) return SV_ENOTFOUND;
         r->in.len += (size_t)got;

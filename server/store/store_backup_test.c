@@ -221,7 +221,8 @@ static void random_lmdb(uint64_t seed, svi_lmdb_config config)
     assert_int_equal(svi_backup_start(m.store, &backup_config, &backup, &err), SV_OK);
     bool is_over = false;
     for (int left = WORK_UNITS; out.calls == 0; left--) { /* the writer at full speed for a while */
-        if (left > 0)
+        /* with steps more slowly: what a scan has missed must not be written anew by chance */
+        if (left > 0 && (!config.single_thread || rnd(&m, 6) == 0))
             do_unit(&m);
         else
             turn(&m);
@@ -248,7 +249,7 @@ static void test_threads(void **state)
 static void test_clashes(void **state)
 {
     (void)state;
-    for (uint64_t seed = 11; seed <= 13; seed++)
+    for (uint64_t seed = 11; seed <= 18; seed++)
         random_lmdb(seed, (svi_lmdb_config){
                               .single_thread = true, .hash = clashing_hash, .txn_us = -1});
 }

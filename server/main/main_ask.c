@@ -93,3 +93,41 @@ sv_status svi_ask(const char *path, const json_t *request, json_t **answer_out, 
     svi_buf_free(&line);
     return status;
 }
+
+/* --- streams --------------------------------------------------------------------------------------------- */
+
+sv_status svi_ask_begins(int fd, sv_err *err)
+{
+    char first = 0;
+    ssize_t n;
+    do {
+        n = recv(fd, &first, 1, MSG_PEEK);
+    } while (n < 0 && errno == EINTR);
+    if (n == 1 && first != '{') return SV_OK;
+    svi_acct acct = {.name = "command"};
+    svi_buf line;
+    svi_buf_init(&line, &acct);
+    sv_status status = receive_line(fd, &line, err);
+    if (status == SV_OK) {
+        json_t *answer = json_loadb(line.data, line.len, 0, NULL);
+        const char *error = json_string_value(json_object_get(answer, "error"));
+        status = svi_err(err, SV_EINVAL, "%s", error ? error : "the server's answer can't be read");
+        json_decref(answer);
+    }
+    svi_buf_free(&line);
+    return status;
+}
+
+sv_status svi_ask_stream(const char *path, const json_t *request, int *fd_out, sv_err *err)
+{
+    int fd = -1;
+    sv_status status = connect_to(path, &fd, err);
+    if (status != SV_OK) return status;
+    status = send_line(fd, request, err);
+    if (status == SV_OK) status = svi_ask_begins(fd, err);
+    if (status == SV_OK)
+        *fd_out = fd;
+    else
+        (void)close(fd);
+    return status;
+}

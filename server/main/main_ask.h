@@ -11,4 +11,12 @@
  * SV_ETIMEOUT if it did not answer. Blocks. */
 sv_status svi_ask(const char *path, const json_t *request, json_t **answer_out, sv_err *err);
 
+/* The same for an answer that is a stream of bytes: `fd_out`, to be read from its first byte and
+ * closed by the caller. If the server says no instead: SV_EINVAL with its text. */
+sv_status svi_ask_stream(const char *path, const json_t *request, int *fd_out, sv_err *err);
+
+/* The second half of that: waits for what comes first on `fd`. SV_EINVAL if it is a line that says
+ * no. */
+sv_status svi_ask_begins(int fd, sv_err *err);
+
 #endif

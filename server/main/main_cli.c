@@ -97,13 +97,18 @@ static sv_status find_command(const svi_decls *decls, int argc, char *const *arg
                               int *used_out, sv_err *err)
 {
     const sv_str first = sv_str_of(argv[0]);
-    *used_out = 1;
-    for (size_t i = 0; i < decls->count; i++) {
-        if (!begins(decls->items[i], argc, argv, used_out)) continue;
+    *used_out = 0;
+    for (size_t i = 0; i < decls->count; i++) { /* of "backup" and "backup check" the longer one */
+        int used;
+        if (!begins(decls->items[i], argc, argv, &used) || used <= *used_out) continue;
+        *used_out = used;
         cli->what = decls->items[i];
+    }
+    if (cli->what) {
         cli->core = svi_core_find(sv_str_of(cli->what->name));
         return SV_OK;
     }
+    *used_out = 1;
     const bool is_help = sv_str_eq(first, SV_STR("--help")) || sv_str_eq(first, SV_STR("-h"));
     if (!is_help && !sv_str_eq(first, SV_STR("--version"))) return unknown(decls, argc, argv, err);
     cli->core = svi_core_find(is_help ? SV_STR("help") : SV_STR("version"));

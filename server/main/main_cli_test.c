@@ -76,6 +76,13 @@ static void test_commands(void **state)
     assert_string_equal(svi_cli_arg(&cli, "address"), "a@b");
     assert_int_equal(PARSE(W("user"), W("list")), SV_OK);
     assert_null(svi_cli_arg(&cli, "host"));
+    assert_int_equal(PARSE(W("backup"), W("--to"), W("f")), SV_OK);
+    is_command("backup");
+    assert_string_equal(svi_cli_arg(&cli, "to"), "f");
+    assert_int_equal(PARSE(W("backup"), W("check"), W("f")), SV_OK);
+    is_command("backup check"); /* the longer one */
+    assert_string_equal(svi_cli_arg(&cli, "file"), "f");
+    refuses(PARSE(W("restore"), W("--force")), "restore needs FILE");
     assert_int_equal(PARSE(W("run"), W("--dir"), W("d")), SV_OK);
     assert_string_equal(svi_cli_arg(&cli, "dir"), "d");
     assert_int_equal(PARSE(W("--help")), SV_OK);

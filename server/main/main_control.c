@@ -2,10 +2,13 @@
  * waits until the answer before it is written, and nothing is read meanwhile: who reads no answers costs one. */
 #include "main/main_control.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
+#include "main/main_backup.h"
 
 #define MAGIC 0x4354524cu
 #define LINE_MAX_BYTES 65536u
@@ -26,6 +29,7 @@ struct svi_control {
     uint32_t magic;
     svi_acct *acct;
     svi_commands *commands;
+    svi_shard *shard;
     uv_pipe_t listener;
     client *clients;
     size_t count;
@@ -114,11 +118,33 @@ static void on_answer(void *ctx, json_t *take_answer)
 
 /* --- requests ----------------------------------------------------------------------------------------- */
 
+/* The connection's own end goes to whoever streams; ours is closed. */
+static void hand_over(client *c, const json_t *request)
+{
+    uv_os_fd_t fd = -1;
+    const int failed = uv_fileno((uv_handle_t *)&c->pipe, &fd);
+    const int own = failed ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    svi_shard *shard = c->control->shard;
+    end(c);
+    if (own >= 0) svi_backup_serve(shard, request, own);
+}
+
+static bool is_stream(const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "command"));
+    return name && strcmp(name, SVI_BACKUP_COMMAND) == 0;
+}
+
 static void take_line(client *c, sv_str line)
 {
     json_error_t error;
     json_t *request = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &error);
     json_t *now = NULL;
+    if (is_stream(request)) {
+        hand_over(c, request);
+        json_decref(request);
+        return;
+    }
     if (!json_is_object(request)) {
         now = svi_answer_error("a request is a JSON object on one line: %s",
                                request ? "this is something else" : error.text);
@@ -220,7 +246,7 @@ sv_status svi_control_open(svi_shard *shard, svi_commands *commands, int fd,
                            svi_control **control_out, sv_err *err)
 {
     svi_control *control = svi_alloc(svi_shard_acct(shard), sizeof *control);
-    *control = (svi_control){.magic = MAGIC, .acct = svi_shard_acct(shard), .commands = commands};
+    *control = (svi_control){.magic = MAGIC, .acct = svi_shard_acct(shard), .commands = commands, .shard = shard};
     (void)uv_pipe_init(svi_shard_loop(shard), &control->listener, 0);
     control->listener.data = control;
     int failed = uv_pipe_open(&control->listener, fd);

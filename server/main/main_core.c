@@ -23,6 +23,30 @@ static const sv_arg run_args[] = {
     {0},
 };
 
+static const sv_arg backup_args[] = {
+    {.name = "to",
+     .kind = SV_ARG_FILE,
+     .flags = SV_ARG_OPTION | SV_ARG_REQUIRED,
+     .manual = "a file, a folder in which it gets a name, or - for standard output"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION,
+     .manual = "of this host alone; it need not be served any more"},
+    {0},
+};
+
+static const sv_arg backup_check_args[] = {
+    {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "the backup"},
+    {0},
+};
+
+static const sv_arg restore_args[] = {
+    {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "the backup"},
+    {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "this host alone"},
+    {.name = "force", .kind = SV_ARG_FLAG, .manual = "replace what is stored now"},
+    {0},
+};
+
 static const sv_arg new_password_args[] = {
     {.name = "address", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_REQUIRED, .manual = "the account"},
     {.name = "password", .kind = SV_ARG_SECRET, .flags = SV_ARG_REQUIRED, .manual = "its password"},
@@ -250,6 +274,31 @@ static const svi_core_command commands[] = {
               .columns = list_columns,
               .flags = SV_COMMAND_OFFLINE | SV_COMMAND_PLAIN},
      .run = svi_command_user_list},
+    {.what = {.name = "backup",
+              .summary = "copy what is stored, while the server runs or not",
+              .manual = "The file is one state of the store, with everything that was committed "
+                        "when the command began. It gets its name when all of it is on disk.",
+              .examples = "backup --to /var/backups/stave\nbackup --to copy --host example.org\n"
+                          "backup --to - | age -r KEY >copy.age",
+              .args = backup_args},
+     .here = svi_tool_backup,
+     .print = svi_print_backup},
+    {.what = {.name = "backup check",
+              .summary = "read a backup whole and tell what it is",
+              .examples = "backup check /var/backups/stave/stave-20260101T030000Z.backup",
+              .args = backup_check_args},
+     .flags = SVI_CORE_NO_CONFIG,
+     .here = svi_tool_backup_check,
+     .print = svi_print_backup},
+    {.what = {.name = "restore",
+              .summary = "put a backup in the place of what is stored; no server may run",
+              .manual = "With --host, one host is put back and all others stay. Whatever goes wrong, "
+                        "what is stored stays as it was.",
+              .examples = "restore copy\nrestore copy --host example.org --force",
+              .args = restore_args,
+              .flags = SV_COMMAND_CHANGES},
+     .here = svi_tool_restore,
+     .print = svi_print_backup},
     {.what = {.name = "options", .summary = "all words of the configuration"}, .here = svi_tool_options},
     {.what = {.name = "help",
               .summary = "this text, or that of a command",

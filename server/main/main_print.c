@@ -298,3 +298,20 @@ void svi_print_rows(svi_printer *p, const json_t *answer)
         print_table(p, rows, &text);
     svi_buf_free(&text);
 }
+
+/* What a backup is: "name  value" for each member that says something. */
+void svi_print_backup(const json_t *answer)
+{
+    static const char *const members[] = {"file", "made", "version", "host",  "commit",
+                                          "maps", "rows", "units",   "bytes", "salt"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        const json_t *value = json_object_get(answer, members[i]);
+        const char *text = json_string_value(value);
+        if (text && *text)
+            (void)printf("%-8s %s\n", members[i], text);
+        else if (json_is_integer(value))
+            (void)printf("%-8s %" JSON_INTEGER_FORMAT "\n", members[i], json_integer_value(value));
+        else if (json_is_boolean(value))
+            (void)printf("%-8s %s\n", members[i], json_is_true(value) ? "yes" : "no");
+    }
+}

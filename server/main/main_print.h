@@ -28,4 +28,7 @@ void svi_print_init(svi_printer *printer, const sv_command *what);
 /* Prints an answer's "rows" by the command's columns. */
 void svi_print_rows(svi_printer *printer, const json_t *answer);
 
+/* Prints what a backup is. */
+void svi_print_backup(const json_t *answer);
+
 #endif

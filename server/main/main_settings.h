@@ -45,6 +45,7 @@ typedef struct svi_settings {
     int64_t durability;            /* sync write none */
     int64_t log_level, log_format; /* sv_level; svi_log_format */
     sv_str log_to;                 /* "stdout", "syslog", "journald" or a file's path */
+    int64_t backup_rate;           /* rows in bytes a second; 0: no bound */
     sv_str user;                   /* run the worker as */
     sv_str component_module;       /* of a Component section */
     svi_limit_settings limits;     /* of clients; svi_settings_limits */

@@ -7,6 +7,7 @@
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
+#include "main/main_cli.h"
 #include "main/main_core.h"
 #include "main/main_state.h"
 #include "mods/mods_command.h"
@@ -38,6 +39,8 @@ struct svi_shard {
     svi_mods *mods;
     module_paths *paths;
     svi_arena *arena;
+    uint8_t salt[SVI_SALT_BYTES];
+    uint64_t backup_rate;
     void (*fatal)(void *ctx, const sv_err *err);
     void *fatal_ctx;
 };
@@ -228,14 +231,17 @@ static sv_status open_server(svi_shard *shard, const svi_shard_config *config, s
 
 static sv_status open_stored_server(svi_shard *shard, const svi_shard_config *config, sv_err *err)
 {
-    uint8_t salt[SVI_SALT_BYTES];
     svi_engine *engine = NULL;
+    shard->backup_rate = (uint64_t)config->settings->backup_rate;
     const char *data = svi_arena_str(shard->arena, config->settings->data_path).p;
-    const svi_lmdb_config lmdb = {.path = svi_arena_printf(shard->arena, "%s/store", data)};
-    sv_status status = svi_state_salt(data, svi_plat_kernel(), salt, err);
+    const svi_lmdb_config lmdb = {
+        .path = config->store_path ? sv_str_of(config->store_path)
+                                   : svi_arena_printf(shard->arena, "%s/store", data)};
+    sv_status status = svi_state_salt(data, svi_plat_kernel(), shard->salt, err);
     if (status == SV_OK) status = svi_engine_lmdb(config->acct, &lmdb, &engine, err);
     if (status == SV_OK)
-        status = open_server(shard, config, engine, (sv_str){(const char *)salt, sizeof salt}, err);
+        status = open_server(shard, config, engine, (sv_str){(const char *)shard->salt, sizeof shard->salt},
+                             err);
     return status;
 }
 
@@ -443,6 +449,25 @@ void svi_shard_close(svi_shard **shard, unsigned within_ms)
     svi_arena_free(&s->arena);
     s->magic = 0;
     svi_free(s);
+}
+
+sv_status svi_shard_backup(svi_shard *shard, sv_str host, int fd,
+                           void (*done)(void *ctx, const svi_backup_result *result), void *ctx,
+                           sv_err *err)
+{
+    SV_CHECK(shard, MAGIC);
+    svi_backup *backup;
+    const bool is_all = host.n == 0;
+    const svi_backup_config config = {
+        .host = host,
+        .secret_name = is_all ? SV_STR(SVI_SALT_NAME) : SV_STR_NONE,
+        .secret = is_all ? (sv_str){(const char *)shard->salt, sizeof shard->salt} : SV_STR_NONE,
+        .version = SVI_VERSION,
+        .fd = fd,
+        .rate_bytes = shard->backup_rate,
+        .done = done,
+        .ctx = ctx};
+    return svi_backup_start(svi_server_store(shard->server), &config, &backup, err);
 }
 
 /* --- check -------------------------------------------------------------------------------------------- */

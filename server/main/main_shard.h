@@ -8,6 +8,7 @@
 
 #include "main/main_settings.h"
 #include "mods/mods_loader.h"
+#include "store/store_backup.h"
 
 typedef struct svi_shard svi_shard;
 
@@ -19,6 +20,7 @@ typedef struct svi_shard_config {
     svi_config_report report;     /* problems of modules */
     void *report_ctx;
     unsigned io_threads;
+    const char *store_path; /* another store than that of the state folder; NULL: that one */
     void (*fatal)(void *ctx, const sv_err *err); /* the store failed: the process must end */
     void *fatal_ctx;
 } svi_shard_config;
@@ -59,6 +61,11 @@ svi_server *svi_shard_server(svi_shard *shard);
 svi_mods *svi_shard_mods(svi_shard *shard);
 uv_loop_t *svi_shard_loop(svi_shard *shard);
 svi_acct *svi_shard_acct(svi_shard *shard);
+
+/* Begins a backup of a host (empty: of all, with the salt) to `fd`, as svi_backup_start says. */
+sv_status svi_shard_backup(svi_shard *shard, sv_str host, int fd,
+                           void (*done)(void *ctx, const svi_backup_result *result), void *ctx,
+                           sv_err *err);
 
 /* Asks for a turn of the shard soon. Router thread: after calls into it from outside its turn. */
 void svi_shard_wake(svi_shard *shard);

@@ -16,6 +16,7 @@
 #include "base/base_str.h"
 
 #define SVI_SALT_BYTES 32u
+#define SVI_SALT_NAME "salt" /* of the secret in a backup */
 
 /* Makes the folder and those in it where they are missing, the parents not; their names are on
  * disk when it returns. `owner` and `group` get

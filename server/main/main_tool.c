@@ -10,12 +10,14 @@
 #include "base/base_assert.h"
 #include "base/base_log.h"
 #include "main/main_ask.h"
+#include "main/main_backup.h"
 #include "main/main_certs.h"
 #include "main/main_complete.h"
 #include "main/main_manual.h"
 #include "main/main_offline.h"
 #include "main/main_print.h"
 #include "main/main_prompt.h"
+#include "main/main_restore.h"
 #include "main/main_run.h"
 #include "main/main_shard.h"
 #include "main/main_state.h"
@@ -557,6 +559,64 @@ static int ask_for(tool *t)
     whole_paths(t);
     if (!take_secret(t, &err)) return fail(t, SV_FAULT_FAILED, "%s", err.text);
     return t->cli.core && t->cli.core->print ? ask_once(t) : ask_pages(t);
+}
+
+/* --- backups ------------------------------------------------------------------------------------------ */
+
+/* The host is named in the maps as addresses are prepared. NULL if none is given. */
+static sv_status take_host(tool *t, const char **host_out, sv_err *err)
+{
+    const char *given = svi_cli_arg(&t->cli, "host");
+    sv_str prepared = SV_STR_NONE;
+    *host_out = NULL;
+    if (!given) return SV_OK;
+    if (svi_jid_prep_domain(t->arena, sv_str_of(given), &prepared) != SV_OK)
+        return svi_err(err, SV_EINVAL, "'%.100s' is no domain", given);
+    *host_out = svi_arena_str(t->arena, prepared).p;
+    return SV_OK;
+}
+
+int svi_tool_backup(tool *t)
+{
+    json_t *answer = NULL;
+    sv_err err = {.text = ""};
+    if (!knows_socket(t)) return fail_config(t);
+    svi_backup_job job = {.acct = &t->acct,
+                          .settings = &t->settings,
+                          .version = SVI_VERSION,
+                          .to = svi_cli_arg(&t->cli, "to")};
+    if (!is_well_formed(t, &err) || take_host(t, &job.host, &err) != SV_OK)
+        return fail(t, SV_FAULT_USAGE, "%s", err.text);
+    if (svi_backup_run(&job, &answer, &err) != SV_OK) return fail_ask(t, &err);
+    if (strcmp(job.to, "-") != 0) return tell(t, answer);
+    json_decref(answer); /* standard output is taken */
+    return SVI_EXIT_OK;
+}
+
+int svi_tool_backup_check(tool *t)
+{
+    json_t *answer = NULL;
+    sv_err err = {.text = ""};
+    if (svi_backup_check(&t->acct, svi_cli_arg(&t->cli, "file"), &answer, &err) != SV_OK)
+        return fail(t, SV_FAULT_FAILED, "%s", err.text);
+    return tell(t, answer);
+}
+
+int svi_tool_restore(tool *t)
+{
+    json_t *answer = NULL;
+    sv_err err = {.text = ""};
+    if (read_config(t) != SV_OK) return fail_config(t);
+    svi_restore_job job = {.acct = &t->acct,
+                           .config = t->config,
+                           .settings = &t->settings,
+                           .program = t->cli.program,
+                           .from = svi_cli_arg(&t->cli, "file"),
+                           .force = svi_cli_arg(&t->cli, "force") != NULL};
+    if (!is_well_formed(t, &err) || take_host(t, &job.host, &err) != SV_OK)
+        return fail(t, SV_FAULT_USAGE, "%s", err.text);
+    if (svi_restore_run(&job, &answer, &err) != SV_OK) return fail_ask(t, &err);
+    return tell(t, answer);
 }
 
 /* --- all ---------------------------------------------------------------------------------------------- */

@@ -16,5 +16,8 @@ int svi_tool_options(svi_tool *tool);
 int svi_tool_manual(svi_tool *tool);
 int svi_tool_help(svi_tool *tool);
 int svi_tool_version(svi_tool *tool);
+int svi_tool_backup(svi_tool *tool);
+int svi_tool_backup_check(svi_tool *tool);
+int svi_tool_restore(svi_tool *tool);
 
 #endif

@@ -16,6 +16,7 @@
 #include "main/main_listen.h"
 #include "main/main_log.h"
 #include "main/main_reload.h"
+#include "main/main_restore.h"
 #include "main/main_renew.h"
 #include "main/main_state.h"
 #include "main/main_tickets.h"
@@ -318,6 +319,7 @@ static sv_status start(worker *w, sv_err *err)
 {
     sv_status status = read_config(w);
     if (status == SV_OK) status = drop_privileges(w, err);
+    if (status == SV_OK) svi_restore_look(w->settings.data_path.p);
     if (status == SV_OK) status = open_shard(w, err);
     if (status == SV_OK) open_tickets(w);
     if (status == SV_OK) status = open_certificates(w);

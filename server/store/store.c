@@ -31,6 +31,12 @@ static void job_done(svi_job *job)
 {
     svi_store *store = job->owner;
     job->next = NULL;
+    if (job == &store->batch && job->status == SV_OK) {
+        pthread_mutex_lock(&store->tap_lock);
+        store->synced = job->last;
+        if (store->backup) svi_backup_tap(store->backup, job);
+        pthread_mutex_unlock(&store->tap_lock);
+    }
     pthread_mutex_lock(&store->lock);
     const bool first = store->done_first == NULL;
     *store->done_end = job;
@@ -122,6 +128,7 @@ static bool fold_wanted(const svi_store *store, int64_t now)
 {
     const svi_tail *t = store->newest;
     if (t->ops == 0) return false;
+    if (svi_backup_wants_fold(store)) return true;
     /* on a full disk a fold is what gives journal segments back */
     if (store->stats.shortage && t->bytes >= store->config.fold_bytes / SHORTAGE_FOLD) return true;
     return t->ops >= store->config.fold_ops || t->bytes >= store->config.fold_bytes ||
@@ -164,6 +171,7 @@ static void fold_done(svi_store *store)
         return;
     }
     store->folding->folded_at = ++store->fold_count;
+    store->folded = store->folding->last;
     store->tail_ops -= store->folding->ops;
     store->tail_bytes -= store->folding->bytes;
     store->folding = NULL;
@@ -171,6 +179,7 @@ static void fold_done(svi_store *store)
     store->stats.last_fold_us = store->fold.took_us;
     SV_LOG(SV_DEBUG, "fold-done", LF_INT("changes", store->fold.change_count),
            LF_INT("us", store->fold.took_us));
+    svi_backup_folded(store);
     svi_store_trim(store);
 }
 
@@ -383,6 +392,7 @@ size_t svi_store_poll(svi_store *store)
     if (store->engine->ops->poll) store->engine->ops->poll(store->engine, false);
     const size_t n = finish_all(store) + deliver_ready(store);
     const int64_t now = now_us(store);
+    svi_backup_poll(store);
     batch_try(store, now);
     fold_start(store, now);
     check_space(store);
@@ -449,6 +459,7 @@ static svi_store *store_new(const svi_store_config *config)
     store->ready_end = &store->ready_first;
     store->done_end = &store->done_first;
     pthread_mutex_init(&store->lock, NULL);
+    pthread_mutex_init(&store->tap_lock, NULL);
     pthread_cond_init(&store->cond, NULL);
     store->oldest = store->newest = svi_tail_new(store->acct, 1);
     return store;
@@ -478,6 +489,7 @@ static void store_free(svi_store *store)
     svi_maps_free(store);
     svi_free(store->batch_records);
     pthread_mutex_destroy(&store->lock);
+    pthread_mutex_destroy(&store->tap_lock);
     pthread_cond_destroy(&store->cond);
     store->magic = 0;
     svi_free(store);
@@ -506,6 +518,8 @@ sv_status svi_store_open(const svi_store_config *config, svi_store **store_out, 
         store->newest->first = folded + 1;
         store->newest->last = folded;
     }
+    store->folded = folded;
+    store->synced = store->committed;
     if (st == SV_OK) st = load_maps(store, err);
     if (st != SV_OK) {
         store->dropped = true;
@@ -525,6 +539,7 @@ void svi_store_close(svi_store **take)
     svi_store *store = *take;
     if (!store) return;
     SV_CHECK(store, SVI_STORE_MAGIC);
+    svi_backup_cancel(store);
     store->closing = true;
     for (;;) {
         const int64_t now = now_us(store);
@@ -543,6 +558,7 @@ void svi_store_drop(svi_store **take)
     svi_store *store = *take;
     if (!store) return;
     SV_CHECK(store, SVI_STORE_MAGIC);
+    svi_backup_cancel(store);
     store->dropped = true;
     store->failed = true;
     store_free(store);

@@ -30,7 +30,8 @@ typedef enum svi_job_kind {
     SVI_JOB_FOLD,
     SVI_JOB_GET,
     SVI_JOB_SCAN,
-    SVI_JOB_OWNERS
+    SVI_JOB_OWNERS,
+    SVI_JOB_RANGE
 } svi_job_kind;
 
 /* One piece of work. The store makes it, the engine fills the results and calls done. All memory
@@ -65,6 +66,12 @@ typedef struct svi_job {
     size_t row_count;
     bool more;
     int64_t took_us;
+
+    /* RANGE: rows of key.map from the place `from` on (empty: from the first), at most about
+     * `max_bytes` and as long as one read transaction; if there are `more`, `from` is set to where
+     * to go on: bytes that mean something to this engine only. */
+    sv_str from;
+    size_t max_bytes;
 } svi_job;
 
 typedef struct svi_engine_ops {
@@ -92,6 +99,10 @@ typedef struct svi_engine_ops {
 
     /* Waits for all started jobs (their done is called), closes, frees the engine. */
     void (*close)(svi_engine *e);
+
+    /* Runs a RANGE job at once, on the thread that calls: any thread with engines that have threads
+     * of their own, else the store's. `done` is not called. */
+    void (*range)(svi_engine *e, svi_job *job);
 } svi_engine_ops;
 
 struct svi_engine {

@@ -200,6 +200,11 @@ static void *work(lmdb *e, queue *q)
     }
 }
 
+static void lmdb_range(svi_engine *engine, svi_job *job)
+{
+    svi_index_read(((lmdb *)engine)->index, job);
+}
+
 static void *write_thread(void *ctx)
 {
     return work(ctx, &((lmdb *)ctx)->commits);
@@ -384,13 +389,15 @@ sv_status svi_engine_lmdb(svi_acct *acct, const svi_lmdb_config *config, svi_eng
                                             .recover = lmdb_recover,
                                             .start = lmdb_start,
                                             .space = lmdb_space,
-                                            .close = lmdb_close};
+                                            .close = lmdb_close,
+                                            .range = lmdb_range};
     static const svi_engine_ops single = {.name = "lmdb",
                                           .recover = lmdb_recover,
                                           .start = lmdb_start,
                                           .poll = lmdb_poll,
                                           .space = lmdb_space,
-                                          .close = lmdb_close};
+                                          .close = lmdb_close,
+                                          .range = lmdb_range};
     if (config->path.n == 0 || config->path.n >= PATH_MAX - 64)
         return svi_err(err, SV_ELIMIT, "path of the store is empty or too long");
     lmdb *e = svi_alloc(acct, sizeof *e);

@@ -215,6 +215,53 @@ static void owners(const svi_sim_disk *d, svi_job *job)
     }
 }
 
+/* A place is an owner's length (2 bytes), the owner and the key of the row that comes next. */
+static size_t range_place(const svi_sim_disk *d, const svi_job *job)
+{
+    svi_row_key key = {.map = job->key.map};
+    if (job->from.n >= 2) {
+        const size_t n = (size_t)(unsigned char)job->from.p[0] |
+                         (size_t)(unsigned char)job->from.p[1] << 8;
+        key.owner = svi_str_sub(job->from, 2, n);
+        key.key = svi_str_sub(job->from, 2 + n, job->from.n);
+    }
+    return row_place(d, &key);
+}
+
+static void range(const svi_sim_disk *d, svi_job *job)
+{
+    const size_t at = range_place(d, job);
+    size_t n = 0, bytes = 0;
+    while (at + n < d->row_count && d->rows[at + n].map == job->key.map && bytes < job->max_bytes) {
+        const sim_row *row = &d->rows[at + n++];
+        bytes += row->owner.n + row->key.n + row->value.n + 1;
+    }
+    job->rows = svi_arena_get(job->arena, n * sizeof *job->rows + 1);
+    for (size_t i = 0; i < n; i++) job->rows[i] = row_out(job->arena, &d->rows[at + i]);
+    job->row_count = n;
+    job->more = at + n < d->row_count && d->rows[at + n].map == job->key.map;
+    if (!job->more) return;
+    const sim_row *next = &d->rows[at + n];
+    char *place = svi_arena_get(job->arena, 2 + next->owner.n + next->key.n);
+    place[0] = (char)(next->owner.n & 0xff);
+    place[1] = (char)(next->owner.n >> 8);
+    if (next->owner.n > 0) memcpy(place + 2, next->owner.p, next->owner.n);
+    if (next->key.n > 0) memcpy(place + 2 + next->owner.n, next->key.p, next->key.n);
+    job->from = (sv_str){place, 2 + next->owner.n + next->key.n};
+}
+
+static void sim_range(svi_engine *e, svi_job *job)
+{
+    sim *s = (sim *)e;
+    job->status = s->plan.dead                                           ? SV_ECANCELED
+                  : s->plan.fail_read > 0 && --s->plan.fail_read == 0 ? SV_EIO
+                                                                         : SV_OK;
+    if (job->status == SV_OK)
+        range(s->disk, job);
+    else
+        svi_err(&job->err, job->status, "simulated: %s", svi_status_name(job->status));
+}
+
 static sv_status run(sim *s, svi_job *job)
 {
     if (s->plan.dead) return SV_ECANCELED;
@@ -305,7 +352,8 @@ svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk)
                                        .start = sim_start,
                                        .poll = sim_poll,
                                        .space = sim_space,
-                                       .close = sim_close};
+                                       .close = sim_close,
+                                       .range = sim_range};
     sim *s = svi_alloc(acct, sizeof *s);
     s->engine.ops = &ops;
     s->acct = acct;

@@ -10,6 +10,7 @@
 
 #include "base/base_assert.h"
 #include "base/base_dict.h"
+#include "store/store_backup.h"
 #include "store/store_engine.h"
 
 #define SVI_STORE_MAGIC 0x53544f52u
@@ -214,6 +215,12 @@ struct svi_store {
     size_t jobs_out;
 
     svi_store_stats stats;
+
+    /* backup (store_backup.c). tap_lock guards `synced`, and what the backup says it does */
+    pthread_mutex_t tap_lock;
+    uint64_t synced;    /* newest durable number; ahead of `committed` until the router hears of it */
+    uint64_t folded;    /* newest number that the index holds; router thread */
+    svi_backup *backup; /* the one that is being made; changed on the router, under tap_lock */
 };
 
 /* store.c: hands a job to the engine; `done` puts it into the store's list of finished ones. */
@@ -245,6 +252,15 @@ void svi_rows_close(svi_store *store);
 void svi_maps_load(svi_store *store);
 /* Frees all maps. */
 void svi_maps_free(svi_store *store);
+
+/* store_backup.c: a batch is durable; tap_lock held, any thread. */
+void svi_backup_tap(svi_backup *backup, const svi_job *job);
+/* Router thread: the index holds more; whether it is waited for; ends a backup that is over; ends
+ * it in any case. */
+void svi_backup_folded(svi_store *store);
+bool svi_backup_wants_fold(const svi_store *store);
+void svi_backup_poll(svi_store *store);
+void svi_backup_cancel(svi_store *store);
 
 /* store_owners.c: the job of an OWNERS read is done. */
 void svi_owners_deliver(svi_read *read);

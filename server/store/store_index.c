@@ -537,6 +537,90 @@ static int owners(svi_index *x, svi_job *job)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* --- a range --------------------------------------------------------------------------------------- */
+
+static bool has_map(MDB_val key, const unsigned char map[4])
+{
+    return key.mv_size >= 4 && memcmp(key.mv_data, map, 4) == 0;
+}
+
+/* The bytes that rows of one hash share: all but the probe. Between them a range may not stop: a fold that closes a gap
+ * moves the last one of them to where the range has been. */
+typedef struct group {
+    unsigned char bytes[SVI_LMDB_KEY];
+    size_t n; /* 0: nothing is hashed */
+} group;
+
+static bool in_group(const group *g, MDB_val key)
+{
+    return g->n > 0 && key.mv_size == g->n + 1 && memcmp(key.mv_data, g->bytes, g->n) == 0;
+}
+
+static void group_set(group *g, MDB_val key, bool is_hashed)
+{
+    g->n = is_hashed ? key.mv_size - 1 : 0;
+    if (g->n > 0) memcpy(g->bytes, key.mv_data, g->n);
+}
+
+static int range_row(const walk *w, svi_job *job, size_t *cap, group *g)
+{
+    svi_lrow row;
+    if (!svi_lrow_read(str(w->key), str(w->value), &row)) return MDB_CORRUPTED;
+    sv_str owner;
+    if (row.owner_hashed) {
+        owner = svi_arena_str(job->arena, row.owner);
+    } else {
+        char *to = svi_arena_get(job->arena, row.owner.n + 1);
+        owner = (sv_str){to, svi_lkey_unescape(row.owner, to)};
+    }
+    *result(job, cap) = (svi_row_change){.key = {.map = job->key.map,
+                                                 .owner = owner,
+                                                 .key = svi_arena_str(job->arena, row.key)},
+                                         .value = svi_arena_str(job->arena, row.value)};
+    group_set(g, w->key, row.owner_hashed || row.key_hashed);
+    return 0;
+}
+
+static bool is_old(const walk *w, size_t rows)
+{
+    const int64_t limit_us = w->x->config.txn_us;
+    if (limit_us <= 0) return true;
+    return rows % CLOCK_EVERY == 0 && now_us() - w->began_us >= limit_us;
+}
+
+static int range_rows(walk *w, svi_job *job, const unsigned char map[4])
+{
+    size_t cap = 0, bytes = 0;
+    group g = {.n = 0};
+    int rc = job->from.n > 0 ? walk_seek(w, (const unsigned char *)job->from.p, job->from.n)
+                             : walk_seek(w, map, 4);
+    while (rc == 0 && has_map(w->key, map)) {
+        const bool is_full = bytes >= job->max_bytes || is_old(w, job->row_count);
+        if (job->row_count > 0 && is_full && !in_group(&g, w->key)) {
+            job->from = svi_arena_str(job->arena, str(w->key));
+            job->more = true;
+            return 0;
+        }
+        rc = range_row(w, job, &cap, &g);
+        bytes += w->key.mv_size + w->value.mv_size;
+        if (rc == 0) rc = mdb_cursor_get(w->cursor, &w->key, &w->value, MDB_NEXT);
+    }
+    return rc;
+}
+
+static int range(svi_index *x, svi_job *job)
+{
+    walk w;
+    unsigned char map[4];
+    for (int i = 0; i < 4; i++) map[i] = (unsigned char)(job->key.map >> (24 - 8 * i) & 0xff);
+    job->more = false;
+    int rc = walk_begin(&w, x);
+    if (rc != 0) return rc;
+    rc = range_rows(&w, job, map);
+    walk_end(&w);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 void svi_index_read(svi_index *x, svi_job *job)
 {
     int rc;
@@ -545,6 +629,8 @@ void svi_index_read(svi_index *x, svi_job *job)
         rc = get(x, job);
     else if (job->kind == SVI_JOB_SCAN)
         rc = scan(x, job);
+    else if (job->kind == SVI_JOB_RANGE)
+        rc = range(x, job);
     else
         rc = owners(x, job);
     job->status = rc == 0 ? SV_OK : mdb_err(&job->err, rc, "read");

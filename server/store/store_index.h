@@ -36,7 +36,7 @@ sv_status svi_index_fold(svi_index *index, const svi_row_change *changes, size_t
 /* Bytes in use: file less free pages. Folding thread. */
 sv_status svi_index_used(svi_index *index, uint64_t *used_out);
 
-/* Runs a GET, SCAN or OWNERS job and fills its results and status. Any thread, one transaction at a
+/* Runs a GET, SCAN, OWNERS or RANGE job and fills its results and status. Any thread, one transaction at a
  * time each. */
 void svi_index_read(svi_index *index, svi_job *job);
 

@@ -68,7 +68,8 @@ static bool put_group(const svi_decls *decls, sv_str first, const char *second, 
         svi_buf_put(to, svi_str_sub(name, first.n + 1, name.n));
         at++;
     }
-    svi_buf_printf(to, "? (%.60s)", second ? second : "nothing was given");
+    const bool is_word = second && second[0] != '-';
+    svi_buf_printf(to, "? (%.60s)", is_word ? second : "nothing was given");
     return true;
 }
 

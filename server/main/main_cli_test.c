@@ -139,6 +139,7 @@ static void test_wrong(void **state)
     refuses(PARSE(W("usr"), W("add")), "no command 'usr'; did you mean 'user add'?");
     refuses(PARSE(W("modules"), W("x")), "modules takes no argument ('x')");
     refuses(PARSE(W("user")), "user: add, passwd, delete, disable, enable, show or list? (nothing was given)");
+    refuses(PARSE(W("user"), W("--json")), "show or list? (nothing was given)");
     refuses(PARSE(W("user"), W("remove")), "add, passwd, delete, disable, enable, show or list? (remove)");
     refuses(PARSE(W("user"), W("add")), "user add needs NAME@HOST");
     refuses(PARSE(W("user"), W("add"), W("a@b"), W("secret")), "read from standard input");

@@ -42,7 +42,7 @@ static inline bool sv_blocking_session_has(const sv_session *session, const sv_j
     sv_str rest = sv->session_item(session, SV_BLOCKING_LIST);
     if (rest.n == 0 || sv_blocking_is_exempt(sv->session_jid(session), other)) return false;
     while (rest.n > 0) {
-        const char *end = memchr(rest.p, '\n', rest.n);
+        const char *end = (const char *)memchr(rest.p, '\n', rest.n);
         const sv_str line = {rest.p, end ? (size_t)(end - rest.p) : rest.n};
         if (sv_str_eq(line, other->full) || sv_str_eq(line, other->bare) ||
             sv_str_eq(line, other->domain))

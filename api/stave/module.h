@@ -242,7 +242,7 @@ typedef struct sv_api {
     /* -- sessions -- */
 
     /* The session that sent the event's stanza, or that the occasion is about; NULL if it came from
-     * elsewhere. */
+     * elsewhere, or if the session has gone while the event waited (at session/... too). */
     sv_session *(*session)(const sv_event *ev);
     /* Sessions of a local account in order of binding: start with NULL; NULL at the end. */
     sv_session *(*session_next)(sv_event *ev, const sv_jid *account, sv_session *after);

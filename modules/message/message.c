@@ -95,6 +95,7 @@ static taker *taker_of(const message *me, sv_session *session)
 static sv_verdict on_presence(sv_event *ev, void *self)
 {
     message *me = self;
+    if (!sv->session(ev)) return SV_PASS; /* gone while others waited */
     taker *t = taker_of(me, sv->session(ev));
     const bool takes = takes_messages(sv->session(ev));
     if (takes && !t->takes) t->latest = ++me->begun;

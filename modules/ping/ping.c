@@ -31,6 +31,7 @@ static sv_verdict on_ping(sv_event *ev, void *self)
 static sv_verdict on_silent(sv_event *ev, void *self)
 {
     const ping_self *s = self;
+    if (!sv->session(ev)) return SV_PASS; /* gone while others waited */
     const sv_str unique = sv->random_hex(ev, 8);
     sv_draft *iq = sv->draft(ev, SV_STR("iq"), SV_STR("jabber:client"));
     sv->set(iq, SV_STR("type"), SV_STR("get"));

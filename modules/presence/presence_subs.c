@@ -320,6 +320,7 @@ sv_verdict presence_show_requests(sv_event *ev, void *self)
 {
     const presence *me = self;
     sv_session *session = sv->session(ev);
+    if (!session) return SV_PASS; /* gone while others waited */
     const bool available = sv->session_presence(session) != NULL;
     const bool shown = sv->session_item(session, SHOWN).p != NULL;
     if (available == shown) return SV_PASS;

@@ -368,6 +368,7 @@ static void kept(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 static sv_verdict on_bound(sv_event *ev, void *self)
 {
     const roster *me = self;
+    if (!sv->session(ev)) return SV_PASS; /* gone while others waited */
     sv->rows_keep(ev, me->items, sv->session(ev), kept);
     return SV_LATER;
 }

@@ -157,30 +157,34 @@ static sv_status prepare_hosts(const svi_shard *shard, const svi_shard_config *c
     return status;
 }
 
-/* Serves a prepared host with its section's settings, which have been checked. */
-static bool serve_host(const svi_shard *shard, const svi_shard_config *config,
-                       const svi_section *section)
+/* Serves a prepared host with its section's settings; SV_EINVAL if they are wrong. */
+static sv_status serve_host(const svi_shard *shard, const svi_shard_config *config,
+                            const svi_section *section, bool *is_changed_out)
 {
     svi_settings s;
     svi_host *host = svi_host_known(shard->server, section->name);
     const sv_status status =
         svi_settings_read(config->config, section, &s, config->report, config->report_ctx);
-    SV_ASSERT(status == SV_OK && host != NULL);
-    return svi_host_serve(host, &(svi_host_config){.admins = s.admins.items,
-                                                   .admin_count = s.admins.count,
-                                                   .require_tls = s.c2s_require_encryption,
-                                                   .logins = (svi_logins)s.authentication,
-                                                   .guests_max = (size_t)s.c2s_guests_max,
-                                                   .keeps_addresses = s.login_addresses});
+    SV_ASSERT(host != NULL);
+    if (status != SV_OK) return status;
+    *is_changed_out =
+        svi_host_serve(host, &(svi_host_config){.admins = s.admins.items,
+                                                .admin_count = s.admins.count,
+                                                .require_tls = s.c2s_require_encryption,
+                                                .logins = (svi_logins)s.authentication,
+                                                .guests_max = (size_t)s.c2s_guests_max,
+                                                .keeps_addresses = s.login_addresses});
+    return SV_OK;
 }
 
 static sv_status add_hosts(const svi_shard *shard, const svi_shard_config *config, sv_err *err)
 {
     const svi_section *section;
-    const sv_status status = prepare_hosts(shard, config, err);
+    bool is_changed;
+    sv_status status = prepare_hosts(shard, config, err);
     for (size_t i = 0; (section = svi_config_section(config->config, i)) != NULL; i++)
         if (section->kind == SVI_SECTION_HOST && status == SV_OK)
-            (void)serve_host(shard, config, section);
+            status = serve_host(shard, config, section, &is_changed);
     return status;
 }
 
@@ -358,7 +362,9 @@ static void serve_hosts(const svi_shard *shard, const svi_shard_config *config, 
         if (section->kind != SVI_SECTION_HOST) continue;
         const svi_host *host = svi_host_known(shard->server, section->name);
         const bool is_new = !svi_host_is_served(host);
-        const bool is_other = serve_host(shard, config, section);
+        bool is_other = false;
+        const sv_status status = serve_host(shard, config, section, &is_other);
+        SV_ASSERT(status == SV_OK); /* they were checked before anything was changed */
         if (is_new || is_other || !svi_mods_is_same(next, host))
             changed(ctx, is_new ? "added" : "changed", section->name);
     }

@@ -264,6 +264,35 @@ static void removal_is_whole(void **state)
     assert_in_range(jobs, 2, MOST - 1);
 }
 
+/* A session logs in while so many of the engine's jobs get done, and leaves; true if none was left. */
+static bool leaves_after(int64_t jobs)
+{
+    play p;
+    prepare(&p, jobs);
+    write_row(p.w, "offline/messages", "romeo", "0", "<message/>");
+    client *c = enters(&p, ROMEO "/orchard");
+    says(&p, c, "<iq type='get' id='get'><query xmlns='jabber:iq:roster'/></iq><presence/>");
+    const bool was_late = p.jobs > 0; /* all that it caused is over */
+    part(p.w, c);
+    svi_engine_sim_plan(p.w->engine)->hold = false;
+    while (svi_engine_sim_step(p.w->engine, 1) > 0) turn(p.w);
+    turn(p.w);
+    assert_int_equal(svi_session_count(p.w->server), 0);
+    assert_int_equal(svi_ledger_in_flight(svi_server_ledger(p.w->server)), 0);
+    leave(p.w);
+    return was_late;
+}
+
+/* Handlers of session/bound and session/presence wait for rows; those behind them run when the session
+ * may be gone. */
+static void sessions_leave_at_every_job(void **state)
+{
+    (void)state;
+    int64_t jobs = 0;
+    while (jobs < MOST && !leaves_after(jobs)) jobs++;
+    assert_in_range(jobs, 3, MOST - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +300,7 @@ int main(void)
         cmocka_unit_test(every_commit_fails_once),
         cmocka_unit_test(every_read_fails_once),
         cmocka_unit_test(removal_is_whole),
+        cmocka_unit_test(sessions_leave_at_every_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -741,8 +741,8 @@ def a9_strangers(world):
     conn = world.stage("bound")
     bob = world.pair.bob
     for to in (bob.replace("bob", "b\u043eb"), bob.replace("bob", "b\u03bfb"), bob.replace("bob", "bob\u0301")):
-        conn.send(f"<message to='{to}' type='chat' id='x'><body>a</body></message>")
-        answer = conn.stanza()
+        conn.send(f"<message to='{to}' type='chat' id='m'><body>a</body></message><iq type='get' to='{to}' id='x'><q xmlns='urn:example:q'/></iq>")
+        answer = conn.stanza()  # to the message there is none (`offline_hide_unknown`), and the by-standers get nothing
         assert answer.get("type") == "error" and answer.get("id") == "x", answer.attrib
 
 

@@ -70,15 +70,12 @@ static unsigned flags_of(const sv_rows *rows, sv_str contact)
     return sv->row(rows, contact, &record) ? sv_roster_flags(record) : 0;
 }
 
-/* Writes the new state and pushes it when sessions can see the difference; a record without any bit
- * goes, unless it tells that an item was removed. */
-static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
-                             const sv_rows *rows, unsigned flags)
+/* Writes the new state in place of the stored record (empty: there is none) and pushes it when sessions
+ * can see the difference; a record without any bit goes, unless it tells that an item was removed. */
+static sv_status put_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                           sv_str old, unsigned flags)
 {
-    sv_str old = SV_STR_NONE;
-    const bool known = sv->row(rows, contact, &old);
-    if ((flags | sv_roster_flags(old)) & SV_ROSTER_SHARED) return SV_EDENIED; /* not ours to say */
-    const sv_str rest = known ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
+    const sv_str rest = old.n ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
     const sv_str record =
         sv->format(ev, "R1%02x%.*s\n%.*s", flags, (int)version.n, version.n ? version.p : "",
                    (int)rest.n, rest.p);
@@ -91,6 +88,15 @@ static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, 
                  sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
                             record.p));
     return status;
+}
+
+static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                             const sv_rows *rows, unsigned flags)
+{
+    sv_str old = SV_STR_NONE;
+    (void)sv->row(rows, contact, &old);
+    if ((flags | sv_roster_flags(old)) & SV_ROSTER_SHARED) return SV_EDENIED; /* not ours to say */
+    return put_flags(ev, me, account, contact, old, flags);
 }
 
 /* --- outbound ------------------------------------------------------------------------------ */
@@ -362,6 +368,23 @@ static unsigned end_one(sv_event *ev, const sv_jid *user, const sv_jid *contact,
     return flags & ~c->clear;
 }
 
+/* What the contact had itself of a user that is shared with it: it is not seen now, but would be when
+ * the user is shared no more. Nothing is told: they see each other still. */
+static void end_below(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
+                      unsigned flags, const sv_rows *rows)
+{
+    sv_str record;
+    if (!sv->row_stored(rows, user->bare, &record)) return;
+    const unsigned theirs = sv_roster_flags(record);
+    unsigned left = theirs;
+    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) left &= ~find(inbound, SV_STR("unsubscribe"))->clear;
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
+        left &= ~find(inbound, SV_STR("unsubscribed"))->clear;
+    if (theirs & ~left & SV_ROSTER_PENDING_IN)
+        (void)sv->del(ev, me->requests, contact->node, user->bare);
+    if (left != theirs) (void)put_flags(ev, me, contact, user->bare, record, left);
+}
+
 /* Of a contact of this host, both sides change in one event: together durable, and nothing that is
  * sent next comes in between. */
 static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
@@ -369,7 +392,10 @@ static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_ji
 {
     const unsigned theirs = flags_of(rows, user->bare);
     unsigned left = theirs;
-    if (theirs & SV_ROSTER_SHARED) return;
+    if (theirs & SV_ROSTER_SHARED) {
+        end_below(ev, me, user, contact, flags, rows);
+        return;
+    }
     if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) {
         left = end_one(ev, user, contact, "unsubscribe", left);
         if (theirs & ~left & SV_ROSTER_PENDING_IN)

@@ -165,7 +165,12 @@ static void outbound(world *w, client *romeo, size_t number, unsigned before)
     check_pushes(w, romeo, ELSEWHERE, before, after);
     /* 3.2.2: who loses the subscription is told before that each session is gone */
     const bool lost = strcmp(type, "unsubscribed") == 0 && (before & F);
-    assert_int_equal(SEEN(w, romeo, .type = "error", .to = ROMEO "/orchard", .id = ""), lost);
+    /* 3.1.5: who gains it is sent each session's presence behind the approval */
+    const bool gained = strcmp(type, "subscribed") == 0 && !(before & F) && (after & F);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .to = ROMEO "/orchard", .id = ""), lost || gained);
+    if (gained)
+        assert_true(PLACE(w, romeo, .type = "error", .id = "out") <
+                    PLACE(w, romeo, .type = "error", .to = ROMEO "/orchard", .id = ""));
     assert_int_equal(row_count(w, "presence/requests", "romeo"), (after & I) ? 1 : 0);
 }
 
@@ -287,6 +292,26 @@ static void inbound_tables(void **state)
     client *romeo = online(w, ROMEO "/orchard"), *juliet = online(w, JULIET "/balcony");
     for (size_t t = 0; t < 4; t++)
         for (size_t s = 0; s < STATES; s++) inbound(w, romeo, juliet, t, states[s]);
+    leave(w);
+}
+
+/* 3.4.2, 3.1.5: a contact of another server that was approved before is sent the answer and then the
+ * presence, once; to one that sees it already goes the answer alone (A.3.1 [2]). */
+static void approved_elsewhere(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "romeo");
+    client *romeo = online(w, ROMEO "/orchard"), *street = online(w, ROMEO "/street");
+    set_state(w, "romeo", ELSEWHERE, L | A);
+    for (int round = 0; round < 2; round++) {
+        const unsigned first = round == 0;
+        forget(w);
+        arrives(w, "<presence type='subscribe' from='" ELSEWHERE "' to='" ROMEO "' id='in'/>");
+        assert_int_equal(state_of(w, "romeo", ELSEWHERE), L | A | F);
+        assert_int_equal(SEEN(w, romeo, .type = "error", .from = ELSEWHERE, .to = ROMEO "/orchard"), first);
+        assert_int_equal(SEEN(w, street, .type = "error", .from = ELSEWHERE, .to = ROMEO "/street"), first);
+    }
     leave(w);
 }
 
@@ -456,7 +481,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outbound_tables),
-        cmocka_unit_test(inbound_tables),
+        cmocka_unit_test(inbound_tables), cmocka_unit_test(approved_elsewhere),
         cmocka_unit_test(requests_that_cross),
         cmocka_unit_test(sessions_that_cross),
         cmocka_unit_test(cancellation_comes_last),

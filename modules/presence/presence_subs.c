@@ -128,6 +128,13 @@ static void send_unavailable(sv_event *ev, const sv_jid *account, const sv_jid *
                                      contact->bare));
 }
 
+/* 3.1.5: the presence of each session follows an approval. To a contact of this server it goes when the
+ * approval has changed its side (in). */
+static void tell_elsewhere(sv_event *ev, const sv_jid *account, const sv_jid *contact)
+{
+    if (!sv->is_local(ev, contact)) presence_send_all(ev, account, contact->bare);
+}
+
 /* An answer without a request: never routed, whatever it does here (A.2.3, A.2.4). */
 static sv_verdict out_approval(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
@@ -157,6 +164,7 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
         if (flags & c->clear & SV_ROSTER_PENDING_IN)
             (void)sv->del(ev, me->requests, user->node, contact);
         if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, sv->to(ev));
+        if (c->set & SV_ROSTER_FROM) tell_elsewhere(ev, user, sv->to(ev));
     } else if (is_answer) {
         return out_approval(ev, me, rows, flags);
     }
@@ -240,6 +248,7 @@ static sv_verdict auto_approve(sv_event *ev, presence *me, const sv_rows *rows, 
         write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_FROM) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
     sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
+    if (!(flags & SV_ROSTER_FROM)) tell_elsewhere(ev, user, contact);
     return sv->consume(ev);
 }
 

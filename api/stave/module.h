@@ -74,7 +74,8 @@ typedef struct sv_option {
     size_t offset;
     const char *preset; /* NULL: an empty string or list */
     /* Bounds. Of a LIST: `min` not NULL takes a single text, too. Of a STRING or LIST, `max` may name the form
-     * of each text: "uri" (RFC 3986), or "jid-name": an address, or an address, a blank and a name. */
+     * of each text: "uri" (RFC 3986), "jid" (an address, RFC 7622), or "jid-name": an address, or an address, a blank
+     * and a name. */
     const char *min, *max;
     const char *manual;
 } sv_option;

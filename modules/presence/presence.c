@@ -304,7 +304,10 @@ static sv_verdict on_in(sv_event *ev, void *self)
 {
     const presence *me = self;
     const sv_str type = sv->type(ev);
-    if (presence_is_subscription(type)) return presence_subs_in(ev, self);
+    if (presence_is_subscription(type)) {
+        if (sv_str_eq(sv->from(ev)->bare, sv->to(ev)->bare)) return sv->drop(ev, "presence-to-oneself");
+        return presence_subs_in(ev, self);
+    }
     if (sv_str_eq(type, SV_STR("probe"))) {
         sv_rows *rows = sv->rows(ev, me->roster, sv->to(ev)->node);
         if (rows) { /* of an account that is on line: a login asks many of them */

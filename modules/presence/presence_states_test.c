@@ -477,12 +477,60 @@ static void many_requests_harm_nobody(void **state)
     leave(w);
 }
 
+/* Who asks and takes it back, over and over, by whichever way and session, is refused (and the contact is shown
+ * no more) until time has passed; what was granted may be asked for and given up. */
+static void toggling_is_bounded(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "presence_max_withdrawn = 4");
+    account(w, "romeo");
+    account(w, "juliet");
+    client *orchard = online(w, ROMEO "/orchard"), *street = online(w, ROMEO "/street"),
+           *juliet = online(w, JULIET "/balcony");
+    static const char ask[] = "<presence type='subscribe' to='" JULIET "' id='a'/>";
+    static const char take_back[] = "<presence type='unsubscribe' to='" JULIET "'/>";
+    static const char take_off[] = "<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='" JULIET
+                                   "' subscription='remove'/></query></iq>";
+    for (int i = 0; i < 4; i++) {
+        client *romeo = i < 2 ? orchard : street;
+        forget(w);
+        say(w, romeo, ask);
+        assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+        say(w, romeo, i % 2 ? take_off : take_back);
+        assert_int_equal(SEEN(w, juliet, .type = "unsubscribe"), 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        client *romeo = i ? orchard : street;
+        forget(w);
+        say(w, romeo, ask);
+        assert_int_equal(SEEN(w, romeo, .type = "error", .id = "a",
+                              .holds = "<error type='wait'><resource-constraint "), 1);
+        assert_int_equal(SEEN(w, juliet), 0);
+        assert_int_equal(state_of(w, "romeo", JULIET) & O, 0);
+        assert_int_equal(row_count(w, "presence/requests", "juliet"), 0);
+    }
+    pass_time(w, INT64_C(10000000));
+    forget(w);
+    say(w, orchard, ask);
+    assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+    for (int i = 0; i < 6; i++) { /* granted */
+        forget(w);
+        say(w, juliet, "<presence type='subscribed' to='" ROMEO "'/>");
+        say(w, orchard, take_back);
+        assert_int_equal(SEEN(w, juliet, .type = "unsubscribe"), 1);
+        say(w, orchard, ask);
+        assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+    }
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outbound_tables),
         cmocka_unit_test(inbound_tables), cmocka_unit_test(approved_elsewhere),
         cmocka_unit_test(requests_that_cross),
+        cmocka_unit_test(toggling_is_bounded),
         cmocka_unit_test(sessions_that_cross),
         cmocka_unit_test(cancellation_comes_last),
         cmocka_unit_test(removal_answers_the_request),

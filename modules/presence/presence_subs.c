@@ -135,6 +135,47 @@ static void tell_elsewhere(sv_event *ev, const sv_jid *account, const sv_jid *co
     if (!sv->is_local(ev, contact)) presence_send_all(ev, account, contact->bare);
 }
 
+/* --- requests that are made and taken back, over and over ---------------------------------- */
+
+#define FORGOTTEN_MS 10000
+
+/* Of one session: requests that it took back, less what time has forgotten. */
+typedef struct withdrawn {
+    int64_t count, since_ms;
+} withdrawn;
+
+static withdrawn *withdrawn_by(const presence *me, sv_session *session)
+{
+    withdrawn *w = sv->session_data(me->mod, session, sizeof *w);
+    const int64_t passed_ms = sv->now_ms() - w->since_ms, forgotten = passed_ms / FORGOTTEN_MS;
+    if (passed_ms < 0 || forgotten >= w->count) /* or the clock was set back */
+        *w = (withdrawn){passed_ms < 0 ? w->count : 0, sv->now_ms()};
+    else
+        *w = (withdrawn){w->count - forgotten, w->since_ms + forgotten * FORGOTTEN_MS};
+    return w;
+}
+
+/* No more than the bound: whoever tidies up many may ask again soon. With a roster item it is an occasion,
+ * which is no session's own. */
+static void note_withdrawn(sv_event *ev, const presence *me)
+{
+    sv_session *session = sv->session(ev);
+    if (!session) session = sv->session_next(ev, sv->from(ev), NULL);
+    if (!session) return;
+    withdrawn *w = withdrawn_by(me, session);
+    if (w->count < me->max_withdrawn) w->count++;
+}
+
+/* Each time its recipient is shown something, and both sides are written. */
+static bool toggles(sv_event *ev, const presence *me)
+{
+    int64_t count = 0;
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, sv->from(ev), session)))
+        count += withdrawn_by(me, session)->count;
+    return count >= me->max_withdrawn;
+}
+
 /* An answer without a request: never routed, whatever it does here (A.2.3, A.2.4). */
 static sv_verdict out_approval(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
@@ -159,8 +200,12 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     if (ends && (flags & SV_ROSTER_SHARED))
         return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (applies(c, flags)) {
+        if ((c->set & SV_ROSTER_PENDING_OUT) && toggles(ev, me))
+            return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT,
+                                   SV_STR("Too many requests were taken back: wait a little"));
         if (write_flags(ev, me, user, contact, rows, (flags & ~c->clear) | c->set) != SV_OK)
             return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+        if (flags & c->clear & SV_ROSTER_PENDING_OUT) note_withdrawn(ev, me);
         if (flags & c->clear & SV_ROSTER_PENDING_IN)
             (void)sv->del(ev, me->requests, user->node, contact);
         if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, sv->to(ev));
@@ -439,6 +484,7 @@ sv_verdict presence_item_changed(sv_event *ev, void *self)
     if (!rows || !sv->jid_parse(ev, (sv_str){subject.p, subject.n - 1}, &contact)) return SV_PASS;
     (void)sv->del(ev, me->requests, user->node, contact.bare);
     const unsigned flags = flags_of(rows, contact.bare); /* as they were before this event */
+    if (flags & SV_ROSTER_PENDING_OUT) note_withdrawn(ev, me);
     if (contact.node.n && sv_str_eq(contact.domain, user->domain))
         theirs = sv->rows(ev, me->roster, contact.node);
     presence_end_contact(ev, me, user, &contact, flags, theirs);

@@ -74,7 +74,8 @@ typedef struct sv_option {
     size_t offset;
     const char *preset; /* NULL: an empty string or list */
     /* Bounds. Of a LIST: `min` not NULL takes a single text, too. Of a STRING or LIST, `max` may name the form
-     * of each text: "uri" (RFC 3986), or "jid-name": an address, or an address, a blank and a name. */
+     * of each text: "uri" (RFC 3986), "jid" (an address, RFC 7622), or "jid-name": an address, or an address, a blank
+     * and a name. */
     const char *min, *max;
     const char *manual;
 } sv_option;
@@ -173,11 +174,14 @@ typedef void (*sv_difference_fn)(sv_event *ev, sv_str key, sv_str before, sv_str
 typedef void (*sv_accounts_fn)(sv_status status, const sv_str *names, size_t count, bool more,
                                void *self);
 
+#define SV_OVERLAY_UNKNOWN ((sv_str){"", 1}) /* one NUL */
+
 /* Rows of a map that are not stored but follow from something else; see store_overlay. */
 typedef struct sv_overlay {
     /* A text from which the owner's rows follow, empty if there are none; for the event. Equal texts
      * give equal rows, which are made and held once for all owners. Asked when the rows are read
-     * for the first time, and again after overlay_changed. */
+     * for the first time, and again after overlay_changed. SV_OVERLAY_UNKNOWN: it can't be told yet, what
+     * was added before stays; call overlay_changed when it can. */
     sv_str (*source)(sv_event *ev, sv_str owner, void *self);
     /* Makes the rows of a text: calls overlay_add for each. */
     void (*rows)(sv_event *ev, sv_str source, sv_added *to, void *self);

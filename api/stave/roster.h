@@ -45,8 +45,12 @@
  * that reads the rows sees such a contact as a record with SV_ROSTER_SHARED, listed and subscribed in both
  * directions, in its groups and in those the user put it into, by the name that the user gave it if he did.
  *
+ * Whoever does not know yet (since it begins, or a directory does not answer) offers SV_ROSTER_NOT_YET: the
+ * account sees for so long what was shared with it before, if anything.
+ *
  * When what would be offered has changed, call sv->overlay_changed on the roster's store. */
 #define SV_ROSTER_ASK_SHARED "roster/shared"
+#define SV_ROSTER_NOT_YET "\t"
 
 /* The state bits of a record; 0 if it is no record of this schema. Layout: 'R', '1', two hex
  * digits, version, '\n', name, '\n', groups each ended by '\n'. */

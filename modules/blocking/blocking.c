@@ -422,9 +422,9 @@ static const sv_option options[] = {
     SV_OPT_INT(blocking, max_reports, "blocking_max_reports", "20", "0", "1000",
                "How many reports of an account are taken on one day (UTC); further ones block all "
                "the same, and nobody is told."),
-    SV_OPT_LIST(blocking, reports_to, "blocking_reports_to",
-                "Addresses that get a message for each report. One of another server gets only "
-                "those whose author agrees that third parties have them (XEP-0377 5)."),
+    SV_OPT_LIST_OF(blocking, reports_to, "blocking_reports_to", "jid",
+                   "Addresses that get a message for each report. One of another server gets only "
+                   "those whose author agrees that third parties have them (XEP-0377 5)."),
     {0},
 };
 

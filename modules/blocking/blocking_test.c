@@ -595,6 +595,20 @@ static void reports(void **state)
     leave(w);
 }
 
+/* An address that is none is told when the configuration is read, not passed over with each report. */
+static void reports_to_no_address(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    assert_int_not_equal(
+        reload(w, "VirtualHost \"" HERE "\"\nmodules_enabled = { " ALL_MODULES " }\n"
+                  "blocking_reports_to = { \"admin@" HERE "\", \"admin at " HERE "\" }\n"),
+        SV_OK);
+    if (!has(&w->reports, "3: 'blocking_reports_to' must be of addresses"))
+        fail_msg("%.*s", (int)w->reports.len, w->reports.data);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -613,6 +627,7 @@ int main(void)
         cmocka_unit_test(goes_with_the_account),
         cmocka_unit_test(any_order),
         cmocka_unit_test(reports),
+        cmocka_unit_test(reports_to_no_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,7 +192,7 @@ static void make_line(const groups *me, group *g)
         put(g, SV_STR("\t"));
         put(g, g->members[i].name);
     }
-    for (size_t i = 0; g->has_everybody && me->has_names && i < me->name_count; i++) {
+    for (size_t i = 0; g->has_everybody && i < me->name_count; i++) {
         put(g, SV_STR("\t"));
         put(g, sv_str_of(me->names[i]));
         put(g, SV_STR("@"));
@@ -216,7 +216,12 @@ static sv_verdict on_asked(sv_event *ev, void *self)
     (void)name_place(me, account->node, &is_account);
     for (size_t i = 0; i < me->set.count; i++) {
         group *g = &me->set.groups[i];
-        if (!groups_has(g, account->bare) && !(g->has_everybody && is_account)) continue;
+        const bool is_everybody = g->has_everybody && (is_account || !me->has_names);
+        if (!groups_has(g, account->bare) && !is_everybody) continue;
+        if (g->has_everybody && !me->has_names) {
+            sv->offer(ev, SV_STR(SV_ROSTER_NOT_YET));
+            return SV_PASS;
+        }
         if (g->line == NULL) make_line(me, g);
         sv->offer(ev, (sv_str){g->line, g->line_bytes});
     }

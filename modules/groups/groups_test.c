@@ -192,6 +192,35 @@ static void everybody(void **state)
     leave(w);
 }
 
+/* A reload begins the module anew, which reads the names of the accounts again: until it has them, nobody is
+ * told that all contacts are gone. */
+static void everybody_over_a_reload(void **state)
+{
+    (void)state;
+    world *w = stage(WITH_GROUPS, "groups_list = { \"All: *\" }");
+    account(w, "romeo");
+    account(w, "juliet");
+    client *romeo = online(w, ROMEO "/orchard"), *juliet = online(w, JULIET "/balcony");
+    get(w, romeo, "");
+    get(w, juliet, "");
+    forget(w);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    reloaded(w, "VirtualHost \"" HERE "\"\nmodules_enabled = { " WITH_GROUPS " }\n"
+                "groups_list = { \"All: *\", \"House: " JULIET ", " NURSE "\" }\n");
+    pass_time(w, 1000000);
+    assert_int_equal(SEEN(w, romeo) + SEEN(w, juliet), 0);
+    say(w, juliet, "<presence id='p'/>");
+    assert_int_equal(SEEN(w, romeo, .id = "p"), 1);
+    forget(w);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    turn(w);
+    pass_time(w, 1000000);
+    assert_int_equal(SEEN(w, romeo), 0);
+    assert_int_equal(SEEN(w, juliet, .type = "set", .holds = "jid='" NURSE "'"), 1);
+    assert_int_equal(SEEN(w, juliet), 1);
+    leave(w);
+}
+
 /* --- a file that changes ------------------------------------------------------------------- */
 
 static void write_file(const char *path, const char *text)
@@ -339,6 +368,7 @@ int main(void)
         cmocka_unit_test(what_a_user_may_do),
         cmocka_unit_test(bounds),
         cmocka_unit_test(everybody),
+        cmocka_unit_test(everybody_over_a_reload),
         cmocka_unit_test(a_file_that_changes),
         cmocka_unit_test(mistakes),
     };

@@ -6,6 +6,7 @@
  * made with (XEP-0353) goes from there to the account's other sessions, too. */
 #include <stave/module.h>
 
+#define BEGUN_PER_MS 1000u
 #define NS_CALL "urn:xmpp:jingle-message:0"
 
 static bool takes_messages(const sv_session *session)
@@ -84,7 +85,7 @@ typedef struct taker {
 
 typedef struct message {
     sv_mod *mod;
-    uint64_t begun; /* how many times a session began to take messages */
+    uint64_t begun; /* goes up each time that a session begins to take messages, over reloads, too */
 } message;
 
 static taker *taker_of(const message *me, sv_session *session)
@@ -98,6 +99,9 @@ static sv_verdict on_presence(sv_event *ev, void *self)
     if (!sv->session(ev)) return SV_PASS; /* gone while others waited */
     taker *t = taker_of(me, sv->session(ev));
     const bool takes = takes_messages(sv->session(ev));
+    sv_session *other = NULL; /* a clock that was set back does not make it the first */
+    while ((other = sv->session_next(ev, sv->from(ev), other)))
+        if (taker_of(me, other)->latest > me->begun) me->begun = taker_of(me, other)->latest;
     if (takes && !t->takes) t->latest = ++me->begun;
     if (t->first == 0) t->first = t->latest;
     t->takes = takes;
@@ -135,9 +139,13 @@ static sv_verdict on_unsent(sv_event *ev, void *self)
     return others > 0 ? sv->drop(ev, "unsent-but-others-have-it") : SV_PASS;
 }
 
+/* Sessions keep their numbers over a reload, which forgets the last one given: time has gone on further than
+ * the numbers, since fewer sessions begin in a millisecond. */
 static sv_status start(sv_mod *mod, void *self)
 {
-    ((message *)self)->mod = mod;
+    message *me = self;
+    me->mod = mod;
+    me->begun = (uint64_t)sv->now_ms() * BEGUN_PER_MS;
     return SV_OK;
 }
 

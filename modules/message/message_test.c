@@ -220,6 +220,28 @@ static void unsent_is_not_repeated(void **state)
     leave(w);
 }
 
+/* Who came first is known over a reload, which begins the module anew: what came later lacks it still. */
+static void unsent_over_a_reload(void **state)
+{
+    (void)state;
+    char text[1024];
+    world *w = stage(ALL_MODULES, "");
+    account(w, "juliet");
+    client *romeo = join(w, ROMEO "/orchard"), *balcony = online(w, JULIET "/balcony");
+    client *train = join_narrow(w, JULIET "/train");
+    say(w, train, "<presence/>");
+    listens(w, train, false);
+    say(w, romeo, long_chat(text, "before", JULIET));
+    reloaded(w, "VirtualHost \"" HERE "\"\nmodules_enabled = { " ALL_MODULES " }\nroster_max_items = 7\n");
+    say(w, romeo, long_chat(text, "behind", JULIET));
+    part(w, balcony);
+    client *garden = online(w, JULIET "/garden");
+    part(w, train);
+    assert_int_equal(SEEN(w, garden, .id = "before"), 1);
+    assert_int_equal(SEEN(w, garden, .id = "behind"), 1);
+    leave(w);
+}
+
 /* Without another session they are kept, in their order; errors and headlines are not. */
 static void unsent_is_kept(void **state)
 {
@@ -346,6 +368,7 @@ int main(void)
         cmocka_unit_test(to_oneself),
         cmocka_unit_test(unsent_goes_to_who_came_later),
         cmocka_unit_test(unsent_is_not_repeated),
+        cmocka_unit_test(unsent_over_a_reload),
         cmocka_unit_test(unsent_is_kept),
         cmocka_unit_test(calls_reach_every_device),
         cmocka_unit_test(only_calls_do),

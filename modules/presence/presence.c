@@ -304,7 +304,10 @@ static sv_verdict on_in(sv_event *ev, void *self)
 {
     const presence *me = self;
     const sv_str type = sv->type(ev);
-    if (presence_is_subscription(type)) return presence_subs_in(ev, self);
+    if (presence_is_subscription(type)) {
+        if (sv_str_eq(sv->from(ev)->bare, sv->to(ev)->bare)) return sv->drop(ev, "presence-to-oneself");
+        return presence_subs_in(ev, self);
+    }
     if (sv_str_eq(type, SV_STR("probe"))) {
         sv_rows *rows = sv->rows(ev, me->roster, sv->to(ev)->node);
         if (rows) { /* of an account that is on line: a login asks many of them */
@@ -388,6 +391,7 @@ static sv_verdict on_self(sv_event *ev, void *self)
 static sv_status start(sv_mod *mod, void *self)
 {
     presence *me = self;
+    me->mod = mod;
     const sv_status status = sv->store_open(mod, NULL, "requests", 1, &me->requests);
     if (status != SV_OK) return status;
     return sv->store_open(mod, SV_ROSTER_MODULE, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->roster);
@@ -421,6 +425,9 @@ static const sv_option options[] = {
         "How large a kept subscription request may be; a larger one is kept without its contents."),
     SV_OPT_SIZE(presence, directed_bytes, "presence_directed_bytes", "16k", "1k", "1M",
                 "How long a session's list of addresses that it sent presence to may be."),
+    SV_OPT_INT(presence, max_withdrawn, "presence_max_withdrawn", "50", "1", "10000",
+               "How many of its unanswered requests the sessions of an account may take back before "
+               "further requests are refused; one is forgotten every 10 seconds."),
     {0},
 };
 

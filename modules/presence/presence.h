@@ -8,6 +8,8 @@ typedef struct presence {
     int64_t max_requests;
     int64_t request_bytes;
     int64_t directed_bytes;
+    int64_t max_withdrawn;
+    sv_mod *mod;
     sv_store *roster; /* the roster module's items */
     sv_store
         *requests; /* localpart -> contact's bare JID -> the request's stanza (RFC 6121 3.1.3, 4) */

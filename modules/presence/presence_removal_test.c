@@ -106,6 +106,36 @@ static void every_state_ends(void **state)
     }
 }
 
+/* What a contact had itself of an account that the operator shares with it ends, too: it would be seen
+ * again when that is shared no more, and a new account of the name would see the contact's presence. */
+static void what_is_stored_below_a_shared_contact_ends(void **state)
+{
+    (void)state;
+    const char *modules = ALL_MODULES ", \"groups\"";
+    world *w = stage(modules, "groups_list = { \"All: *\" }");
+    account(w, "romeo");
+    account(w, "juliet");
+    account(w, "nurse");
+    item(w, "romeo", JULIET, BOTH | LISTED);
+    item(w, "juliet", ROMEO, BOTH | LISTED);
+    item(w, "romeo", "nurse@" HERE, SV_ROSTER_PENDING_OUT | LISTED);
+    item(w, "nurse", ROMEO, SV_ROSTER_PENDING_IN);
+    write_row(w, "presence/requests", "nurse", ROMEO, "<presence type='subscribe'/>");
+    client *juliet = online(w, JULIET "/balcony");
+    say(w, juliet, "<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>");
+    pass_time(w, 1000000);
+    forget(w);
+    remove_account(w, "romeo");
+    pass_time(w, 1000000);
+    assert_int_equal(SEEN(w, juliet, .type = "unsubscribed"), 0); /* they saw each other till the end */
+    assert_int_equal(SEEN(w, juliet, .name = "iq", .type = "set",
+                          .holds = "jid='" ROMEO "' subscription='none'"), 1);
+    assert_int_equal(flags_at(w, "juliet", ROMEO), LISTED);
+    assert_int_equal(flags_at(w, "nurse", ROMEO), 0);
+    assert_int_equal(row_count(w, "presence/requests", "nurse"), 0);
+    leave(w);
+}
+
 /* More than one event has room for: a contact that is not on line, one that is none of a JID. */
 static void many_contacts(void **state)
 {
@@ -285,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_contact_is_unsubscribed), cmocka_unit_test(every_state_ends),
+        cmocka_unit_test(what_is_stored_below_a_shared_contact_ends),
         cmocka_unit_test(many_contacts),             cmocka_unit_test(nothing_is_left),
         cmocka_unit_test(a_kill_leaves_what_goes_on), cmocka_unit_test(while_it_is_deleted),
     };

@@ -165,7 +165,12 @@ static void outbound(world *w, client *romeo, size_t number, unsigned before)
     check_pushes(w, romeo, ELSEWHERE, before, after);
     /* 3.2.2: who loses the subscription is told before that each session is gone */
     const bool lost = strcmp(type, "unsubscribed") == 0 && (before & F);
-    assert_int_equal(SEEN(w, romeo, .type = "error", .to = ROMEO "/orchard", .id = ""), lost);
+    /* 3.1.5: who gains it is sent each session's presence behind the approval */
+    const bool gained = strcmp(type, "subscribed") == 0 && !(before & F) && (after & F);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .to = ROMEO "/orchard", .id = ""), lost || gained);
+    if (gained)
+        assert_true(PLACE(w, romeo, .type = "error", .id = "out") <
+                    PLACE(w, romeo, .type = "error", .to = ROMEO "/orchard", .id = ""));
     assert_int_equal(row_count(w, "presence/requests", "romeo"), (after & I) ? 1 : 0);
 }
 
@@ -287,6 +292,26 @@ static void inbound_tables(void **state)
     client *romeo = online(w, ROMEO "/orchard"), *juliet = online(w, JULIET "/balcony");
     for (size_t t = 0; t < 4; t++)
         for (size_t s = 0; s < STATES; s++) inbound(w, romeo, juliet, t, states[s]);
+    leave(w);
+}
+
+/* 3.4.2, 3.1.5: a contact of another server that was approved before is sent the answer and then the
+ * presence, once; to one that sees it already goes the answer alone (A.3.1 [2]). */
+static void approved_elsewhere(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "");
+    account(w, "romeo");
+    client *romeo = online(w, ROMEO "/orchard"), *street = online(w, ROMEO "/street");
+    set_state(w, "romeo", ELSEWHERE, L | A);
+    for (int round = 0; round < 2; round++) {
+        const unsigned first = round == 0;
+        forget(w);
+        arrives(w, "<presence type='subscribe' from='" ELSEWHERE "' to='" ROMEO "' id='in'/>");
+        assert_int_equal(state_of(w, "romeo", ELSEWHERE), L | A | F);
+        assert_int_equal(SEEN(w, romeo, .type = "error", .from = ELSEWHERE, .to = ROMEO "/orchard"), first);
+        assert_int_equal(SEEN(w, street, .type = "error", .from = ELSEWHERE, .to = ROMEO "/street"), first);
+    }
     leave(w);
 }
 
@@ -452,12 +477,60 @@ static void many_requests_harm_nobody(void **state)
     leave(w);
 }
 
+/* Who asks and takes it back, over and over, by whichever way and session, is refused (and the contact is shown
+ * no more) until time has passed; what was granted may be asked for and given up. */
+static void toggling_is_bounded(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "presence_max_withdrawn = 4");
+    account(w, "romeo");
+    account(w, "juliet");
+    client *orchard = online(w, ROMEO "/orchard"), *street = online(w, ROMEO "/street"),
+           *juliet = online(w, JULIET "/balcony");
+    static const char ask[] = "<presence type='subscribe' to='" JULIET "' id='a'/>";
+    static const char take_back[] = "<presence type='unsubscribe' to='" JULIET "'/>";
+    static const char take_off[] = "<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='" JULIET
+                                   "' subscription='remove'/></query></iq>";
+    for (int i = 0; i < 4; i++) {
+        client *romeo = i < 2 ? orchard : street;
+        forget(w);
+        say(w, romeo, ask);
+        assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+        say(w, romeo, i % 2 ? take_off : take_back);
+        assert_int_equal(SEEN(w, juliet, .type = "unsubscribe"), 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        client *romeo = i ? orchard : street;
+        forget(w);
+        say(w, romeo, ask);
+        assert_int_equal(SEEN(w, romeo, .type = "error", .id = "a",
+                              .holds = "<error type='wait'><resource-constraint "), 1);
+        assert_int_equal(SEEN(w, juliet), 0);
+        assert_int_equal(state_of(w, "romeo", JULIET) & O, 0);
+        assert_int_equal(row_count(w, "presence/requests", "juliet"), 0);
+    }
+    pass_time(w, INT64_C(10000000));
+    forget(w);
+    say(w, orchard, ask);
+    assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+    for (int i = 0; i < 6; i++) { /* granted */
+        forget(w);
+        say(w, juliet, "<presence type='subscribed' to='" ROMEO "'/>");
+        say(w, orchard, take_back);
+        assert_int_equal(SEEN(w, juliet, .type = "unsubscribe"), 1);
+        say(w, orchard, ask);
+        assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 1);
+    }
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outbound_tables),
-        cmocka_unit_test(inbound_tables),
+        cmocka_unit_test(inbound_tables), cmocka_unit_test(approved_elsewhere),
         cmocka_unit_test(requests_that_cross),
+        cmocka_unit_test(toggling_is_bounded),
         cmocka_unit_test(sessions_that_cross),
         cmocka_unit_test(cancellation_comes_last),
         cmocka_unit_test(removal_answers_the_request),

@@ -70,15 +70,12 @@ static unsigned flags_of(const sv_rows *rows, sv_str contact)
     return sv->row(rows, contact, &record) ? sv_roster_flags(record) : 0;
 }
 
-/* Writes the new state and pushes it when sessions can see the difference; a record without any bit
- * goes, unless it tells that an item was removed. */
-static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
-                             const sv_rows *rows, unsigned flags)
+/* Writes the new state in place of the stored record (empty: there is none) and pushes it when sessions
+ * can see the difference; a record without any bit goes, unless it tells that an item was removed. */
+static sv_status put_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                           sv_str old, unsigned flags)
 {
-    sv_str old = SV_STR_NONE;
-    const bool known = sv->row(rows, contact, &old);
-    if ((flags | sv_roster_flags(old)) & SV_ROSTER_SHARED) return SV_EDENIED; /* not ours to say */
-    const sv_str rest = known ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
+    const sv_str rest = old.n ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
     const sv_str record =
         sv->format(ev, "R1%02x%.*s\n%.*s", flags, (int)version.n, version.n ? version.p : "",
                    (int)rest.n, rest.p);
@@ -91,6 +88,15 @@ static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, 
                  sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
                             record.p));
     return status;
+}
+
+static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                             const sv_rows *rows, unsigned flags)
+{
+    sv_str old = SV_STR_NONE;
+    (void)sv->row(rows, contact, &old);
+    if ((flags | sv_roster_flags(old)) & SV_ROSTER_SHARED) return SV_EDENIED; /* not ours to say */
+    return put_flags(ev, me, account, contact, old, flags);
 }
 
 /* --- outbound ------------------------------------------------------------------------------ */
@@ -122,6 +128,54 @@ static void send_unavailable(sv_event *ev, const sv_jid *account, const sv_jid *
                                      contact->bare));
 }
 
+/* 3.1.5: the presence of each session follows an approval. To a contact of this server it goes when the
+ * approval has changed its side (in). */
+static void tell_elsewhere(sv_event *ev, const sv_jid *account, const sv_jid *contact)
+{
+    if (!sv->is_local(ev, contact)) presence_send_all(ev, account, contact->bare);
+}
+
+/* --- requests that are made and taken back, over and over ---------------------------------- */
+
+#define FORGOTTEN_MS 10000
+
+/* Of one session: requests that it took back, less what time has forgotten. */
+typedef struct withdrawn {
+    int64_t count, since_ms;
+} withdrawn;
+
+static withdrawn *withdrawn_by(const presence *me, sv_session *session)
+{
+    withdrawn *w = sv->session_data(me->mod, session, sizeof *w);
+    const int64_t passed_ms = sv->now_ms() - w->since_ms, forgotten = passed_ms / FORGOTTEN_MS;
+    if (passed_ms < 0 || forgotten >= w->count) /* or the clock was set back */
+        *w = (withdrawn){passed_ms < 0 ? w->count : 0, sv->now_ms()};
+    else
+        *w = (withdrawn){w->count - forgotten, w->since_ms + forgotten * FORGOTTEN_MS};
+    return w;
+}
+
+/* No more than the bound: whoever tidies up many may ask again soon. With a roster item it is an occasion,
+ * which is no session's own. */
+static void note_withdrawn(sv_event *ev, const presence *me)
+{
+    sv_session *session = sv->session(ev);
+    if (!session) session = sv->session_next(ev, sv->from(ev), NULL);
+    if (!session) return;
+    withdrawn *w = withdrawn_by(me, session);
+    if (w->count < me->max_withdrawn) w->count++;
+}
+
+/* Each time its recipient is shown something, and both sides are written. */
+static bool toggles(sv_event *ev, const presence *me)
+{
+    int64_t count = 0;
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, sv->from(ev), session)))
+        count += withdrawn_by(me, session)->count;
+    return count >= me->max_withdrawn;
+}
+
 /* An answer without a request: never routed, whatever it does here (A.2.3, A.2.4). */
 static sv_verdict out_approval(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
@@ -146,11 +200,16 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     if (ends && (flags & SV_ROSTER_SHARED))
         return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (applies(c, flags)) {
+        if ((c->set & SV_ROSTER_PENDING_OUT) && toggles(ev, me))
+            return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT,
+                                   SV_STR("Too many requests were taken back: wait a little"));
         if (write_flags(ev, me, user, contact, rows, (flags & ~c->clear) | c->set) != SV_OK)
             return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+        if (flags & c->clear & SV_ROSTER_PENDING_OUT) note_withdrawn(ev, me);
         if (flags & c->clear & SV_ROSTER_PENDING_IN)
             (void)sv->del(ev, me->requests, user->node, contact);
         if (flags & c->clear & SV_ROSTER_FROM) send_unavailable(ev, user, sv->to(ev));
+        if (c->set & SV_ROSTER_FROM) tell_elsewhere(ev, user, sv->to(ev));
     } else if (is_answer) {
         return out_approval(ev, me, rows, flags);
     }
@@ -234,6 +293,7 @@ static sv_verdict auto_approve(sv_event *ev, presence *me, const sv_rows *rows, 
         write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_FROM) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
     sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
+    if (!(flags & SV_ROSTER_FROM)) tell_elsewhere(ev, user, contact);
     return sv->consume(ev);
 }
 
@@ -362,6 +422,23 @@ static unsigned end_one(sv_event *ev, const sv_jid *user, const sv_jid *contact,
     return flags & ~c->clear;
 }
 
+/* What the contact had itself of a user that is shared with it: it is not seen now, but would be when
+ * the user is shared no more. Nothing is told: they see each other still. */
+static void end_below(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
+                      unsigned flags, const sv_rows *rows)
+{
+    sv_str record;
+    if (!sv->row_stored(rows, user->bare, &record)) return;
+    const unsigned theirs = sv_roster_flags(record);
+    unsigned left = theirs;
+    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) left &= ~find(inbound, SV_STR("unsubscribe"))->clear;
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
+        left &= ~find(inbound, SV_STR("unsubscribed"))->clear;
+    if (theirs & ~left & SV_ROSTER_PENDING_IN)
+        (void)sv->del(ev, me->requests, contact->node, user->bare);
+    if (left != theirs) (void)put_flags(ev, me, contact, user->bare, record, left);
+}
+
 /* Of a contact of this host, both sides change in one event: together durable, and nothing that is
  * sent next comes in between. */
 static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
@@ -369,7 +446,10 @@ static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_ji
 {
     const unsigned theirs = flags_of(rows, user->bare);
     unsigned left = theirs;
-    if (theirs & SV_ROSTER_SHARED) return;
+    if (theirs & SV_ROSTER_SHARED) {
+        end_below(ev, me, user, contact, flags, rows);
+        return;
+    }
     if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) {
         left = end_one(ev, user, contact, "unsubscribe", left);
         if (theirs & ~left & SV_ROSTER_PENDING_IN)
@@ -404,6 +484,7 @@ sv_verdict presence_item_changed(sv_event *ev, void *self)
     if (!rows || !sv->jid_parse(ev, (sv_str){subject.p, subject.n - 1}, &contact)) return SV_PASS;
     (void)sv->del(ev, me->requests, user->node, contact.bare);
     const unsigned flags = flags_of(rows, contact.bare); /* as they were before this event */
+    if (flags & SV_ROSTER_PENDING_OUT) note_withdrawn(ev, me);
     if (contact.node.n && sv_str_eq(contact.domain, user->domain))
         theirs = sv->rows(ev, me->roster, contact.node);
     presence_end_contact(ev, me, user, &contact, flags, theirs);

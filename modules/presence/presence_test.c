@@ -169,6 +169,19 @@ static void to_the_own_account(void **state)
     say(w, orchard, "<presence to='" ROMEO "' id='d'/>");
     assert_int_equal(SEEN(w, street, .id = "d", .from = ROMEO "/orchard"), 1);
     assert_int_equal(SEEN(w, orchard), 0);
+    /* nobody subscribes to himself, by whichever address: it could never be answered */
+    static const char *const to[] = {ROMEO, ROMEO "/street", ROMEO "/orchard", ROMEO "/gone"};
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const types[] = {"subscribe", "subscribed", "unsubscribe", "unsubscribed"};
+        for (size_t t = 0; t < 4; t++) {
+            char text[128];
+            snprintf(text, sizeof text, "<presence to='%s' type='%s'/>", to[i], types[t]);
+            say(w, orchard, text);
+            assert_int_equal(SEEN(w, street, .type = types[t]) + SEEN(w, orchard), 0);
+        }
+    }
+    assert_int_equal(row_count(w, "roster/items", "romeo"), 0);
+    assert_int_equal(row_count(w, "presence/requests", "romeo"), 0);
     leave(w);
 }
 

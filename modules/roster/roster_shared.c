@@ -9,6 +9,14 @@
 
 /* --- what is offered ----------------------------------------------------------------------- */
 
+static bool has_line(sv_str text, sv_str wanted)
+{
+    sv_str line;
+    while (roster_next_line(&text, &line))
+        if (sv_str_eq(line, wanted)) return true;
+    return false;
+}
+
 static sv_str source(sv_event *ev, sv_str owner, void *self)
 {
     const roster *me = self;
@@ -17,7 +25,8 @@ static sv_str source(sv_event *ev, sv_str owner, void *self)
     const sv_str text =
         sv->format(ev, "%.*s@%.*s", (int)owner.n, owner.p, (int)host.n, host.p);
     if (!sv->jid_parse(ev, text, &account) || sv->is_guest(ev, &account)) return SV_STR_NONE;
-    return sv->gather(ev, SV_ROSTER_ASK_SHARED, &account, SV_STR_NONE);
+    const sv_str offers = sv->gather(ev, SV_ROSTER_ASK_SHARED, &account, SV_STR_NONE);
+    return has_line(offers, SV_STR(SV_ROSTER_NOT_YET)) ? SV_OVERLAY_UNKNOWN : offers;
 }
 
 typedef struct offered {
@@ -111,14 +120,6 @@ static void rows(sv_event *ev, sv_str text, sv_added *to, void *self)
 }
 
 /* --- beside what is stored ----------------------------------------------------------------- */
-
-static bool has_line(sv_str text, sv_str wanted)
-{
-    sv_str line;
-    while (roster_next_line(&text, &line))
-        if (sv_str_eq(line, wanted)) return true;
-    return false;
-}
 
 sv_str roster_own_groups(sv_event *ev, sv_str groups, sv_str added)
 {

@@ -116,16 +116,21 @@ static bool is_uri(sv_str text)
     return colon + 1 < text.n;
 }
 
+static bool is_jid(sv_str text, svi_arena *arena)
+{
+    sv_jid jid;
+    return svi_jid_parse(arena, text, &jid) == SV_OK;
+}
+
 /* An address, or one with a blank and a name behind it; no control characters. */
 static bool is_jid_name(sv_str text, svi_arena *arena)
 {
     sv_str rest = text, address;
-    sv_jid jid;
     const bool has_name = svi_str_find(text, ' ') < text.n;
     for (size_t i = 0; i < text.n; i++)
         if ((unsigned char)text.p[i] < 0x20) return false;
     return svi_str_split(&rest, ' ', &address) && (!has_name || rest.n > 0) &&
-           svi_jid_parse(arena, address, &jid) == SV_OK;
+           is_jid(address, arena);
 }
 
 /* The form that `max` of a text or list names. */
@@ -136,6 +141,9 @@ static bool has_form(fill *f, sv_str text, svi_arena *arena)
     if (sv_str_eq(form, SV_STR("uri")))
         return is_uri(text) || fail(f, "of URIs, such as \"mailto:abuse@example.org\" or "
                                        "\"xmpp:admin@example.org\"");
+    if (sv_str_eq(form, SV_STR("jid")))
+        return is_jid(text, arena) ||
+               fail(f, "of addresses, such as \"admin@example.org\"");
     SV_ASSERT(sv_str_eq(form, SV_STR("jid-name")));
     return is_jid_name(text, arena) ||
            fail(f, "of addresses, each of them alone or with a blank and a name behind it, such as "

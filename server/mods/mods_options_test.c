@@ -13,7 +13,7 @@ typedef struct fields {
     int64_t number, period, size, word;
     bool flag;
     sv_str text, secret;
-    sv_str_list list, files, uris, items;
+    sv_str_list list, files, uris, items, jids;
 } fields;
 
 static const sv_option table[] = {
@@ -32,6 +32,7 @@ static const sv_option table[] = {
      .manual = "A file or several."},
     SV_OPT_LIST_OF(fields, uris, "t_uris", "uri", "Some URIs."),
     SV_OPT_LIST_OF(fields, items, "t_items", "jid-name", "Some items."),
+    SV_OPT_LIST_OF(fields, jids, "t_jids", "jid", "Some addresses."),
     {.name = NULL}};
 
 static void note(void *ctx, const char *file, int line, const char *text)
@@ -157,6 +158,25 @@ static void test_wrong(void **state)
 }
 
 /* A size is none, whatever bounds the table leaves out. */
+/* Texts that must have a form (RFC 7622). */
+static void test_addresses(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"", " ", "a@", "@b.example", "a@@b", "a@b.example Name",
+                                        "mailto:a@b.example", "a b@c.example", "a@b.example/"};
+    char text[200];
+    fields f;
+    svi_config *config = load("t_jids = { \"a@b.example\", \"b.example\" }\n");
+    if (fill(config, 0, &f) != SV_OK) fail_msg("%s", told.data);
+    assert_int_equal(f.jids.count, 2);
+    assert_text(f.jids.items[0], "a@b.example");
+    svi_config_free(&config);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf(text, sizeof text, "t_number = 1\nt_jids = { \"a@b.example\", \"%s\" }\n", wrong[i]);
+        fails(text, "2: 't_jids' must be of addresses, such as \"admin@example.org\"\n");
+    }
+}
+
 /* Texts that must have a form (RFC 3986 3; RFC 7622 with a name behind it). */
 static void test_forms(void **state)
 {
@@ -292,7 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_wrong),   cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_wrong),   cmocka_unit_test(test_forms), cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_unknown), cmocka_unit_test(test_sizes_without_bounds),
         cmocka_unit_test(test_manual),

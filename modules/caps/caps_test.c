@@ -355,6 +355,20 @@ static void unknown_functions(void **state)
     leave(w);
 }
 
+/* XEP-0115 8.4, XEP-0390 6.2: not each presence must have hashes; the last ones hold. */
+static void presence_without_hashes(void **state)
+{
+    (void)state;
+    world *w = stage(WITH_CAPS, "");
+    client *c = join(w, ROMEO "/a");
+    show_old(w, c, "sha-1", EXODUS_VER);
+    answers(w, c, exodus);
+    say(w, c, "<presence><show>away</show></presence>");
+    assert_not_asked(w, c);
+    assert_client(w, ROMEO "/a", MUC, "own='no' has='yes'");
+    leave(w);
+}
+
 /* Only who was asked can answer, and only what was asked. */
 static void answers_of_others(void **state)
 {
@@ -727,6 +741,7 @@ int main(void)
         cmocka_unit_test(right_hashes_that_prove_nothing),
         cmocka_unit_test(liars_of_the_newer_form),
         cmocka_unit_test(unknown_functions),
+        cmocka_unit_test(presence_without_hashes),
         cmocka_unit_test(answers_of_others),
         cmocka_unit_test(one_after_the_other),
         cmocka_unit_test(known_hashes),

@@ -55,6 +55,28 @@ static world *play(const char *more, client **romeo)
 
 /* --- order, restarts ----------------------------------------------------------------------- */
 
+/* XEP-0203 2: when it was said, in UTC, and by whom it was kept; however late it is got. */
+static void stamps(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("", &romeo);
+    struct tm tm = {0};
+    char said[32], holds[160];
+    const int64_t now_us = w->plat.plat.wall_us(w->plat.plat.ctx);
+    send_many(w, romeo, 1, 1, 1);
+    svi_plat_stamp(now_us, said);
+    pass_time(w, INT64_C(86400) * 1000000);
+    const char *rest = strptime(said, "%Y-%m-%dT%H:%M:%S", &tm);
+    assert_string_equal(rest, "Z");
+    assert_int_equal(timegm(&tm), now_us / 1000000);
+    snprintf(holds, sizeof holds,
+             "<delay xmlns='urn:xmpp:delay' from='" HERE "' stamp='%s'>Offline Storage</delay>", said);
+    client *juliet = comes(w, JULIET "/balcony");
+    assert_int_equal(SEEN(w, juliet, .id = "m1", .holds = holds), 1);
+    leave(w);
+}
+
 /* In the order of arrival, also in one millisecond and when the clock is set back; over a stop and
  * over a kill. */
 static void order_outlives_the_server(void **state)
@@ -584,6 +606,7 @@ static void forged_marks_are_not_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stamps),
         cmocka_unit_test(order_outlives_the_server),
         cmocka_unit_test(killed_while_handing_over),
         cmocka_unit_test(two_come_at_once),

@@ -67,21 +67,38 @@ static bool find_line(sv_str list, sv_str jid, sv_str *before_out, sv_str *behin
     return false;
 }
 
-/* Puts the recipient on the session's list or takes it off. */
-static sv_verdict note_directed(sv_event *ev, const presence *me, sv_session *session, bool add)
+static void take_off(sv_event *ev, sv_session *session, sv_str jid)
 {
-    const sv_str jid = sv->to(ev)->full, list = sv->session_item(session, SV_PRESENCE_DIRECTED);
-    sv_str before = list, behind = SV_STR_NONE;
-    if (find_line(list, jid, &before, &behind) == add) return SV_PASS;
-    if (add && (int64_t)(list.n + jid.n + 1) > me->directed_bytes)
+    sv_str before, behind;
+    if (!find_line(sv->session_item(session, SV_PRESENCE_DIRECTED), jid, &before, &behind)) return;
+    const sv_str left = sv->format(ev, "%.*s%.*s", (int)before.n, before.n ? before.p : "",
+                                   (int)behind.n, behind.n ? behind.p : "");
+    sv->session_set_item(session, SV_PRESENCE_DIRECTED, left.n ? left : SV_STR_NONE);
+}
+
+/* Puts the recipient on the session's list. */
+static sv_verdict put_on(sv_event *ev, const presence *me, sv_session *session, sv_str jid)
+{
+    const sv_str list = sv->session_item(session, SV_PRESENCE_DIRECTED);
+    sv_str before, behind;
+    if (find_line(list, jid, &before, &behind)) return SV_PASS;
+    if ((int64_t)(list.n + jid.n + 1) > me->directed_bytes)
         return sv->refuse_text(ev, SV_RESOURCE_CONSTRAINT,
                                SV_STR("Directed presence to too many addresses"));
-    const sv_str changed =
-        add ? sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "", (int)jid.n, jid.p)
-            : sv->format(ev, "%.*s%.*s", (int)before.n, before.n ? before.p : "", (int)behind.n,
-                         behind.n ? behind.p : "");
-    sv->session_set_item(session, SV_PRESENCE_DIRECTED, changed.n ? changed : SV_STR_NONE);
+    sv->session_set_item(session, SV_PRESENCE_DIRECTED,
+                         sv->format(ev, "%.*s%.*s\n", (int)list.n, list.n ? list.p : "",
+                                    (int)jid.n, jid.p));
     return SV_PASS;
+}
+
+/* 4.6.1: who says that it is gone itself needs to hear of no end, and may ask no longer. */
+static void forget_directed(sv_event *ev)
+{
+    const sv_jid *account = sv->to(ev);
+    const sv_session *named = account->resource.n ? sv->session_find(ev, account) : NULL;
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session)))
+        if (account->resource.n == 0 || session == named) take_off(ev, session, sv->from(ev)->full);
 }
 
 /* Tells the end of a session to those on its list; contacts in `rows` (may be NULL) who see its
@@ -236,16 +253,24 @@ static sv_verdict on_gone(sv_event *ev, void *self)
 
 /* --- outbound to somebody else ------------------------------------------------------------- */
 
+static bool is_notification(sv_str type)
+{
+    return type.n == 0 || sv_str_eq(type, SV_STR("unavailable"));
+}
+
 static sv_verdict on_out(sv_event *ev, void *self)
 {
     const sv_str type = sv->type(ev);
     if (sv_str_eq(type, SV_STR("error"))) return SV_PASS;
     if (sv_str_eq(type, SV_STR("probe"))) return SV_PASS; /* 4.3 lets clients probe, too */
     if (presence_is_subscription(type)) return presence_subs_out(ev, self);
-    if (type.n && !sv_str_eq(type, SV_STR("unavailable"))) return sv->refuse(ev, SV_BAD_REQUEST);
+    if (!is_notification(type)) return sv->refuse(ev, SV_BAD_REQUEST); /* 4.7.1 */
 
     sv_session *session = sv->session(ev);
-    return session ? note_directed(ev, self, session, type.n == 0) : SV_PASS;
+    if (!session) return SV_PASS;
+    if (type.n == 0) return put_on(ev, self, session, sv->to(ev)->full);
+    take_off(ev, session, sv->to(ev)->full);
+    return SV_PASS;
 }
 
 /* --- inbound ------------------------------------------------------------------------------- */
@@ -317,6 +342,7 @@ static sv_verdict on_in(sv_event *ev, void *self)
         sv->rows_load(ev, me->roster, sv->to(ev)->node, answer_probe);
         return SV_LATER;
     }
+    if (sv_str_eq(type, SV_STR("unavailable"))) forget_directed(ev);
     return SV_PASS;
 }
 
@@ -379,8 +405,9 @@ static sv_verdict on_self(sv_event *ev, void *self)
     const presence *me = self;
     const sv_str type = sv->type(ev);
     if (sv_str_eq(type, SV_STR("probe"))) return on_in(ev, self);
-    if (type.n && !sv_str_eq(type, SV_STR("unavailable")))
+    if (sv_str_eq(type, SV_STR("error")) || presence_is_subscription(type))
         return sv->drop(ev, "presence-to-oneself");
+    if (!is_notification(type)) return sv->refuse(ev, SV_BAD_REQUEST); /* 4.7.1 */
     if (sv->attr(sv->root(ev), SV_STR("to")).p) return to_available(ev);
     sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
     if (rows) return broadcast(ev, rows);

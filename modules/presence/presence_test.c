@@ -18,7 +18,28 @@ static void subscribe(world *w, const char *owner, const char *contact, unsigned
 /* --- the end of a session ------------------------------------------------------------------ */
 
 /* RFC 6121 4.5: how a session can end. */
-typedef enum ending { UNAVAILABLE, VANISHED, STREAM_END, STREAM_ERROR, CONFLICT, KICKED } ending;
+typedef enum ending {
+    UNAVAILABLE,
+    VANISHED,
+    STREAM_END,
+    STREAM_ERROR,
+    CONFLICT,
+    KICKED,
+    DISABLED, /* this and the next end all sessions of the account */
+    DELETED
+} ending;
+
+static void end_account(world *w, ending how)
+{
+    svi_host *host = svi_host_find(w->server, SV_STR(HERE));
+    int status = 1;
+    if (how == DELETED)
+        svi_account_remove(host, SV_STR("romeo"), w_status, &status);
+    else
+        svi_account_disable(host, SV_STR("romeo"), SV_STR("x"), false, w_status, &status);
+    for (int i = 0; i < 1000 && status == 1; i++) turn(w);
+    assert_int_equal(status, SV_OK);
+}
 
 static void make_end(world *w, client *orchard, ending how)
 {
@@ -34,6 +55,8 @@ static void make_end(world *w, client *orchard, ending how)
         svi_session_kick(svi_session_find(w->server, SV_STR(ROMEO "/orchard")), "policy-violation");
         turn(w);
         break;
+    case DISABLED:
+    case DELETED: end_account(w, how); break;
     }
     pass_time(w, 2000000); /* for last words */
 }
@@ -61,8 +84,9 @@ static void check_ending(ending how)
     assert_int_equal(SEEN(w, juliet, .from = ROMEO "/orchard"), 1);
     assert_int_equal(SEEN(w, nurse, .from = ROMEO "/orchard"), 2);
     forget(w);
+    if (how >= DISABLED) listens(w, street, false);
     make_end(w, orchard, how);
-    if (told(w, street) != 1 || told(w, juliet) != 1 || told(w, nurse) != 1)
+    if (told(w, street) != (how < DISABLED) || told(w, juliet) != 1 || told(w, nurse) != 1)
         fail_msg("ending %d: street %u, juliet %u, nurse %u", (int)how, told(w, street),
                  told(w, juliet), told(w, nurse));
     forget(w);
@@ -76,7 +100,7 @@ static void check_ending(ending how)
 static void every_end_is_told(void **state)
 {
     (void)state;
-    for (int how = UNAVAILABLE; how <= KICKED; how++) check_ending((ending)how);
+    for (int how = UNAVAILABLE; how <= DELETED; how++) check_ending((ending)how);
 }
 
 /* 4.6.3, case 3: a session that never was available owes it to those it sent presence to, and to
@@ -94,6 +118,43 @@ static void directed_without_initial_presence(void **state)
     assert_int_equal(told(w, nurse), 1);
     assert_int_equal(SEEN(w, juliet), 0);
     leave(w);
+}
+
+/* 4.6.1: who got directed presence and says itself that it is gone hears of no end: by the session it
+ * names, or by all; one that was not told, or is elsewhere, changes nothing. */
+static void who_left_is_told_no_more(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *to;
+        bool orchard, street; /* whose end is still told */
+    } cases[] = {{ROMEO, false, false},
+                 {ROMEO "/orchard", false, true},
+                 {ROMEO "/gone", true, true},
+                 {JULIET "/balcony", true, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world *w = stage(ALL_MODULES, "");
+        client *nurse = online(w, NURSE "/house"), *juliet = online(w, JULIET "/balcony");
+        client *orchard = online(w, ROMEO "/orchard"), *street = online(w, ROMEO "/street");
+        static const char hello[] =
+            "<presence to='" JULIET "/balcony'/><presence to='" NURSE "/house'/>";
+        say(w, orchard, hello);
+        say(w, street, hello);
+        char text[128];
+        snprintf(text, sizeof text, "<presence type='unavailable' to='%s'/>", cases[i].to);
+        say(w, nurse, text);
+        forget(w);
+        say(w, nurse, "<presence type='probe' to='" ROMEO "/orchard'/>"); /* nor may it ask */
+        assert_int_equal(SEEN(w, nurse, .from = ROMEO "/orchard", .type = ""), cases[i].orchard);
+        part(w, orchard);
+        assert_int_equal(told(w, nurse), cases[i].orchard);
+        assert_int_equal(told(w, juliet), 1);
+        part(w, street);
+        assert_int_equal(SEEN(w, nurse, .type = "unavailable", .from = ROMEO "/street"),
+                         cases[i].street);
+        assert_int_equal(SEEN(w, juliet, .type = "unavailable", .from = ROMEO "/street"), 1);
+        leave(w);
+    }
 }
 
 /* --- broadcasts ---------------------------------------------------------------------------- */
@@ -157,6 +218,19 @@ static void refuses_what_is_malformed(void **state)
     }
     say(w, romeo, "<presence type='available' to='" JULIET "' id='t'/>");
     assert_int_equal(SEEN(w, romeo, .type = "error", .id = "t", .holds = "<bad-request "), 1);
+    static const char *const kinds[] = {"subscribe", "unsubscribe", "subscribed", "unsubscribed"};
+    for (size_t i = 0; i < 4; i++) { /* 3.1.2: the address, before anything is done */
+        char text[128];
+        snprintf(text, sizeof text, "<presence type='%s' to='@" HERE "' id='m'/>", kinds[i]);
+        say(w, romeo, text);
+        assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m", .holds = "<jid-malformed "), 1);
+        assert_int_equal(SEEN(w, romeo), 1);
+        assert_int_equal(row_count(w, "roster/items", "romeo"), 0);
+    }
+    say(w, romeo, "<presence type='available' id='b'/><presence type='x' to='" ROMEO "' id='o'/>");
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "b", .holds = "<bad-request "), 1);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "o", .holds = "<bad-request "), 1);
+    assert_int_equal(SEEN(w, romeo), 2);
     leave(w);
 }
 
@@ -206,6 +280,7 @@ static void probes(void **state)
         {TO, JULIET, JULIET, "unsubscribed", true},
         {0, JULIET "/balcony", JULIET, "unsubscribed", true},
         {IN, JULIET, NULL, NULL, true}, /* a request that waits is not ended */
+        {SV_ROSTER_APPROVED, JULIET, JULIET, "unsubscribed", true}, /* nor is an approval (rule 1) */
     };
     world *w = stage(ALL_MODULES, "");
     account(w, "nurse");
@@ -221,6 +296,9 @@ static void probes(void **state)
         forget(w);
         snprintf(text, sizeof text, "<presence type='probe' to='%s' id='p'/>", cases[i].to);
         say(w, romeo, text);
+        char record[64];
+        assert_true(read_row(w, "roster/items", "juliet", ROMEO, record, sizeof record));
+        assert_int_equal(sv_roster_flags(sv_str_of(record)), cases[i].flags | SV_ROSTER_LISTED);
         const bool any = cases[i].from != NULL;
         const unsigned count = SEEN(w, romeo, .name = "presence");
         if (count != any ||
@@ -571,6 +649,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_end_is_told),
         cmocka_unit_test(directed_without_initial_presence),
+        cmocka_unit_test(who_left_is_told_no_more),
         cmocka_unit_test(broadcasts),
         cmocka_unit_test(refuses_what_is_malformed),
         cmocka_unit_test(to_the_own_account),

@@ -132,6 +132,29 @@ static void removals(void **state)
     leave(w);
 }
 
+/* RFC 6121 2.2: a roster that cannot be read is an error, no empty one. */
+static void unreadable(void **state)
+{
+    (void)state;
+    world *w = stage("\"roster\"", "");
+    account(w, "romeo");
+    write_row(w, ITEMS, "romeo", "a@b.example", "R120\n\n");
+    halt(w, false);
+    boot(w, "\"roster\"", "");
+    svi_sim_plan *plan = svi_engine_sim_plan(w->engine);
+    plan->fail_read = 1; /* what keeps the roster in memory while the session lives */
+    client *romeo = join(w, ROMEO "/orchard");
+    assert_int_equal(plan->fail_read, 0);
+    plan->fail_read = 1;
+    say(w, romeo, "<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>");
+    assert_int_equal(plan->fail_read, 0);
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "g", .holds = "<internal-server-error "), 1);
+    assert_int_equal(SEEN(w, romeo), 1);
+    say(w, romeo, "<iq type='get' id='g2'><query xmlns='jabber:iq:roster'/></iq>");
+    assert_int_equal(SEEN(w, romeo, .type = "result", .id = "g2", .holds = "jid='a@b.example'"), 1);
+    leave(w);
+}
+
 /* --- whose --------------------------------------------------------------------------------- */
 
 /* Threats U5: nobody reads or writes somebody else's roster; a push from a client reaches nobody as
@@ -330,6 +353,7 @@ int main(void)
         cmocka_unit_test(mistakes),
         cmocka_unit_test(updates),
         cmocka_unit_test(removals),
+        cmocka_unit_test(unreadable),
         cmocka_unit_test(of_others),
         cmocka_unit_test(the_number_is_bounded),
         cmocka_unit_test(groups_are_bounded),

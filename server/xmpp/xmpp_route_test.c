@@ -148,8 +148,8 @@ static void nobody_scopes(void **state)
     static const char *const kinds[] = {"message", "presence", "iq-get"};
     static const char *const stanzas[] = {"<message to='nobody@example.org'/>",
                                           "<presence to='nobody@example.org/x'/>",
-                                          "<iq type='get' id='1' to='nobody@example.org'>"
-                                          "<q xmlns='x:y'/></iq>"};
+                                          ("<iq type='get' id='1' to='nobody@example.org'>"
+                                           "<q xmlns='x:y'/></iq>")};
     for (size_t i = 0; i < 3; i++) {
         world *w = world_new(NULL);
         trace t = {.text = ""};

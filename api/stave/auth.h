@@ -12,7 +12,8 @@
 
 #include <stave/types.h>
 
-/* One question. Lives until it is answered, or the module is stopped. */
+/* One question. Lives until it is answered, at the latest until the module's stop() has returned. After a reload
+ * that took the module away, or gave it other options, the answer counts for nothing. */
 typedef struct sv_auth_ask sv_auth_ask;
 
 /* What a back end knows of a SCRAM password (RFC 5802 3); all borrowed for the call. */

@@ -49,6 +49,8 @@ typedef enum sv_arg_kind {
 #define SV_ARG_OPTION 2u
 /* The account must exist. */
 #define SV_ARG_EXISTS 4u
+/* The host may also be one that a reload has removed; for the server's own commands, since no module runs there. */
+#define SV_ARG_REMOVED 8u
 
 typedef struct sv_arg {
     const char *name; /* lower-case letters and hyphens; also its name in requests */

@@ -64,20 +64,22 @@ static void offer_second(completion *c, sv_str first)
     }
 }
 
-/* The command that the first words name, and how many they are; NULL if none. */
+/* The command that the first words name, and how many they are; NULL if none. Of "backup" and "backup check" the longer. */
 static const sv_command *command_of(const completion *c, size_t count, char *const *words, size_t *used_out)
 {
+    const sv_command *found = NULL;
+    *used_out = 0;
     for (size_t i = 0; i < c->decls->count; i++) {
         sv_str rest = sv_str_of(c->decls->items[i]->name), word;
         size_t used = 0;
         while (used < count && rest.n > 0 && svi_str_split(&rest, ' ', &word) &&
                sv_str_eq(word, sv_str_of(words[used])))
             used++;
-        if (rest.n > 0 || used == 0 || !sv_str_eq(word, sv_str_of(words[used - 1]))) continue;
+        if (rest.n > 0 || used <= *used_out || !sv_str_eq(word, sv_str_of(words[used - 1]))) continue;
         *used_out = used;
-        return c->decls->items[i];
+        found = c->decls->items[i];
     }
-    return NULL;
+    return found;
 }
 
 /* --- values ------------------------------------------------------------------------------------------- */
@@ -260,12 +262,14 @@ void svi_complete(const svi_decls *decls, size_t count, char *const *words, svi_
     size_t used = 0;
     const size_t before = count - 1;
     const sv_command *what = command_of(&c, before, words, &used);
-    if (what && strcmp(what->name, "help") == 0 && !svi_str_starts(c.typed, SV_STR("-")))
-        offer_topics(&c, before - used, words + used);
-    else if (what)
-        offer_argument(&c, what, before - used, words + used);
-    else if (before == 0)
+    if (before == 0) {
         offer_first(&c);
-    else if (before == 1)
-        offer_second(&c, sv_str_of(words[0]));
+        return;
+    }
+    if (what && strcmp(what->name, "help") == 0 && !svi_str_starts(c.typed, SV_STR("-"))) {
+        offer_topics(&c, before - used, words + used);
+        return;
+    }
+    if (before == 1) offer_second(&c, sv_str_of(words[0])); /* behind "backup", too */
+    if (what) offer_argument(&c, what, before - used, words + used);
 }

@@ -96,8 +96,14 @@ static const sv_column list_columns[] = {
 };
 
 static const sv_arg sessions_args[] = {
-    {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "of this host only"},
-    {.name = "user", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_OPTION, .manual = "of this account only"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION | SV_ARG_REMOVED,
+     .manual = "of this host only"},
+    {.name = "user",
+     .kind = SV_ARG_ACCOUNT,
+     .flags = SV_ARG_OPTION | SV_ARG_REMOVED,
+     .manual = "of this account only"},
     {0},
 };
 
@@ -139,8 +145,8 @@ static const sv_column hosts_columns[] = {
 
 static const sv_arg host_args[] = {
     {.name = "host",
-     .kind = SV_ARG_STRING,
-     .flags = SV_ARG_REQUIRED,
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_REQUIRED | SV_ARG_REMOVED,
      .manual = "its domain, also of one that was removed"},
     {0},
 };

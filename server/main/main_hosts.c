@@ -70,26 +70,9 @@ static void show_modules(svi_commands *commands, svi_request *request, const svi
             svi_request_field(request, "modules", sv_str_of(m.name));
 }
 
-static svi_host *host_of(svi_request *request)
-{
-    const sv_str text = svi_request_arg(request, "host")->text;
-    sv_str domain;
-    if (svi_jid_prep_domain(svi_request_arena(request), text, &domain) != SV_OK) {
-        svi_request_fail(request, SV_FAULT_USAGE, "'%.*s' is no domain", (int)text.n, text.p);
-        return NULL;
-    }
-    svi_host *host = svi_host_known(svi_request_server(request), domain);
-    if (host != NULL && svi_host_was_served(host)) return host;
-    svi_request_fail(request, SV_FAULT_NOT_FOUND,
-                     "host '%.*s' is not served; `stave host list` shows those that are",
-                     (int)domain.n, domain.p);
-    return NULL;
-}
-
 void svi_command_host_show(svi_commands *commands, svi_request *request)
 {
-    svi_host *host = host_of(request);
-    if (host == NULL) return;
+    svi_host *host = svi_request_args(request)->host;
     const bool has_room = svi_request_record(request);
     SV_ASSERT(has_room); /* it is the first */
     list_one(request, host);

@@ -77,6 +77,7 @@ static void lists(void **state)
     assert_string_equal(addresses(), "b@two.example/1 ");
     (void)ask(w, "sessions", "'user':'A@one.example'");
     assert_string_equal(addresses(), "a@one.example/1 a@one.example/2 ");
+    assert_non_null(strstr(ask(w, "sessions", "'host':'three.example'"), "no host of this server"));
     (void)ask(w, "sessions", "'user':'nobody@one.example'");
     assert_string_equal(addresses(), "");
     part(w, clients[1]);
@@ -158,6 +159,34 @@ static void kicks(void **state)
     leave_world(w);
 }
 
+/* Its last sessions may still be ending. */
+static void shows_removed_hosts(void **state)
+{
+    (void)state;
+    client *clients[4];
+    svi_host *never;
+    sv_err err;
+    world *w = busy_world(clients);
+    assert_int_equal(svi_host_prepare(w->server, SV_STR("three.example"), &never, &err), SV_OK);
+    svi_host_retire(svi_host_find(w->server, SV_STR("two.example")));
+    json_t *request = json_pack("{s:s}", "host", "Two.Example");
+    json_decref(answered.json);
+    answered = (command_answer){.count = 0}; /* before its sessions have ended */
+    svi_request_run(w->server, &svi_core_find(SV_STR("sessions"))->what, request, run_core, NULL, command_came,
+                    &answered);
+    json_decref(request);
+    assert_string_equal(addresses(), "b@two.example/1 ");
+    turn(w);
+    (void)ask(w, "sessions", "'host':'two.example'");
+    assert_string_equal(addresses(), "");
+    (void)ask(w, "sessions", "'user':'b@two.example'");
+    assert_string_equal(addresses(), "");
+    assert_true(json_is_true(json_object_get(answered.json, "ok")));
+    assert_non_null(strstr(ask(w, "sessions", "'host':'three.example'"), "no host of this server")); /* nor was it one */
+    assert_non_null(strstr(ask(w, "kick", "'address':'b@two.example'"), "no host of this server"));
+    leave_world(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +194,7 @@ int main(void)
         cmocka_unit_test(goes_on),
         cmocka_unit_test(turns_pages),
         cmocka_unit_test(kicks),
+        cmocka_unit_test(shows_removed_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

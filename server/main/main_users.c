@@ -347,8 +347,19 @@ static size_t list_items(const listing *l)
     return i;
 }
 
+/* A reload came between two pages: a part would look like all. */
+static void fail_removed(svi_request *request, sv_str domain)
+{
+    svi_request_fail(request, SV_FAULT_FAILED, "host %.*s was removed meanwhile: ask anew",
+                     (int)(domain.n < 200 ? domain.n : 200), domain.p);
+}
+
 static void list_end(const listing *l)
 {
+    if (!svi_host_is_served(l->host)) {
+        fail_removed(l->request, svi_host_domain(l->host));
+        return;
+    }
     svi_host *next = svi_request_args(l->request)->host
                          ? NULL
                          : svi_host_next(svi_request_server(l->request), l->host);
@@ -402,10 +413,14 @@ void svi_users_list(svi_users *users, svi_request *request)
     if (after.n > 0) {
         (void)svi_str_split(&after, '/', &domain);
         if (!host || sv_str_eq(svi_host_domain(host), domain)) host = svi_host_find(server, domain);
+        if (!host) {
+            fail_removed(request, domain);
+            return;
+        }
     } else if (!host) {
         host = svi_host_next(server, NULL);
     }
-    if (!host) { /* none is served, or not any more */
+    if (!host) { /* none is served */
         svi_request_answer(request);
         return;
     }

@@ -531,10 +531,56 @@ static void writes_from_before_a_deletion(void **state)
     world_free(w);
 }
 
+static void on_kind(void *ctx, sv_status status, svi_account_kind kind)
+{
+    assert_int_equal(status, SV_OK);
+    *(int *)ctx = (int)kind;
+}
+
+/* Modules, which know whom else to tell, hear of a deletion before anything is deleted: with their host gone it waits. */
+static void a_deletion_waits_for_its_host(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, PROBE);
+    svi_host *host = svi_host_find(w->server, SV_STR("one.example"));
+    svi_scram_keys keys;
+    int status = 1, kind = -1;
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys), SV_OK);
+    svi_account_set(host, SV_STR("juliet"), &keys, 1, false, on_status, &status);
+    turn(w);
+    assert_int_equal(status, SV_OK);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    status = 1;
+    svi_account_remove(host, SV_STR("juliet"), on_status, &status);
+    turn(w);
+    svi_host_retire(host); /* a reload, while the mark is being written */
+    svi_engine_sim_plan(w->engine)->hold = false;
+    svi_engine_sim_step(w->engine, 10);
+    turn(w);
+    assert_int_equal(status, SV_EIO);
+    svi_account_kind_get(host, SV_STR("juliet"), on_kind, &kind);
+    turn(w);
+    assert_int_equal(kind, SVI_ACCOUNT_DELETING);
+
+    const svi_host_config config = {.domain = SV_STR("one.example")};
+    assert_true(svi_host_serve(host, &config));
+    svi_removals_resume(host);
+    turn(w);
+    bool exists = true;
+    assert_true(svi_account_check(host, SV_STR("juliet"), &exists, on_status, &status));
+    assert_false(exists);
+    svi_account_kind_get(host, SV_STR("juliet"), on_kind, &kind);
+    turn(w);
+    assert_int_equal(kind, SVI_ACCOUNT_ACTIVE); /* no state is left */
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_from_before_a_deletion),
+        cmocka_unit_test(a_deletion_waits_for_its_host),
         cmocka_unit_test(the_table_is_full),
         cmocka_unit_test(stream_features),
         cmocka_unit_test(reading),

@@ -73,6 +73,10 @@ static sv_fault take_host(reading *r, sv_str domain)
 {
     if (!r->server) return 0;
     svi_host *host = svi_host_find(r->server, domain);
+    if (!host && (r->arg->flags & SV_ARG_REMOVED)) {
+        host = svi_host_known(r->server, domain);
+        if (host && !svi_host_was_served(host)) host = NULL;
+    }
     if (!host) return no_host(r, domain);
     if (!r->to->host) r->to->host = host;
     return 0;

@@ -94,6 +94,93 @@ static void ends_with_questions(void **state)
     world_free(w);
 }
 
+/* --- reload ------------------------------------------------------------------------------------------- */
+
+#define WITHOUT "VirtualHost \"one.example\"\nmodules_enabled = { \"probe\" }\n"
+#define TO(name) "<message type='chat' id='" name "' to='" name "@one.example'><body>x</body></message>"
+
+static void balances(const world *w)
+{
+    assert_true(svi_ledger_balances(svi_server_ledger(w->server)));
+    assert_int_equal(svi_ledger_in_flight(svi_server_ledger(w->server)), 0);
+}
+
+/* A stanza that waits for the old one's answer goes on with the new one's. */
+static void is_replaced_while_asked(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("never"));
+    client *c = join(w, "ben@one.example/a");
+    say(w, c, TO("romeo"));
+    assert_has_not(&c->in, "id='romeo'");
+    reloaded(w, CONFIG("now"));
+    turn(w);
+    assert_has(&c->in, "id='romeo'");
+    assert_has(&c->in, "service-unavailable"); /* of an account that is not on line */
+    assert_int_equal(check(w, "romeo", "orchard"), SV_OK);
+    balances(w);
+
+    reloaded(w, "VirtualHost \"one.example\"\nmodules_enabled = { \"backend\" }\n"
+                "backend_users = { \"juliet balcony\" }\nbackend_answers = \"now\"\n");
+    assert_int_equal(find(w, "romeo"), SV_ENOTFOUND);
+    assert_int_equal(find(w, "juliet"), SV_OK);
+    world_free(w);
+}
+
+/* A password is not checked twice: the client is to try again. */
+static void is_not_asked_twice(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("never"));
+    int status = 1;
+    svi_provider_check(host_of(w), SV_STR("romeo"), SV_STR("orchard"), on_status, &status);
+    turn(w);
+    reloaded(w, CONFIG("now"));
+    turn(w);
+    assert_int_equal(status, SV_EIO);
+    world_free(w);
+}
+
+/* The accounts are the server's own at once, and what waits is refused. */
+static void is_taken_away_while_asked(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("never"));
+    client *c = join(w, "ben@one.example/a");
+    say(w, c, TO("romeo"));
+    reloaded(w, WITHOUT);
+    assert_null(svi_provider_name(host_of(w)));
+    turn(w);
+    assert_has(&c->in, "id='romeo'");
+    assert_has(&c->in, "internal-server-error");
+    svi_buf_clear(&c->in);
+    say(w, c, TO("romeo"));
+    pass_time(w, SVI_PROVIDER_WAIT_US + 1);
+    assert_has_not(&c->in, "internal-server-error");
+    assert_has_not(&w->log, "auth-slow"); /* nobody is asked any more */
+    balances(w);
+    reloaded(w, CONFIG("now"));
+    assert_string_equal(svi_provider_name(host_of(w)), "backend");
+    world_free(w);
+}
+
+/* The server ends while a stanza waits for the answer. */
+static void ends_with_a_stanza(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, CONFIG("never"));
+    client *c = join(w, "ben@one.example/a");
+    say(w, c, TO("romeo"));
+    svi_mods_free(&w->mods);
+    turn(w);
+    balances(w);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +188,10 @@ int main(void)
         cmocka_unit_test(answers_later),
         cmocka_unit_test(fails),
         cmocka_unit_test(ends_with_questions),
+        cmocka_unit_test(is_replaced_while_asked),
+        cmocka_unit_test(is_not_asked_twice),
+        cmocka_unit_test(is_taken_away_while_asked),
+        cmocka_unit_test(ends_with_a_stanza),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

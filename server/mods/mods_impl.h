@@ -112,6 +112,7 @@ struct svi_group {
     bool is_retired;
     bool is_live;  /* its hooks are the host's */
     bool is_ready; /* host/ready was fired */
+    bool is_ending; /* with the server, not by a reload */
     svi_server *server;
     svi_host *host;
     const svi_plat *plat; /* of the server */

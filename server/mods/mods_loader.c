@@ -540,6 +540,7 @@ void svi_mods_free(svi_mods **mods)
     SV_CHECK(m, SVI_MODS_MAGIC);
     for (svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
         save_all(group);
+        group->is_ending = true;
         take_hooks_away(group);
     }
     discard(m);

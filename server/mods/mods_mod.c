@@ -129,7 +129,7 @@ void svi_group_retire(svi_group *group)
     group->is_retired = true;
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->mods[i];
-        svi_provider_free(&mod->provider);
+        if (mod->provider) svi_provider_retire(mod->provider, group->is_ending ? SV_ECANCELED : SV_EIO);
         while (mod->timers != NULL) {
             sv_timer *timer = mod->timers;
             mod->timers = timer->next;
@@ -168,6 +168,7 @@ static void mod_free(sv_mod *mod)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(mod->timers == NULL && !mod->is_started);
+    svi_provider_free(&mod->provider);
     drop_stanzas(mod);
     memory_unref(&mod->memory);
     while (mod->stores != NULL) {

@@ -68,16 +68,26 @@ static void go_on(svi_check *check, sv_status status)
     }
 }
 
+/* The server ends. */
+static void drop(svi_check *check)
+{
+    for (held *h; (h = take_held(check)) != NULL;) {
+        svi_ledger_close(check->server->ledger, h->passage.entry, SVI_DROPPED, "stopped");
+        held_free(h);
+    }
+}
+
 static void check_done(void *ctx, sv_status status)
 {
     svi_check *check = ctx;
-    if (status != SV_ECANCELED) {
+    if (status == SV_ECANCELED) {
+        drop(check);
+    } else {
         if (status != SV_OK && status != SV_ENOTFOUND)
             SV_LOG(SV_ERROR, "store-read-failed", LF_STR("account", check->bare),
                    LF_TXT("status", svi_status_name(status)));
         go_on(check, status); /* what comes meanwhile from inside queues behind */
     }
-    SV_ASSERT(check->first == NULL); /* cancelled look-ups were emptied before */
     svi_dict_del(check->server->checking, check->bare);
     svi_str_free(&check->bare);
     svi_free(check);
@@ -117,11 +127,5 @@ void svi_checks_drop(svi_server *server)
     size_t pos = 0;
     sv_str key;
     void *at;
-    while (svi_dict_next(server->checking, &pos, &key, &at)) {
-        svi_check *check = at;
-        for (held *h; (h = take_held(check)) != NULL;) {
-            svi_ledger_close(server->ledger, h->passage.entry, SVI_DROPPED, "stopped");
-            held_free(h);
-        }
-    }
+    while (svi_dict_next(server->checking, &pos, &key, &at)) drop(at);
 }

@@ -26,7 +26,9 @@ struct svi_provider {
     void (*call)(void *ctx, void (*run)(void *arg), void *arg);
     void *ctx;
     sv_auth_ask *asks; /* not answered */
+    sv_auth_ask *over; /* nor those, but whoever asked was told when it was retired */
     size_t count;
+    bool is_retired;
 };
 
 struct sv_auth_ask {
@@ -44,6 +46,7 @@ struct sv_auth_ask {
     bool has_keys;
     sv_str *names;
     size_t name_count, max;
+    size_t given; /* with those that were left out */
     svi_timer *timer;
     svi_account_done done;
     svi_account_keys_done keys_done;
@@ -75,7 +78,7 @@ static void tell(sv_auth_ask *ask, sv_status status)
         ask->keys_done(ask->done_ctx, status, status == SV_OK ? &ask->keys : NULL);
     else if (ask->kind == LIST)
         ask->owners_done(ask->done_ctx, status, ask->names, status ? 0 : ask->name_count,
-                         !status && ask->name_count == ask->max);
+                         !status && ask->given == ask->max);
     else
         ask->done(ask->done_ctx, status);
 }
@@ -125,6 +128,14 @@ static void on_time_over(void *ctx)
     tell(ask, SV_ETIMEOUT);
 }
 
+static void enter(sv_auth_ask *ask, sv_auth_ask **list)
+{
+    ask->next = *list;
+    ask->link = list;
+    if (ask->next) ask->next->link = &ask->next;
+    *list = ask;
+}
+
 static sv_auth_ask *ask_new(svi_host *host, kind k, sv_str name, void *ctx)
 {
     svi_provider *provider = host->provider;
@@ -138,10 +149,7 @@ static sv_auth_ask *ask_new(svi_host *host, kind k, sv_str name, void *ctx)
                          .arena = arena,
                          .name = svi_arena_str(arena, name),
                          .done_ctx = ctx};
-    ask->next = provider->asks;
-    ask->link = &provider->asks;
-    if (ask->next) ask->next->link = &ask->next;
-    provider->asks = ask;
+    enter(ask, &provider->asks);
     provider->count++;
     return ask;
 }
@@ -191,9 +199,11 @@ static void ask_begin(sv_auth_ask *ask)
 
 /* --- answers ----------------------------------------------------------------------------------- */
 
-/* An answer that tells nothing about the account, or breaks a rule, is a failure. */
+/* An answer that tells nothing about the account, or breaks a rule, is a failure; so is a whole page of names that no
+ * account can have, behind which nobody could go on. */
 static sv_status known(const sv_auth_ask *ask, sv_status status)
 {
+    if (status == SV_OK && ask->kind == LIST && ask->given == ask->max && ask->name_count == 0) return SV_EIO;
     if (status == SV_OK && ask->kind == KEYS && !ask->has_keys) return SV_EIO;
     if (status == SV_OK || status == SV_ENOTFOUND || status == SV_EDENIED || status == SV_EEXIST ||
         status == SV_EINVAL)
@@ -239,7 +249,8 @@ void svi_auth_give_name(sv_auth_ask *ask, sv_str name)
 {
     SV_CHECK(ask, ASK_MAGIC);
     sv_str prepared;
-    if (ask->kind != LIST || ask->is_told || ask->name_count >= ask->max) return;
+    if (ask->kind != LIST || ask->is_told || ask->given >= ask->max) return;
+    ask->given++;
     if (svi_jid_prep_node(ask->arena, name, &prepared) == SV_OK)
         ask->names[ask->name_count++] = prepared;
 }
@@ -337,19 +348,45 @@ void svi_provider_attach(svi_provider *provider)
     provider->host->provider = provider;
 }
 
+/* True if the host's new back end is asked in its place: of what can be asked twice, and whose answer does not hang on
+ * what was offered to a client before. */
+static bool ask_again(sv_auth_ask *ask)
+{
+    svi_host *host = ask->provider->host;
+    if (!host->provider || ask->is_told || (ask->kind != FIND && ask->kind != REMOVE)) return false;
+    svi_timer_cancel(&ask->timer);
+    ask->is_told = true;
+    ask_plainly(host, ask->kind, ask->name, ask->done, ask->done_ctx);
+    return true;
+}
+
+void svi_provider_retire(svi_provider *p, sv_status status)
+{
+    SV_CHECK(p, PROVIDER_MAGIC);
+    if (p->is_retired) return;
+    p->is_retired = true;
+    if (p->host->provider == p) p->host->provider = NULL;
+    while (p->asks) {
+        sv_auth_ask *ask = p->asks;
+        leave(ask);
+        enter(ask, &p->over);
+        ask->provider = p;
+        p->count++;
+        if (status == SV_ECANCELED || !ask_again(ask)) tell(ask, status);
+    }
+}
+
 void svi_provider_free(svi_provider **provider)
 {
     svi_provider *p = *provider;
     *provider = NULL;
     if (!p) return;
-    SV_CHECK(p, PROVIDER_MAGIC);
-    while (p->asks) {
-        sv_auth_ask *ask = p->asks;
+    svi_provider_retire(p, SV_ECANCELED);
+    while (p->over) {
+        sv_auth_ask *ask = p->over;
         leave(ask);
-        tell(ask, SV_ECANCELED);
         ask_free(ask);
     }
-    if (p->host->provider == p) p->host->provider = NULL;
     p->magic = 0;
     svi_free(p);
 }

@@ -2,7 +2,8 @@
  * answers and their time limit. xmpp_account.h asks here when a host has one. Router thread.
  *
  * Each `done` is called once, never before the starting call has returned. SV_ETIMEOUT: no answer in
- * time. SV_EBUSY: SVI_PROVIDER_ASKS questions wait already. SV_ECANCELED: module or server ended.
+ * time. SV_EBUSY: SVI_PROVIDER_ASKS questions wait already. SV_ECANCELED: the server ends. SV_EIO: it failed, or a
+ * reload took it away.
  * SV_EVERSION: it can't do that. Others are the back end's. */
 #ifndef SVI_XMPP_PROVIDER_H
 #define SVI_XMPP_PROVIDER_H
@@ -31,7 +32,11 @@ sv_status svi_provider_new(svi_host *host, const svi_provider_config *config,
                            svi_provider **provider_out);
 /* From now on it is the host's, in place of another one, which may still answer what it was asked. */
 void svi_provider_attach(svi_provider *provider);
-/* Takes it away; what waits ends with SV_ECANCELED soon, and the module's questions are gone. */
+/* It is the host's no more, and asked no more. Who waits for an answer is told this status (SV_EIO: try again), but
+ * unless that is SV_ECANCELED, the host's new one is asked in its place whether an account exists, or to delete one.
+ * The module may still answer what it was asked. */
+void svi_provider_retire(svi_provider *provider, sv_status status);
+/* Retired first (SV_ECANCELED), if it is not; the module's questions are gone. */
 void svi_provider_free(svi_provider **provider);
 
 /* Its name, NULL if the host's accounts are the server's own. */

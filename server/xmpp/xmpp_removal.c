@@ -238,6 +238,10 @@ static void clear(void *ctx)
         .unclaimed = on_cleared, .released = on_clear_released, .canceled = on_clear_canceled};
     svi_removal *r = ctx;
     SV_CHECK(r, REMOVAL_MAGIC);
+    if (!svi_host_is_served(r->host)) { /* no module would hear of it: it goes on when the host is back */
+        removal_end(r, SV_EIO);
+        return;
+    }
     if (r->rounds > 0 && !r->has_written) {
         erase(r);
         return;

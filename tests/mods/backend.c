@@ -56,6 +56,13 @@ static void check(sv_auth_ask *ask, sv_str name, sv_str password, void *self)
     answer(self, ask, !known.p ? SV_ENOTFOUND : sv_str_eq(known, password) ? SV_OK : SV_EDENIED);
 }
 
+/* As a module may that closes a connection to its back end: what is not answered is answered now. */
+static void stop(void *self)
+{
+    const backend *me = self;
+    for (size_t i = 0; i < me->count; i++) sv->auth_done(me->waiting[i].ask, SV_EIO);
+}
+
 static sv_status start(sv_mod *mod, void *self)
 {
     backend *me = self;
@@ -77,4 +84,4 @@ static const sv_option options[] = {
 };
 
 SV_MODULE(.name = "backend", .summary = "Keeps accounts", .self_size = sizeof(backend),
-          .options = options, .start = start)
+          .options = options, .start = start, .stop = stop)

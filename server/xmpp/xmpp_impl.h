@@ -77,6 +77,7 @@ struct svi_server {
     void *streams;
     const svi_streams_ops *streams_ops;
     bool draining;
+    const svi_watcher *watcher; /* NULL: nobody watches stanzas */
 };
 
 struct svi_host {
@@ -231,6 +232,18 @@ void svi_session_keep(sv_session *session, uint64_t token, const sv_stanza *stan
                       sv_str owner, sv_str key);
 /* Queues a copy; `to` (may be .p NULL) replaces the stanza's own. */
 void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
+
+/* Tells the watcher, if there is one. */
+static inline void svi_session_seen(const sv_session *session, const sv_stanza *stanza, sv_str to,
+                                    bool is_out)
+{
+    const svi_watcher *watcher = session->server->watcher;
+    if (watcher == NULL) return;
+    watcher->stanza(watcher->ctx, &(svi_seen){.session = session,
+                                              .stanza = stanza,
+                                              .to = to,
+                                              .is_out = is_out});
+}
 
 /* --- xmpp_event.c ----------------------------------------------------------------------------- */
 

@@ -153,6 +153,7 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
     SV_CHECK(session, SVI_SESSION_MAGIC);
     svi_server *server = session->server;
     svi_session_announce(session);
+    svi_session_seen(session, take, SV_STR_NONE, false);
     svi_passage passage = {
         .server = server,
         .from_host = session->host,

@@ -92,4 +92,23 @@ void svi_session_kick_with(sv_session *session, const char *stream_error, const 
  * for it and `next_bytes` more exceed it. For what is written past svi_session_send. */
 void svi_session_bound(sv_session *session, size_t next_bytes);
 
+/* --- who watches --------------------------------------------------------------------------------- */
+
+/* A stanza that a session's peer has sent, as it came (but those that belong to the stream itself, such as a
+ * second bind), or that was handed to its connection. Nothing of the negotiation is among them. Borrowed. */
+typedef struct svi_seen {
+    const sv_session *session;
+    const sv_stanza *stanza;
+    sv_str to; /* replaces the stanza's own `to`; .p NULL: does not */
+    bool is_out;
+} svi_seen;
+
+typedef struct svi_watcher {
+    void (*stanza)(void *ctx, const svi_seen *seen); /* changes nothing */
+    void *ctx;
+} svi_watcher;
+
+/* From now on the watcher (borrowed; NULL: nobody) is told of all stanzas of all sessions. */
+void svi_server_set_watcher(svi_server *server, const svi_watcher *watcher);
+
 #endif

@@ -12,19 +12,14 @@
 #define VALUE_BYTES 3071u /* of an attribute's value: an address has no more */
 #define NS_STANZAS "urn:ietf:params:xml:ns:xmpp-stanzas"
 
-static svi_host *host_of(const svi_seen *seen)
-{
-    return svi_session_host(seen->session);
-}
-
 static bool wants(const svi_follow_filter *filter, const void *ctx)
 {
     const svi_seen *seen = ctx;
     const sv_str element = svi_node_name(svi_stanza_root(seen->stanza));
     if (filter->element.n > 0 && !sv_str_eq(element, filter->element)) return false;
-    if (filter->host.n > 0 && !sv_str_eq(svi_host_domain(host_of(seen)), filter->host)) return false;
-    return filter->user.domain.n == 0 ||
-           svi_follow_is_of(&filter->user, svi_session_jid(seen->session)->full);
+    if (filter->host.n > 0 && !sv_str_eq(svi_host_domain(seen->host), filter->host)) return false;
+    if (filter->user.domain.n == 0 || svi_follow_is_of(&filter->user, seen->jid->full)) return true;
+    return seen->receiver && svi_follow_is_of(&filter->user, seen->receiver->full);
 }
 
 /* --- what must not be shown --------------------------------------------------------------------------- */
@@ -119,13 +114,17 @@ static void put_xml(svi_buf *line, const svi_seen *seen, sv_str xml)
 static const char *const told[] = {"type", "from", "to", "id"};
 enum { TOLD = sizeof told / sizeof *told };
 
+static const char *const directions[] = {
+    [SVI_SEEN_IN] = "in", [SVI_SEEN_OUT] = "out", [SVI_SEEN_DROPPED] = "drop"};
+
 static void put_record(svi_buf *line, const svi_seen *seen, sv_str time, sv_str xml, bool with_xml)
 {
     const sv_node *root = svi_stanza_root(seen->stanza);
     svi_buf_put(line, SV_STR("{\"time\":"));
     svi_follow_put_quoted(line, time);
-    put_member(line, "direction", seen->is_out ? SV_STR("out") : SV_STR("in"));
-    put_member(line, "session", svi_session_jid(seen->session)->full);
+    put_member(line, "direction", sv_str_of(directions[seen->what]));
+    put_member(line, seen->rule ? "sender" : "session", seen->jid->full);
+    if (seen->rule) put_member(line, "rule", sv_str_of(seen->rule));
     put_member(line, "element", svi_str_sub(svi_node_name(root), 0, NAME_BYTES));
     for (size_t i = 0; i < TOLD; i++)
         if (attr(seen, told[i]).p) put_member(line, told[i], attr(seen, told[i]));
@@ -141,8 +140,8 @@ static void put_text(svi_buf *text, const svi_seen *seen, sv_str time, sv_str xm
 {
     const sv_node *root = svi_stanza_root(seen->stanza);
     size_t count = 0;
-    svi_buf_printf(text, "%.*s %s ", (int)time.n, time.p, seen->is_out ? "out" : "in ");
-    svi_follow_put_plain(text, svi_session_jid(seen->session)->full);
+    svi_buf_printf(text, "%.*s %-4s ", (int)time.n, time.p, directions[seen->what]);
+    svi_follow_put_plain(text, seen->jid->full);
     svi_buf_put(text, SV_STR("  "));
     svi_follow_put_plain(text, svi_str_sub(svi_node_name(root), 0, NAME_BYTES));
     for (size_t i = 0; i < TOLD; i++) {
@@ -153,6 +152,10 @@ static void put_text(svi_buf *text, const svi_seen *seen, sv_str time, sv_str xm
     if (condition(seen).n > 0) {
         svi_buf_put(text, SV_STR(" error="));
         svi_follow_put_plain(text, condition(seen));
+    }
+    if (seen->rule) {
+        svi_buf_put(text, SV_STR(" rule="));
+        svi_follow_put_plain(text, sv_str_of(seen->rule)); /* a module may have named it */
     }
     for (const sv_node *c = svi_node_first(root); c && count < CHILDREN_TOLD;
          c = svi_node_next(root, c)) {
@@ -165,7 +168,7 @@ static void put_text(svi_buf *text, const svi_seen *seen, sv_str time, sv_str xm
 static sv_str stamp(const svi_seen *seen, char to[40])
 {
     char seconds[32];
-    const svi_plat *plat = svi_server_plat(svi_host_server(host_of(seen)));
+    const svi_plat *plat = svi_server_plat(svi_host_server(seen->host));
     const int64_t now_us = plat->wall_us(plat->ctx);
     const sv_str whole_s = svi_plat_stamp(now_us, seconds);
     const int n = snprintf(to, 40, "%.*s.%03dZ", (int)whole_s.n - 1, whole_s.p,

@@ -339,7 +339,7 @@ static void contents(void **state)
     const char *told = text_of(record, "told");
     assert_null(text_of(record, "xml"));
     assert_null(strstr(told, "light"));
-    assert_non_null(strstr(told, " in  romeo@example.org/a  message type=chat to=juliet@example.org/? "
+    assert_non_null(strstr(told, " in   romeo@example.org/a  message type=chat to=juliet@example.org/? "
                                  "id=1 (body x) "));
     char *whole = json_dumps(record, 0);
     assert_null(strstr(whole, "light"));

@@ -235,14 +235,15 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
 
 /* Tells the watcher, if there is one. */
 static inline void svi_session_seen(const sv_session *session, const sv_stanza *stanza, sv_str to,
-                                    bool is_out)
+                                    svi_seen_what what)
 {
     const svi_watcher *watcher = session->server->watcher;
     if (watcher == NULL) return;
-    watcher->stanza(watcher->ctx, &(svi_seen){.session = session,
+    watcher->stanza(watcher->ctx, &(svi_seen){.what = what,
+                                              .host = session->host,
+                                              .jid = &session->jid,
                                               .stanza = stanza,
-                                              .to = to,
-                                              .is_out = is_out});
+                                              .to = to});
 }
 
 /* --- xmpp_event.c ----------------------------------------------------------------------------- */
@@ -300,6 +301,8 @@ typedef struct svi_error {
 /* Disposes with an error to the sender, or drops what must not be answered; does not end a
  * waiting event. */
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal);
+/* Of svi_event_ops: tells the watcher that the event's stanza was dropped. */
+void svi_x_dropped(sv_event *ev, const char *rule);
 /* Takes the event's stanza to its recipient in an event of its own, when this one is released. */
 void svi_x_pass_over(sv_event *ev);
 /* Hands the event's stanza to a session; does not end a waiting event. */

@@ -527,10 +527,13 @@ static void unsent_goes_to_others(void **state)
 static void note_seen(void *ctx, const svi_seen *seen)
 {
     diary *d = ctx;
-    const sv_jid *jid = svi_session_jid(seen->session);
+    const sv_jid *jid = seen->jid;
     const sv_str id = svi_node_attr(svi_stanza_root(seen->stanza), SV_STR("id"));
     const size_t n = strlen(d->text);
-    (void)snprintf(d->text + n, sizeof d->text - n, "%s:%.*s:%.*s ", seen->is_out ? "out" : "in",
+    (void)snprintf(d->text + n, sizeof d->text - n, "%s:%.*s:%.*s ",
+                   seen->what == SVI_SEEN_OUT  ? "out"
+                   : seen->what == SVI_SEEN_IN ? "in"
+                                               : seen->rule,
                    (int)jid->resource.n, jid->resource.p, (int)id.n, id.p);
 }
 
@@ -551,6 +554,10 @@ static void watched(void **state)
     WROTE(&d, "in:a:2 out:b:2 ");
     tell(a, "<iq type='get' to='juliet@example.org/none' id='3'><q xmlns='x'/></iq>");
     WROTE(&d, "in:a:3 out:a:3 "); /* the error */
+    tell(a, "<iq type='result' to='juliet@example.org/b' id='5'><x/><y/></iq>");
+    WROTE(&d, "in:a:5 iq-malformed:a:5 "); /* before any handler */
+    tell(a, "<iq type='result' to='juliet@example.org/none' id='6'/>");
+    WROTE(&d, "in:a:6 answer-unclaimed:a:6 "); /* on its way */
     svi_server_set_watcher(w->server, NULL);
     tell(a, "<message to='juliet@example.org/b' id='4'/>");
     WROTE(&d, "");

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -30,7 +31,11 @@ static struct {
     void *sink_ctx;
     int64_t (*wall_us)(void *);
     void *wall_ctx;
-} setup = {.level = SV_INFO};
+    _Atomic int tap_level;
+    _Atomic(svi_log_tap) tap;
+    void *_Atomic tap_ctx;
+    _Atomic unsigned in_tap; /* threads that may be calling it */
+} setup = {.level = SV_INFO, .tap_level = -1};
 
 void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, void *ctx,
                    int64_t (*wall_us)(void *), void *wall_ctx)
@@ -51,6 +56,35 @@ sv_level svi_log_level(void)
 void svi_log_set_level(sv_level level)
 {
     atomic_store_explicit(&setup.level, (int)level, memory_order_relaxed);
+}
+
+bool svi_log_wants(sv_level level)
+{
+    return level <= svi_log_level() ||
+           (int)level <= atomic_load_explicit(&setup.tap_level, memory_order_relaxed);
+}
+
+void svi_log_tap_level(int level)
+{
+    atomic_store_explicit(&setup.tap_level, level, memory_order_relaxed);
+}
+
+void svi_log_set_tap(svi_log_tap tap, void *ctx)
+{
+    atomic_store(&setup.tap, NULL);
+    while (atomic_load(&setup.in_tap) > 0) (void)sched_yield();
+    atomic_store(&setup.tap_ctx, ctx);
+    atomic_store(&setup.tap, tap);
+}
+
+/* Who sees the tap here is counted already, so that whoever takes it away waits. */
+static void tell_tap(sv_level level, const char *event, const svi_field *fields, size_t count)
+{
+    if ((int)level > atomic_load_explicit(&setup.tap_level, memory_order_relaxed)) return;
+    atomic_fetch_add(&setup.in_tap, 1);
+    const svi_log_tap tap = atomic_load(&setup.tap);
+    if (tap != NULL) tap(atomic_load(&setup.tap_ctx), level, event, fields, count);
+    atomic_fetch_sub(&setup.in_tap, 1);
 }
 
 static void sink_stderr(sv_str line)
@@ -326,21 +360,39 @@ static bool is_declared(const char *event)
 }
 #endif
 
+static void make_line(line *l, svi_log_format form, sv_level level, const char *event,
+                      const svi_field *fields, size_t count)
+{
+    l->form = form;
+    l->full = false;
+    l->len = 0;
+    l->limit = sizeof l->text;
+    if (form == SVI_LOG_JOURNAL)
+        put_datagram(l, level, event, fields, count);
+    else
+        put_line(l, level, event, fields, count);
+    SV_ASSERT(!l->full);
+}
+
+sv_str svi_log_line(svi_log_format format, sv_level level, const char *event,
+                    const svi_field *fields, size_t count, char to[SVI_LOG_BYTES])
+{
+    line l;
+    SV_ASSERT(format != SVI_LOG_JOURNAL);
+    make_line(&l, format, level, event, fields, count);
+    memcpy(to, l.text, l.len);
+    return (sv_str){to, l.len};
+}
+
 void svi_log_fields(sv_level level, const char *event, const svi_field *fields, size_t count)
 {
 #ifdef SVI_DEBUG
     SV_ASSERT(svi_exec_now()->module != NULL || is_declared(event)); /* modules name their own */
 #endif
+    tell_tap(level, event, fields, count);
+    if (level > svi_log_level()) return;
     line l;
-    l.form = setup.format;
-    l.full = false;
-    l.len = 0;
-    l.limit = sizeof l.text;
-    if (setup.format == SVI_LOG_JOURNAL)
-        put_datagram(&l, level, event, fields, count);
-    else
-        put_line(&l, level, event, fields, count);
-    SV_ASSERT(!l.full);
+    make_line(&l, setup.format, level, event, fields, count);
     const sv_str text = {l.text, l.len};
     if (setup.sink != NULL)
         setup.sink(setup.sink_ctx, level, text);

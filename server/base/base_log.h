@@ -24,7 +24,7 @@ typedef struct svi_field {
 
 #define SV_LOG(level, event, ...)                                                                  \
     do {                                                                                           \
-        if ((level) <= svi_log_level())                                                            \
+        if (svi_log_wants(level))                                                                  \
             svi_log_fields((level), (event), (const svi_field[]){{.name = ""}, __VA_ARGS__},       \
                            sizeof((const svi_field[]){{.name = ""}, __VA_ARGS__}) /                \
                                sizeof(svi_field));                                                 \
@@ -49,6 +49,26 @@ void svi_log_setup(sv_level level, svi_log_format format, svi_log_sink sink, voi
 sv_level svi_log_level(void);
 void svi_log_set_level(sv_level level);
 
+/* True if somebody takes lines of that level: the sink, or the tap below. Any thread. */
+bool svi_log_wants(sv_level level);
+
+/* Who gets lines besides the sink, before they are written: called on the thread that logs, which
+ * must not wait and must not log in it. */
+typedef void (*svi_log_tap)(void *ctx, sv_level level, const char *event, const svi_field *fields,
+                            size_t count);
+
+/* Sets the tap, which gets nothing before svi_log_tap_level was called; or takes it away (NULL): when
+ * this returns, no thread is in it any more. Any thread, but not the tap itself. */
+void svi_log_set_tap(svi_log_tap tap, void *ctx);
+
+/* Up to which level the tap gets lines, whatever the sink gets; -1: none. Any thread. */
+void svi_log_tap_level(int level);
+
+/* Makes what svi_log_fields would write in that format (not SVI_LOG_JOURNAL) from the same arguments.
+ * The text lies in `to`. Any thread. */
+sv_str svi_log_line(svi_log_format format, sv_level level, const char *event,
+                    const svi_field *fields, size_t count, char to[SVI_LOG_BYTES]);
+
 /* A finished line without its time and level, for a log that keeps those itself; JSON stays whole.
  */
 sv_str svi_log_message(sv_str text);
@@ -56,7 +76,7 @@ sv_str svi_log_message(sv_str text);
 /* The priority of syslog(3) for a level: 3, 4, 6, 7. */
 int svi_log_priority(sv_level level);
 
-/* Writes one line whatever the level; fields[0] is ignored (the macro's filler). Values are cut at
+/* Writes one line to whom svi_log_wants it, which the caller has asked; fields[0] is ignored (the macro's filler). Values are cut at
  * 768 bytes (mark "[cut]"), fields that do not fit are counted in `fields_left_out`. Debug builds
  * assert that the event is declared in base_log_names.h, unless a module runs (modules name their
  * own). Any thread. */

@@ -29,6 +29,8 @@ SVI_LOG_NAME("module-removed", "A module runs no more on the host, by a reload."
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")
+SVI_LOG_NAME("watch-begin", "An operator sees stanzas live from now on: who (uid), whose, and whether with their contents.")
+SVI_LOG_NAME("watch-end", "An operator sees stanzas no longer.")
 SVI_LOG_NAME("account-changed", "An account was made, changed or deleted by an operator.")
 SVI_LOG_NAME("account-removal", "The deletion of an account goes on that the server's last end had broken off.")
 SVI_LOG_NAME("account-removal-failed", "An account could not be deleted wholly; the next start, or the command again, goes on with it.")

@@ -1,6 +1,9 @@
 /* Log lines: form, levels, context, escaping of what peers send (threats X15), cuts that keep JSON whole. */
 #include "base/base_log.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -300,6 +303,86 @@ static void default_sink_is_standard_error(void **state)
     assert_int_equal(strncmp(seen, "20", 2), 0); /* the kernel's clock */
 }
 
+/* --- the tap ---------------------------------------------------------------------------------------- */
+
+static char tapped[SVI_LOG_BYTES + 1];
+static _Atomic unsigned taps;
+
+static void tap(void *ctx, sv_level level, const char *event, const svi_field *fields, size_t count)
+{
+    const svi_log_format *format = ctx;
+    char to[SVI_LOG_BYTES];
+    const sv_str text = svi_log_line(*format, level, event, fields, count, to);
+    (void)snprintf(tapped, sizeof tapped, "%.*s", (int)text.n, text.p);
+    taps++;
+}
+
+static void tap_has_its_own_level(void **state)
+{
+    (void)state;
+    svi_log_format format = SVI_LOG_TEXT;
+    taps = 0;
+    svi_log_set_tap(tap, &format);
+    SV_LOG(SV_INFO, "login", LF_INT("n", 1));
+    assert_int_equal(taps, 0); /* nobody has asked yet */
+    svi_log_tap_level(SV_DEBUG);
+    lines = 0;
+    SV_LOG(SV_DEBUG, "login", LF_INT("n", 2));
+    assert_int_equal(taps, 1);
+    assert_int_equal(lines, 0); /* the log is as it was */
+    assert_string_equal(tapped, STAMP "debug login n=2\n");
+    format = SVI_LOG_JSON;
+    SV_LOG(SV_WARN, "login", LF_TXT("user", "a\nb"));
+    assert_int_equal(lines, 1);
+    assert_string_equal(tapped, "{\"time\":\"2026-01-01T00:00:00.123Z\",\"level\":\"warn\","
+                                "\"event\":\"login\",\"user\":\"a\\nb\"}\n");
+    svi_log_tap_level(SV_ERROR);
+    SV_LOG(SV_WARN, "login", LF_INT("n", 3));
+    assert_int_equal(lines, 2);
+    assert_int_equal(taps, 2);
+    assert_true(svi_log_wants(SV_INFO));
+    assert_false(svi_log_wants(SV_DEBUG));
+    svi_log_tap_level(-1);
+    svi_log_set_tap(NULL, NULL);
+}
+
+static void count_line(void *ctx, sv_level level, const char *event, const svi_field *fields,
+                       size_t count)
+{
+    (void)level, (void)event, (void)fields, (void)count;
+    atomic_fetch_add((atomic_uint *)ctx, 1);
+    for (int i = 0; i < 5; i++) (void)sched_yield();
+    atomic_fetch_add((atomic_uint *)ctx, 1);
+}
+
+static void *log_on(void *until)
+{
+    while (!atomic_load((atomic_bool *)until)) SV_LOG(SV_DEBUG, "login", LF_INT("n", 1));
+    return NULL;
+}
+
+/* When svi_log_set_tap has returned, no thread is in the one before. */
+static void tap_goes_while_others_log(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    atomic_bool is_over = false;
+    svi_log_tap_level(SV_DEBUG);
+    taps = 0;
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, log_on, &is_over), 0);
+    for (int i = 0; i < 200; i++) {
+        atomic_uint *count = calloc(1, sizeof *count);
+        svi_log_set_tap(count_line, count);
+        while (atomic_load(count) == 0) (void)sched_yield();
+        svi_log_set_tap(NULL, NULL);
+        free(count); /* ASan and TSan tell of those that come too late */
+    }
+    atomic_store(&is_over, true);
+    for (size_t i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    svi_log_tap_level(-1);
+}
+
 #define T(name) cmocka_unit_test_setup(name, text_lines)
 #define J(name)                                                                                    \
     {                                                                                              \
@@ -328,6 +411,8 @@ int main(void)
         T(a_full_line_says_what_is_missing),
         J(a_full_line_says_what_is_missing),
         T(times_before_1970),
+        T(tap_has_its_own_level),
+        T(tap_goes_while_others_log),
         T(undeclared_events_are_caught),
         T(default_sink_is_standard_error),
     };

@@ -94,6 +94,8 @@ typedef struct svi_event_ops {
     /* The server stops before the event was released: give `x` back; nothing can be sent any
      * more. Instead of `released`. */
     void (*canceled)(sv_event *ev);
+    /* The stanza was dropped by that rule; changes nothing. */
+    void (*dropped)(sv_event *ev, const char *rule);
 } svi_event_ops; /* all but `undisposed` may be NULL */
 
 typedef struct svi_event_config {

@@ -448,6 +448,7 @@ bool svi_event_dispose(sv_event *ev, svi_disposal disposal, const char *rule)
     }
     ev->entry_state = SVI_ENTRY_DISPOSED;
     svi_ledger_close(ev->bus->config.ledger, ev->entry, disposal, rule);
+    if (disposal == SVI_DROPPED && ev->ops->dropped != NULL) ev->ops->dropped(ev, rule);
     return true;
 }
 

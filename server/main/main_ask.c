@@ -131,3 +131,48 @@ sv_status svi_ask_stream(const char *path, const json_t *request, int *fd_out, s
         (void)close(fd);
     return status;
 }
+
+/* --- lines that go on --------------------------------------------------------------------------------- */
+
+/* Hands over the whole lines that are there; false if `take` wants no more. */
+static bool take_lines(svi_buf *all, bool (*take)(void *ctx, const json_t *line), void *ctx)
+{
+    bool goes_on = true;
+    size_t at = 0;
+    while (goes_on) {
+        const sv_str rest = svi_str_sub(svi_buf_str(all), at, all->len);
+        const size_t n = svi_str_find(rest, '\n');
+        if (n == rest.n) break;
+        json_t *line = json_loadb(rest.p, n, 0, NULL);
+        goes_on = take(ctx, line);
+        json_decref(line);
+        at += n + 1;
+    }
+    svi_buf_consume(all, at);
+    return goes_on;
+}
+
+sv_status svi_ask_lines(const char *path, const json_t *request,
+                        bool (*take)(void *ctx, const json_t *line), void *ctx, sv_err *err)
+{
+    int fd = -1;
+    ssize_t n = 1;
+    svi_acct acct = {.name = "command"};
+    svi_buf all;
+    svi_buf_init(&all, &acct);
+    sv_status status = connect_to(path, &fd, err);
+    if (status != SV_OK) return status;
+    status = send_line(fd, request, err);
+    if (status == SV_OK) status = receive_line(fd, &all, err);
+    const struct timeval forever = {.tv_sec = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
+    while (status == SV_OK && take_lines(&all, take, ctx)) {
+        n = recv(fd, svi_buf_space(&all, 65536), 65536, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) status = svi_err(err, SV_ECLOSED, "the server has ended, or its worker has");
+        if (n > 0) all.len += (size_t)n;
+    }
+    (void)close(fd);
+    svi_buf_free(&all);
+    return status;
+}

@@ -19,4 +19,10 @@ sv_status svi_ask_stream(const char *path, const json_t *request, int *fd_out, s
  * no. */
 sv_status svi_ask_begins(int fd, sv_err *err);
 
+/* The same for a command that follows: `take(ctx, line)` is called with the answer and each line behind it
+ * (borrowed), until it says false or the server hangs up. SV_OK if it said so; SV_ECLOSED if the
+ * server hung up behind a whole answer, other errors as svi_ask. Blocks for as long as that takes. */
+sv_status svi_ask_lines(const char *path, const json_t *request,
+                        bool (*take)(void *ctx, const json_t *line), void *ctx, sv_err *err);
+
 #endif

@@ -208,6 +208,55 @@ void svi_command_stop(svi_commands *commands, svi_request *request)
     svi_request_answer(request);
 }
 
+static void follow(svi_commands *commands, svi_request *request, const svi_follow_filter *filter)
+{
+    int64_t id;
+    sv_err err = {.text = ""};
+    if (!commands->config.follows)
+        needs_server(request);
+    else if (svi_follows_add(commands->config.follows, filter, &id, &err) != SV_OK)
+        svi_request_fail(request, SV_FAULT_REFUSED, "%s", err.text);
+    else
+        svi_request_take(request, json_pack("{s:b, s:I}", "ok", 1, "follow", (json_int_t)id));
+}
+
+/* Names are of lower-case letters, digits and hyphens; modules make their own. */
+static bool is_event_name(sv_str name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (!(name.p[i] >= 'a' && name.p[i] <= 'z') && !(name.p[i] >= '0' && name.p[i] <= '9') &&
+            name.p[i] != '-' && name.p[i] != '_')
+            return false;
+    return true;
+}
+
+void svi_command_log_follow(svi_commands *commands, svi_request *request)
+{
+    const svi_arg_value *level = svi_request_arg(request, "level");
+    const svi_follow_filter filter = {
+        .kind = SVI_FOLLOW_LOG,
+        .user = svi_request_arg(request, "user")->jid,
+        .host = svi_request_arg(request, "host")->text,
+        .event = svi_request_arg(request, "event")->text,
+        .level = level->text.p ? (int)level->number : (int)svi_log_level()};
+    if (is_event_name(filter.event))
+        follow(commands, request, &filter);
+    else
+        svi_request_fail(request, SV_FAULT_USAGE,
+                         "log follow: --event is the name of an event, such as login-failed");
+}
+
+void svi_command_watch(svi_commands *commands, svi_request *request)
+{
+    const svi_follow_filter filter = {
+        .kind = SVI_FOLLOW_STANZAS,
+        .user = svi_request_arg(request, "user")->jid,
+        .host = svi_request_arg(request, "host")->text,
+        .element = svi_request_arg(request, "kind")->text,
+        .wants_xml = svi_request_arg(request, "xml")->number != 0};
+    follow(commands, request, &filter);
+}
+
 void svi_command_user_add(svi_commands *commands, svi_request *request)
 {
     svi_users_add(commands->users, request);

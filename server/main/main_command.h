@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "main/main_core.h"
+#include "main/main_follow.h"
 #include "main/main_shard.h"
 
 /* The answer that comes later; the reference is handed over. Called exactly once, never before
@@ -22,6 +23,7 @@ typedef struct svi_commands_config {
     json_t *(*reload)(void *ctx, svi_command_done done, void *done_ctx);
     json_t *(*certificates)(void *ctx); /* svi_certs_status */
     void (*stop)(void *ctx);      /* begins to end the process */
+    svi_follows *follows;         /* borrowed */
     void *ctx;
 } svi_commands_config;
 
@@ -41,6 +43,8 @@ void svi_command_status(svi_commands *commands, svi_request *request);
 void svi_command_modules(svi_commands *commands, svi_request *request);
 void svi_command_reload(svi_commands *commands, svi_request *request);
 void svi_command_stop(svi_commands *commands, svi_request *request);
+void svi_command_log_follow(svi_commands *commands, svi_request *request);
+void svi_command_watch(svi_commands *commands, svi_request *request);
 void svi_command_commands(svi_commands *commands, svi_request *request);
 void svi_command_sessions(svi_commands *commands, svi_request *request);
 void svi_command_kick(svi_commands *commands, svi_request *request);

@@ -163,6 +163,44 @@ static const sv_column host_columns[] = {
     {0},
 };
 
+static const sv_arg log_follow_args[] = {
+    {.name = "user",
+     .kind = SV_ARG_LOCAL,
+     .flags = SV_ARG_OPTION,
+     .manual = "lines that name the account, or this session of it"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION,
+     .manual = "lines about this host or its accounts"},
+    {.name = "event", .kind = SV_ARG_STRING, .flags = SV_ARG_OPTION, .manual = "events of this name"},
+    {.name = "level",
+     .kind = SV_ARG_WORD,
+     .flags = SV_ARG_OPTION,
+     .min = "error warn info debug",
+     .manual = "up to this level; as log_level says, if it is not given"},
+    {0},
+};
+
+static const sv_arg watch_args[] = {
+    {.name = "user",
+     .kind = SV_ARG_LOCAL,
+     .flags = SV_ARG_OPTION,
+     .manual = "of all sessions of the account, or of this one"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION,
+     .manual = "of the sessions of this host"},
+    {.name = "kind",
+     .kind = SV_ARG_WORD,
+     .flags = SV_ARG_OPTION,
+     .min = "message presence iq",
+     .manual = "of this kind alone"},
+    {.name = "xml",
+     .kind = SV_ARG_FLAG,
+     .manual = "with all they hold: what people write to each other, too"},
+    {0},
+};
+
 /* --- the commands, in the order of `help` ------------------------------------------------------------- */
 
 static const svi_core_command commands[] = {
@@ -305,6 +343,29 @@ static const svi_core_command commands[] = {
               .flags = SV_COMMAND_CHANGES},
      .here = svi_tool_restore,
      .print = svi_print_backup},
+    {.what = {.name = "log follow",
+              .summary = "log lines as they are made, until Ctrl-C",
+              .manual = "Those of the serving process, wherever the log goes. Another --level changes nothing "
+                        "for the log itself. With --json, each line is one JSON document. Ends with 1 "
+                        "when the server does.",
+              .examples = "log follow --user romeo@example.org\n"
+                          "log follow --event login-failed --json\n"
+                          "log follow --host example.org --level debug",
+              .args = log_follow_args},
+     .run = svi_command_log_follow,
+     .here = svi_tool_follow},
+    {.what = {.name = "watch",
+              .summary = "stanzas of sessions as they come and go, until Ctrl-C",
+              .manual = "Shows addresses, kinds and names of elements, not what is in them, but with --xml; "
+                        "never passwords. The log tells who watched whom, when, and whether with "
+                        "--xml. With --json, each line is one JSON document. Ends with 1 when the server "
+                        "does.",
+              .examples = "watch --user romeo@example.org\n"
+                          "watch --user romeo@example.org/phone --kind presence\n"
+                          "watch --host example.org --xml --json",
+              .args = watch_args},
+     .run = svi_command_watch,
+     .here = svi_tool_follow},
     {.what = {.name = "options", .summary = "all words of the configuration"}, .here = svi_tool_options},
     {.what = {.name = "help",
               .summary = "this text, or that of a command",

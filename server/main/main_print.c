@@ -177,6 +177,16 @@ static void put_text(const char *text, svi_buf *out)
     }
 }
 
+void svi_print_line(const char *before, const char *text)
+{
+    svi_acct acct = {.name = "print"};
+    svi_buf out;
+    svi_buf_init(&out, &acct);
+    put_text(text, &out);
+    (void)printf("%s%.*s\n", before, (int)out.len, out.len ? out.data : "");
+    svi_buf_free(&out);
+}
+
 static void put_value(const sv_column *column, const json_t *value, svi_buf *out)
 {
     if (json_is_array(value)) {

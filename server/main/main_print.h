@@ -16,6 +16,9 @@ void svi_print_nothing(const json_t *answer);
 /* Prints it as it is. */
 void svi_print_json(const json_t *answer);
 
+/* Prints text that came from peers, and a line feed: what could steer a terminal is shown as '?'. */
+void svi_print_line(const char *before, const char *text);
+
 /* Prints records page by page. */
 typedef struct svi_printer {
     const sv_command *what;

@@ -619,6 +619,77 @@ int svi_tool_restore(tool *t)
     return tell(t, answer);
 }
 
+/* --- following ---------------------------------------------------------------------------------------- */
+
+typedef struct following {
+    const tool *tool;
+    json_t *refusal; /* the answer, if it says no */
+    bool is_begun, is_over;
+} following;
+
+static void print_followed(const following *f, const json_t *line)
+{
+    const json_t *record = json_object_get(line, "record"), *dropped = json_object_get(line, "dropped");
+    const char *text = json_string_value(json_object_get(line, "text"));
+    const char *xml = json_string_value(json_object_get(record, "xml"));
+    if (f->tool->cli.is_json) {
+        (void)json_dumpf(record ? record : line, stdout, JSON_COMPACT);
+        (void)putchar('\n');
+    } else if (dropped) {
+        (void)printf("... %" JSON_INTEGER_FORMAT " lines are missing: they came faster than they were read\n",
+                     json_integer_value(dropped));
+    } else {
+        svi_print_line("", text ? text : "a line that can't be read");
+        if (xml) svi_print_line("    ", xml);
+        if (json_is_true(json_object_get(record, "cut"))) svi_print_line("    ", "[cut]");
+        if (json_is_true(json_object_get(record, "hidden")))
+            svi_print_line("    ", "[not shown: it may hold a password]");
+    }
+    (void)fflush(stdout);
+}
+
+static bool on_followed(void *ctx, const json_t *line)
+{
+    following *f = ctx;
+    if (!f->is_begun) {
+        f->is_begun = json_is_true(json_object_get(line, "ok"));
+        if (!f->is_begun) f->refusal = json_incref((json_t *)(uintptr_t)line);
+        return f->is_begun;
+    }
+    f->is_over = json_object_get(line, "end") != NULL;
+    if (!f->is_over) print_followed(f, line);
+    return !f->is_over && !ferror(stdout);
+}
+
+/* The last line, for those who read JSON line by line. */
+static int end_following(const tool *t, const char *why)
+{
+    if (!t->cli.is_json) {
+        (void)fprintf(stderr, "stave: %s\n", why);
+        return SVI_EXIT_FAILED;
+    }
+    json_t *last = svi_answer_fault(SV_FAULT_FAILED, "%s", why);
+    (void)json_dumpf(last, stdout, JSON_COMPACT);
+    (void)putchar('\n');
+    json_decref(last);
+    return SVI_EXIT_FAILED;
+}
+
+int svi_tool_follow(tool *t)
+{
+    sv_err err = {.text = ""};
+    following f = {.tool = t};
+    if (!knows_socket(t)) return fail_config(t);
+    if (!is_well_formed(t, &err)) return fail(t, SV_FAULT_USAGE, "%s", err.text);
+    const sv_status status =
+        svi_ask_lines(t->settings.control_socket.p, t->cli.request, on_followed, &f, &err);
+    if (f.refusal) return say_no(t, f.refusal);
+    if (f.is_over) return end_following(t, "the server has been stopped");
+    if (f.is_begun && status == SV_ECLOSED) return end_following(t, err.text);
+    if (status != SV_OK) return fail_ask(t, &err);
+    return fail(t, SV_FAULT_FAILED, "nothing can be written to standard output");
+}
+
 /* --- all ---------------------------------------------------------------------------------------------- */
 
 /* A command that the core has not may be one of a module. */

@@ -45,6 +45,7 @@ typedef struct worker {
     svi_listener *listeners[SVI_CLI_SOCKETS_MAX];
     size_t listener_count;
     svi_commands *commands;
+    svi_follows *follows;
     svi_control *control;
     svi_watch *watch;
     int signals; /* takes TERM and HUP, which stay blocked in all threads */
@@ -326,13 +327,16 @@ static sv_status start(worker *w, sv_err *err)
     if (status == SV_OK) status = listen_all(w, err);
     if (status != SV_OK) return status;
     hear_signals(w);
+    status = svi_follows_open(svi_shard_loop(w->shard), svi_shard_server(w->shard), &w->follows, err);
+    if (status != SV_OK) return status;
     const svi_commands_config commands = {.shard = w->shard,
                                           .reload = on_reload,
                                           .certificates = on_certificates,
                                           .stop = on_stop,
+                                          .follows = w->follows,
                                           .ctx = w};
     w->commands = svi_commands_new(&commands);
-    status = svi_control_open(w->shard, w->commands, w->cli->control, &w->control, err);
+    status = svi_control_open(w->shard, w->commands, w->follows, w->cli->control, &w->control, err);
     if (status != SV_OK) return status;
     return svi_watch_start(&w->acct, svi_shard_loop(w->shard),
                            svi_server_bus(svi_shard_server(w->shard)), &w->watch, err);
@@ -347,6 +351,7 @@ static void finish(worker *w)
     while (w->waiting) answer_reload(w, "the server ends");
     svi_control_close(&w->control);
     svi_commands_free(&w->commands);
+    svi_follows_close(&w->follows);
     svi_renew_stop(&w->renew);
     for (size_t i = 0; i < w->listener_count; i++)
         svi_net_unlisten(svi_server_net(svi_shard_server(w->shard)), &w->listeners[i]);

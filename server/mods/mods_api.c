@@ -20,7 +20,7 @@ void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(event != NULL);
-    if (level > svi_log_level()) return;
+    if (!svi_log_wants(level)) return;
     svi_field fields[LOG_FIELDS + 1] = {{.name = ""}};
     size_t count = 1;
     va_list args;

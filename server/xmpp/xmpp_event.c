@@ -286,7 +286,21 @@ static void unsent_undisposed(sv_event *ev, const char *module)
     svi_event_dispose(ev, SVI_DROPPED, "undisposed");
 }
 
+void svi_x_dropped(sv_event *ev, const char *rule)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    const svi_watcher *watcher = x->server->watcher;
+    if (watcher == NULL || svi_event_stanza(ev) == NULL) return;
+    watcher->stanza(watcher->ctx, &(svi_seen){.what = SVI_SEEN_DROPPED,
+                                              .host = x->host,
+                                              .jid = &x->from,
+                                              .receiver = &x->to,
+                                              .rule = rule,
+                                              .stanza = svi_event_stanza(ev)});
+}
+
 static const svi_event_ops unsent_ops = {
+    .dropped = svi_x_dropped,
     .unclaimed = unsent_unclaimed,
     .timeout = unsent_timeout,
     .undisposed = unsent_undisposed,

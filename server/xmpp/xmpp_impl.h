@@ -77,6 +77,7 @@ struct svi_server {
     void *streams;
     const svi_streams_ops *streams_ops;
     bool draining;
+    const svi_watcher *watcher; /* NULL: nobody watches stanzas */
 };
 
 struct svi_host {
@@ -232,6 +233,19 @@ void svi_session_keep(sv_session *session, uint64_t token, const sv_stanza *stan
 /* Queues a copy; `to` (may be .p NULL) replaces the stanza's own. */
 void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
 
+/* Tells the watcher, if there is one. */
+static inline void svi_session_seen(const sv_session *session, const sv_stanza *stanza, sv_str to,
+                                    svi_seen_what what)
+{
+    const svi_watcher *watcher = session->server->watcher;
+    if (watcher == NULL) return;
+    watcher->stanza(watcher->ctx, &(svi_seen){.what = what,
+                                              .host = session->host,
+                                              .jid = &session->jid,
+                                              .stanza = stanza,
+                                              .to = to});
+}
+
 /* --- xmpp_event.c ----------------------------------------------------------------------------- */
 
 /* What becomes an event: a stanza or an occasion with its addresses. All borrowed but `entry`. */
@@ -287,6 +301,8 @@ typedef struct svi_error {
 /* Disposes with an error to the sender, or drops what must not be answered; does not end a
  * waiting event. */
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal);
+/* Of svi_event_ops: tells the watcher that the event's stanza was dropped. */
+void svi_x_dropped(sv_event *ev, const char *rule);
 /* Takes the event's stanza to its recipient in an event of its own, when this one is released. */
 void svi_x_pass_over(sv_event *ev);
 /* Hands the event's stanza to a session; does not end a waiting event. */

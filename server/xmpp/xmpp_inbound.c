@@ -97,7 +97,15 @@ static sv_status prepare_to(svi_arena *arena, svi_passage *passage)
 
 static void drop(const svi_passage *passage, const char *rule)
 {
+    const svi_watcher *watcher = passage->server->watcher;
     svi_ledger_close(passage->server->ledger, passage->entry, SVI_DROPPED, rule);
+    if (watcher != NULL)
+        watcher->stanza(watcher->ctx, &(svi_seen){.what = SVI_SEEN_DROPPED,
+                                                  .host = passage->from_host,
+                                                  .jid = &passage->from,
+                                                  .receiver = &passage->to,
+                                                  .rule = rule,
+                                                  .stanza = passage->stanza});
     svi_conn_credit(passage->session->conn, passage->cost_bytes);
 }
 
@@ -153,6 +161,7 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
     SV_CHECK(session, SVI_SESSION_MAGIC);
     svi_server *server = session->server;
     svi_session_announce(session);
+    svi_session_seen(session, take, SV_STR_NONE, SVI_SEEN_IN);
     svi_passage passage = {
         .server = server,
         .from_host = session->host,
@@ -165,6 +174,7 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
     const bool is_ended = session->is_kicked;
     /* it waited until the end, which session/gone tells */
     const bool is_late = !session->is_listed && is_broadcast(take);
+    passage.stanza = take;
     if (is_ended || is_late || !is_stanza(take)) {
         const bool is_unknown = !is_ended && !is_late;
         drop(&passage, is_unknown ? "unsupported-stanza-type" : "stream-ended");

@@ -121,6 +121,7 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
     /* A session kicked just now gets it all the same: it comes back as unsent, with what is
      * queued. */
     session->in_flight++;
+    svi_session_seen(session, stanza, to, SVI_SEEN_OUT);
     svi_conn_send(session->conn, stanza, &(svi_head){.to = to}, entry);
 }
 

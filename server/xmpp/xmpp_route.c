@@ -273,6 +273,7 @@ static void route_canceled(sv_event *ev)
 }
 
 static const svi_event_ops route_ops = {
+    .dropped = svi_x_dropped,
     .next = route_next,
     .unclaimed = route_unclaimed,
     .timeout = route_timeout,

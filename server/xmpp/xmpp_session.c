@@ -127,6 +127,12 @@ svi_stream_facts svi_session_facts(const sv_session *session)
     return facts;
 }
 
+void svi_server_set_watcher(svi_server *server, const svi_watcher *watcher)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    server->watcher = watcher;
+}
+
 size_t svi_session_count(const svi_server *server)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);

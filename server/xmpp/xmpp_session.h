@@ -92,4 +92,33 @@ void svi_session_kick_with(sv_session *session, const char *stream_error, const 
  * for it and `next_bytes` more exceed it. For what is written past svi_session_send. */
 void svi_session_bound(sv_session *session, size_t next_bytes);
 
+/* --- who watches --------------------------------------------------------------------------------- */
+
+typedef enum svi_seen_what {
+    SVI_SEEN_IN,     /* as the session's peer has sent it; but what belongs to the stream itself, such as a
+                      * second bind */
+    SVI_SEEN_OUT,    /* handed to the session's connection */
+    SVI_SEEN_DROPPED /* on its way: it ends there, by `rule` */
+} svi_seen_what;
+
+/* A stanza. Nothing of the negotiation is among them. Borrowed. */
+typedef struct svi_seen {
+    svi_seen_what what;
+    svi_host *host;         /* the session's, or where it was dropped */
+    const sv_jid *jid;      /* the session's; of what was dropped its sender's */
+    const sv_jid *receiver; /* DROPPED: its domain is empty if that is not known; else NULL */
+    const char *rule;       /* DROPPED */
+    const sv_stanza *stanza;
+    sv_str to; /* replaces the stanza's own `to`; .p NULL: does not */
+} svi_seen;
+
+typedef struct svi_watcher {
+    void (*stanza)(void *ctx, const svi_seen *seen); /* changes nothing */
+    void *ctx;
+} svi_watcher;
+
+/* From now on the watcher (borrowed; NULL: nobody) is told of all stanzas of all sessions. What is dropped
+ * as a copy for one of several sessions (presence that a newer one replaces) is not told. */
+void svi_server_set_watcher(svi_server *server, const svi_watcher *watcher);
+
 #endif

@@ -522,6 +522,49 @@ static void unsent_goes_to_others(void **state)
     world_free(&w);
 }
 
+/* --- who watches ------------------------------------------------------------------------------ */
+
+static void note_seen(void *ctx, const svi_seen *seen)
+{
+    diary *d = ctx;
+    const sv_jid *jid = seen->jid;
+    const sv_str id = svi_node_attr(svi_stanza_root(seen->stanza), SV_STR("id"));
+    const size_t n = strlen(d->text);
+    (void)snprintf(d->text + n, sizeof d->text - n, "%s:%.*s:%.*s ",
+                   seen->what == SVI_SEEN_OUT  ? "out"
+                   : seen->what == SVI_SEEN_IN ? "in"
+                                               : seen->rule,
+                   (int)jid->resource.n, jid->resource.p, (int)id.n, id.p);
+}
+
+/* Each stanza once, as it came in and for each session that gets it; nothing more when nobody watches. */
+static void watched(void **state)
+{
+    (void)state;
+    diary d = {""};
+    world *w = world_new(NULL);
+    const svi_watcher watcher = {.stanza = note_seen, .ctx = &d};
+    use_handlers(w, w->host);
+    client *a = join(w, "romeo", "a");
+    (void)join(w, "juliet", "b");
+    tell(a, "<message to='juliet@example.org/b' id='1'/>");
+    WROTE(&d, "");
+    svi_server_set_watcher(w->server, &watcher);
+    tell(a, "<message to='juliet@example.org/b' id='2'/>");
+    WROTE(&d, "in:a:2 out:b:2 ");
+    tell(a, "<iq type='get' to='juliet@example.org/none' id='3'><q xmlns='x'/></iq>");
+    WROTE(&d, "in:a:3 out:a:3 "); /* the error */
+    tell(a, "<iq type='result' to='juliet@example.org/b' id='5'><x/><y/></iq>");
+    WROTE(&d, "in:a:5 iq-malformed:a:5 "); /* before any handler */
+    tell(a, "<iq type='result' to='juliet@example.org/none' id='6'/>");
+    WROTE(&d, "in:a:6 answer-unclaimed:a:6 "); /* on its way */
+    svi_server_set_watcher(w->server, NULL);
+    tell(a, "<message to='juliet@example.org/b' id='4'/>");
+    WROTE(&d, "");
+    BALANCED(w);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +583,7 @@ int main(void)
         cmocka_unit_test(stored_beyond_the_hard_bound),
         cmocka_unit_test(kicked),
         cmocka_unit_test(gone_may_wait),
+        cmocka_unit_test(watched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,8 +78,12 @@ FLOW     := $(if $(FLOW_SRC),$(B)/tests/flow/flow)
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 LOAD_OBJ  := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard tests/bench/load_*.c)))
 
+# The torture: all of tests/torture is one program.
+TORTURE_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/torture/*.c))
+TORTURE     := $(B)/tests/torture/torture
+
 # Programs of one file each.
-TOOL_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/torture/*.c tests/abi/*.c))
+TOOL_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/abi/*.c))
 FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- targets ------------------------------------------------------------------------------------
@@ -94,7 +98,7 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 all: lib modules $(STAVE)
 lib: $(LIB)
 units: $(UNIT_BIN)
-tests: all units testmods $(FLOW) $(TOOL_BIN)
+tests: all units testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
 
@@ -255,6 +259,9 @@ $(TESTMOD_SO): $(B)/%.so: $(B)/%.o
 
 $(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(LIB) $(LDLIBS) -o $@
+
+$(TORTURE): $(TORTURE_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(TORTURE_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(BENCH_BIN): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(LTO_$(KIND)) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -o $@

@@ -223,12 +223,31 @@ static void broadcast_rows(sv_event *ev, sv_status status, sv_rows *rows, void *
 
 /* --- the end of a session (4.5.2: ungraceful ones too) ------------------------------------- */
 
+/* The resource was bound anew while this waited, and is available: the last that is heard of it must not
+ * be the end of the old session. */
+static bool is_succeeded(sv_event *ev)
+{
+    const sv_session *now = sv->session_find(ev, sv->from(ev));
+    return now && now != sv->session(ev) && sv->session_presence(now);
+}
+
+/* In one go, since what an event sends comes at its end: what its own sessions are told must not wait
+ * for the roster alone and come behind a successor. */
+static void tell_gone(sv_event *ev, const sv_rows *rows)
+{
+    const sv_jid *jid = sv->from(ev);
+    const sv_stanza *gone = presence_make(ev, SV_STR("unavailable"), jid->full, jid->bare);
+    sv_session *other = NULL;
+    if (is_succeeded(ev)) return;
+    while ((other = sv->session_next(ev, jid, other)))
+        if (other != sv->session(ev) && sv->session_presence(other)) sv->push(ev, other, gone);
+    if (rows) to_contacts(ev, rows, gone, false);
+}
+
 static void gone_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     (void)self;
-    const sv_stanza *gone =
-        presence_make(ev, SV_STR("unavailable"), sv->from(ev)->full, sv->from(ev)->bare);
-    if (status == SV_OK) to_contacts(ev, rows, gone, false);
+    tell_gone(ev, status == SV_OK ? rows : NULL);
     sv->pass(ev);
 }
 
@@ -236,15 +255,15 @@ static sv_verdict on_gone(sv_event *ev, void *self)
 {
     const presence *me = self;
     const sv_jid *jid = sv->from(ev);
-    sv_session *ended = sv->session(ev), *other = NULL;
-    sv_rows *rows = sv->rows(ev, me->roster, jid->node); /* kept while the session lives */
-    const sv_stanza *gone = presence_make(ev, SV_STR("unavailable"), jid->full, jid->bare);
-    end_directed(ev, ended, gone, rows);
-    if (!sv->session_presence(ended)) return SV_PASS;
-    while ((other = sv->session_next(ev, jid, other)))
-        if (other != ended && sv->session_presence(other)) sv->push(ev, other, gone);
+    sv_session *ended = sv->session(ev);
+    const sv_rows *rows = sv->rows(ev, me->roster, jid->node); /* kept while the session lives */
+    if (ended) {
+        const sv_stanza *gone = presence_make(ev, SV_STR("unavailable"), jid->full, jid->bare);
+        end_directed(ev, ended, gone, rows);
+        if (!sv->session_presence(ended)) return SV_PASS;
+    }
     if (rows) {
-        to_contacts(ev, rows, gone, false);
+        tell_gone(ev, rows);
         return SV_PASS;
     }
     sv->rows_load(ev, me->roster, jid->node, gone_rows);
@@ -325,10 +344,38 @@ static void answer_probe(sv_event *ev, sv_status status, sv_rows *rows, void *se
     (void)sv->consume(ev);
 }
 
+/* Whether the sender's roster lets the recipient see its presence; that of another host can't be read from
+ * here, and the recipient's says the same (both change in one event). */
+static bool is_seen(sv_event *ev, const presence *me)
+{
+    const sv_jid *from = sv->from(ev), *to = sv->to(ev);
+    const bool same_host = sv_str_eq(from->domain, to->domain);
+    const sv_rows *rows = sv->rows(ev, me->roster, same_host ? from->node : to->node);
+    sv_str record;
+    if (!rows) return true;
+    if (!sv->row(rows, same_host ? to->bare : from->bare, &record)) return false;
+    return sv_roster_flags(record) & (same_host ? SV_ROSTER_FROM : SV_ROSTER_TO);
+}
+
+/* What a session of this server says of itself comes in an event of its own, which may have waited behind
+ * one that ended the subscription or the session: then it would show what nobody may see any more, or who
+ * is gone. */
+static bool is_outdated(sv_event *ev, const presence *me)
+{
+    const sv_jid *from = sv->from(ev), *to = sv->to(ev);
+    if (sv->type(ev).n || !from->node.n || !from->resource.n || !sv->is_local(ev, from) ||
+        sv_str_eq(from->bare, to->bare))
+        return false;
+    const sv_session *session = sv->session_find(ev, from);
+    if (!session) return true;
+    return !was_directed(session, to) && (!sv->session_presence(session) || !is_seen(ev, me));
+}
+
 static sv_verdict on_in(sv_event *ev, void *self)
 {
     const presence *me = self;
     const sv_str type = sv->type(ev);
+    if (is_outdated(ev, me)) return sv->drop(ev, "presence-outdated");
     if (presence_is_subscription(type)) {
         if (sv_str_eq(sv->from(ev)->bare, sv->to(ev)->bare)) return sv->drop(ev, "presence-to-oneself");
         return presence_subs_in(ev, self);
@@ -437,7 +484,7 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
     {.on = "iq-set/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
     {.on = "session/presence", .call = presence_show_requests},
-    {.on = "session/gone", .call = on_gone},
+    {.on = "session/gone", .call = on_gone, .band = SV_FIRST}, /* while there is still a session to ask */
     {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},
     {.on = "account/removing", .call = presence_account_removing, .flags = SV_HOOK_GUARD},
     {0},

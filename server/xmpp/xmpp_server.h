@@ -52,6 +52,7 @@ typedef struct svi_server_config {
     const svi_net_calls
         *calls;       /* who is told of connections; NULL: the streams (svi_stream_calls) */
     int64_t later_us; /* deadline of a handler's LATER; 0: 60 s */
+    size_t store_cache_bytes; /* rows that nobody uses, kept for the next reader; 0: 32 MiB */
 } svi_server_config;
 
 /* Opens the store (replays its journal, may block), makes bus and net. SV_EIO, SV_EVERSION,

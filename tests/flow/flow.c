@@ -13,7 +13,7 @@ static svi_acct memory = {.name = "flow"}; /* lint: allow global (the program's 
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: flow [--modules DIR] [--live HOST:PORT [--register COMMAND] "
+    (void)fprintf(stderr, "usage: flow [--modules DIR] [--enabled MODULES] [--live HOST:PORT [--register COMMAND] "
                           "[--suffix TEXT] [--patience MS]] [--trace] [--verbose] SCRIPT...\n");
     return 2;
 }
@@ -48,7 +48,7 @@ static const char *default_modules(void)
 }
 
 typedef struct options {
-    const char *modules, *host, *port, *command, *suffix;
+    const char *modules, *enabled, *host, *port, *command, *suffix;
     int64_t patience_ms;
     bool verbose, trace;
 } options;
@@ -63,7 +63,7 @@ static void run_one(const options *o, const char *path, flow_result *result)
         (void)snprintf(result->text, sizeof result->text, "%s: can't be read or is empty", path);
     } else {
         flow_world *world = o->host ? flow_live_new(&memory, o->host, o->port, o->command)
-                                    : flow_stage_new(&memory, o->modules);
+                                    : flow_stage_new(&memory, o->modules, o->enabled);
         if (o->patience_ms) world->patience_ms = (int)o->patience_ms;
         world->trace = o->trace;
         flow_run(world, path, text, o->suffix, result);
@@ -78,15 +78,16 @@ static void run_one(const options *o, const char *path, flow_result *result)
 
 static bool read_options(int argc, char **argv, options *o)
 {
-    static const struct option known[] = {{"modules", 1, NULL, 'm'},  {"live", 1, NULL, 'l'},
+    static const struct option known[] = {{"modules", 1, NULL, 'm'},  {"enabled", 1, NULL, 'e'}, {"live", 1, NULL, 'l'},
                                           {"register", 1, NULL, 'r'}, {"suffix", 1, NULL, 's'},
                                           {"verbose", 0, NULL, 'v'},  {"patience", 1, NULL, 'p'},
                                           {"trace", 0, NULL, 't'},    {NULL, 0, NULL, 0}};
     int c;
-    while ((c = getopt_long(argc, argv, "m:l:r:s:p:tv", known, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "m:e:l:r:s:p:tv", known, NULL)) != -1) {
         char *colon;
         switch (c) {
         case 'm': o->modules = optarg; break;
+        case 'e': o->enabled = optarg; break;
         case 'l':
             colon = strrchr(optarg, ':');
             if (!colon) return false;

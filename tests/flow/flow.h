@@ -49,8 +49,9 @@ struct flow_world {
     bool (*close)(flow_world **world, char *why, size_t why_bytes);
 };
 
-/* A stage: server with the modules of `module_dir`. */
-flow_world *flow_stage_new(svi_acct *acct, const char *module_dir);
+/* A stage: server with the modules of `module_dir`; `modules` is what scripts that say nothing of it have in modules_enabled,
+ * in its order (NULL: all that a server usually has). Kept by reference. */
+flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules);
 
 /* A server at host:port; accounts are made by running `register_command` with user, domain and password as arguments (NULL: they
  * exist). */

@@ -20,7 +20,7 @@ static svi_acct test_acct = {.name = "flow-script"}; /* lint: allow global (the 
 static void ends_with(const char *text, const char *wanted)
 {
     flow_result result = {.failed = false};
-    flow_world *world = flow_stage_new(&test_acct, ".");
+    flow_world *world = flow_stage_new(&test_acct, ".", NULL);
     flow_run(world, "x.flow", sv_str_of(text), "", &result);
     char why[300];
     const bool is_balanced = world->close(&world, why, sizeof why);

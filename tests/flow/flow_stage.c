@@ -25,7 +25,7 @@ typedef struct stage {
     svi_config *config;
     svi_mods *mods;
     svi_buf config_text;
-    const char *module_dir;
+    const char *module_dir, *modules; /* modules: as in the config, or NULL for the default */
     bool started;
     char problem[300];
 } stage;
@@ -97,7 +97,7 @@ static bool read_config(stage *st)
     static const char modules[] = "modules_enabled";
     const sv_str own = svi_buf_str(&st->config_text);
     if (own.n == 0 || !memmem(own.p, own.n, modules, sizeof modules - 1))
-        svi_buf_put(&text, SV_STR("modules_enabled = { " DEFAULT_MODULES " }\n"));
+        svi_buf_printf(&text, "modules_enabled = { %s }\n", st->modules ? st->modules : DEFAULT_MODULES);
     svi_buf_put(&text, svi_buf_str(&st->config_text));
     svi_buf_put(&text, SV_STR("VirtualHost \"localhost\"\nVirtualHost \"other.localhost\"\n"));
     const bool written = write(fd, text.data, text.len) == (ssize_t)text.len;
@@ -258,7 +258,7 @@ static bool close_stage(flow_world **world, char *why, size_t why_bytes)
     return why[0] == 0;
 }
 
-flow_world *flow_stage_new(svi_acct *acct, const char *module_dir)
+flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules)
 {
     stage *st = svi_alloc(acct, sizeof *st);
     st->world = (flow_world){.acct = acct,
@@ -273,5 +273,6 @@ flow_world *flow_stage_new(svi_acct *acct, const char *module_dir)
     st->pairs = svi_link_pairs_new(acct);
     svi_buf_init(&st->config_text, acct);
     st->module_dir = module_dir;
+    st->modules = modules;
     return &st->world;
 }

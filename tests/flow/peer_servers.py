@@ -214,11 +214,11 @@ class Stave:
     """The server of this tree, by way of the interop tests' helper."""
     name = "stave"
 
-    def __init__(self, build, config=""):
+    def __init__(self, build, config="", interfaces=("127.0.0.1",)):
         os.environ["STAVE_BUILD"] = build
         sys.path.insert(0, os.path.join(ROOT, "tests", "interop"))
         import server
-        self.server = server.Server(config, hosts=("localhost", "other.localhost"))
+        self.server = server.Server(config, hosts=("localhost", "other.localhost"), interfaces=interfaces)
         self.port, self.version = self.server.port, ""
 
     def start(self, accounts):

@@ -21,8 +21,8 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, config="", hosts=("localhost",), settings=None):
-        """`settings`: lines of the configuration that stand behind a VirtualHost, by its name."""
+    def __init__(self, config="", hosts=("localhost",), settings=None, interfaces=("127.0.0.1",)):
+        """`settings`: lines of the configuration that stand behind a VirtualHost, by its name. 127.0.0.1 is among `interfaces`."""
         self.hosts = hosts
         self.build = os.environ.get("STAVE_BUILD", "build/release")
         self.stave = os.path.join(self.build, "stave")
@@ -36,7 +36,7 @@ class Server:
         with open(self.config, "w") as f:
             f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
                     'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "caps", "ping" }\n'
-                    'c2s_interfaces = { "127.0.0.1" }\n'
+                    f'c2s_interfaces = {{ {", ".join(chr(34) + address + chr(34) for address in interfaces)} }}\n'
                     f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'
                     f'certificate = "{self.dir}/cert.pem"\nkey = "{self.dir}/key.pem"\n' + config + "\n" +
                     "".join(f'VirtualHost "{h}"\n{(settings or {}).get(h, "")}\n' for h in hosts))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -272,7 +273,8 @@ class Slow:
         for i in range(15):
             began = time.monotonic()
             self.pair[0].message(self.pair[1].jid, "there", f"t{i}")
-            assert (await self.pair[1].next()).get("id") == f"t{i}"
+            got = await self.pair[1].next()
+            assert got.get("id") == f"t{i}", (i, ET.tostring(got))
             self.pair[1].message(self.pair[0].jid, "back", f"b{i}")
             assert (await self.pair[0].next()).get("id") == f"b{i}"
             took.append((time.monotonic() - began) * 1000)

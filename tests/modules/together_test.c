@@ -242,6 +242,45 @@ static void own_handlers_see_own_requests(void **state)
     leave(w);
 }
 
+/* A session that ends while what is kept for it is read: whoever comes next has none to keep it for. */
+static void goes_while_it_is_bound(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"\"blocking\", \"roster\"", "\"roster\", \"blocking\""};
+    for (size_t i = 0; i < 2; i++) {
+        world *w = stage(orders[i], "");
+        svi_engine_sim_plan(w->engine)->hold = true;
+        part(w, join(w, ROMEO "/orchard"));
+        assert_int_equal(svi_session_count(w->server), 0);
+        svi_engine_sim_plan(w->engine)->hold = false;
+        turn(w);
+        client *again = join(w, ROMEO "/orchard");
+        ask(w, again, NULL, "<query xmlns='jabber:iq:roster'/>", "result");
+        leave(w);
+    }
+}
+
+/* The end of a session is told whatever other modules wait for then, in every order. */
+static void end_is_told_while_others_wait(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {ALL_MODULES, "\"message\", \"offline\", \"roster\", \"presence\""};
+    for (size_t i = 0; i < 2; i++) {
+        world *w = stage(orders[i], "");
+        account(w, "juliet");
+        client *juliet = online(w, JULIET "/balcony"), *romeo = online(w, ROMEO "/orchard");
+        (void)online(w, ROMEO "/street"); /* who might get what the other has not got */
+        say(w, romeo, "<presence to='" JULIET "'/>");
+        svi_engine_sim_plan(w->engine)->hold = true;
+        part(w, romeo);
+        svi_engine_sim_plan(w->engine)->hold = false;
+        turn(w);
+        assert_int_equal(
+            SEEN(w, juliet, .name = "presence", .type = "unavailable", .from = ROMEO "/orchard"), 1);
+        leave(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +289,8 @@ int main(void)
         cmocka_unit_test(disco_of_nodes),
         cmocka_unit_test(another_accounts_data),
         cmocka_unit_test(own_handlers_see_own_requests),
+        cmocka_unit_test(goes_while_it_is_bound),
+        cmocka_unit_test(end_is_told_while_others_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

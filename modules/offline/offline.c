@@ -273,6 +273,15 @@ static sv_verdict on_session(sv_event *ev, void *self)
     return SV_LATER;
 }
 
+/* In an event of its own: what the end of the session tells others must not wait for rows, since a new session with
+ * the same address may be told of meanwhile. */
+static sv_verdict on_gone(sv_event *ev, void *self)
+{
+    (void)self;
+    if (receiver(ev)) sv->fire_after(ev, "offline/turn", sv->from(ev), SV_STR_NONE);
+    return SV_PASS;
+}
+
 /* The session has room for the next portion. */
 static sv_verdict on_written(sv_event *ev, void *self)
 {
@@ -412,7 +421,8 @@ static const sv_hook hooks[] = {
     {.on = "message/nobody", .call = on_nobody, .band = SV_LATE},
     {.on = "session/unsent", .call = on_unsent, .band = SV_LATE},
     {.on = "session/presence", .call = on_session},
-    {.on = "session/gone", .call = on_session},
+    {.on = "session/gone", .call = on_gone},
+    {.on = "offline/turn", .call = on_session},
     {.on = "session/written", .call = on_written},
     {.on = "store/sweep", .call = on_sweep},
     {0},

@@ -60,7 +60,8 @@
     X(ACCOUNT_ENABLED, "account/enabled", "somebody may log in to it again")                       \
     X(ACCOUNT_REMOVING, "account/removing",                                                        \
       "an account is being deleted: fired again until its handlers write nothing, before "         \
-      "account/removed; a handler may say LATER, and refuses if it can't do its part now")
+      "account/removed; a handler may say LATER, and refuses if it can't do its part now")        \
+    X(OFFLINE_TURN, "offline/turn", "another session of an account may take what is kept for it")
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -48,6 +48,11 @@ class Terminal:
         self.tmux("paste-buffer")
         self.tmux("send-keys", "Enter")
 
+    async def gone(self):
+        """Waits for the program to end by itself."""
+        await real.until(lambda: f"the end of the program:\n{self.screen()}", lambda: self.tmux("has-session", check=False).returncode)
+        self.kill()
+
     def kill(self):
         self.server.terminate()
         self.server.wait(real.LIMIT_S)

@@ -155,8 +155,8 @@ async def refused(site, make, host):
     step(f"{host} was refused by the client")
 
 
-def distrust(make):
+def distrust(make, hosts=(real.STRANGER, real.MISNAMED)):
     """The client, which has refusal() as in real.py, does not log in where the certificate does not fit. Only for one that does not go through real.test."""
-    for host in (real.STRANGER, real.MISNAMED):
+    for host in hosts:
         site = real.Site(only=host)
         real.run(site, refused(site, make, host))

@@ -1,4 +1,4 @@
-"""profanity in a terminal of tmux, driven by keys, against certificates, passwords and long messages."""
+"""profanity in a terminal of tmux, driven by keys: contacts, presence, blocking, what was kept; certificates, passwords and long messages."""
 import glob
 import os
 import re
@@ -7,7 +7,9 @@ import sys
 import tempfile
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import im  # noqa: E402
 import real  # noqa: E402
+
 
 class Terminal:
     """A screen of tmux with a server of its own, below `folder`. The server is our child and no daemon, so that what ends us ends it, too."""
@@ -109,6 +111,33 @@ class Profanity:
         logs = glob.glob(os.path.join(self.home, "data/profanity/chatlogs/**", other.replace("@", "_at_"), "*.log"), recursive=True)
         return "".join(open(log).read() for log in logs)
 
+    async def approve(self, jid):
+        await self.terminal.shows(f"authorization request from {jid}")
+        self.terminal.type(f"/sub allow {jid}")
+
+    async def ask(self, jid):
+        self.terminal.type(f"/sub request {jid}")
+
+    async def away(self, text):
+        self.terminal.type(f'/status set away "{text}"')
+
+    async def sees(self, jid, show, text):
+        self.terminal.type("/win 1")
+        word = {"available": "online"}.get(show, show)
+        await self.terminal.shows(rf"{word.capitalize()} \(0\)\n.*{jid}")  # in the list of contacts at the right
+        self.terminal.type(f"/who {word}")
+        await self.terminal.shows(rf"{jid}.* is {word}.*{text}")
+
+    async def block(self, jid):
+        self.terminal.type("/win 1")  # the answer comes there
+        self.terminal.type(f"/blocked add {jid}")
+        await self.terminal.shows("successfully blocked")
+
+    async def unblock(self, jid):
+        self.terminal.type("/win 1")  # the answer comes there
+        self.terminal.type(f"/blocked remove {jid}")
+        await self.terminal.shows("successfully unblocked")
+
     async def leave(self):
         self.terminal.type("/disconnect")
         await self.terminal.shows("logged out successfully")
@@ -117,6 +146,7 @@ class Profanity:
 
 if __name__ == "__main__":
     try:
+        im.test(Profanity, blocks=True)
         real.test(Profanity, refused="Login failed")
     finally:
         for terminal in Profanity.terminals:

@@ -49,10 +49,12 @@ class Poezio:
         await self.line(words, shown="/" + words)
 
     async def line(self, text, shown):
-        # what comes at once with more is taken for pasted text: so Enter comes when the rest is there
+        # what comes at once with more is taken for pasted text: so Enter comes when the rest is there, and the next when it was heeded
+        entered = rf"│{re.escape(shown)}\s*\Z"
         self.terminal.tmux("send-keys", "-l", text)
-        await self.terminal.shows(rf"│{re.escape(shown)}\s*\Z")
+        await self.terminal.shows(entered)
         self.terminal.tmux("send-keys", "Enter")
+        await real.until(lambda: f"the line is taken:\n{self.terminal.screen()}", lambda: not re.search(entered, self.terminal.screen()))
 
     async def approve(self, jid):
         await self.terminal.shows(f"{jid} wants to subscribe")

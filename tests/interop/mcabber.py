@@ -48,14 +48,15 @@ class Mcabber:
         self.terminal.type(f"/status away {text}")
 
     async def sees(self, jid, show, text):
+        await self.terminal.shows(rf"\[{self.LETTERS[show]}\] {jid}")  # in the roster, where it can be searched for
         self.terminal.type(f"/roster search {jid}")
-        await self.terminal.shows(rf"\[{self.LETTERS[show]}\] {jid}")
         await self.terminal.shows(rf"\[{self.LETTERS[show]}\] Buddy: {jid}.*{text}")
 
     async def say(self, to, body):
         self.terminal.paste(f"/say_to {to} {body}")
 
     async def hear(self, sender, body):
+        await self.terminal.shows(rf"\] {sender}")
         self.terminal.type(f"/roster search {sender}")
         self.terminal.type("")  # shows the chat
         await self.terminal.shows("<== " + re.escape(body))

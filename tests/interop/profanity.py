@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,11 @@ class Terminal:
         self.kill()
 
     def kill(self):
+        """Ends all of it; once more does nothing."""
+        if self.server.poll() is not None:
+            return
+        for pid in self.tmux("list-panes", "-a", "-F", "#{pane_pid}", check=False).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)  # poezio outlives its terminal when it is not on line
         self.server.terminate()
         self.server.wait(real.LIMIT_S)
 

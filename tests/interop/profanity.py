@@ -1,13 +1,16 @@
-"""profanity in a terminal of tmux, driven by keys, against certificates, passwords and long messages."""
+"""profanity in a terminal of tmux, driven by keys: contacts, presence, blocking, what was kept; certificates, passwords and long messages."""
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import im  # noqa: E402
 import real  # noqa: E402
+
 
 class Terminal:
     """A screen of tmux with a server of its own, below `folder`. The server is our child and no daemon, so that what ends us ends it, too."""
@@ -48,7 +51,17 @@ class Terminal:
         self.tmux("paste-buffer")
         self.tmux("send-keys", "Enter")
 
+    async def gone(self):
+        """Waits for the program to end by itself."""
+        await real.until(lambda: f"the end of the program:\n{self.screen()}", lambda: self.tmux("has-session", check=False).returncode)
+        self.kill()
+
     def kill(self):
+        """Ends all of it; once more does nothing."""
+        if self.server.poll() is not None:
+            return
+        for pid in self.tmux("list-panes", "-a", "-F", "#{pane_pid}", check=False).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)  # poezio outlives its terminal when it is not on line
         self.server.terminate()
         self.server.wait(real.LIMIT_S)
 
@@ -104,6 +117,33 @@ class Profanity:
         logs = glob.glob(os.path.join(self.home, "data/profanity/chatlogs/**", other.replace("@", "_at_"), "*.log"), recursive=True)
         return "".join(open(log).read() for log in logs)
 
+    async def approve(self, jid):
+        await self.terminal.shows(f"authorization request from {jid}")
+        self.terminal.type(f"/sub allow {jid}")
+
+    async def ask(self, jid):
+        self.terminal.type(f"/sub request {jid}")
+
+    async def away(self, text):
+        self.terminal.type(f'/status set away "{text}"')
+
+    async def sees(self, jid, show, text):
+        self.terminal.type("/win 1")
+        word = {"available": "online"}.get(show, show)
+        await self.terminal.shows(rf"{word.capitalize()} \(0\)\n.*{jid}")  # in the list of contacts at the right
+        self.terminal.type(f"/who {word}")
+        await self.terminal.shows(rf"{jid}.* is {word}.*{text}")
+
+    async def block(self, jid):
+        self.terminal.type("/win 1")  # the answer comes there
+        self.terminal.type(f"/blocked add {jid}")
+        await self.terminal.shows("successfully blocked")
+
+    async def unblock(self, jid):
+        self.terminal.type("/win 1")  # the answer comes there
+        self.terminal.type(f"/blocked remove {jid}")
+        await self.terminal.shows("successfully unblocked")
+
     async def leave(self):
         self.terminal.type("/disconnect")
         await self.terminal.shows("logged out successfully")
@@ -112,6 +152,7 @@ class Profanity:
 
 if __name__ == "__main__":
     try:
+        im.test(Profanity, blocks=True)
         real.test(Profanity, refused="Login failed")
     finally:
         for terminal in Profanity.terminals:

@@ -165,8 +165,8 @@ class Account:
 
 PASSWORDS = {"romeo": "But soft, what light?", "nurse": "Jule, quoth he"}
 DISTRUST = {  # what clients say of the certificate
-    STRANGER: r"(?i)unknown authority|local issuer|unable to verify|self.signed|first certificate",
-    MISNAMED: r"(?i)mismatch|is valid for|altname|not valid for",
+    STRANGER: r"(?i)unknown authority|local issuer|unable to verify|self.signed|first certificate|not trusted",
+    MISNAMED: r"(?i)mismatch|is valid for|altname|not valid for|does not match",
 }
 
 

@@ -1,6 +1,8 @@
 """poezio in a terminal of tmux, driven by commands: subscriptions, presence, chat, blocking, what was kept."""
+import atexit
 import os
 import re
+import shutil
 import sys
 import tempfile
 
@@ -10,17 +12,24 @@ import real  # noqa: E402
 from profanity import Terminal  # noqa: E402
 
 
+NOBODY = 65534
+
+
 class Poezio:
     terminals = []
     SHOWS = {"available": r"\|", "away": "away"}
 
     def __init__(self, account):
         self.account = account
-        self.home = tempfile.mkdtemp(prefix="z-", dir=os.environ.get("STAVE_TMP"))
+        self.home = tempfile.mkdtemp(prefix="z-", dir="/tmp")  # where others than root get
+        atexit.register(shutil.rmtree, self.home, ignore_errors=True)
+        self.is_root = os.geteuid() == 0
+        ca = os.path.join(self.home, "ca.pem")
+        shutil.copy(account.site.ca, ca)
         self.config = os.path.join(self.home, "poezio.cfg")
         with open(self.config, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
             f.write(f"[Poezio]\njid = {account.jid}\npassword = {account.password}\ncustom_host = 127.0.0.1\ncustom_port = {account.port}\n"
-                    f"ca_cert_path = {account.site.ca}\nlog_dir = {self.home}/log\nshow_roster_subscriptions = all\nuse_log = false\nsave_status = false\n"
+                    f"ca_cert_path = {ca}\nlog_dir = {self.home}/log\nshow_roster_subscriptions = all\nuse_log = false\nsave_status = false\n"
                     "auto_reconnect = false\ninformation_buffer_popup_on =\n[var]\ninfo_win_height = 20\n")
 
     async def connect(self):
@@ -28,8 +37,14 @@ class Poezio:
             "HOME": self.home, **{f"XDG_{what}_HOME": os.path.join(self.home, what.lower()) for what in ("CONFIG", "DATA", "CACHE")},
             "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"})
         self.terminals.append(self.terminal)
-        # it refuses to be root's; a name space of its own makes it somebody else's, to whom the same files belong
-        guise = ("unshare", "--user", "--map-user=1000", "--map-group=1000") if os.geteuid() == 0 else ()
+        # it refuses to be root's
+        guise = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if self.is_root else ()
+        if self.is_root:
+            for folder, _, files in os.walk(self.home):
+                if "/tmux-" in folder:  # the terminal stays root's
+                    continue
+                for path in (folder, *(os.path.join(folder, name) for name in files)):
+                    os.chown(path, NOBODY, NOBODY)
         await self.terminal.start(*guise, "poezio", "-f", self.config)
 
     async def refusal(self):

@@ -2,6 +2,7 @@
 //
 //     node xmppjs.js SERVICE DOMAIN USER PASSWORD      SERVICE is xmpp:// (STARTTLS) or xmpps:// (TLS at once), host and port
 //     {"say": {"to": "nurse@chat.test", "body": "..."}}    {"leave": true}
+//     {"presence": {"to": "...", "type": "subscribe", "show": "away", "status": "..."}}    {"block": "..."}    {"unblock": "..."}
 "use strict";
 
 const dns = require("dns");
@@ -34,11 +35,24 @@ import(pathToFileURL(require.resolve("@xmpp/client"))).then(({ client, xml }) =>
   xmpp.on("stanza", (stanza) => {
     const body = stanza.is("message") && stanza.getChildText("body");
     if (body) print({ message: { from: stanza.attrs.from, body } });
+    if (stanza.is("presence")) {
+      const [show, status] = ["show", "status"].map((name) => stanza.getChildText(name) ?? "");
+      print({ presence: { from: stanza.attrs.from, type: stanza.attrs.type ?? "available", show, status } });
+    }
   });
 
   readline.createInterface({ input: process.stdin }).on("line", async (line) => {
-    const { say, leave } = JSON.parse(line);
+    const { say, presence, block, unblock, leave } = JSON.parse(line);
     if (say) await xmpp.send(xml("message", { to: say.to, type: "chat" }, xml("body", {}, say.body)));
+    if (presence) {
+      const { to, type, show, status } = presence;
+      await xmpp.send(xml("presence", { to, type }, show && xml("show", {}, show), status && xml("status", {}, status)));
+    }
+    if (block ?? unblock) {
+      const items = xml(block ? "block" : "unblock", { xmlns: "urn:xmpp:blocking" }, xml("item", { jid: block ?? unblock }));
+      await xmpp.iqCaller.set(items);
+      print({ done: block ? "block" : "unblock" });
+    }
     if (leave) {
       await xmpp.stop();
       process.exit(0);

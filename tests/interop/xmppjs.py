@@ -13,6 +13,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import im  # noqa: E402
 import real  # noqa: E402
 
 PACKAGES = os.path.join(HERE, "../../build/interop-node")  # of all kinds of build; fetched again when what is pinned changes
@@ -46,6 +47,7 @@ class XmppJs:
             account.password, env={"NODE_PATH": os.path.join(PACKAGES, "node_modules"), "NODE_EXTRA_CA_CERTS": account.site.ca})
 
     async def enter(self):
+        self.program.printed = ""  # of a life before
         await self.program.start()
         await self.program.prints('{"online":')
 
@@ -62,6 +64,31 @@ class XmppJs:
         await self.program.prints(end)
         assert re.search(rf'"from":"{sender}/[^"]+","body":{re.escape(end)}', self.program.printed), self.program.printed
 
+    async def tell(self, **what):
+        await self.program.tell(json.dumps(what) + "\n")
+
+    async def approve(self, jid):
+        await self.program.prints(f'{{"presence":{{"from":"{jid}","type":"subscribe"')
+        await self.tell(presence={"to": jid, "type": "subscribed"})
+
+    async def ask(self, jid):
+        await self.tell(presence={"to": jid, "type": "subscribe"})
+
+    async def away(self, text):
+        await self.tell(presence={"show": "away", "status": text})
+
+    async def sees(self, jid, show, text):
+        shown = "" if show == "available" else show
+        await self.program.prints(f'{{"presence":{{"from":"{jid}/friend","type":"available","show":"{shown}","status":"{text}"}}}}')
+
+    async def block(self, jid):
+        await self.tell(block=jid)
+        await self.program.prints('{"done":"block"}')
+
+    async def unblock(self, jid):
+        await self.tell(unblock=jid)
+        await self.program.prints('{"done":"unblock"}')
+
     async def leave(self):
         await self.program.tell(json.dumps({"leave": True}) + "\n")
         assert await self.program.ends() == 0, self.program.printed
@@ -69,4 +96,5 @@ class XmppJs:
 
 if __name__ == "__main__":
     fetch()
+    im.test(XmppJs, blocks=True)
     real.test(XmppJs, mechanism="mechanism=SCRAM-SHA-1 binding=none", names_host=False)

@@ -365,14 +365,19 @@ async def case_slow(server, rng, long):
 
 # ---- ten thousand strangers ----
 
+REST_S = 1
+
+
 async def each_costs(server, crowd, count, settle):
     """Bytes by the server's own account that each of `count` further ones takes, and the last nine tenths of them."""
     async def accounted():
-        """When it has read all: what it counts stays the same."""
-        seen = []
-        while len(seen) < 4 or len(set(seen[-4:])) > 1:
-            seen.append(int(re.search(r"(\d+) KiB accounted", (await server.ask("status"))[1]).group(1)) * 1024)
-        return seen[-1]
+        """When it has read all and is at rest (parsers are given back after 0.1 s of silence, SVI_REST_US): what it counts stays the same."""
+        last, since = None, 0
+        while last is None or time.monotonic() - since < REST_S:
+            now = int(re.search(r"(\d+) KiB accounted", (await server.ask("status"))[1]).group(1)) * 1024
+            if now != last:
+                last, since = now, time.monotonic()
+        return last
     before = await accounted()
     crowd.open(count // 10)
     await settle(count // 10)

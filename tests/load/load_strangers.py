@@ -115,6 +115,7 @@ def resident(case, server_memory, port):
         act(crowd)
         while crowd.is_unread():
             time.sleep(0.05)
+        time.sleep(1)  # until it is at rest
         each = (server_memory() - before) / count
         crowd.close()
         return each

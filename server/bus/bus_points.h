@@ -55,7 +55,7 @@
     X(CAPS_KNOWN, "caps/known",                                                                    \
       "the features of a session's client have become known: stave/caps.h")                        \
     X(ROSTER_SHARED, "roster/shared", "asked for contacts that an account does not list itself")   \
-    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")                 \
+    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")        \
     X(ACCOUNT_DISABLED, "account/disabled", "nobody may log in to an account any more")            \
     X(ACCOUNT_ENABLED, "account/enabled", "somebody may log in to it again")                       \
     X(ACCOUNT_REMOVING, "account/removing",                                                        \

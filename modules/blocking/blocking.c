@@ -353,14 +353,6 @@ static sv_verdict on_presence(sv_event *ev, void *self)
     return SV_LATER;
 }
 
-static sv_verdict on_removed(sv_event *ev, void *self)
-{
-    const blocking *me = self;
-    (void)sv->del_owner(ev, me->list, sv->from(ev)->node);
-    (void)sv->del_owner(ev, me->reports, sv->from(ev)->node);
-    return SV_PASS;
-}
-
 static sv_status start(sv_mod *mod, void *self)
 {
     blocking *me = self;
@@ -410,7 +402,6 @@ static const sv_hook hooks[] = {
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "iq-set/self {" NS_BLOCKING "}unblock", .call = on_unblock, .flags = SV_HOOK_GUARD},
     {.on = "session/bound", .call = on_bound, .band = SV_FIRST},
-    {.on = "account/removed", .call = on_removed},
     {0},
 };
 

@@ -275,15 +275,23 @@ static svi_step succeed_as_guest(svi_stream *stream)
 
 static svi_step next_of(svi_stream *stream, const svi_sasl_result *result);
 
-static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
+/* The answer has come: the stream that waited for it, or NULL if it has gone. */
+static svi_stream *end_lookup(svi_key_lookup *lookup)
 {
-    svi_key_lookup *lookup = ctx;
     svi_stream *stream = lookup->stream;
     svi_free(lookup);
-    if (!stream) return;
+    if (!stream) return NULL;
     SV_CHECK(stream, SVI_STREAM_MAGIC);
     SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
     stream->lookup = NULL;
+    return stream;
+}
+
+static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
+{
+    svi_key_lookup *lookup = ctx;
+    svi_stream *stream = end_lookup(lookup);
+    if (!stream) return;
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
     svi_step next;
     if (keys) {
@@ -309,13 +317,9 @@ static svi_sasl_fault state_fault(sv_status status)
 static void on_admitted(void *ctx, sv_status status, sv_str told)
 {
     svi_key_lookup *lookup = ctx;
-    svi_stream *stream = lookup->stream;
     const svi_sasl_result success = lookup->success;
-    svi_free(lookup);
+    svi_stream *stream = end_lookup(lookup);
     if (!stream) return;
-    SV_CHECK(stream, SVI_STREAM_MAGIC);
-    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
-    stream->lookup = NULL;
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
     const svi_sasl_fault fault = state_fault(status);
     const svi_step next =
@@ -358,12 +362,9 @@ static svi_sasl_fault cert_fault(const svi_stream *stream, sv_status status)
 static void on_account(void *ctx, sv_status status, sv_str told)
 {
     svi_key_lookup *lookup = ctx;
-    svi_stream *stream = lookup->stream;
-    svi_free(lookup);
+    svi_stream *stream = end_lookup(lookup);
     if (!stream) return;
-    SV_CHECK(stream, SVI_STREAM_MAGIC);
-    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl && stream->cert);
-    stream->lookup = NULL;
+    SV_ASSERT(stream->cert);
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
     const svi_sasl_fault fault = cert_fault(stream, status);
     const svi_sasl_result result = svi_sasl_account(stream->sasl, fault);
@@ -397,12 +398,8 @@ static svi_step on_answer(svi_stream *stream, sv_status status)
 static void on_password(void *ctx, sv_status status)
 {
     svi_key_lookup *lookup = ctx;
-    svi_stream *stream = lookup->stream;
-    svi_free(lookup);
+    svi_stream *stream = end_lookup(lookup);
     if (!stream) return;
-    SV_CHECK(stream, SVI_STREAM_MAGIC);
-    SV_ASSERT(stream->step == SVI_STEP_KEYS && stream->sasl);
-    stream->lookup = NULL;
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
     const svi_step next = on_answer(stream, status);
     if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);

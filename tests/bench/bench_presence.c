@@ -2,11 +2,12 @@
  *
  *   bench_presence deliver port=N pid=N [count=201] [flight=4] [warm_ms=500] [run_ms=3000]
  *   bench_presence login port=N pid=N [count=201] [flight=ROUNDS]
+ *   bench_presence fan port=N pid=N [count=201] [flight=ROUNDS]
  *
  * All `count` accounts are each other's contacts (bench_accounts with CONTACTS) and on line. Prints "name value" lines; "ready" stands
  * before what is measured, "done" behind. `deliver`: `flight` of them change their presence again whenever all have been told the change
  * before. `login`: the first one leaves and logs in again, `flight` times; a login ends when it has been told of all others, and they of
- * it. */
+ * it. `fan`: the same connections, handshakes and records over `bench_relay fan`, without XMPP. */
 #include "load.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 typedef struct member {
     load_client client;
+    load_conn *conn; /* fan */
     unsigned index;
     uint64_t changes; /* that it sent */
     unsigned told;    /* copies of its newest one, or of its arrival, that have come */
@@ -28,7 +30,7 @@ typedef struct circle {
     unsigned ready, left;
     uint64_t heard;     /* presences that came to anybody */
     uint64_t heard_own; /* to the first one */
-    bool is_changing, is_login;
+    bool is_changing, is_login, is_fan;
 } circle;
 
 static circle all; /* the callbacks' only world */
@@ -92,10 +94,47 @@ static void on_closed(load_client *client)
 static const load_client_calls calls = {
     .ready = on_ready, .stanza = on_stanza, .closed = on_closed};
 
+/* --- over the relay: what was sent comes to each other one, and back once for each of them -------------- */
+
+enum { FAN_RECORD = 180 }; /* a small presence with its addresses */
+
+static void fan_open(load_conn *conn)
+{
+    load_start_tls(conn);
+}
+
+static void fan_secure(load_conn *conn)
+{
+    char record[FAN_RECORD + 1];
+    (void)snprintf(record, sizeof record, "%08u%*s", conn->index, FAN_RECORD - 8, "");
+    load_write(conn, record, FAN_RECORD);
+}
+
+static size_t fan_data(load_conn *conn, const char *bytes, size_t n)
+{
+    (void)bytes;
+    if (conn->user == &all.members[0]) all.heard_own += n / FAN_RECORD;
+    all.heard += n / FAN_RECORD;
+    return n - n % FAN_RECORD;
+}
+
+static void fan_closed(load_conn *conn)
+{
+    load_die("the relay closed connection %u", conn->index);
+}
+
+static const load_calls fan_calls = {
+    .open = fan_open, .secure = fan_secure, .data = fan_data, .closed = fan_closed};
+
 /* --- the run ------------------------------------------------------------------------------------------- */
 
 static void enter(unsigned i)
 {
+    if (all.is_fan) {
+        all.ready++;
+        all.members[i].conn = load_connect(&all.l, i, &all.members[i]);
+        return;
+    }
     const load_user user = load_user_of(all.o, i);
     all.members[i].client = (load_client){.step = 0};
     load_client_start(&all.members[i].client, &all.l, i, &user, all.o->domain, &calls);
@@ -106,7 +145,8 @@ static void enter_all(void)
 {
     for (unsigned i = 0; i < all.o->count; i++) {
         enter(i);
-        const uint64_t wanted = (uint64_t)i * (i + 1);
+        /* over the relay the first one's record comes back to it, too */
+        const uint64_t wanted = (uint64_t)i * (i + 1) + (all.is_fan ? 1 : 0);
         while (all.ready <= i || all.heard < wanted) load_wait(&all.l, "logging in");
     }
 }
@@ -148,6 +188,10 @@ static void leave(void)
 {
     const uint64_t wanted = all.heard + all.o->count - 1;
     const unsigned left = all.left;
+    if (all.is_fan) {
+        load_close(&all.members[0].conn);
+        return;
+    }
     load_client_stop(&all.members[0].client);
     while (all.left == left || all.heard < wanted) load_wait(&all.l, "logging out");
 }
@@ -184,15 +228,16 @@ int main(int argc, char **argv)
     const load_options o = load_options_read(argc, argv);
     if (argc < 2 || o.port == 0 || o.pid == 0 || o.count < 2 || o.flight == 0 ||
         o.flight > o.count)
-        load_die("usage: bench_presence deliver|login port=N pid=N [count=N] [flight=N] ...");
+        load_die("usage: bench_presence deliver|login|fan port=N pid=N [count=N] [flight=N] ...");
     all.o = &o;
     all.is_login = strcmp(argv[1], "login") == 0;
+    all.is_fan = strcmp(argv[1], "fan") == 0;
     all.members = calloc(o.count, sizeof *all.members);
     if (!all.members) load_die("no memory");
-    load_init(&all.l, o.port, &load_client_conn_calls, false);
+    load_init(&all.l, o.port, all.is_fan ? &fan_calls : &load_client_conn_calls, false);
     enter_all();
     load_rendezvous("ready");
-    if (all.is_login)
+    if (all.is_login || all.is_fan)
         logins();
     else
         deliver();

@@ -1,6 +1,7 @@
 /* The floors: what TLS itself costs, without XMPP.
  *
  *   bench_relay relay CERT KEY        copies each record from a client to the one it is paired with
+ *   bench_relay fan CERT KEY          copies a client's first record to all others, and to itself once for each of them
  *   bench_relay handshake CERT KEY    finishes handshakes and closes
  *
  * An epoll + OpenSSL server on a free port of 127.0.0.1, which it prints. The first record of a relayed client is its
@@ -30,7 +31,8 @@ typedef struct client {
 
 typedef struct relay {
     int epoll, listener;
-    bool handshake_only;
+    bool handshake_only, is_fan;
+    unsigned count; /* numbers seen are below */
     SSL_CTX *tls;
     client *by_number[CLIENTS_MAX];
 } relay;
@@ -102,6 +104,25 @@ static void write_record(client *to, const char *record, int n)
     if (SSL_write(to->ssl, record, n) != n) die("a client does not read");
 }
 
+/* What a login with contacts is without XMPP. The answers go out together, as far as a record holds them. */
+static void fan(const relay *r, client *from, const char *record, int n)
+{
+    static char answers[RECORD_MAX];
+    int filled = 0;
+    for (unsigned i = 0; i < r->count; i++) {
+        client *to = r->by_number[i];
+        if (!to || to == from) continue;
+        write_record(to, record, n);
+        if (filled + n > RECORD_MAX) {
+            write_record(from, answers, filled);
+            filled = 0;
+        }
+        memcpy(answers + filled, record, (size_t)n);
+        filled += n;
+    }
+    write_record(from, filled ? answers : record, filled ? filled : n);
+}
+
 static void copy(relay *r, client *from, const char *record, int n)
 {
     if (!from->is_numbered) {
@@ -110,7 +131,11 @@ static void copy(relay *r, client *from, const char *record, int n)
         from->number = (unsigned)strtoul(digits, NULL, 10) % CLIENTS_MAX;
         from->is_numbered = true;
         r->by_number[from->number] = from;
-        write_record(from, record, n);
+        if (r->count <= from->number) r->count = from->number + 1;
+        if (r->is_fan)
+            fan(r, from, record, n);
+        else
+            write_record(from, record, n);
         return;
     }
     client *to = r->by_number[from->number ^ 1];
@@ -140,10 +165,11 @@ int main(int argc, char **argv)
 {
     static relay r;
     if (argc != 4) {
-        (void)fputs("usage: bench_relay relay|handshake CERT KEY\n", stderr);
+        (void)fputs("usage: bench_relay relay|fan|handshake CERT KEY\n", stderr);
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    r.is_fan = strcmp(argv[1], "fan") == 0;
     r.handshake_only = strcmp(argv[1], "handshake") == 0;
     r.epoll = epoll_create1(EPOLL_CLOEXEC);
     r.tls = make_tls(argv[2], argv[3]);

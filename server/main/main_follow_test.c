@@ -242,6 +242,8 @@ static void threads(void **state)
     for (int round = 0; round < 30; round++) {
         svi_follower *one = add(p, LOG_OF(.level = SV_DEBUG));
         json_int_t next[2] = {-1, -1};
+        const unsigned heard = p->readies;
+        while (p->readies == heard) (void)uv_run(&p->loop, UV_RUN_ONCE);
         while (next[0] < 0 && next[1] < 0) {
             (void)uv_run(&p->loop, UV_RUN_NOWAIT);
             for (sv_str rest = svi_follower_lines(one); rest.n > 0;) {
@@ -259,7 +261,6 @@ static void threads(void **state)
     }
     atomic_store(&is_over, true);
     for (size_t i = 0; i < 2; i++) assert_int_equal(pthread_join(made[i], NULL), 0);
-    assert_true(p->readies > 0);
 }
 
 /* --- stanzas ------------------------------------------------------------------------------------------ */

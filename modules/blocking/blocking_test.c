@@ -171,6 +171,37 @@ static void kinds_and_forms(void **state)
     }
 }
 
+static void befriend(world *w, const char *flags)
+{
+    char record[32];
+    snprintf(record, sizeof record, "R1%s\n\n", flags);
+    write_row(w, "roster/items", "juliet", ROMEO, record);
+    write_row(w, "roster/items", "romeo", JULIET, "R123\n\n");
+}
+
+/* Requests of somebody who sees the account's presence, so that nothing but the block keeps them from its session. */
+static void requests_of_contacts(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"get", "set"};
+    for (size_t t = 0; t < 2; t++) {
+        world *w = stage(ALL_MODULES, "");
+        char text[256];
+        befriend(w, "23");
+        client *romeo = online(w, ROMEO "/street"), *juliet = online(w, JULIET "/balcony");
+        snprintf(text, sizeof text, "<iq type='%s' to='" JULIET "/balcony' id='s'><q xmlns='x:y'/></iq>", types[t]);
+        forget(w);
+        say(w, romeo, text);
+        assert_int_equal(SEEN(w, juliet, .id = "s", .type = types[t]), 1);
+        block(w, juliet, ROMEO);
+        forget(w);
+        say(w, romeo, text);
+        assert_int_equal(SEEN(w, romeo, .id = "s", .type = "error", .holds = "<service-unavailable "), 1);
+        assert_int_equal(juliet->in.len, 0);
+        leave(w);
+    }
+}
+
 /* The same for senders of other servers, and for domains and their resources. */
 static void senders_from_elsewhere(void **state)
 {
@@ -254,11 +285,10 @@ static void unreadable(void **state)
     leave(w);
 }
 
-/* The list could not be read when the session was bound: it is before the session is shown what was
- * kept. */
-static void known_before_available(void **state)
+/* Binds while the n-th read fails; false if there were fewer. The list is known before the session is shown what
+ * was kept. */
+static bool joins_with_failed_read(int64_t n)
 {
-    (void)state;
     world *w = stage(ALL_MODULES, "");
     account(w, "juliet");
     client *romeo = online(w, ROMEO "/orchard");
@@ -269,15 +299,26 @@ static void known_before_available(void **state)
     write_row(w, LIST, "juliet", ROMEO, "B1");
     halt(w, false);
     boot(w, ALL_MODULES, "");
-    svi_engine_sim_plan(w->engine)->fail_read = 1;
+    svi_engine_sim_plan(w->engine)->fail_read = n;
     client *juliet = join(w, JULIET "/balcony");
-    assert_int_equal(svi_engine_sim_plan(w->engine)->fail_read, 0);
+    const bool has_failed = svi_engine_sim_plan(w->engine)->fail_read == 0;
+    svi_engine_sim_plan(w->engine)->fail_read = 0;
     say(w, juliet, "<presence/>");
     assert_int_equal(SEEN(w, juliet, .name = "presence", .from = JULIET "/balcony"), 1);
     assert_int_equal(SEEN(w, juliet, .name = "message"), 0);
     assert_int_equal(SEEN(w, juliet, .type = "subscribe"), 0);
     assert_int_equal(row_count(w, "offline/messages", "juliet"), 0);
     leave(w);
+    return has_failed;
+}
+
+/* Whatever could not be read when the session was bound, the list among it. */
+static void known_before_available(void **state)
+{
+    (void)state;
+    int64_t n = 1;
+    while (joins_with_failed_read(n)) n++;
+    assert_true(n > 2);
 }
 
 /* What came before the block and was never written to a session goes to no other one, nor is kept. */
@@ -307,14 +348,6 @@ static void never_written(void **state)
 }
 
 /* --- what the other one sees --------------------------------------------------------------- */
-
-static void befriend(world *w, const char *flags)
-{
-    char record[32];
-    snprintf(record, sizeof record, "R1%s\n\n", flags);
-    write_row(w, "roster/items", "juliet", ROMEO, record);
-    write_row(w, "roster/items", "romeo", JULIET, "R123\n\n");
-}
 
 /* Unavailable presence goes to those who may see the account's presence, once, and only if they did
  * until now. */
@@ -613,6 +646,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_and_forms),
+        cmocka_unit_test(requests_of_contacts),
         cmocka_unit_test(senders_from_elsewhere),
         cmocka_unit_test(off_line_and_restarts),
         cmocka_unit_test(unreadable),

@@ -43,11 +43,16 @@ void svi_backup_serve(svi_shard *shard, const json_t *request, int take_fd)
 {
     serving *s = svi_alloc(svi_shard_acct(shard), sizeof *s);
     *s = (serving){.fd = take_fd, .shard = shard};
-    const char *host = json_string_value(json_object_get(request, "host"));
+    const json_t *named = json_object_get(request, "host");
+    const char *host = json_string_value(named);
     const int flags = fcntl(take_fd, F_GETFL);
     sv_err err = {.text = ""};
     if (flags < 0 || fcntl(take_fd, F_SETFL, flags | O_NONBLOCK) != 0) {
         refuse(s, strerror(errno));
+        return;
+    }
+    if (named && !host) {
+        refuse(s, "host is a text");
         return;
     }
     if (svi_shard_backup(shard, sv_str_of(host ? host : ""), take_fd, on_done, s, &err) != SV_OK) {

@@ -250,10 +250,30 @@ static void offer_topics(completion *c, size_t count, char *const *words)
         offer_second(c, sv_str_of(words[0]));
 }
 
+/* How many words before the command are options that every command has; `count` if the last word is the value of one. */
+static size_t options_before(size_t count, char *const *words)
+{
+    size_t n = 0;
+    while (n + 1 < count) {
+        const sv_str word = sv_str_of(words[n]);
+        if (sv_str_eq(word, SV_STR("--config")))
+            n += 2;
+        else if (sv_str_eq(word, SV_STR("--json")))
+            n++;
+        else
+            break;
+    }
+    return n;
+}
+
 void svi_complete(const svi_decls *decls, size_t count, char *const *words, svi_complete_ask ask_server,
                   void *ctx, svi_buf *out)
 {
     SV_ASSERT(count > 0);
+    const size_t skipped = options_before(count, words);
+    if (skipped == count) return;
+    words += skipped;
+    count -= skipped;
     completion c = {.decls = decls,
                     .ask = ask_server,
                     .ctx = ctx,

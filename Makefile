@@ -157,7 +157,7 @@ mutants:
 #: make flow-peers   the flow scripts against Prosody and ejabberd
 flow-peers:
 	@tools/deps build test peers
-	@$(MAKE) --no-print-directory -s -j$(J) tests
+	@$(MAKE) --no-print-directory -s -j$(J) all $(B)/tests/flow/flow
 	@tests/flow/peers $(B)
 
 #: make deps         install what all of the above need

@@ -92,8 +92,8 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDEXPANSION:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all lib units modules testmods tests fuzzers benches run test quick long lint spec bench mutants flow-peers \
-        deps install uninstall clean help FORCE
+.PHONY: all lib units modules testmods tests fuzzers benches run test quick long lint generate spec bench mutants \
+        flow-peers deps install uninstall clean help FORCE
 
 all: lib modules $(STAVE)
 lib: $(LIB)
@@ -138,6 +138,11 @@ long:
 lint:
 	@tools/deps lint
 	@tools/lint
+
+#: make generate     what is made of api/stave.lua and the headers: parts of headers, tables, doc/reference
+generate:
+	@tools/deps lint
+	@tools/generate
 
 #: make spec         what share of each specification's requirements tests cover; fails on one without a verdict
 spec:

@@ -30,6 +30,8 @@
 
 typedef struct sv_event sv_event;
 
+/* generated from api/stave.lua by `make generate`: sv_arg_kind */
+/* What an argument's value is. */
 typedef enum sv_arg_kind {
     SV_ARG_STRING = 1,  /* UTF-8 without control characters */
     SV_ARG_INT = 2,     /* a whole number from `min` to `max` */
@@ -43,14 +45,17 @@ typedef enum sv_arg_kind {
     SV_ARG_SECRET = 10, /* one line: asked for, or from standard input; never on the command line */
     SV_ARG_FILE = 11    /* a path; one that is not whole begins where the operator is */
 } sv_arg_kind;
+/* generated: end */
 
-#define SV_ARG_REQUIRED 1u
+/* generated from api/stave.lua by `make generate`: arg flags */
+#define SV_ARG_REQUIRED 1u /* It must be given. */
 /* Given as --name VALUE; without this, by its place. Flags always are options. */
 #define SV_ARG_OPTION 2u
-/* The account must exist. */
-#define SV_ARG_EXISTS 4u
-/* The host may also be one that a reload has removed; for the server's own commands, since no module runs there. */
+#define SV_ARG_EXISTS 4u /* The account must exist. */
+/* The host may also be one that a reload has removed; for the server's own commands, since no
+ * module runs there. */
 #define SV_ARG_REMOVED 8u
+/* generated: end */
 
 typedef struct sv_arg {
     const char *name; /* lower-case letters and hyphens; also its name in requests */
@@ -61,15 +66,18 @@ typedef struct sv_arg {
     const char *manual;    /* a few words: what it is for */
 } sv_arg;
 
+/* generated from api/stave.lua by `make generate`: sv_column_kind */
+/* What a field of an answer is. */
 typedef enum sv_column_kind {
-    SV_COLUMN_TEXT = 1,
-    SV_COLUMN_INT = 2,
+    SV_COLUMN_TEXT = 1,   /* text */
+    SV_COLUMN_INT = 2,    /* field_int */
     SV_COLUMN_BOOL = 3,   /* field_int: 0 is no */
     SV_COLUMN_BYTES = 4,  /* field_int */
     SV_COLUMN_PERIOD = 5, /* field_int: in ms */
     SV_COLUMN_TIME = 6,   /* field_int: ms since 1970 */
     SV_COLUMN_LIST = 7    /* texts: each call of `field` adds one */
 } sv_column_kind;
+/* generated: end */
 
 /* A field of the answer's records. */
 typedef struct sv_column {
@@ -78,15 +86,19 @@ typedef struct sv_column {
     const char *head; /* above the column; NULL: the name */
 } sv_column;
 
+/* generated from api/stave.lua by `make generate`: who flags */
 /* Who may use it besides operators, who may use all; for faces that know who asks. */
 #define SV_WHO_ADMIN 1u /* admins of the host that it is about */
 #define SV_WHO_OWNER 2u /* whoever has the account that it is about */
+/* generated: end */
 
+/* generated from api/stave.lua by `make generate`: command flags */
 #define SV_COMMAND_CHANGES 1u /* it changes something */
 #define SV_COMMAND_OFFLINE 2u /* it works without a running server, on the stored data */
-#define SV_COMMAND_ONE 4u     /* the answer is one record: a line for each field */
-#define SV_COMMAND_PLAIN 8u   /* the answer is printed without heads */
+#define SV_COMMAND_ONE 4u /* the answer is one record: a line for each field */
+#define SV_COMMAND_PLAIN 8u /* the answer is printed without heads */
 #define SV_COMMAND_STORES 16u /* it needs space in the store: refused while that is short */
+/* generated: end */
 
 typedef struct sv_command {
     const char *name;     /* one or two words of lower-case letters and hyphens: "roster show" */
@@ -104,6 +116,7 @@ typedef struct sv_command {
     sv_verdict (*run)(sv_event *ev, void *self);
 } sv_command;
 
+/* generated from api/stave.lua by `make generate`: sv_fault */
 /* Why a command was not done; `stave` ends with 2 for USAGE, with 1 for the others. */
 typedef enum sv_fault {
     SV_FAULT_USAGE = 1,     /* an argument is wrong */
@@ -111,5 +124,6 @@ typedef enum sv_fault {
     SV_FAULT_REFUSED = 3,   /* it may not be */
     SV_FAULT_FAILED = 4     /* it could not be */
 } sv_fault;
+/* generated: end */
 
 #endif

@@ -40,26 +40,32 @@ typedef struct sv_jid {
  * if any child does, an IQ if its payload does. */
 typedef struct sv_hook {
     const char *on;
+    /* Is asked; `self` is the module's on the host. */
     sv_verdict (*call)(sv_event *ev, void *self);
     sv_band band;
     const char *after; /* name of a module whose handlers come first in the same band */
     uint32_t flags;    /* SV_HOOK_... */
 } sv_hook;
 
+/* generated from api/stave.lua by `make generate`: hook flags */
 /* May write to a store: refused with resource-constraint when space is short. */
 #define SV_HOOK_STORES 1u
 /* A guard: the service refuses when the module is out of order, it is never skipped. */
 #define SV_HOOK_GUARD 2u
+/* generated: end */
 
+/* generated from api/stave.lua by `make generate`: sv_option_kind */
+/* What an option's value is. */
 typedef enum sv_option_kind {
-    SV_OPTION_INT = 1,
-    SV_OPTION_BOOL = 2,
+    SV_OPTION_INT = 1,    /* a whole number; field is int64_t */
+    SV_OPTION_BOOL = 2,   /* true or false; field is bool */
     SV_OPTION_STRING = 3, /* field is an sv_str */
     SV_OPTION_PERIOD = 4, /* "30s", "5m", "2h", "1d"; field is int64_t in ms */
     SV_OPTION_SIZE = 5,   /* "64k", "10M"; field is int64_t in bytes */
     SV_OPTION_ENUM = 6,   /* one of the words in `min`; int64_t, its place from 0 */
     SV_OPTION_LIST = 7    /* list of strings; field is sv_str_list */
 } sv_option_kind;
+/* generated: end */
 
 typedef struct sv_str_list {
     const sv_str *items;
@@ -152,8 +158,11 @@ typedef struct sv_module_desc {
     size_t self_size;         /* its state on one host, zeroed, options filled in before start */
     const sv_hook *hooks;     /* ends with .on == NULL */
     const sv_option *options; /* ends with .name == NULL */
+    /* Begins on a host; whatever is not SV_OK refuses, and nothing has changed. NULL: nothing to do, as below. */
     sv_status (*start)(sv_mod *mod, void *self);
+    /* Makes durable what must not be lost: before a next generation starts, and before the end. */
     void (*save)(sv_blob *out, void *self);
+    /* Gives back what is not the server's; behind the last event. */
     void (*stop)(void *self);
     const char *after; /* modules that must be enabled too and start before, separated by blanks */
     /* Elements that a client sees among the stream features once it has logged in (RFC 6120 4.3.2), each
@@ -195,7 +204,7 @@ typedef struct sv_api {
     uint32_t size;
     uint16_t abi_major, abi_minor;
 
-    /* -- time and log -- */
+    /* -- core: time and log -- */
 
     /* Wall clock in seconds / milliseconds since 1970 (UTC), for stamps. */
     int64_t (*now_s)(void);
@@ -203,24 +212,35 @@ typedef struct sv_api {
     /* Writes a log line: a stable event name, then pairs of field name and value as text, ended by
      * NULL. */
     void (*log)(sv_mod *mod, sv_level level, const char *event, ...);
+
+    /* -- timers -- */
+
     /* Calls `fire` every `period_ms`; ends with the module. */
     sv_status (*every)(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
+
+    /* -- core -- */
+
     /* The name of the host the module runs on. */
     sv_str (*host)(const sv_mod *mod);
 
-    /* -- reading stanzas -- */
+    /* -- stanza: reading -- */
 
-    /* The stanza of the event (NULL for occasions without one) and its root element. */
+    /* The stanza of the event; NULL for occasions without one. */
     const sv_stanza *(*stanza)(const sv_event *ev);
+    /* Its root element; NULL without a stanza. */
     const sv_node *(*root)(const sv_event *ev);
+    /* The root element of any stanza. */
     const sv_node *(*stanza_root)(const sv_stanza *stanza);
     /* The payload of an IQ: its first child element; NULL if it has none. */
     const sv_node *(*payload)(const sv_event *ev);
+    /* An element's name, without prefix / its namespace. */
     sv_str (*name)(const sv_node *node);
     sv_str (*ns)(const sv_node *node);
     /* An attribute's value; .p is NULL if absent. */
     sv_str (*attr)(const sv_node *node, sv_str name);
+    /* True if the element has that name and namespace. */
     bool (*is)(const sv_node *node, sv_str name, sv_str ns);
+    /* First child element / the one behind `child`; NULL if there is none. */
     const sv_node *(*first)(const sv_node *parent);
     const sv_node *(*next)(const sv_node *parent, const sv_node *child);
     /* First child with that name and namespace (an empty namespace takes any); NULL if none. */
@@ -232,7 +252,7 @@ typedef struct sv_api {
 
     /* -- addresses -- */
 
-    /* Sender and recipient of the event; for session occasions `from` is the session's address.
+    /* Sender / recipient of the event; for session occasions `from` is the session's address.
      * Borrowed for the event. */
     const sv_jid *(*from)(const sv_event *ev);
     const sv_jid *(*to)(const sv_event *ev);
@@ -252,9 +272,9 @@ typedef struct sv_api {
     sv_session *(*session_next)(sv_event *ev, const sv_jid *account, sv_session *after);
     /* The session with this full address, or NULL. */
     sv_session *(*session_find)(sv_event *ev, const sv_jid *full);
+    /* Its full address, as long as it lives. */
     const sv_jid *(*session_jid)(const sv_session *session);
-    /* Its newest available presence (borrowed), NULL while unavailable; its priority (0 then too).
-     */
+    /* Its newest available presence (borrowed), NULL while unavailable / its priority (0 then too). */
     const sv_stanza *(*session_presence)(const sv_session *session);
     int (*session_priority)(const sv_session *session);
     /* Sets both; NULL makes it unavailable. Fires session/presence. */
@@ -264,12 +284,15 @@ typedef struct sv_api {
      * same at each call and in each generation of the module; freed with the session. */
     void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
 
-    /* A named item on a session, for all modules to read ("roster-interested"); .p NULL if unset.
-     * Freed with the session. */
+    /* -- items -- */
+
+    /* Sets a named item on a session (copied), for all modules to read ("roster-interested"); .p NULL takes it
+     * away. Freed with the session. */
     void (*session_set_item)(sv_session *session, const char *name, sv_str value);
+    /* An item; .p NULL if it is not set. */
     sv_str (*session_item)(const sv_session *session, const char *name);
 
-    /* -- occasions -- */
+    /* -- hooks: occasions -- */
 
     /* Fires an occasion on the event's host as part of this event (its unit, its emissions):
      * handlers may not say LATER. */
@@ -277,12 +300,12 @@ typedef struct sv_api {
     /* What an occasion is about; its meaning stands with the hook point. */
     sv_str (*subject)(const sv_event *ev);
 
-    /* -- building -- */
+    /* -- stanza: building -- */
 
     /* A new element; it lives as long as the event. */
     sv_draft *(*draft)(sv_event *ev, sv_str name, sv_str ns);
     /* Appends a child (an empty namespace takes the parent's) / an attribute (.p NULL removes) /
-     * text / a copy of a subtree. */
+     * the same with a number / text / a copy of a subtree. */
     sv_draft *(*child)(sv_draft *parent, sv_str name, sv_str ns);
     void (*set)(sv_draft *draft, sv_str name, sv_str value);
     void (*set_int)(sv_draft *draft, sv_str name, int64_t value);
@@ -296,14 +319,16 @@ typedef struct sv_api {
                                    size_t count);
     /* The stanza with a child appended. */
     const sv_stanza *(*with_child)(sv_event *ev, const sv_stanza *stanza, const sv_draft *child);
+    /* Keeps a stanza beyond the event: a reference, counted to the module. */
     const sv_stanza *(*stanza_ref)(sv_mod *mod, const sv_stanza *stanza);
+    /* Gives it back and clears the pointer. */
     void (*stanza_unref)(sv_mod *mod, const sv_stanza **stanza);
-    /* Bytes of a stanza as stored or sent alone, and back (SV_EINVAL if they are not one element).
+    /* Bytes of a stanza as stored or sent alone / and back (SV_EINVAL if they are not one element).
      * For the event. */
     sv_str (*stanza_bytes)(sv_event *ev, const sv_stanza *stanza);
     sv_status (*stanza_parse)(sv_event *ev, sv_str bytes, const sv_stanza **stanza_out);
 
-    /* -- verdicts and answers: each event's stanza is disposed of exactly once -- */
+    /* -- hooks: verdicts and answers; each event's stanza is disposed of exactly once -- */
 
     /* Starts the result of the event's request; returns its payload, or NULL when `name` is empty
      * (a bare result). */
@@ -313,6 +338,7 @@ typedef struct sv_api {
     /* Answers with an error, or, for what must not be answered (RFC 6120 8.3.1), drops it; ends a
      * waiting event. */
     sv_verdict (*refuse)(sv_event *ev, sv_cond cond);
+    /* As refuse, with a text for whoever reads it. */
     sv_verdict (*refuse_text)(sv_event *ev, sv_cond cond, sv_str text);
     /* Drops the event's stanza by a rule with this (static) name; it appears in the ledger. */
     sv_verdict (*drop)(sv_event *ev, const char *rule);
@@ -328,7 +354,7 @@ typedef struct sv_api {
     /* Takes a waiting event up again at the next handler. */
     void (*pass)(sv_event *ev);
 
-    /* -- sending more: released with the event's commit, in order -- */
+    /* -- hooks: sending more, released with the event's commit, in order -- */
 
     /* Sends a stanza made by the module to one session (its address is the `to` if the stanza has
      * none) / to wherever its `to` says, through stanza/made if it is in a local account's name, and
@@ -340,18 +366,19 @@ typedef struct sv_api {
     void (*push_stored)(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_store *store,
                         sv_str owner, sv_str key);
 
-    /* -- stores -- */
+    /* -- store -- */
 
     /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else
      * another module's map, whose record format that module documents. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
-    /* Writes in the event's unit: durable together, or not at all. An owner is the localpart of an
+    /* Writes a row in the event's unit: all of it durable together, or not at all. An owner is the localpart of an
      * account of the host: what is stored under it goes when the account is deleted, whether the
      * module is enabled then or not. What belongs to no account has an owner with a character that
      * no localpart has, such as '/'. SV_ELIMIT if too large, SV_EDENIED if the owner is a guest, or was deleted
      * since the event began. */
     sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
+    /* Deletes a row / all rows of the owner, in the event's unit as well; what is not there is no error. */
     sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);
     sv_status (*del_owner)(sv_event *ev, sv_store *store, sv_str owner);
     /* The owner's rows if they are in memory now, else NULL. Valid until the event ends. */
@@ -361,35 +388,52 @@ typedef struct sv_api {
     void (*rows_load)(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done);
     /* Keeps an account's rows in memory while the session lives: loads them (`done` as above). */
     void (*rows_keep)(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
+    /* The value under a key; false if there is none. Borrowed as long as the rows. */
     bool (*row)(const sv_rows *rows, sv_str key, sv_str *value_out);
     /* Walk in key order: start with SV_STR_NONE in *key. */
     bool (*row_next)(const sv_rows *rows, sv_str *key, sv_str *value_out);
+    /* How many rows there are. */
     size_t (*row_count)(const sv_rows *rows);
     /* One value, without loading the owner's others. */
     void (*get)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
 
-    /* -- what is on this host -- */
+    /* -- features -- */
 
     /* Features of all modules enabled on the host (or of accounts): number `i`, in order of
      * declaration; empty at the end. */
     sv_str (*feature_at)(sv_mod *mod, bool of_accounts, size_t i);
+
+    /* -- core: memory, randomness -- */
+
     /* Memory until the event ends, zeroed / text formatted into it. */
     void *(*scratch)(sv_event *ev, size_t bytes);
     sv_str (*format)(sv_event *ev, const char *format, ...);
     /* Unguessable bytes as lower-case hex, `bytes` of them. */
     sv_str (*random_hex)(sv_event *ev, size_t bytes);
+
+    /* -- addresses -- */
+
     /* True if the address is listed in the host's `admins`. */
     bool (*is_admin)(sv_event *ev, const sv_jid *jid);
+
+    /* -- core -- */
+
     /* A time as XEP-0082 writes it in UTC, "2026-01-01T00:00:00Z", with milliseconds if there are
      * any. */
     sv_str (*stamp)(sv_event *ev, int64_t ms);
+
+    /* -- store -- */
+
     /* How long all values of the rows are together, in bytes; for quotas. */
     int64_t (*row_bytes)(const sv_rows *rows);
+
+    /* -- addresses -- */
+
     /* True if the address is that of a guest of this server (SASL ANONYMOUS, XEP-0175), on line or
      * not: nothing is stored for one, `put` under its localpart says SV_EDENIED. */
     bool (*is_guest)(sv_event *ev, const sv_jid *jid);
 
-    /* -- asking other modules -- */
+    /* -- hooks: asking other modules -- */
 
     /* Fires an occasion as `fire` does and returns the lines that its handlers offered, in order of the
      * handlers, each ended by a line feed; empty if there were none. For the event. */
@@ -397,7 +441,7 @@ typedef struct sv_api {
     /* In a handler of an occasion: gives a line (copied; without line feed) to whoever gathers. */
     void (*offer)(sv_event *ev, sv_str line);
 
-    /* -- stream features -- */
+    /* -- features: of streams -- */
 
     /* Sets the elements that the module adds to the host's stream features after login, besides those of
      * its description: text of XML, copied, each element with its own xmlns. Replaces what it set before;
@@ -405,7 +449,7 @@ typedef struct sv_api {
      * if an element has the namespace of stanzas or streams. */
     sv_status (*set_stream_feature)(sv_mod *mod, sv_str xml);
 
-    /* -- commands (<stave/command.h>): only in the event of a command of the module -- */
+    /* -- commands (<stave/command.h>), only in the event of a command of the module -- */
 
     /* An argument by its name: its text, as given or preset (.p NULL if there is none; addresses and
      * hosts prepared) / its number (0 if there is none) / its address (NULL if there is none).
@@ -416,17 +460,19 @@ typedef struct sv_api {
     /* Begins a record of the answer; false if the page is full: then answer_more. Fields are
      * declared in `columns`; text that is not UTF-8 is shown as such; what is not set is empty. */
     bool (*record)(sv_event *ev);
+    /* Sets a field of it: to a text / to a number. */
     void (*field)(sv_event *ev, const char *column, sv_str text);
     void (*field_int)(sv_event *ev, const char *column, int64_t value);
-    /* Ends the command: done / done up to `from` (1 to 4096 bytes), and it runs again from there
-     * with asked_from(), which is empty at first / not done, for this reason. Also of a waiting
-     * event. */
+    /* Ends the command: done / done up to `from` (1 to 4096 bytes), and it runs again from there. Also
+     * of a waiting event. */
     sv_verdict (*answer)(sv_event *ev);
     sv_verdict (*answer_more)(sv_event *ev, sv_str from);
+    /* Where to go on, as answer_more had it; empty at first. */
     sv_str (*asked_from)(const sv_event *ev);
+    /* Ends the command: not done, for this reason. Also of a waiting event. */
     sv_verdict (*fail)(sv_event *ev, sv_fault fault, const char *format, ...);
 
-    /* -- errors of an extension, and what tells of a refusal itself -- */
+    /* -- hooks: errors of an extension, and what tells of a refusal itself -- */
 
     /* As refuse, with an application-specific condition behind the defined one (RFC 6120 8.3.4); an
      * empty `type` is the one that the RFC recommends for the condition ("cancel", "modify", ...).
@@ -436,7 +482,7 @@ typedef struct sv_api {
      * come. */
     void (*route_unasked)(sv_event *ev, const sv_stanza *stanza);
 
-    /* -- what grows old -- */
+    /* -- store: what grows old -- */
 
     /* Goes round through all owners of the map, for ever: every `period_ms` a step, which fires
      * store/sweep for up to 32 of them, each in an event of its own whose `from` is the account and
@@ -445,18 +491,27 @@ typedef struct sv_api {
      * the period is none or the map another module's handle. */
     sv_status (*sweep)(sv_mod *mod, sv_store *store, int64_t period_ms);
 
-    /* -- further reading -- */
+    /* -- stanza: further reading -- */
 
     /* An attribute in a namespace, such as xml:lang (SV_NS_XML); .p is NULL if absent. */
     sv_str (*attr_ns)(const sv_node *node, sv_str name, sv_str ns);
+
+    /* -- core -- */
+
     /* The digest of some bytes by one of the functions of XEP-0414 ("sha-1", "sha-256", "sha-384", "sha-512",
      * "sha3-256", "sha3-512", "blake2b-512"), in base64; .p is NULL if there is no function of that name. */
     sv_str (*digest)(sv_event *ev, sv_str function, sv_str bytes);
+
+    /* -- store -- */
+
     /* Keeps an owner's rows, which must be in memory now, in memory as long as the session lives, in place
      * of those of the same map that it had kept there before (by this call or rows_keep). */
     void (*rows_hold)(sv_event *ev, sv_store *store, sv_str owner, sv_session *session);
     /* True if a session, or an event, has the owner's rows in memory; not if they are only cached. */
     bool (*rows_held)(sv_event *ev, sv_store *store, sv_str owner);
+
+    /* -- hooks: events of their own -- */
+
     /* Fires an occasion on the module's host as an event of its own, whose handlers may wait and write; not
      * for an event's handler but for a timer's. host/timer is for that; its subject says whose it is. */
     void (*begin)(sv_mod *mod, const char *on, sv_str subject);
@@ -464,7 +519,7 @@ typedef struct sv_api {
      * can be read; its handlers may wait and write. */
     void (*fire_after)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 
-    /* -- rows that are not stored -- */
+    /* -- overlay: rows that are not stored -- */
 
     /* From now on whoever reads the map sees an owner's stored rows together with those that the overlay
      * adds; but a row whose key is the owner's own bare address is not added. `overlay` outlives the
@@ -479,7 +534,7 @@ typedef struct sv_api {
      * last (`before` or `after` is .p NULL if it is not there; `left` is how many follow), and
      * takes it as told. The owner's rows must be in memory. */
     void (*overlay_differences)(sv_event *ev, sv_store *store, sv_str owner, sv_difference_fn each);
-    /* What is stored, or added, under a key, without the other. */
+    /* What is stored / what is added under a key, without the other. */
     bool (*row_stored)(const sv_rows *rows, sv_str key, sv_str *value_out);
     bool (*row_added)(const sv_rows *rows, sv_str key, sv_str *value_out);
     /* A number that differs when what is added differs, the same after a restart; 0 if nothing is. */
@@ -490,7 +545,8 @@ typedef struct sv_api {
     /* Reads names of the host's accounts, `max` at most, after `after`; calls back later, and no more
      * when the module is gone. */
     void (*accounts)(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done);
-    /* -- accounts that a back end keeps (stave/auth.h) -- */
+
+    /* -- auth: accounts that a back end keeps (stave/auth.h) -- */
 
     /* In `start`: the module keeps the host's accounts from now on. What it points to is copied as far as
      * its size says. SV_EEXIST if another module does, SV_EINVAL if it lacks what is required. */
@@ -501,6 +557,9 @@ typedef struct sv_api {
     void (*auth_give_keys)(sv_auth_ask *ask, const sv_auth_keys *keys);
     /* One more name for a list; auth_done ends it. */
     void (*auth_give_name)(sv_auth_ask *ask, sv_str name);
+
+    /* -- store -- */
+
     /* False while disk or map are short of space: what nobody asked to be stored (a cache) then is not. */
     bool (*has_space)(const sv_event *ev);
 } sv_api;

@@ -1,5 +1,5 @@
 /* Every hook point of the core, once: name and meaning. An X-macro, so that names, numbers and
- * documents agree. Lines are only appended.
+ * documents agree; api/stave.lua says more of each.
  *
  * Scopes of stanzas: `out` is the sender's side of what a local session sends to somebody else,
  * asked first; then one of: `self` (no `to`, or the sender's own bare JID), `account` (another
@@ -10,22 +10,46 @@
 #ifndef SVI_BUS_POINTS_H
 #define SVI_BUS_POINTS_H
 
-#define SVI_STANZA_POINTS(X, kind, id)                                                             \
-    X(id##_OUT, kind "/out", "sent by a local session to somebody else; the sender's side")        \
-    X(id##_SELF, kind "/self", "to the sender's own account")                                      \
-    X(id##_ACCOUNT, kind "/account", "to a local account that is not the sender's")                \
-    X(id##_RESOURCE, kind "/resource", "to a session that is on line")                             \
-    X(id##_HOST, kind "/host", "to a local domain")                                                \
-    X(id##_REMOTE, kind "/remote", "to a domain that is not local")
-
+/* generated from api/stave.lua by `make generate`: points */
 #define SVI_POINTS(X)                                                                              \
     X(STANZA_INBOUND, "stanza/inbound", "every stanza from a client or peer, before any other")    \
-    SVI_STANZA_POINTS(X, "message", MESSAGE)                                                       \
-    SVI_STANZA_POINTS(X, "presence", PRESENCE)                                                     \
-    SVI_STANZA_POINTS(X, "iq-get", IQ_GET)                                                         \
-    SVI_STANZA_POINTS(X, "iq-set", IQ_SET)                                                         \
-    SVI_STANZA_POINTS(X, "iq-result", IQ_RESULT)                                                   \
-    SVI_STANZA_POINTS(X, "iq-error", IQ_ERROR)                                                     \
+    X(MESSAGE_OUT, "message/out", "sent by a local session to somebody else; the sender's side")   \
+    X(MESSAGE_SELF, "message/self", "to the sender's own account")                                 \
+    X(MESSAGE_ACCOUNT, "message/account", "to a local account that is not the sender's")           \
+    X(MESSAGE_RESOURCE, "message/resource", "to a session that is on line")                        \
+    X(MESSAGE_HOST, "message/host", "to a local domain")                                           \
+    X(MESSAGE_REMOTE, "message/remote", "to a domain that is not local")                           \
+    X(PRESENCE_OUT, "presence/out", "sent by a local session to somebody else; the sender's side") \
+    X(PRESENCE_SELF, "presence/self", "to the sender's own account")                               \
+    X(PRESENCE_ACCOUNT, "presence/account", "to a local account that is not the sender's")         \
+    X(PRESENCE_RESOURCE, "presence/resource", "to a session that is on line")                      \
+    X(PRESENCE_HOST, "presence/host", "to a local domain")                                         \
+    X(PRESENCE_REMOTE, "presence/remote", "to a domain that is not local")                         \
+    X(IQ_GET_OUT, "iq-get/out", "sent by a local session to somebody else; the sender's side")     \
+    X(IQ_GET_SELF, "iq-get/self", "to the sender's own account")                                   \
+    X(IQ_GET_ACCOUNT, "iq-get/account", "to a local account that is not the sender's")             \
+    X(IQ_GET_RESOURCE, "iq-get/resource", "to a session that is on line")                          \
+    X(IQ_GET_HOST, "iq-get/host", "to a local domain")                                             \
+    X(IQ_GET_REMOTE, "iq-get/remote", "to a domain that is not local")                             \
+    X(IQ_SET_OUT, "iq-set/out", "sent by a local session to somebody else; the sender's side")     \
+    X(IQ_SET_SELF, "iq-set/self", "to the sender's own account")                                   \
+    X(IQ_SET_ACCOUNT, "iq-set/account", "to a local account that is not the sender's")             \
+    X(IQ_SET_RESOURCE, "iq-set/resource", "to a session that is on line")                          \
+    X(IQ_SET_HOST, "iq-set/host", "to a local domain")                                             \
+    X(IQ_SET_REMOTE, "iq-set/remote", "to a domain that is not local")                             \
+    X(IQ_RESULT_OUT, "iq-result/out",                                                              \
+      "sent by a local session to somebody else; the sender's side")                               \
+    X(IQ_RESULT_SELF, "iq-result/self", "to the sender's own account")                             \
+    X(IQ_RESULT_ACCOUNT, "iq-result/account", "to a local account that is not the sender's")       \
+    X(IQ_RESULT_RESOURCE, "iq-result/resource", "to a session that is on line")                    \
+    X(IQ_RESULT_HOST, "iq-result/host", "to a local domain")                                       \
+    X(IQ_RESULT_REMOTE, "iq-result/remote", "to a domain that is not local")                       \
+    X(IQ_ERROR_OUT, "iq-error/out", "sent by a local session to somebody else; the sender's side") \
+    X(IQ_ERROR_SELF, "iq-error/self", "to the sender's own account")                               \
+    X(IQ_ERROR_ACCOUNT, "iq-error/account", "to a local account that is not the sender's")         \
+    X(IQ_ERROR_RESOURCE, "iq-error/resource", "to a session that is on line")                      \
+    X(IQ_ERROR_HOST, "iq-error/host", "to a local domain")                                         \
+    X(IQ_ERROR_REMOTE, "iq-error/remote", "to a domain that is not local")                         \
     X(SESSION_BOUND, "session/bound", "a resource was bound")                                      \
     X(SESSION_PRESENCE, "session/presence", "a session's own presence changed")                    \
     X(SESSION_GONE, "session/gone", "a session ended, for whatever reason")                        \
@@ -33,7 +57,7 @@
     X(ACCOUNT_ADDED, "account/added", "an account was made")                                       \
     X(ACCOUNT_REMOVED, "account/removed", "an account was deleted")                                \
     X(ROSTER_CHANGED, "roster/changed", "a roster item changed (stave/roster.h)")                  \
-    X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")           \
+    X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")  \
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
     X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")    \
@@ -43,25 +67,26 @@
     X(MESSAGE_NOBODY, "message/nobody",                                                            \
       "to a local account that does not exist: dropped or refused, there is nobody to store for")  \
     X(PRESENCE_NOBODY, "presence/nobody", "the same for presence")                                 \
-    X(STORE_SWEEP, "store/sweep",                                                                  \
-      "an account's turn in a round over a map; the subject is the map as \"module/name\"")        \
-    X(HOST_TIMER, "host/timer", "begun by a module's timer; the subject is the module's name")     \
-    X(DISCO_HOST, "disco/host", "what else the host is: stave/disco.h")                            \
-    X(DISCO_ACCOUNT, "disco/account", "what else an account is: stave/disco.h")                    \
-    X(DISCO_HOST_ITEMS, "disco/host-items", "which items the host has: stave/disco.h")             \
-    X(DISCO_ACCOUNT_ITEMS, "disco/account-items", "which items an account has: stave/disco.h")     \
-    X(DISCO_CHANGED, "disco/changed", "a module offers something else than before at disco/host")  \
-    X(DISCO_TOLD, "disco/told", "what the host tells of itself from now on: stave/disco.h")        \
+    X(STORE_SWEEP, "store/sweep", "an account's turn in a round over a map")                       \
+    X(HOST_TIMER, "host/timer", "begun by a module's timer")                                       \
+    X(DISCO_HOST, "disco/host", "what else the host is (stave/disco.h)")                           \
+    X(DISCO_ACCOUNT, "disco/account", "what else an account is (stave/disco.h)")                   \
+    X(DISCO_HOST_ITEMS, "disco/host-items", "which items the host has (stave/disco.h)")            \
+    X(DISCO_ACCOUNT_ITEMS, "disco/account-items", "which items an account has (stave/disco.h)")    \
+    X(DISCO_CHANGED, "disco/changed",                                                              \
+      "a module offers something else than before at disco/host (stave/disco.h)")                  \
+    X(DISCO_TOLD, "disco/told", "what the host tells of itself from now on (stave/disco.h)")       \
     X(CAPS_KNOWN, "caps/known",                                                                    \
-      "the features of a session's client have become known: stave/caps.h")                        \
-    X(ROSTER_SHARED, "roster/shared", "asked for contacts that an account does not list itself")   \
-    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")        \
+      "the features of a session's client have become known (stave/caps.h)")                       \
+    X(ROSTER_SHARED, "roster/shared",                                                              \
+      "asked for contacts that an account does not list itself (stave/roster.h)")                  \
+    X(ROSTER_RESHARED, "roster/reshared", "what is shared with an account may have changed")       \
     X(ACCOUNT_DISABLED, "account/disabled", "nobody may log in to an account any more")            \
     X(ACCOUNT_ENABLED, "account/enabled", "somebody may log in to it again")                       \
     X(ACCOUNT_REMOVING, "account/removing",                                                        \
-      "an account is being deleted: fired again until its handlers write nothing, before "         \
-      "account/removed; a handler may say LATER, and refuses if it can't do its part now")        \
+      "an account is being deleted: fired again until its handlers write nothing, before account/removed; a handler may say LATER, and refuses if it can't do its part now") \
     X(OFFLINE_TURN, "offline/turn", "another session of an account may take what is kept for it")
+/* generated: end */
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,
 enum { SVI_POINT_NONE = 0, SVI_POINTS(SVI_POINT_ENUM) SVI_POINT_COUNT };

@@ -8,6 +8,7 @@ typedef struct condition {
 
 /* RFC 6120 8.3.3.1 to 8.3.3.22: "the associated error type SHOULD be ..." */
 static const condition conditions[] = {
+    /* generated from api/stave.lua by `make generate`: conditions */
     [SV_BAD_REQUEST] = {"bad-request", "modify"},
     [SV_CONFLICT] = {"conflict", "cancel"},
     [SV_FEATURE_NOT_IMPLEMENTED] = {"feature-not-implemented", "cancel"},
@@ -30,6 +31,7 @@ static const condition conditions[] = {
     [SV_SUBSCRIPTION_REQUIRED] = {"subscription-required", "auth"},
     [SV_UNDEFINED_CONDITION] = {"undefined-condition", "cancel"},
     [SV_UNEXPECTED_REQUEST] = {"unexpected-request", "wait"},
+    /* generated: end */
 };
 
 static const condition *find_condition(sv_cond cond)

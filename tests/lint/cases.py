@@ -12,6 +12,22 @@ def lines(count, first="int f(void)\n{\n", last="}\n"):
     return first + "    g();\n" * body + last
 
 
+# A module table and its description: two functions, each of which a case may say otherwise.
+PUT = "    /* Writes. */\n    sv_status (*put)(sv_event *ev, sv_str key);\n"
+GET = "    /* Reads. */\n    void (*get)(sv_event *ev, sv_str key, sv_get_fn done);\n"
+PUT_LUA = '{"put", "local", "event:put(key: string): status"}'
+GET_LUA = '{"get", "message", "event:get(key: string): string?, status yields"}'
+POINT = 'name = "a/b", meaning = "m", about = "h", done = "d", default = "e"'
+
+
+def described(put=PUT, get=GET, put_lua=PUT_LUA, get_lua=GET_LUA, points="", more="", structs="", section="store: rows"):
+    table = f"typedef struct sv_api {{\n    uint32_t size; /* its own */\n\n    /* -- {section} -- */\n\n{put}{get}}} sv_api;\n"
+    return {"api/stave/module.h": table + more,
+            "api/stave.lua": "return {major = 0, minor = 2, enums = {}, flags = {},\n"
+                             f"points = {{{points}}}, structs = {{sv_api = \"size\"{structs}}},\n"
+                             "groups = {{name = \"store\", title = \"Stores\",\n" + ",\n".join(filter(None, (put_lua, get_lua))) + "}}}\n"}
+
+
 CASES = [
     # includes: allowed ones first
     ("include-downward", {"server/xmpp/xmpp_a.c": '#include "store/store.h"\n#include "bus/bus.h"\n#include "xmpp/xmpp.h"\n',
@@ -80,6 +96,41 @@ CASES = [
                         "void b(void); /* beside */\n\ntypedef struct c { int (*f)(int); } c;\n"
                         "#define M(x) \\\n    f(x)\nextern int not_a_function;\n"
                         "static inline int g(void)\n{\n    return f(1);\n}\n"}, []),
+    # api/stave.lua and the headers; put stands in line 8, get in line 10 of the header, in lines 4 and 5 of the description
+    ("described", described(), []),
+    ("described-not", described(put_lua=""), ["api/stave/module.h:8: description"]),
+    ("described-too-much", described(get=""), ["api/stave.lua:5: description"]),
+    ("described-twice", described(get_lua=PUT_LUA), ["api/stave.lua:4: description", "api/stave/module.h:10: description"]),
+    ("described-without-comment", described(put=PUT.split("\n")[1] + "\n"), ["api/stave/module.h:7: prototype"]),
+    ("described-by-another's-comment", described(get=GET.split("\n")[1] + "\n"), ["api/stave/module.h:9: prototype"]),
+    ("described-together", described(put=PUT.replace("Writes.", "Writes / reads."), get=GET.split("\n")[1] + "\n"), []),
+    ("described-in-another-group", described(section="items"), [f"api/stave/module.h:{n}: description" for n in (8, 10)]),
+    ("described-mark", described(put_lua=PUT_LUA.replace("local", "far")), ["api/stave.lua:4: description"]),
+    ("described-of-a-later-minor", described(get_lua=GET_LUA[:-1] + ", since = 3}"), ["api/stave.lua:5: description"]),
+    ("described-appended", described(get_lua=GET_LUA[:-1] + ", since = 2}"), []),
+    ("described-in-between", described(put_lua=PUT_LUA[:-1] + ", since = 2}"), ["api/stave/module.h:10: description"]),
+    ("described-lua-no-signature", described(put_lua='{"put", "local", "put()"}'), ["api/stave.lua:4: description"]),
+    ("described-lua-missing", described(put_lua='{"put", "local"}'), ["api/stave.lua:4: description"]),
+    ("described-lua-type", described(put_lua=PUT_LUA.replace("key: string", "key: integer")), ["api/stave.lua:4: description"]),
+    ("described-lua-name", described(put_lua=PUT_LUA.replace("(key", "(owner")), ["api/stave.lua:4: description"]),
+    ("described-lua-too-few", described(put_lua=PUT_LUA.replace("key: string", "")), ["api/stave.lua:4: description"]),
+    ("described-lua-too-many", described(put_lua=PUT_LUA.replace("string)", "string, n: integer)")), ["api/stave.lua:4: description"]),
+    ("described-lua-result", described(put_lua=PUT_LUA.replace("): status", ")")), ["api/stave.lua:4: description"]),
+    ("described-lua-never-nil", described(get_lua=GET_LUA.replace("string?", "string")), ["api/stave.lua:5: description"]),
+    ("described-lua-does-not-yield", described(get_lua=GET_LUA.replace(" yields", "")), ["api/stave.lua:5: description"]),
+    ("described-lua-other-name", described(put_lua=PUT_LUA.replace("event:put", "event:store")), ["api/stave.lua:4: description"]),
+    ("described-point", described(points="{" + POINT + ", later = true}"), []),
+    ("described-point-later", described(points="{" + POINT + "}"), ["api/stave.lua:1: description"]),
+    ("described-point-default", described(points="{" + POINT.replace("default", "x") + ", later = true}"), ["api/stave.lua:1: description"]),
+    ("described-point-about", described(points="{" + POINT.replace("about", "from") + ", later = true}"), ["api/stave.lua:1: description"]),
+    ("described-struct", described(more="typedef struct s {\n    int a;\n} s;\n"), ["api/stave/module.h:12: description"]),
+    ("described-struct-grows", described(more="typedef struct s {\n    int a;\n} s;\n", structs=', s = "never"'), []),
+    ("described-struct-grows-how", described(structs=', sv_b = "ever"'), ["api/stave.lua:2: description"]),
+    ("described-enum", described(more="typedef enum e { A = 1 } e;\n"), ["api/stave/module.h:12: description"]),
+    ("described-inline", described(more="static inline int a(void)\n{\n    return 1;\n}\n"), ["api/stave/module.h:12: prototype"]),
+    ("described-version", described(more="#define SV_ABI_MINOR 1\n"), ["api/stave/module.h:12: description"]),
+    ("described-unreadably", described(put="    /* Writes. */\n    int put : 1;\n"), ["api/stave/module.h:8: description"]),
+    ("described-not-in-lua", {"api/stave.lua": "return {\n    oops oops\n}\n"}, ["api/stave.lua:2: description"]),
     ("prototype-bare", {"server/base/base_a.h": "\nint a(void);\n"}, ["server/base/base_a.h:3: prototype"]),
     ("prototype-after-gap", {"server/base/base_a.h": "/* One. */\nint a(void);\n\nint b(int x,\n      int y);\n"},
      ["server/base/base_a.h:5: prototype"]),

@@ -1,0 +1,425 @@
+--[[ The one description of the module interface: hook points, verdicts, statuses, kinds, and each function of `sv` with its
+group, the minor release it is there since, its mark and how Lua calls it.
+
+`make generate` makes of it, and of the comments in the headers beside it: the enumerations in api/stave/*.h, the list of
+hook points, the tables of groups and of Lua bindings in server/, and doc/reference/. What a function means stands above
+its prototype, once; here stands what a compiler can't see.
+
+MARKS: what it takes to call a function from another process, where a module may run later.
+  local    the event's snapshot is enough, or what a handler says travels back with its verdict
+  message  a message to the server; an answer, if there is one, comes by a callback
+  native   needs the server's memory at once: only for modules in its process
+
+LUA SIGNATURES: "event:NAME(argument: type, ...): result, ...". Before the colon stands whose method it is; sv.NAME belongs to
+nobody. What C takes and Lua knows by itself (sv_event, sv_mod, lengths) is left out; a type with ? may be nil; "yields" at
+the end: C's callback is Lua's return. Functions that are not open to Lua say why. ]]
+
+local function is(...)
+    local list = {}
+    for i, entry in ipairs({...}) do list[i] = {name = entry[1], value = entry[2], text = entry[3], lua = entry.lua} end
+    return list
+end
+
+-- ---- constants ----------------------------------------------------------------------------------------------------
+
+local enums = {
+    {name = "sv_status", header = "types.h", title = "Statuses",
+     text = "What a call that can fail for reasons of the environment returns: SV_OK or a negative value. A call that returns an " ..
+            "error has done nothing and never calls back.",
+     is({"SV_OK", 0},
+        {"SV_ENOTFOUND", -1, "no such thing"},
+        {"SV_EEXIST", -2, "there is one already"},
+        {"SV_EINVAL", -3, "the argument's form is wrong"},
+        {"SV_ELIMIT", -4, "a quota or a bound would be passed"},
+        {"SV_EIO", -5, "a device or file failed"},
+        {"SV_ENOSPC", -6, "not enough disk or map; see admission in store.h"},
+        {"SV_ETIMEOUT", -7, "its deadline passed"},
+        {"SV_ECANCELED", -8, "event, session or module went away first"},
+        {"SV_ECLOSED", -9, "the peer or the object is closed"},
+        {"SV_EDENIED", -10, "not allowed"},
+        {"SV_EVERSION", -11, "made for another version"},
+        {"SV_EBUSY", -12, "in use by somebody else"},
+        {"SV_EAGAIN", -13, "not now; called again later it may work"})},
+    {name = "sv_verdict", header = "types.h", title = "Verdicts", text = "What a handler says of the event it was given.",
+     is({"SV_PASS", 0, "the next handler"},
+        {"SV_DONE", 1, "the pass ends; the stanza has been disposed of"},
+        {"SV_LATER", 2, "an operation holds the event and finishes it (sv->pass, send, refuse, ...)"})},
+    {name = "sv_band", header = "types.h", title = "Bands",
+     text = "Order of handlers within one hook point; inside a band the order of the config file decides.",
+     is({"SV_NORMAL", 0, "behind EARLY, before LATE"},
+        {"SV_FIRST", 1, "before all others"},
+        {"SV_EARLY", 2, "behind FIRST"},
+        {"SV_LATE", 3, "behind NORMAL"},
+        {"SV_MONITOR", 4, "sees the verdict, cannot change it"})},
+    {name = "sv_cond", header = "types.h", title = "Error conditions",
+     text = "Stanza error conditions (RFC 6120 8.3.3), with the error type that the RFC recommends for each.",
+     is({"SV_BAD_REQUEST", 1, "modify"},
+        {"SV_CONFLICT", 2, "cancel"},
+        {"SV_FEATURE_NOT_IMPLEMENTED", 3, "cancel"},
+        {"SV_FORBIDDEN", 4, "auth"},
+        {"SV_GONE", 5, "cancel"},
+        {"SV_INTERNAL_SERVER_ERROR", 6, "cancel"},
+        {"SV_ITEM_NOT_FOUND", 7, "cancel"},
+        {"SV_JID_MALFORMED", 8, "modify"},
+        {"SV_NOT_ACCEPTABLE", 9, "modify"},
+        {"SV_NOT_ALLOWED", 10, "cancel"},
+        {"SV_NOT_AUTHORIZED", 11, "auth"},
+        {"SV_POLICY_VIOLATION", 12, "modify"},
+        {"SV_RECIPIENT_UNAVAILABLE", 13, "wait"},
+        {"SV_REDIRECT", 14, "modify"},
+        {"SV_REGISTRATION_REQUIRED", 15, "auth"},
+        {"SV_REMOTE_SERVER_NOT_FOUND", 16, "cancel"},
+        {"SV_REMOTE_SERVER_TIMEOUT", 17, "wait"},
+        {"SV_RESOURCE_CONSTRAINT", 18, "wait"},
+        {"SV_SERVICE_UNAVAILABLE", 19, "cancel"},
+        {"SV_SUBSCRIPTION_REQUIRED", 20, "auth"},
+        {"SV_UNDEFINED_CONDITION", 21, "cancel"},
+        {"SV_UNEXPECTED_REQUEST", 22, "wait"})},
+    {name = "sv_level", header = "types.h", title = "Levels of the log", text = "How much a line of the log matters.",
+     is({"SV_ERROR", 0, "somebody has to do something"},
+        {"SV_WARN", 1, "somebody may have to"},
+        {"SV_INFO", 2, "what happens, in normal service"},
+        {"SV_DEBUG", 3, "what helps to find a fault"})},
+    {name = "sv_option_kind", header = "module.h", title = "Kinds of options", text = "What an option's value is.",
+     is({"SV_OPTION_INT", 1, "a whole number; field is int64_t"},
+        {"SV_OPTION_BOOL", 2, "true or false; field is bool"},
+        {"SV_OPTION_STRING", 3, "field is an sv_str"},
+        {"SV_OPTION_PERIOD", 4, "\"30s\", \"5m\", \"2h\", \"1d\"; field is int64_t in ms"},
+        {"SV_OPTION_SIZE", 5, "\"64k\", \"10M\"; field is int64_t in bytes"},
+        {"SV_OPTION_ENUM", 6, "one of the words in `min`; int64_t, its place from 0"},
+        {"SV_OPTION_LIST", 7, "list of strings; field is sv_str_list"})},
+    {name = "sv_arg_kind", header = "command.h", title = "Kinds of a command's arguments", text = "What an argument's value is.",
+     is({"SV_ARG_STRING", 1, "UTF-8 without control characters"},
+        {"SV_ARG_INT", 2, "a whole number from `min` to `max`"},
+        {"SV_ARG_PERIOD", 3, "\"30s\", \"5m\", \"2h\", \"1d\", from `min` to `max`; arg_int: in ms"},
+        {"SV_ARG_WORD", 4, "one of the words in `min`; arg_int: its place from 0"},
+        {"SV_ARG_FLAG", 5, "--name and no value; arg_int: 1 if it is there"},
+        {"SV_ARG_HOST", 6, "a domain that this server serves"},
+        {"SV_ARG_ACCOUNT", 7, "name@host of a host that this server serves"},
+        {"SV_ARG_LOCAL", 8, "the same, or with the resource of a session"},
+        {"SV_ARG_ADDRESS", 9, "any address"},
+        {"SV_ARG_SECRET", 10, "one line: asked for, or from standard input; never on the command line"},
+        {"SV_ARG_FILE", 11, "a path; one that is not whole begins where the operator is"})},
+    {name = "sv_column_kind", header = "command.h", title = "Kinds of an answer's columns", text = "What a field of an answer is.",
+     is({"SV_COLUMN_TEXT", 1, "text"},
+        {"SV_COLUMN_INT", 2, "field_int"},
+        {"SV_COLUMN_BOOL", 3, "field_int: 0 is no"},
+        {"SV_COLUMN_BYTES", 4, "field_int"},
+        {"SV_COLUMN_PERIOD", 5, "field_int: in ms"},
+        {"SV_COLUMN_TIME", 6, "field_int: ms since 1970"},
+        {"SV_COLUMN_LIST", 7, "texts: each call of `field` adds one"})},
+    {name = "sv_fault", header = "command.h", title = "Why a command was not done",
+     text = "Why a command was not done; `stave` ends with 2 for USAGE, with 1 for the others.",
+     is({"SV_FAULT_USAGE", 1, "an argument is wrong"},
+        {"SV_FAULT_NOT_FOUND", 2, "what it is about is not there"},
+        {"SV_FAULT_REFUSED", 3, "it may not be"},
+        {"SV_FAULT_FAILED", 4, "it could not be"})},
+}
+
+-- Bits. `of`: the member that they are for.
+local flags = {
+    {name = "hook", header = "module.h", title = "Flags of a hook", of = "sv_hook.flags",
+     is({"SV_HOOK_STORES", 1, "May write to a store: refused with resource-constraint when space is short."},
+        {"SV_HOOK_GUARD", 2, "A guard: the service refuses when the module is out of order, it is never skipped."})},
+    {name = "arg", header = "command.h", title = "Flags of an argument", of = "sv_arg.flags",
+     is({"SV_ARG_REQUIRED", 1, "It must be given."},
+        {"SV_ARG_OPTION", 2, "Given as --name VALUE; without this, by its place. Flags always are options."},
+        {"SV_ARG_EXISTS", 4, "The account must exist."},
+        {"SV_ARG_REMOVED", 8, "The host may also be one that a reload has removed; for the server's own commands, since no " ..
+                              "module runs there."})},
+    {name = "who", header = "command.h", title = "Who may use a command", of = "sv_command.who",
+     text = "Who may use it besides operators, who may use all; for faces that know who asks.",
+     is({"SV_WHO_ADMIN", 1, "admins of the host that it is about"},
+        {"SV_WHO_OWNER", 2, "whoever has the account that it is about"})},
+    {name = "command", header = "command.h", title = "Flags of a command", of = "sv_command.flags",
+     is({"SV_COMMAND_CHANGES", 1, "it changes something"},
+        {"SV_COMMAND_OFFLINE", 2, "it works without a running server, on the stored data"},
+        {"SV_COMMAND_ONE", 4, "the answer is one record: a line for each field"},
+        {"SV_COMMAND_PLAIN", 8, "the answer is printed without heads"},
+        {"SV_COMMAND_STORES", 16, "it needs space in the store: refused while that is short"})},
+}
+
+-- ---- hook points ---------------------------------------------------------------------------------------------------
+
+--[[ Of each: `meaning` (half a sentence), `from`, `to`, `stanza`, `session`, `subject`: what the event's are there (nil: there is
+none; `about` is short for from and to being one account or host), `done`: what saying DONE comes to, `default`: what happens if nobody
+does, `later`: true if a handler may say LATER, else why not. PASS asks the next handler everywhere. ]]
+local points = {}
+
+local function point(name)
+    return function(entry)
+        entry.name = name
+        points[#points + 1] = entry
+    end
+end
+
+local INSIDE = "it is part of the event that fires it"
+local SENDER, RECIPIENT = "the sender", "the recipient"
+local ACCOUNT, HOST = "the account (bare)", "the host"
+local DISPOSED = "the handler has disposed of the stanza"
+local HEARD = "no later handler hears of it"
+local NOTHING = "nothing"
+
+point "stanza/inbound" {meaning = "every stanza from a client or peer, before any other",
+    from = SENDER, to = RECIPIENT, stanza = "as it came, with the sender's full JID as `from`", session = "the sender's", subject = nil,
+    done = DISPOSED, default = "it goes on to the sender's side, or to its scope", later = true}
+
+-- Scopes are in this order, kinds too: the core counts on it.
+local scopes = {
+    {"out", "sent by a local session to somebody else; the sender's side"},
+    {"self", "to the sender's own account"},
+    {"account", "to a local account that is not the sender's"},
+    {"resource", "to a session that is on line"},
+    {"host", "to a local domain"},
+    {"remote", "to a domain that is not local"},
+}
+local REQUEST_DEFAULT = "refused with service-unavailable (RFC 6120 10.3.3)"
+local ANSWER_DEFAULT = "dropped by the rule answer-unclaimed (RFC 6120 10.3.3 rule 3)"
+local defaults = {
+    ["message"] = {rest = "returned with service-unavailable; errors and headlines are dropped (RFC 6121 8.5.4)",
+                   remote = "returned with remote-server-not-found; errors are dropped", resource = "it is delivered to the session"},
+    ["presence"] = {rest = "dropped by the rule presence-unclaimed", remote = "returned with remote-server-not-found; errors are dropped",
+                    resource = "it is delivered to the session; subscriptions and probes are dropped"},
+    ["iq-get"] = {rest = REQUEST_DEFAULT, remote = "refused with remote-server-not-found", resource = "it is delivered to the session"},
+    ["iq-set"] = {rest = REQUEST_DEFAULT, remote = "refused with remote-server-not-found", resource = "it is delivered to the session"},
+    ["iq-result"] = {rest = ANSWER_DEFAULT, remote = ANSWER_DEFAULT, resource = "it is delivered to the session"},
+    ["iq-error"] = {rest = ANSWER_DEFAULT, remote = ANSWER_DEFAULT, resource = "it is delivered to the session"},
+}
+for _, kind in ipairs({"message", "presence", "iq-get", "iq-set", "iq-result", "iq-error"}) do
+    for _, scope in ipairs(scopes) do
+        local name, meaning = scope[1], scope[2]
+        local default = name == "out" and "it goes on to its scope" or defaults[kind][name] or defaults[kind].rest
+        point(kind .. "/" .. name) {meaning = meaning, from = SENDER, to = RECIPIENT, stanza = "the stanza",
+            session = "the sender's, if it is local", subject = nil, done = DISPOSED, default = default, later = true}
+    end
+end
+
+point "session/bound" {meaning = "a resource was bound",
+    from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
+point "session/presence" {meaning = "a session's own presence changed",
+    from = "the session (full)", to = ACCOUNT, session = "that session", stanza = "its new presence; none: it is unavailable",
+    done = HEARD, default = NOTHING, later = INSIDE}
+point "session/gone" {meaning = "a session ended, for whatever reason",
+    from = "the session (full)", to = ACCOUNT, session = "that session, until the event waits", done = HEARD, default = NOTHING,
+    later = true}
+point "session/unsent" {meaning = "a stanza for a session was never written to it",
+    from = "the session that it was for (full)", to = "as the stanza says; without `to` the session's account", session = "that session",
+    stanza = "the stanza", done = DISPOSED, later = true,
+    default = "requests are refused with service-unavailable, the rest is dropped by the rule unsent"}
+point "account/added" {meaning = "an account was made", about = ACCOUNT, subject = "its address", done = HEARD, default = NOTHING,
+    later = INSIDE}
+point "account/removed" {meaning = "an account was deleted", about = ACCOUNT, subject = "its address", done = HEARD, default = NOTHING,
+    later = INSIDE}
+point "roster/changed" {meaning = "a roster item changed", header = "roster.h", about = ACCOUNT,
+    subject = "the contact, a line feed and the new record; no record: the item was removed", done = HEARD, default = NOTHING,
+    later = INSIDE}
+point "session/written" {meaning = "all that was pushed to it from rows has been written",
+    from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
+point "session/silent" {meaning = "nothing came from its client for long: handlers ask for a sign of life, else it ends",
+    from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, later = true,
+    default = "the session ends unless something comes in time"}
+point "host/ready" {meaning = "the host's modules have started and their hooks are in place", about = HOST, done = HEARD,
+    default = NOTHING, later = true}
+point "command/run" {meaning = "a command of a module runs; only that module is asked", about = "the account that it is about, else the host",
+    done = "answered, or not done for a reason that was given", default = "the operator is told that the module did not answer",
+    later = true, declared = "sv_command.run"}
+point "stanza/made" {meaning = "routed by a module in the name of a local account to somebody else; that account's side",
+    from = "the account in whose name it is sent", to = RECIPIENT, stanza = "the stanza", done = DISPOSED,
+    default = "it goes on to its scope", later = true}
+point "message/nobody" {meaning = "to a local account that does not exist: dropped or refused, there is nobody to store for",
+    from = SENDER, to = RECIPIENT, stanza = "the stanza", session = "the sender's, if it is local", done = DISPOSED, later = true,
+    default = "returned with service-unavailable; errors and headlines are dropped"}
+point "presence/nobody" {meaning = "the same for presence",
+    from = SENDER, to = RECIPIENT, stanza = "the stanza", session = "the sender's, if it is local", done = DISPOSED, later = true,
+    default = "dropped by the rule presence-to-nobody"}
+point "store/sweep" {meaning = "an account's turn in a round over a map", about = ACCOUNT, subject = "the map, as \"module/name\"",
+    done = HEARD, default = NOTHING, later = true}
+point "host/timer" {meaning = "begun by a module's timer", about = HOST, subject = "the module's name", done = HEARD, default = NOTHING,
+    later = true}
+point "disco/host" {meaning = "what else the host is", header = "disco.h", about = HOST, subject = "the node, empty for none", done = HEARD,
+    default = NOTHING, later = INSIDE}
+point "disco/account" {meaning = "what else an account is", header = "disco.h", about = ACCOUNT, subject = "the node, empty for none",
+    done = HEARD, default = NOTHING, later = INSIDE}
+point "disco/host-items" {meaning = "which items the host has", header = "disco.h", about = HOST, subject = "the node, empty for none",
+    done = HEARD, default = NOTHING, later = INSIDE}
+point "disco/account-items" {meaning = "which items an account has", header = "disco.h", about = ACCOUNT,
+    subject = "the node, empty for none", done = HEARD, default = NOTHING, later = INSIDE}
+point "disco/changed" {meaning = "a module offers something else than before at disco/host", header = "disco.h", about = HOST, done = HEARD,
+    default = NOTHING, later = INSIDE}
+point "disco/told" {meaning = "what the host tells of itself from now on", header = "disco.h", about = HOST, subject = "the <query/> as text",
+    done = HEARD, default = NOTHING, later = INSIDE}
+point "caps/known" {meaning = "the features of a session's client have become known", header = "caps.h", about = ACCOUNT,
+    subject = "the session's address (full)", done = HEARD, default = NOTHING, later = true}
+point "roster/shared" {meaning = "asked for contacts that an account does not list itself", header = "roster.h", about = ACCOUNT,
+    done = HEARD, default = NOTHING, later = INSIDE}
+point "roster/reshared" {meaning = "what is shared with an account may have changed", about = ACCOUNT, done = HEARD, default = NOTHING,
+    later = true}
+point "account/disabled" {meaning = "nobody may log in to an account any more", about = ACCOUNT, subject = "its address", done = HEARD,
+    default = NOTHING, later = INSIDE}
+point "account/enabled" {meaning = "somebody may log in to it again", about = ACCOUNT, subject = "its address", done = HEARD,
+    default = NOTHING, later = INSIDE}
+point "account/removing" {meaning = "an account is being deleted: fired again until its handlers write nothing, before account/removed; a " ..
+    "handler may say LATER, and refuses if it can't do its part now", about = ACCOUNT, subject = "its address", later = true,
+    done = "the round ends; if the handler refused, so does the deletion for now", default = "the deletion goes on"}
+point "offline/turn" {meaning = "another session of an account may take what is kept for it", about = ACCOUNT, done = HEARD,
+    default = NOTHING, later = true}
+
+-- ---- functions -----------------------------------------------------------------------------------------------------
+
+--[[ Groups, each with its functions; the order of the table itself is the header's. A group has the version of its newest function: the
+minor release that appended it (`since`, 1 where nothing is said).
+    {NAME, MARK, LUA SIGNATURE}       or {NAME, MARK, no_lua = why not}
+A function that no test module calls has `untested = why not`. ]]
+local groups = {
+    {name = "core", title = "Time, log, memory",
+     {"now_s", "local", "sv.now_s(): integer"},
+     {"now_ms", "local", "sv.now_ms(): integer"},
+     {"log", "message", "sv.log(level: level, event: string, fields: table)"},
+     {"host", "local", "sv.host(): string"},
+     {"scratch", "local", no_lua = "Lua has memory of its own"},
+     {"format", "local", no_lua = "string.format"},
+     {"random_hex", "local", "event:random_hex(bytes: integer): string"},
+     {"stamp", "local", "event:stamp(ms: integer): string"},
+     {"digest", "local", "event:digest(function: string, bytes: string): string?"},
+    },
+    {name = "timers", title = "Timers",
+     {"every", "local", "sv.every(period_ms: integer, fire: function): status"},
+    },
+    {name = "stanza", title = "Reading and building stanzas",
+     {"stanza", "local", "event:stanza(): stanza?"},
+     {"root", "local", "event:root(): node?"},
+     {"stanza_root", "local", "stanza:root(): node"},
+     {"payload", "local", "event:payload(): node?"},
+     {"name", "local", "node:name(): string"},
+     {"ns", "local", "node:ns(): string"},
+     {"attr", "local", "node:attr(name: string): string?"},
+     {"is", "local", "node:is(name: string, ns: string): boolean"},
+     {"first", "local", "node:first(): node?"},
+     {"next", "local", "node:next(child: node): node?"},
+     {"find", "local", "node:find(name: string, ns: string): node?"},
+     {"text", "local", "node:text(): string"},
+     {"type", "local", "event:type(): string"},
+     {"attr_ns", "local", "node:attr_ns(name: string, ns: string): string?"},
+     {"draft", "local", "event:draft(name: string, ns: string): draft"},
+     {"child", "local", "draft:child(name: string, ns: string): draft"},
+     {"set", "local", "draft:set(name: string, value: string?)"},
+     {"set_int", "local", "draft:set_int(name: string, value: integer)"},
+     {"add_text", "local", "draft:add_text(text: string)"},
+     {"graft", "local", "draft:graft(owner: stanza, node: node)"},
+     {"freeze", "local", "event:freeze(draft: draft): stanza"},
+     {"with_attrs", "local", "event:with_attrs(stanza: stanza, pairs: table): stanza"},
+     {"with_child", "local", "event:with_child(stanza: stanza, child: draft): stanza"},
+     {"stanza_ref", "local", "stanza:ref(): stanza"},
+     {"stanza_unref", "local", no_lua = "what Lua does not hold any more is given back by itself"},
+     {"stanza_bytes", "local", "event:stanza_bytes(stanza: stanza): string"},
+     {"stanza_parse", "local", "event:stanza_parse(bytes: string): stanza?, status"},
+    },
+    {name = "addresses", title = "Addresses",
+     {"from", "local", "event:from(): jid"},
+     {"to", "local", "event:to(): jid"},
+     {"jid_parse", "local", "event:jid_parse(text: string): jid?"},
+     {"is_local", "local", "event:is_local(jid: jid): boolean"},
+     {"account_exists", "local", "event:account_exists(): boolean"},
+     {"is_admin", "local", "event:is_admin(jid: jid): boolean"},
+     {"is_guest", "native", "event:is_guest(jid: jid): boolean"},
+    },
+    {name = "sessions", title = "Sessions",
+     {"session", "local", "event:session(): session?"},
+     {"session_next", "native", "event:session_next(account: jid, after: session?): session?"},
+     {"session_find", "native", "event:session_find(full: jid): session?"},
+     {"session_jid", "local", "session:jid(): jid"},
+     {"session_presence", "local", "session:presence(): stanza?"},
+     {"session_priority", "local", "session:priority(): integer"},
+     {"session_set_presence", "native", "event:session_set_presence(session: session, presence: stanza?, priority: integer)"},
+     {"session_data", "native", no_lua = "Lua keeps tables by session; what must outlive a reload is an item"},
+    },
+    {name = "items", title = "Named items on sessions",
+     {"session_set_item", "message", "session:set_item(name: string, value: string)"},
+     {"session_item", "local", "session:item(name: string): string?"},
+    },
+    {name = "hooks", title = "Verdicts, answers, what is sent, occasions",
+     {"reply", "local", "event:reply(name: string, ns: string): draft?"},
+     {"send", "local", "event:send(): verdict"},
+     {"refuse", "local", "event:refuse(cond: cond): verdict"},
+     {"refuse_text", "local", "event:refuse_text(cond: cond, text: string): verdict"},
+     {"refuse_with", "local", "event:refuse_with(cond: cond, type: string, specific: draft): verdict"},
+     {"drop", "local", "event:drop(rule: string): verdict"},
+     {"consume", "local", "event:consume(): verdict"},
+     {"stored", "local", "event:stored(): verdict"},
+     {"deliver", "local", "event:deliver(session: session): verdict"},
+     {"replace", "local", "event:replace(stanza: stanza)"},
+     {"pass", "local", "event:pass()"},
+     {"push", "local", "event:push(session: session, stanza: stanza)"},
+     {"route", "local", "event:route(stanza: stanza)"},
+     {"route_unasked", "local", "event:route_unasked(stanza: stanza)"},
+     {"push_stored", "local", "event:push_stored(session: session, stanza: stanza, store: store, owner: string, key: string)"},
+     {"fire", "native", "event:fire(on: string, account: jid?, subject: string)"},
+     {"gather", "native", "event:gather(on: string, account: jid?, subject: string): string"},
+     {"offer", "local", "event:offer(line: string)"},
+     {"begin", "message", "sv.begin(on: string, subject: string)"},
+     {"fire_after", "local", "event:fire_after(on: string, account: jid?, subject: string)"},
+     {"subject", "local", "event:subject(): string"},
+    },
+    {name = "store", title = "Stores",
+     {"store_open", "message", "sv.store_open(owner_module: string?, name: string, schema: integer): store?, status"},
+     {"put", "local", "event:put(store: store, owner: string, key: string, value: string): status"},
+     {"del", "local", "event:del(store: store, owner: string, key: string): status"},
+     {"del_owner", "local", "event:del_owner(store: store, owner: string): status"},
+     {"rows", "native", "event:rows(store: store, owner: string): rows?"},
+     {"rows_load", "message", "event:rows_load(store: store, owner: string): rows?, status yields"},
+     {"rows_keep", "message", "event:rows_keep(store: store, session: session): rows?, status yields"},
+     {"rows_hold", "message", "event:rows_hold(store: store, owner: string, session: session)"},
+     {"rows_held", "native", "event:rows_held(store: store, owner: string): boolean"},
+     {"row", "local", "rows:row(key: string): string?"},
+     {"row_next", "local", "rows:next(key: string?): string?, string?"},
+     {"row_count", "local", "rows:count(): integer"},
+     {"row_bytes", "local", "rows:bytes(): integer"},
+     {"get", "message", "event:get(store: store, owner: string, key: string): string?, status yields"},
+     {"has_space", "native", "event:has_space(): boolean"},
+     {"sweep", "message", "sv.sweep(store: store, period_ms: integer): status"},
+    },
+    {name = "overlay", title = "Rows that are not stored",
+     {"store_overlay", "native", no_lua = "it is called while rows are read, which can't wait for a script"},
+     {"overlay_add", "native", no_lua = "only an overlay calls it"},
+     {"overlay_changed", "message", no_lua = "only the module of an overlay knows"},
+     {"overlay_differences", "native", no_lua = "only the module of an overlay knows"},
+     {"row_stored", "native", "rows:stored(key: string): string?"},
+     {"row_added", "native", "rows:added(key: string): string?"},
+     {"rows_mark", "native", "rows:mark(): integer"},
+    },
+    {name = "features", title = "What the host tells of itself",
+     {"feature_at", "native", "sv.feature_at(of_accounts: boolean, i: integer): string"},
+     {"set_stream_feature", "message", "sv.set_stream_feature(xml: string): status"},
+    },
+    {name = "commands", title = "Commands", header = "command.h",
+     {"arg_text", "local", "event:arg_text(name: string): string?"},
+     {"arg_int", "local", "event:arg_int(name: string): integer"},
+     {"arg_jid", "local", "event:arg_jid(name: string): jid?"},
+     {"record", "local", "event:record(): boolean"},
+     {"field", "local", "event:field(column: string, text: string)"},
+     {"field_int", "local", "event:field_int(column: string, value: integer)"},
+     {"answer", "local", "event:answer(): verdict"},
+     {"answer_more", "local", "event:answer_more(from: string): verdict"},
+     {"asked_from", "local", "event:asked_from(): string"},
+     {"fail", "local", "event:fail(fault: fault, text: string): verdict"},
+    },
+    {name = "accounts", title = "Accounts",
+     {"accounts", "message", "sv.accounts(after: string, max: integer): table?, boolean?, status yields"},
+    },
+    {name = "auth", title = "Accounts that a back end keeps", header = "auth.h",
+     {"auth_register", "message", no_lua = "back ends are modules in C"},
+     {"auth_done", "message", no_lua = "back ends are modules in C"},
+     {"auth_give_keys", "message", no_lua = "back ends are modules in C"},
+     {"auth_give_name", "message", no_lua = "back ends are modules in C"},
+    },
+}
+
+--[[ Structs of the headers, and how they may grow: "size" (begins with its size, or the descriptor says it), "stride" (its table's
+stride is in the descriptor), "never" (given by value, or made by the one who is handed it). ]]
+local structs = {
+    sv_api = "size", sv_module_desc = "size", sv_auth = "size", sv_auth_keys = "size",
+    sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",
+    sv_str = "never", sv_str_list = "never", sv_jid = "never", sv_err = "never", sv_overlay = "never",
+}
+
+return {major = 0, minor = 1, enums = enums, flags = flags, points = points, groups = groups, structs = structs}

@@ -120,7 +120,14 @@ local enums = {
 local flags = {
     {name = "hook", header = "module.h", title = "Flags of a hook", of = "sv_hook.flags",
      is({"SV_HOOK_STORES", 1, "May write to a store: refused with resource-constraint when space is short."},
-        {"SV_HOOK_GUARD", 2, "A guard: the service refuses when the module is out of order, it is never skipped."})},
+        {"SV_HOOK_GUARD", 2, "A guard: for what stores, authenticates, blocks or filters. While its module is in quarantine (too many " ..
+                             "faults, or over its budget) it is never skipped: what reaches it is refused with service-unavailable, or " ..
+                             "dropped if it can't be answered, and an occasion is refused, too. So it stands only where there is " ..
+                             "something to refuse: at stanzas, at session/unsent, at session/bound (no resource is bound meanwhile) and at " ..
+                             "account/removing (no account is deleted). Without this flag and the next one occasions without a stanza, and " ..
+                             "MONITOR, are skipped, and stanzas refused."},
+        {"SV_HOOK_OPEN", 4, "Skipped while its module is in quarantine: all goes on as if the module were not there. For what only " ..
+                            "looks, or takes what is its own out of what passes. Not together with SV_HOOK_GUARD."})},
     {name = "arg", header = "command.h", title = "Flags of an argument", of = "sv_arg.flags",
      is({"SV_ARG_REQUIRED", 1, "It must be given."},
         {"SV_ARG_OPTION", 2, "Given as --name VALUE; without this, by its place. Flags always are options."},
@@ -281,6 +288,13 @@ local groups = {
      {"random_hex", "local", "event:random_hex(bytes: integer): string"},
      {"stamp", "local", "event:stamp(ms: integer): string"},
      {"digest", "local", "event:digest(function: string, bytes: string): string?"},
+    },
+    {name = "memory", title = "Memory that is counted",
+     {"alloc", "local", no_lua = "Lua has memory of its own"},
+     {"alloc_resize", "local", no_lua = "Lua has memory of its own"},
+     {"free", "local", no_lua = "Lua has memory of its own"},
+     {"str_dup", "local", no_lua = "Lua has memory of its own"},
+     {"str_free", "local", no_lua = "Lua has memory of its own"},
     },
     {name = "timers", title = "Timers",
      {"every", "local", "sv.every(period_ms: integer, fire: function): status"},

@@ -50,8 +50,17 @@ typedef struct sv_hook {
 /* generated from api/stave.lua by `make generate`: hook flags */
 /* May write to a store: refused with resource-constraint when space is short. */
 #define SV_HOOK_STORES 1u
-/* A guard: the service refuses when the module is out of order, it is never skipped. */
+/* A guard: for what stores, authenticates, blocks or filters. While its module is in quarantine
+ * (too many faults, or over its budget) it is never skipped: what reaches it is refused with
+ * service-unavailable, or dropped if it can't be answered, and an occasion is refused, too. So it
+ * stands only where there is something to refuse: at stanzas, at session/unsent, at session/bound
+ * (no resource is bound meanwhile) and at account/removing (no account is deleted). Without this
+ * flag and the next one occasions without a stanza, and MONITOR, are skipped, and stanzas
+ * refused. */
 #define SV_HOOK_GUARD 2u
+/* Skipped while its module is in quarantine: all goes on as if the module were not there. For what
+ * only looks, or takes what is its own out of what passes. Not together with SV_HOOK_GUARD. */
+#define SV_HOOK_OPEN 4u
 /* generated: end */
 
 /* generated from api/stave.lua by `make generate`: sv_option_kind */
@@ -562,6 +571,22 @@ typedef struct sv_api {
 
     /* False while disk or map are short of space: what nobody asked to be stored (a cache) then is not. */
     bool (*has_space)(const sv_event *ev);
+
+    /* -- memory -- */
+
+    /* Zeroed memory that is counted to the module on its host and goes with it, at the latest behind stop(). Never
+     * NULL: memory that the machine lacks ends the worker. Over its budget (NAME_memory_max) a module gets more all the
+     * same, but that is a fault of it, and soon its end in quarantine: so what a peer can make large has a bound of
+     * the module's own. For what belongs to one event there is `scratch`. */
+    void *(*alloc)(sv_mod *mod, size_t bytes);
+    /* The same memory in another size, maybe in another place; what is new is zeroed. NULL is none yet. */
+    void *(*alloc_resize)(sv_mod *mod, void *mem, size_t bytes);
+    /* Gives memory of this module back: `pointer` is the address of the pointer to it, which becomes NULL; one that
+     * is NULL already is left alone. Any other memory ends the worker. */
+    void (*free)(sv_mod *mod, void *pointer);
+    /* A copy of the text, with a NUL behind it that is not counted / gives it back and clears it. */
+    sv_str (*str_dup)(sv_mod *mod, sv_str text);
+    void (*str_free)(sv_mod *mod, sv_str *text);
 } sv_api;
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"

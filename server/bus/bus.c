@@ -294,6 +294,13 @@ static void lanes_free(svi_bus *bus)
     svi_pool_free(&bus->lanes);
 }
 
+void svi_bus_on_fault(svi_bus *bus, svi_fault_fn fault, void *ctx)
+{
+    SV_CHECK(bus, SVI_BUS_MAGIC);
+    bus->fault = fault;
+    bus->fault_ctx = ctx;
+}
+
 void svi_bus_free(svi_bus **bus)
 {
     svi_bus *b = *bus;

@@ -28,6 +28,13 @@
  * leak
  * (`ledger-leak`), closed as dropped by the rule "leaked", or the end of the worker when strict.
  *
+ * A fault is also told to whoever asked for that (svi_bus_on_fault), and so are a handler that was too slow and a LATER that outlived its
+ * deadline while nobody held the event: then nothing was under way that could have brought it back. A
+ * fault of what runs outside handlers has no handler and is not told.
+ *
+ * Quarantine. A handler whose ward is closed is not called (svi_policy). An event that waits there already is not
+ * concerned: it may be resumed, or runs into its deadline.
+ *
  * Arena. What is taken from svi_event_arena lives until the event ends (its last hold, if held).
  * What a handler takes from svi_event_temp lives until the handler returns: it is given back if
  * the handler says PASS and has taken nothing that lives longer, has not emitted and not held
@@ -64,8 +71,18 @@ typedef struct svi_bus_config {
     int64_t slow_us;  /* a handler that runs longer is reported (100 ms) */
 } svi_bus_config;
 
+/* Told of each fault of a handler, behind its line in the log; `rule` (static) is what it broke. The handler is
+ * borrowed for the call, which may not run events or change tables. */
+typedef void (*svi_fault_fn)(void *ctx, const svi_handler *handler, const char *rule);
+
+/* Rules of handlers that are broken without a word of theirs. */
+#define SVI_RULE_SLOW "a handler returns within 100 ms"
+#define SVI_RULE_NEVER "who says LATER comes back before the deadline"
+
 /* Makes a bus; what `config` points to outlives it. Router thread, as everything here. */
 svi_bus *svi_bus_new(const svi_bus_config *config);
+/* Who is told of faults from now on; NULL: nobody. */
+void svi_bus_on_fault(svi_bus *bus, svi_fault_fn fault, void *ctx);
 /* Cancels every event that is not yet released, oldest first: units are discarded, emissions
  * dropped, open entries closed as dropped by the rule "stopped", ops->canceled called. Then
  * frees. Events that are still held stay readable (closed). Not from inside a pass. */
@@ -88,6 +105,9 @@ typedef struct svi_event_ops {
      * 16 passes deep and no handler was asked: a fault of `module`; must dispose, without
      * default delivery. Required for events with an entry. */
     void (*undisposed)(sv_event *ev, const char *module);
+    /* It reached a handler of a module in quarantine that may not be skipped: must dispose, by refusing or by
+     * dropping under a rule of that name. NULL: as `undisposed`. */
+    void (*quarantined)(sv_event *ev);
     /* Everything is committed and emitted: give credit back, advance h; the event is freed on
      * return. */
     void (*released)(sv_event *ev);

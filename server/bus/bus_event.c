@@ -110,6 +110,7 @@ static void point_set(sv_event *ev, svi_point point, svi_hooks *hooks)
     ev->point = point;
     ev->at = ev->count = ev->monitors = 0;
     ev->verdict = SV_PASS;
+    ev->by = NULL; /* its table may be gone */
     if (hooks == NULL) return;
     ev->handlers = svi_hooks_at(hooks, point, &ev->count);
     ev->filters = svi_hooks_bits(hooks, point, &ev->monitors);
@@ -238,9 +239,16 @@ static void strictly(const sv_event *ev, const char *rule)
     svi_assert_failed(rule, __FILE__, __LINE__);
 }
 
+void svi_event_blame(const sv_event *ev, const svi_handler *handler, const char *rule)
+{
+    if (ev->bus == NULL || handler == NULL || ev->bus->fault == NULL) return;
+    ev->bus->fault(ev->bus->fault_ctx, handler, rule);
+}
+
 void svi_event_fault(const sv_event *ev, const char *rule)
 {
     svi_event_tell(ev, SV_ERROR, "handler-fault", rule);
+    svi_event_blame(ev, ev->by, rule);
     strictly(ev, rule);
 }
 

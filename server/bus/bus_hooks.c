@@ -207,6 +207,24 @@ bool svi_handler_matches(const svi_handler *handler, const sv_stanza *stanza)
     return false;
 }
 
+const char *svi_policy_name(svi_policy policy)
+{
+    static const char *const names[] = {"bounce", "closed", "open"};
+    SV_ASSERT((unsigned)policy <= SVI_POLICY_OPEN);
+    return names[policy];
+}
+
+bool svi_hooks_are_closed(const svi_hooks *hooks, svi_point point)
+{
+    if (hooks == NULL) return false;
+    const size_t end = hooks->monitors[point];
+    for (size_t i = hooks->first[point]; i < end; i++) {
+        const svi_handler *h = &hooks->handlers[i];
+        if (h->policy == SVI_POLICY_CLOSED && h->ward != NULL && h->ward->is_closed) return true;
+    }
+    return false;
+}
+
 bool svi_hooks_may_store(const svi_hooks *hooks, svi_point point, const sv_stanza *stanza)
 {
     if (hooks == NULL) return false;

@@ -28,6 +28,21 @@ typedef struct svi_hook_stats {
     int64_t cpu_ns; /* scaled from samples: one event in 64 is timed */
 } svi_hook_stats;
 
+/* A module's handlers while it is in quarantine on a host; belongs to the loader, which changes it between two
+ * events. */
+typedef struct svi_ward {
+    bool is_closed;    /* its handlers are not called: see svi_policy */
+    uint64_t refused;  /* events that ended at one of its handlers meanwhile */
+    uint64_t skipped;  /* calls that were left out meanwhile */
+} svi_ward;
+
+/* What becomes of an event that reaches a handler whose module is in quarantine. */
+typedef enum svi_policy {
+    SVI_POLICY_BOUNCE = 0, /* its stanza is refused; an occasion without a stanza goes on */
+    SVI_POLICY_CLOSED = 1, /* the same, and an occasion ends here as with DONE: what it asks for is not done */
+    SVI_POLICY_OPEN = 2    /* goes on with the next handler, as behind every MONITOR */
+} svi_policy;
+
 typedef struct svi_handler {
     svi_point point;
     sv_atom ns,
@@ -36,12 +51,13 @@ typedef struct svi_handler {
     uint32_t order;    /* place in the config; the tie-break */
     const char *after; /* module that must stand before, inside the same band; NULL */
     bool stores;       /* may write: refused at admission when space is short (architecture 8) */
-    bool guard;        /* never skipped when its module is quarantined: refuses instead */
+    svi_policy policy; /* in quarantine; of a MONITOR it means nothing */
     sv_verdict (*call)(sv_event *ev, void *self);
     void *self;
     const char *module;    /* for blame; outlives the table */
     const char *text;      /* the hook as declared */
     svi_hook_stats *stats; /* may be NULL */
+    svi_ward *ward;        /* may be NULL: never in quarantine; lives as long as the table */
     void *generation;      /* whose; the loader's */
 } svi_handler;
 
@@ -61,6 +77,13 @@ const svi_handler *svi_hooks_at(const svi_hooks *hooks, svi_point point, size_t 
 
 /* True if the handler wants this stanza (NULL stanza: only unfiltered handlers). */
 bool svi_handler_matches(const svi_handler *handler, const sv_stanza *stanza);
+
+/* "bounce", "closed", "open". Static. */
+const char *svi_policy_name(svi_policy policy);
+
+/* True if a guard stands at the point whose module is in quarantine: what the occasion is about may not be
+ * done. */
+bool svi_hooks_are_closed(const svi_hooks *hooks, svi_point point);
 
 /* True if a handler at the point that matches the stanza declares that it stores. */
 bool svi_hooks_may_store(const svi_hooks *hooks, svi_point point, const sv_stanza *stanza);

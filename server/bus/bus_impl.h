@@ -92,6 +92,7 @@ struct sv_event {
     size_t count, monitors, at;
     sv_verdict verdict;
     const char *blame_module, *blame_hook; /* who said DONE, LATER, or ran last */
+    const svi_handler *by; /* the same if it is of `hooks`, else NULL */
     uint64_t bits;
     svi_emission *emissions, **emissions_end;
     svi_ending *endings; /* the newest first */
@@ -149,6 +150,9 @@ struct svi_bus {
     size_t bucket_count;
     svi_pool *lanes;
     uint16_t filter[SVI_LANE_FILTER]; /* how many lanes there are for a cheap hash of their key */
+    svi_fault_fn fault; /* NULL: nobody is told */
+    void *fault_ctx;
+    int64_t blamed_us; /* how long handlers ran, ever, that were reported as slow */
     svi_bus_stats stats;
     atomic_uint_fast64_t beats; /* written by the bus's thread alone */
 };
@@ -180,6 +184,8 @@ void svi_event_temp_end(sv_event *ev);
 /* Reports a breach of the bus's rules by what runs now; ends the worker when the ledger is
  * strict. */
 void svi_event_fault(const sv_event *ev, const char *rule);
+/* Tells the bus's owner of a fault of that handler; NULL: of nobody's. */
+void svi_event_blame(const sv_event *ev, const svi_handler *handler, const char *rule);
 /* Logs with that module and hook in the execution context. */
 void svi_event_tell(const sv_event *ev, sv_level level, const char *name, const char *rule);
 /* Closes an entry that nobody disposed of; ends the worker when the ledger is strict. */

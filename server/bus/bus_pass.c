@@ -146,36 +146,71 @@ static void tell_slow(const sv_event *ev, int64_t took_us)
            LF_TXT("point", svi_point_name(ev->point)));
 }
 
+/* What ran inside, in an event that the handler fired, and was blamed already is not its own. */
+static void judge_time(const sv_event *ev, const svi_handler *h, int64_t took_us, int64_t blamed_us)
+{
+    svi_bus *bus = ev->bus;
+    took_us -= bus->blamed_us - blamed_us;
+    if (took_us <= bus->config.slow_us) return;
+    bus->blamed_us += took_us;
+    tell_slow(ev, took_us);
+    svi_event_blame(ev, h, SVI_RULE_SLOW);
+}
+
 /* The clock of one stretch of handlers. Slowness is seen on the coarse clock (a few ns a call);
  * the CPU of a sampled event on the fine one: its microseconds are coarser than most handlers,
  * but right on average. */
 typedef struct stopwatch {
     int64_t coarse_us, fine_us;
+    int64_t blamed_us; /* of the bus, when the stretch began */
 } stopwatch;
 
 static void watch_start(const sv_event *ev, stopwatch *watch)
 {
     watch->coarse_us = svi_bus_coarse(ev->bus);
+    watch->blamed_us = ev->bus->blamed_us;
     if (ev->is_timed) watch->fine_us = svi_bus_now(ev->bus);
 }
 
 static void watch_stop(const sv_event *ev, const svi_handler *h, stopwatch *watch)
 {
     const int64_t coarse_us = svi_bus_coarse(ev->bus);
-    if (coarse_us - watch->coarse_us > ev->bus->config.slow_us)
-        tell_slow(ev, coarse_us - watch->coarse_us);
+    judge_time(ev, h, coarse_us - watch->coarse_us, watch->blamed_us);
     watch->coarse_us = coarse_us;
+    watch->blamed_us = ev->bus->blamed_us;
     if (!ev->is_timed) return;
     const int64_t fine_us = svi_bus_now(ev->bus);
     if (h->stats != NULL) h->stats->cpu_ns += (fine_us - watch->fine_us) * 1000 * SVI_SAMPLE_EVERY;
     watch->fine_us = fine_us;
 }
 
+/* In place of a call of a handler whose module is in quarantine. */
+static sv_verdict stand_in(sv_event *ev, const svi_handler *h)
+{
+    const bool is_done = ev->entry_state == SVI_ENTRY_OPEN || h->policy == SVI_POLICY_CLOSED;
+    if (ev->in_monitor || h->policy == SVI_POLICY_OPEN || !is_done) {
+        h->ward->skipped++;
+        return SV_PASS;
+    }
+    h->ward->refused++;
+    if (ev->entry_state != SVI_ENTRY_OPEN) return SV_DONE;
+    ev->blame_module = h->module;
+    ev->blame_hook = h->text;
+    ev->by = NULL; /* it did nothing */
+    if (ev->ops->quarantined != NULL)
+        ev->ops->quarantined(ev);
+    else
+        ev->ops->undisposed(ev, h->module);
+    return SV_DONE;
+}
+
 static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
 {
+    if (h->ward != NULL && h->ward->is_closed) return stand_in(ev, h);
     svi_exec *now = svi_exec_now();
     now->module = ev->blame_module = h->module;
     now->hook = ev->blame_hook = h->text;
+    ev->by = h;
     ev->keeps = false;
     sv_verdict verdict = h->call(ev, h->self);
     SV_CHECK(ev, SVI_EVENT_MAGIC);
@@ -205,11 +240,14 @@ void svi_event_call(sv_event *ev, void (*back)(void *ctx), void *ctx)
     svi_exec_enter(ev);
     now->module = ev->blame_module;
     now->hook = ev->blame_hook;
+    const svi_handler *by = ev->by; /* of the table that the event holds now; it may move on */
+    svi_hooks *hooks = ev->hooks != NULL ? svi_hooks_ref(ev->hooks) : NULL;
     const int64_t from_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) : 0;
+    const int64_t blamed_us = ev->bus != NULL ? ev->bus->blamed_us : 0;
     beat(ev->bus);
     back(ctx);
-    const int64_t took_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) - from_us : 0;
-    if (ev->bus != NULL && took_us > ev->bus->config.slow_us) tell_slow(ev, took_us);
+    if (ev->bus != NULL) judge_time(ev, by, svi_bus_coarse(ev->bus) - from_us, blamed_us);
+    svi_hooks_unref(&hooks);
     *now = saved;
 }
 
@@ -236,6 +274,7 @@ static void run_monitors(sv_event *ev)
 {
     if (ev->monitors == ev->count) return;
     const char *const module = ev->blame_module, *const hook = ev->blame_hook;
+    const svi_handler *const by = ev->by;
     stopwatch watch;
     watch_start(ev, &watch);
     ev->in_monitor = true;
@@ -247,6 +286,7 @@ static void run_monitors(sv_event *ev)
     ev->in_monitor = false;
     ev->blame_module = module;
     ev->blame_hook = hook;
+    ev->by = by;
 }
 
 /* --- the way through the points
@@ -326,6 +366,7 @@ void svi_pass_timeout(sv_event *ev)
     ev->state = SVI_EVENT_RUNNING;
     frame_enter(&frame, ev, SV_STR_NONE);
     svi_event_tell(ev, SV_WARN, "event-timeout", "LATER ends before its deadline");
+    if (ev->holds == 0) svi_event_blame(ev, ev->by, SVI_RULE_NEVER);
     ev->verdict = SV_DONE;
     if (ev->ops->timeout != NULL && !svi_event_is_disposed(ev)) ev->ops->timeout(ev);
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);

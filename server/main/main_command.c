@@ -141,15 +141,27 @@ static json_t *status(const svi_commands *commands)
 
 /* --- modules ------------------------------------------------------------------------------------------ */
 
+/* null while it is in none. */
+static json_t *quarantine_of(const svi_mod_info *m)
+{
+    if (m->since_s == 0) return json_null();
+    char stamp[32];
+    const sv_str since = svi_plat_stamp(m->since_s * 1000000, stamp);
+    return json_pack("{s:s, s:s%, s:I, s:I}", "reason", m->reason, "since", since.p, since.n, "refused",
+                     (json_int_t)m->refused, "skipped", (json_int_t)m->skipped);
+}
+
 static json_t *modules(const svi_commands *commands)
 {
     json_t *list = json_array();
     svi_mod_info m;
     for (size_t i = 0; svi_mods_info(svi_shard_mods(commands->config.shard), i, &m); i++)
         (void)json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "name", m.name, "host", m.host,
-                            "summary", m.summary, "state", m.state, "calls", (json_int_t)m.calls,
-                            "cpu-us", (json_int_t)m.cpu_us, "bytes", (json_int_t)m.live_bytes));
+            list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", m.name, "host",
+                            m.host, "summary", m.summary, "state", m.state, "calls",
+                            (json_int_t)m.calls, "cpu-us", (json_int_t)m.cpu_us, "bytes",
+                            (json_int_t)m.live_bytes, "faults", (json_int_t)m.faults, "quarantine",
+                            quarantine_of(&m)));
     return json_pack("{s:b, s:o}", "ok", 1, "modules", list);
 }
 
@@ -163,6 +175,24 @@ void svi_command_status(svi_commands *commands, svi_request *request)
 void svi_command_modules(svi_commands *commands, svi_request *request)
 {
     svi_request_take(request, modules(commands));
+}
+
+/* What the argument names, on which hosts, is not in the declaration: modules come and go. */
+void svi_command_modules_release(svi_commands *commands, svi_request *request)
+{
+    sv_err err = {.text = ""};
+    const sv_str name = svi_request_arg(request, "module")->text;
+    svi_host *host = svi_request_args(request)->host;
+    const sv_status status =
+        svi_mods_release(svi_shard_mods(commands->config.shard), name, host, &err);
+    if (status != SV_OK) {
+        svi_request_fail(request, status == SV_ENOTFOUND ? SV_FAULT_NOT_FOUND : SV_FAULT_REFUSED, "%s",
+                         err.text);
+        return;
+    }
+    svi_shard_wake(commands->config.shard);
+    if (commands->config.released) commands->config.released(commands->config.ctx);
+    svi_request_answer(request);
 }
 
 void svi_command_commands(svi_commands *commands, svi_request *request)

@@ -23,6 +23,7 @@ typedef struct svi_commands_config {
     json_t *(*reload)(void *ctx, svi_command_done done, void *done_ctx);
     json_t *(*certificates)(void *ctx); /* svi_certs_status */
     void (*stop)(void *ctx);      /* begins to end the process */
+    void (*released)(void *ctx);  /* a module is out of quarantine */
     svi_follows *follows;         /* borrowed */
     void *ctx;
 } svi_commands_config;
@@ -41,6 +42,7 @@ json_t *svi_commands_run(svi_commands *commands, const json_t *request, svi_comm
 /* What the core's commands with these names do (main_core.c). They end the request. */
 void svi_command_status(svi_commands *commands, svi_request *request);
 void svi_command_modules(svi_commands *commands, svi_request *request);
+void svi_command_modules_release(svi_commands *commands, svi_request *request);
 void svi_command_reload(svi_commands *commands, svi_request *request);
 void svi_command_stop(svi_commands *commands, svi_request *request);
 void svi_command_log_follow(svi_commands *commands, svi_request *request);

@@ -121,6 +121,15 @@ static const sv_column sessions_columns[] = {
     {0},
 };
 
+static const sv_arg release_args[] = {
+    {.name = "module", .kind = SV_ARG_STRING, .flags = SV_ARG_REQUIRED, .manual = "its name"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION,
+     .manual = "on this host alone"},
+    {0},
+};
+
 static const sv_arg kick_args[] = {
     {.name = "address",
      .kind = SV_ARG_LOCAL,
@@ -226,6 +235,14 @@ static const svi_core_command commands[] = {
     {.what = {.name = "modules", .summary = "the modules of the running server"},
      .run = svi_command_modules,
      .print = svi_print_modules},
+    {.what = {.name = "modules release",
+              .summary = "let a module out of quarantine",
+              .manual = "Its count of faults begins anew. Without --host, on all hosts where it is in quarantine.",
+              .examples = "modules release offline\nmodules release offline --host example.org",
+              .args = release_args,
+              .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_modules_release,
+     .print = svi_print_nothing},
     {.what = {.name = "reload",
               .summary = "take over a changed configuration",
               .flags = SV_COMMAND_CHANGES},

@@ -86,18 +86,29 @@ void svi_print_status(const json_t *a)
     print_members("store", json_object_get(a, "store"));
 }
 
+static void print_quarantine(const json_t *m)
+{
+    const json_t *q = json_object_get(m, "quarantine");
+    if (!json_is_object(q)) return;
+    (void)printf("\n%s on %s is in quarantine since %s: %s\n  %" PRId64 " events were refused, %" PRId64
+                 " calls left out since. `stave modules release %s --host %s` lets it out.\n",
+                 text_of(m, "name"), text_of(m, "host"), text_of(q, "since"), text_of(q, "reason"),
+                 number_of(q, "refused"), number_of(q, "skipped"), text_of(m, "name"), text_of(m, "host"));
+}
+
 void svi_print_modules(const json_t *a)
 {
     const json_t *list = json_object_get(a, "modules");
-    (void)printf("%-16s %-24s %-9s %10s %10s %10s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
+    (void)printf("%-16s %-24s %-11s %10s %10s %10s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
                  "CPU-MS", "KIB", "WHAT");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
-        (void)printf("%-16s %-24s %-9s %10" PRId64 " %10" PRId64 " %10" PRId64 "  %s\n",
+        (void)printf("%-16s %-24s %-11s %10" PRId64 " %10" PRId64 " %10" PRId64 "  %s\n",
                      text_of(m, "name"), text_of(m, "host"), text_of(m, "state"),
                      number_of(m, "calls"), number_of(m, "cpu-us") / 1000,
                      number_of(m, "bytes") / 1024, text_of(m, "summary"));
     }
+    for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
 }
 
 static void print_some(const char *head, const json_t *list)

@@ -252,16 +252,19 @@ static sv_status open_stored_server(svi_shard *shard, const svi_shard_config *co
 /* Every name in the config that neither the core nor an enabled module knows. */
 static sv_status check_names(const svi_mods *mods, const svi_shard_config *config)
 {
-    enum { TABLES_MAX = 1024 };
+    enum { TABLES_MAX = 4096 };
     svi_arena *arena = svi_arena_new(config->acct, 0);
     const sv_option **tables = svi_arena_get(arena, TABLES_MAX * sizeof *tables);
-    size_t *strides = svi_arena_get(arena, TABLES_MAX * sizeof *strides), count = 1;
+    size_t *strides = svi_arena_get(arena, TABLES_MAX * sizeof *strides), count = 2;
     tables[0] = svi_settings_options();
-    strides[0] = sizeof(sv_option);
+    tables[1] = svi_budget_options();
+    strides[0] = strides[1] = sizeof(sv_option);
     for (size_t i = 0;
          count < TABLES_MAX && svi_mods_options(mods, i, &tables[count], &strides[count]);
          i++)
         count++;
+    for (size_t i = 0; count < TABLES_MAX && svi_mods_budget_options(mods, i, &tables[count]); i++)
+        strides[count++] = sizeof(sv_option);
     const sv_status status = svi_options_unknown(config->config, tables, strides, count,
                                                  config->report, config->report_ctx);
     svi_arena_free(&arena);
@@ -524,10 +527,13 @@ static sv_status write_manual(const svi_shard *shard, const svi_shard_config *co
     size_t stride;
     svi_mod_info m, before;
     for (size_t i = 0; svi_mods_options(shard->mods, i, &options, &stride); i++) {
-        bool is_known = !options || !svi_mods_info(shard->mods, i, &m);
+        bool is_known = !svi_mods_info(shard->mods, i, &m);
         for (size_t k = 0; k < i && !is_known; k++)
             is_known = svi_mods_info(shard->mods, k, &before) && strcmp(before.name, m.name) == 0;
-        if (!is_known) svi_options_manual(ctx, options, stride);
+        if (is_known) continue;
+        if (options) svi_options_manual(ctx, options, stride);
+        if (svi_mods_budget_options(shard->mods, i, &options))
+            svi_options_manual(ctx, options, sizeof(sv_option));
     }
     return SV_OK;
 }

@@ -236,6 +236,7 @@ int svi_tool_options(tool *t)
     svi_buf out;
     svi_buf_init(&out, &t->acct);
     svi_options_manual(&out, svi_settings_options(), sizeof(sv_option));
+    svi_options_manual(&out, svi_budget_options(), sizeof(sv_option));
     if (read_config(t) == SV_OK) {
         const svi_shard_config shard = shard_config(t);
         svi_shard_manual(&shard, &out);

@@ -3,7 +3,7 @@
 
 #include "base/base_log.h"
 
-enum { LOG_FIELDS = 16 };
+enum { LOG_FIELDS = 16, SLOW_US = 100000 };
 
 int64_t svi_api_now_ms(void)
 {
@@ -39,20 +39,45 @@ void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...)
 
 /* --- timers ----------------------------------------------------------------------------------------- */
 
+static int64_t plat_us(const sv_mod *mod)
+{
+    const svi_plat *plat = mod->group->plat;
+    return plat->coarse_us != NULL ? plat->coarse_us(plat->ctx) : plat->mono_us(plat->ctx);
+}
+
+/* As the bus does with handlers. */
+static void judge_time(sv_mod *mod, const char *what, int64_t took_us)
+{
+    if (took_us <= SLOW_US) return;
+    const svi_exec saved = svi_mod_enter(mod, what);
+    SV_LOG(SV_WARN, "handler-slow", LF_INT("ms", took_us / 1000), LF_TXT("point", what));
+    svi_mod_leave(&saved);
+    svi_mod_fault(mod, SVI_RULE_SLOW);
+}
+
 static void fired(void *ctx)
 {
     sv_timer *timer = ctx;
     sv_mod *mod = timer->mod;
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    timer->timer =
-        svi_timer_start(svi_server_timers(mod->group->server), timer->period_us, fired, timer);
+    timer->timer = NULL;
+    svi_timer_resume(timer);
     if (timer->fire == NULL) {
         svi_sweep_step(timer->store);
         return;
     }
+    const int64_t from_us = plat_us(mod);
     const svi_exec saved = svi_mod_enter(mod, "timer");
     timer->fire(mod->self);
     svi_mod_leave(&saved);
+    judge_time(mod, "timer", plat_us(mod) - from_us);
+}
+
+void svi_timer_resume(sv_timer *timer)
+{
+    if (timer->timer != NULL) return;
+    timer->timer = svi_timer_start(svi_server_timers(timer->mod->group->server), timer->period_us,
+                                   fired, timer);
 }
 
 static sv_status start_timer(sv_mod *mod, int64_t period_ms, sv_timer_fn fire, sv_store *store)
@@ -64,10 +89,9 @@ static sv_status start_timer(sv_mod *mod, int64_t period_ms, sv_timer_fn fire, s
     timer->fire = fire;
     timer->store = store;
     timer->period_us = period_ms * 1000;
-    timer->timer =
-        svi_timer_start(svi_server_timers(mod->group->server), timer->period_us, fired, timer);
     timer->next = mod->timers;
     mod->timers = timer;
+    if (!mod->conduct.ward.is_closed) svi_timer_resume(timer);
     return SV_OK;
 }
 
@@ -101,11 +125,13 @@ sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i)
 
 static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
 {
-    const sv_mod *mod = ctx;
+    sv_mod *mod = ctx;
     SV_CHECK(mod, SVI_MOD_MAGIC);
+    const int64_t from_us = plat_us(mod);
     const svi_exec saved = svi_mod_enter(mod, "auth");
     run(arg);
     svi_mod_leave(&saved);
+    judge_time(mod, "auth", plat_us(mod) - from_us);
 }
 
 sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
@@ -121,6 +147,7 @@ sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
     for (size_t i = 0; i < mod->group->count; i++)
         if (mod->group->mods[i]->provider) status = SV_EEXIST;
     if (status == SV_OK) status = svi_provider_new(mod->group->host, &config, &mod->provider);
+    if (status == SV_OK && mod->conduct.ward.is_closed) svi_provider_suspend(mod->provider, true);
     if (status != SV_OK)
         SV_LOG(SV_ERROR, "module-refused", LF_TXT("module", mod->file->name),
                LF_TXT("reason", status == SV_EEXIST ? "another module keeps the host's accounts"
@@ -261,6 +288,12 @@ static const sv_api api = {
     .auth_give_keys = svi_auth_give_keys,
     .auth_give_name = svi_auth_give_name,
     .has_space = svi_api_has_space,
+
+    .alloc = svi_api_alloc,
+    .alloc_resize = svi_api_alloc_resize,
+    .free = svi_api_free,
+    .str_dup = svi_api_str_dup,
+    .str_free = svi_api_str_free,
 };
 
 const sv_api *svi_mods_api(void)

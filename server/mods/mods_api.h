@@ -108,6 +108,15 @@ void svi_api_overlay_differences(sv_event *ev, sv_store *store, sv_str owner,
 bool svi_api_row_added(const sv_rows *rows, sv_str key, sv_str *value_out);
 uint64_t svi_api_rows_mark(const sv_rows *rows);
 
+/* --- mods_memory.c ----------------------------------------------------------------- */
+
+/* Members of the same names in sv_api. */
+void *svi_api_alloc(sv_mod *mod, size_t bytes);
+void *svi_api_alloc_resize(sv_mod *mod, void *mem, size_t bytes);
+void svi_api_free(sv_mod *mod, void *pointer);
+sv_str svi_api_str_dup(sv_mod *mod, sv_str text);
+void svi_api_str_free(sv_mod *mod, sv_str *text);
+
 /* --- mods_accounts.c --------------------------------------------------------------- */
 
 /* Member of the same name in sv_api. */

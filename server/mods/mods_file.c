@@ -268,6 +268,18 @@ void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config
     close(fd);
 }
 
+static sv_status add_budget(svi_mod_file *file, sv_err *err)
+{
+    const sv_module_desc *desc = &file->desc;
+    const char *clash = svi_budget_clash(file->name, desc->options, desc->option_stride);
+    if (clash != NULL)
+        return svi_err(err, SV_EINVAL,
+                       "option \"%.80s\": the server has an option of that name for each module; call it otherwise",
+                       clash);
+    file->budget_options = svi_budget_options_of(file->arena, file->name);
+    return SV_OK;
+}
+
 static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *image, size_t size,
                           svi_mod_file **file_out, sv_err *err)
 {
@@ -282,6 +294,7 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     sv_status status = svi_mods_check_image(image, size, &why);
     if (status == SV_OK) status = load_image(file, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
+    if (status == SV_OK) status = add_budget(file, &why);
     if (status == SV_OK && config->server != NULL) /* none has to be there to ask a file what it is */
         status = svi_mod_features_check(acct, config->server, file, &why);
     if (status != SV_OK) {

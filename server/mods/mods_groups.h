@@ -6,6 +6,7 @@
 
 #define SVI_GROUPS(X) \
     X("core", 1u) \
+    X("memory", 1u) \
     X("timers", 1u) \
     X("stanza", 1u) \
     X("addresses", 1u) \

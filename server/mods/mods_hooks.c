@@ -53,12 +53,46 @@ static sv_status parse(const sv_hook *hook, hook_text *to, sv_err *err)
     return SV_OK;
 }
 
+/* Points of occasions where there is something to refuse, and of stanzas: where a guard can do its work. */
+static bool can_refuse(svi_point point)
+{
+    switch (point) {
+    case SVI_POINT_STANZA_INBOUND:
+    case SVI_POINT_STANZA_MADE:
+    case SVI_POINT_MESSAGE_NOBODY:
+    case SVI_POINT_PRESENCE_NOBODY:
+    case SVI_POINT_SESSION_UNSENT:
+    case SVI_POINT_SESSION_BOUND:
+    case SVI_POINT_ACCOUNT_REMOVING: return true;
+    default: return point >= SVI_POINT_MESSAGE_OUT && point <= SVI_POINT_IQ_ERROR_REMOTE;
+    }
+}
+
+static sv_status check_flags(const sv_hook *hook, svi_point point, sv_err *err)
+{
+    const bool is_guard = (hook->flags & SV_HOOK_GUARD) != 0;
+    if (is_guard && (hook->flags & SV_HOOK_OPEN) != 0)
+        return svi_err(err, SV_EINVAL,
+                       "hook \"%.80s\": SV_HOOK_GUARD is never skipped, SV_HOOK_OPEN is: set one of them",
+                       hook->on);
+    if (is_guard && hook->band == SV_MONITOR)
+        return svi_err(err, SV_EINVAL, "hook \"%.80s\": a MONITOR changes nothing, so it can't be a guard",
+                       hook->on);
+    if (is_guard && !can_refuse(point))
+        return svi_err(err, SV_EINVAL,
+                       "hook \"%.80s\": nothing can be refused there: a guard stands at stanzas, "
+                       "session/bound or account/removing",
+                       hook->on);
+    return SV_OK;
+}
+
 sv_status svi_mod_hooks_check(const svi_mod_file *file, sv_err *err)
 {
     const sv_hook *hook;
     for (size_t i = 0; (hook = hook_at(&file->desc, i)) != NULL; i++) {
         hook_text parts;
-        const sv_status status = parse(hook, &parts, err);
+        sv_status status = parse(hook, &parts, err);
+        if (status == SV_OK) status = check_flags(hook, parts.point, err);
         if (status != SV_OK) return status;
     }
     return SV_OK;
@@ -140,6 +174,12 @@ void svi_group_declare(const svi_group *group)
     svi_free(names);
 }
 
+static svi_policy policy_of(const sv_hook *hook)
+{
+    if ((hook->flags & SV_HOOK_GUARD) != 0) return SVI_POLICY_CLOSED;
+    return (hook->flags & SV_HOOK_OPEN) != 0 ? SVI_POLICY_OPEN : SVI_POLICY_BOUNCE;
+}
+
 static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
 {
     hook_text parts;
@@ -153,12 +193,13 @@ static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
                          .order = order,
                          .after = hook->after,
                          .stores = (hook->flags & SV_HOOK_STORES) != 0,
-                         .guard = (hook->flags & SV_HOOK_GUARD) != 0,
+                         .policy = policy_of(hook),
                          .call = hook->call,
                          .self = mod->self,
                          .module = mod->file->name,
                          .text = hook->on,
                          .stats = &mod->stats,
+                         .ward = &mod->conduct.ward,
                          .generation = mod};
 }
 
@@ -168,13 +209,16 @@ static void hooks_gone(void *ctx)
     svi_group_unref(&group);
 }
 
-static sv_status build(svi_group *group, bool only_new, svi_hooks **hooks_out, sv_err *err)
+/* Of all, of those that are new, or of one alone. */
+static sv_status build(svi_group *group, bool only_new, const sv_mod *alone, svi_hooks **hooks_out,
+                       sv_err *err)
 {
     svi_handler *handlers = svi_alloc(group->acct, count_hooks(group) * sizeof(svi_handler));
     size_t count = 0;
     for (size_t m = 0; m < group->count; m++) {
         const sv_hook *hook;
         if (only_new && !group->mods[m]->is_new) continue;
+        if (alone != NULL && group->mods[m] != alone) continue;
         for (size_t i = 0; (hook = hook_at(&group->mods[m]->file->desc, i)) != NULL; i++)
             handlers[count++] = handler_of(group->mods[m], (uint32_t)m, hook);
     }
@@ -194,7 +238,13 @@ static bool has_newcomers(const svi_group *group)
 
 sv_status svi_group_hooks_build(svi_group *group, sv_err *err)
 {
-    sv_status status = build(group, false, &group->hooks, err);
-    if (status == SV_OK && has_newcomers(group)) status = build(group, true, &group->newcomers, err);
+    sv_status status = build(group, false, NULL, &group->hooks, err);
+    if (status == SV_OK && has_newcomers(group))
+        status = build(group, true, NULL, &group->newcomers, err);
     return status;
+}
+
+sv_status svi_mod_hooks_build(sv_mod *mod, svi_hooks **hooks_out, sv_err *err)
+{
+    return build(mod->group, false, mod, hooks_out, err);
 }

@@ -3,6 +3,8 @@
 #ifndef SVI_MODS_IMPL_H
 #define SVI_MODS_IMPL_H
 
+#include "mods/mods_budget.h"
+#include "mods/mods_faults.h"
 #include "mods/mods_loader.h"
 #include "base/base_assert.h"
 #include "base/base_dict.h"
@@ -27,10 +29,12 @@ typedef struct svi_mod_file {
     bool is_stale;       /* another file of that name was there when it was looked for last */
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
     svi_arena *arena;    /* its commands as desc has them, in this server's layout */
+    const sv_option *budget_options; /* in the arena */
     char name[SVI_MOD_NAME_MAX];
 } svi_mod_file;
 
 typedef struct svi_group svi_group;
+typedef struct svi_block svi_block; /* mods_memory.c: memory that a module asked for */
 
 /* A timer of every(); linked in its module. */
 struct sv_timer {
@@ -83,6 +87,25 @@ typedef struct svi_mod_memory {
     svi_session_blocks blocks;
 } svi_mod_memory;
 
+/* How near a module is to a budget. */
+typedef enum svi_strain { SVI_WITHIN = 0, SVI_NEAR, SVI_OVER } svi_strain;
+
+/* How a module behaves on a host. Per generation; what is in quarantine stays so with the same code. */
+typedef struct svi_conduct {
+    svi_budget budget;
+    svi_ward ward; /* its handlers' */
+    svi_faults faults;
+    svi_strain memory_level, cpu_level;
+    int64_t window_us, window_ns; /* when the window of processor time began, and what was used up to then */
+    bool is_held;  /* it was never started: crashes in its start ended workers */
+    bool missed_ready; /* host/ready was fired meanwhile */
+    bool is_due;   /* quarantine begins when what runs now is over; holds the group */
+    char due_why[200];
+    sv_err why;       /* of quarantine */
+    int64_t since_us; /* wall clock */
+    uint64_t sessions; /* number of the newest session then */
+} svi_conduct;
+
 /* A module on one host: its handle. */
 struct sv_mod {
     uint32_t magic;
@@ -95,7 +118,9 @@ struct sv_mod {
     const svi_value *place; /* where modules_enabled names it; NULL once started */
     svi_acct acct;          /* everything it obtained through its handle */
     svi_hook_stats stats;
+    svi_conduct conduct;
     sv_timer *timers;
+    svi_block *blocks;
     sv_store *stores;
     svi_mod_memory *memory; /* a reference */
     svi_provider *provider; /* if it keeps the host's accounts */
@@ -137,6 +162,7 @@ struct svi_mods {
     bool is_running;
     svi_acct *acct;
     svi_mods_config config;
+    svi_timer *look;      /* at budgets; while it runs */
     svi_mod_file **files; /* a reference each */
     size_t file_count;
     svi_group *groups, **groups_end;
@@ -165,6 +191,46 @@ void svi_mod_file_unref(svi_mod_file **file);
 /* True if a host has the module of that file enabled; files of others are kept, too. */
 bool svi_mods_enable(const svi_mods *mods, const svi_mod_file *file);
 
+/* Starts one module of a group; what its start() says. */
+sv_status svi_mod_start(sv_mod *mod);
+
+/* --- mods_conduct.c ---------------------------------------------------------------- */
+
+/* Its budget is filled in: begins and ends counting. */
+void svi_conduct_begin(sv_mod *mod);
+void svi_conduct_end(sv_mod *mod);
+/* Another budget from now on. */
+void svi_conduct_set_budget(sv_mod *mod, const svi_budget *budget);
+/* The generation before had the same code: its count of faults, and its quarantine if it is in one. */
+void svi_conduct_hand_over(sv_mod *mod, const sv_mod *before);
+/* Other code takes its place: its quarantine is over with it. */
+void svi_conduct_renewed(const sv_mod *before);
+/* Its handlers are not called, its timers rest, its back end is not asked from now on. */
+void svi_conduct_close(sv_mod *mod);
+/* Puts it into quarantine now, if it is in none: between two events only. */
+void svi_conduct_quarantine(sv_mod *mod, const char *why);
+/* Bytes that it holds, with those on sessions. */
+int64_t svi_mod_memory_bytes(const sv_mod *mod);
+/* Compares them with its budget: in the look of each second, or since it has just got more. */
+void svi_conduct_look_memory(sv_mod *mod, bool is_look);
+/* A fault of the module against a rule (static text). Any time; quarantine comes later. */
+void svi_mod_fault(sv_mod *mod, const char *rule);
+/* An svi_fault_fn. */
+void svi_mods_on_fault(void *ctx, const svi_handler *handler, const char *rule);
+/* Begins and ends to look after the modules of a running loader. */
+void svi_mods_watch(svi_mods *mods);
+void svi_mods_unwatch(svi_mods *mods);
+
+/* --- mods_memory.c ----------------------------------------------------------------- */
+
+/* Frees all that the module has not given back. */
+void svi_blocks_drop(sv_mod *mod);
+
+/* --- mods_api.c -------------------------------------------------------------------- */
+
+/* Lets a timer run on that rests, unless it does. */
+void svi_timer_resume(sv_timer *timer);
+
 /* --- mods_hooks.c ------------------------------------------------------------------ */
 
 /* Reads the hooks of a module: SV_EINVAL with text if one can't be understood. */
@@ -174,6 +240,8 @@ void svi_group_declare(const svi_group *group);
 /* Makes the group's hook tables; its names must be declared. A table holds a reference of the
  * group. */
 sv_status svi_group_hooks_build(svi_group *group, sv_err *err);
+/* Makes a table of one module's hooks alone. */
+sv_status svi_mod_hooks_build(sv_mod *mod, svi_hooks **hooks_out, sv_err *err);
 /* Collects the features that its modules declare. */
 void svi_group_features_build(svi_group *group);
 

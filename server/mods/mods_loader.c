@@ -104,7 +104,11 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
         mod->self, mods->config.report, mods->config.report_ctx);
     if (status == SV_OK) svi_mod_filled(mod);
     svi_mod_leave(&saved);
-    return status == SV_OK;
+    const sv_status budget =
+        svi_budget_fill(mods->config.config, group->section, file->budget_options,
+                        &mod->conduct.budget, mods->config.report, mods->config.report_ctx);
+    svi_conduct_begin(mod);
+    return status == SV_OK && budget == SV_OK;
 }
 
 /* --- order of starting ------------------------------------------------------------------------------ */
@@ -313,23 +317,58 @@ static void discard(svi_mods *mods)
     mods->files = NULL;
 }
 
+sv_status svi_mod_start(sv_mod *mod)
+{
+    const sv_module_desc *desc = &mod->file->desc;
+    sv_status status = SV_OK;
+    SV_ASSERT(!mod->is_started);
+    if (desc->start != NULL) {
+        const svi_exec saved = svi_mod_enter(mod, "start");
+        status = desc->start(mod, mod->self);
+        svi_mod_leave(&saved);
+    }
+    mod->is_started = status == SV_OK;
+    return status;
+}
+
+/* Why workers ended in this module of late; NULL: they did not. */
+static const svi_held *blame_of(const svi_mods *mods, const sv_mod *mod)
+{
+    for (size_t i = 0; i < mods->config.held_count; i++)
+        if (strcmp(mods->config.held[i].module, mod->file->name) == 0) return &mods->config.held[i];
+    return NULL;
+}
+
+/* True if it is in quarantine already, on any host, and was never started, by the same code. */
+static bool is_held_before(const svi_mods *mods, const sv_mod *mod)
+{
+    for (const svi_group *g = mods->config.before ? mods->config.before->groups : NULL; g; g = g->next) {
+        const sv_mod *before = svi_group_find(g, sv_str_of(mod->file->name));
+        if (before != NULL && before->file == mod->file && before->conduct.is_held) return true;
+    }
+    return false;
+}
+
+/* True if the module may not be started now. What is blamed is in quarantine from the begin. */
+static bool must_hold(const svi_mods *mods, sv_mod *mod)
+{
+    const svi_held *blame = blame_of(mods, mod);
+    if (blame != NULL) svi_conduct_quarantine(mod, blame->why);
+    mod->conduct.is_held = (blame != NULL && blame->is_in_start) || is_held_before(mods, mod);
+    return mod->conduct.is_held;
+}
+
 static sv_status start_group(svi_mods *mods, svi_group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->order[i];
-        const sv_module_desc *desc = &mod->file->desc;
-        sv_status status = SV_OK;
-        if (desc->start != NULL) {
-            const svi_exec saved = svi_mod_enter(mod, "start");
-            status = desc->start(mod, mod->self);
-            svi_mod_leave(&saved);
-        }
+        if (must_hold(mods, mod)) continue;
+        const sv_status status = svi_mod_start(mod);
         if (status != SV_OK) {
             complain(mods, group->section, mod->place, "module \"%s\" does not start: %s",
                      mod->file->name, svi_status_name(status));
             return status;
         }
-        mod->is_started = true;
         SV_LOG(SV_INFO, "module-loaded", LF_TXT("module", mod->file->name),
                LF_STR("host", group->host_name));
     }
@@ -375,6 +414,7 @@ sv_status svi_mods_start(svi_mods *mods)
     }
     for (svi_group *group = mods->groups; group != NULL; group = group->next) put_in_place(group);
     mods->is_running = true;
+    svi_mods_watch(mods);
     tell_ready(mods);
     return SV_OK;
 }
@@ -435,6 +475,13 @@ static void log_gone(const svi_group *before, const svi_group *group)
     }
 }
 
+/* A budget changes without a new generation. */
+static void take_budgets_over(const svi_group *running, const svi_group *checked)
+{
+    for (size_t i = 0; i < running->count; i++)
+        svi_conduct_set_budget(running->mods[i], &checked->mods[i]->conduct.budget);
+}
+
 /* What runs on the group's host from now on: itself, or the one before it if nothing differs. */
 static svi_group *settle(svi_mods *running, svi_group *group)
 {
@@ -445,6 +492,7 @@ static svi_group *settle(svi_mods *running, svi_group *group)
     }
     (void)take_out(running, before);
     if (group->is_same) {
+        take_budgets_over(before, group);
         let_go(group);
         return before;
     }
@@ -488,6 +536,8 @@ void svi_mods_replace(svi_mods **running, svi_mods **next)
     keep_files(new, old);
     new->config.before = NULL;
     new->is_running = true;
+    svi_mods_unwatch(old);
+    svi_mods_watch(new);
     discard(old);
     old->magic = 0;
     svi_free(old);
@@ -538,6 +588,7 @@ void svi_mods_free(svi_mods **mods)
     *mods = NULL;
     if (m == NULL) return;
     SV_CHECK(m, SVI_MODS_MAGIC);
+    svi_mods_unwatch(m);
     for (svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
         save_all(group);
         group->is_ending = true;
@@ -566,10 +617,18 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
     const sv_mod *mod = mod_at(mods, i);
     if (mod == NULL) return false;
     const sv_module_desc *desc = &mod->file->desc;
+    const svi_conduct *c = &mod->conduct;
     *info_out = (svi_mod_info){.name = mod->file->name,
                                .host = mod->group->host_name.p,
                                .summary = desc->summary != NULL ? desc->summary : "",
-                               .state = mod->is_started ? "running" : "checked",
+                               .state = c->ward.is_closed ? "quarantined"
+                                        : mod->is_started ? "running"
+                                                          : "checked",
+                               .reason = c->ward.is_closed ? c->why.text : "",
+                               .since_s = c->ward.is_closed ? c->since_us / 1000000 : 0,
+                               .refused = c->ward.refused,
+                               .skipped = c->ward.skipped,
+                               .faults = c->faults.total,
                                .calls = mod->stats.calls,
                                .passed = mod->stats.passed,
                                .done = mod->stats.done,
@@ -580,6 +639,13 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
                                .live_count = atomic_load(&mod->acct.live_count) +
                                              atomic_load(&mod->memory->acct.live_count)};
     return true;
+}
+
+bool svi_mods_budget_options(const svi_mods *mods, size_t i, const sv_option **options_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    if (mod != NULL) *options_out = mod->file->budget_options;
+    return mod != NULL;
 }
 
 bool svi_mods_options(const svi_mods *mods, size_t i, const sv_option **options_out,

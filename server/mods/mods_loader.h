@@ -7,10 +7,16 @@
 #ifndef SVI_MODS_LOADER_H
 #define SVI_MODS_LOADER_H
 
-#include "mods/mods_config.h"
+#include "mods/mods_budget.h"
 #include "xmpp/xmpp_server.h"
 
 typedef struct svi_mods svi_mods;
+
+/* A module that is blamed for the ends of workers: it begins in quarantine. */
+typedef struct svi_held {
+    const char *module, *why;
+    bool is_in_start; /* its start() ended them: it is not even started */
+} svi_held;
 
 typedef struct svi_mods_config {
     svi_server *server;
@@ -19,6 +25,8 @@ typedef struct svi_mods_config {
     size_t path_count;
     svi_mods *before; /* the loader that runs, which this one shall replace: what it has loaded is not
                          loaded again; NULL if there is none */
+    const svi_held *held; /* of svi_mods_start alone */
+    size_t held_count;
     svi_config_report report;
     void *report_ctx;
 } svi_mods_config;
@@ -66,9 +74,22 @@ typedef struct svi_mod_info {
     const char *name, *host, *summary, *state;
     uint64_t calls, passed, done, later;
     int64_t cpu_us, live_bytes, live_count;
+    const char *reason; /* of quarantine; "" */
+    int64_t since_s;    /* it is in quarantine, wall clock; 0 */
+    uint64_t refused, skipped; /* events and calls in the latest quarantine */
+    uint64_t faults;    /* ever, of this code */
 } svi_mod_info;
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out);
 
+/* Lets a module out of quarantine, on one host or (NULL) on all; what it missed it is told as far as svi_host_introduce
+ * goes. SV_ENOTFOUND if it is not enabled there, SV_EINVAL if it is in no quarantine; what its start() says, if it
+ * was not even started: then it stays there. */
+sv_status svi_mods_release(svi_mods *mods, sv_str name, const svi_host *host, sv_err *err);
+/* True if a module of that name is in quarantine on any host. */
+bool svi_mods_quarantines(const svi_mods *mods, const char *name);
+
+/* The table of budget options of module number `i` (stride sizeof(sv_option)); false past the end. */
+bool svi_mods_budget_options(const svi_mods *mods, size_t i, const sv_option **options_out);
 /* The option table of module number `i` as above (NULL if it has none), for the search for unknown
  * names; false past the end. Valid until svi_mods_free. */
 bool svi_mods_options(const svi_mods *mods, size_t i, const sv_option **options_out,

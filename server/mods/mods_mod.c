@@ -65,7 +65,12 @@ void svi_group_hand_over(const svi_group *group)
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->mods[i];
         const sv_mod *before = svi_group_find(group->before, sv_str_of(mod->file->name));
-        if (before == NULL || before->file != mod->file) continue;
+        if (before == NULL) continue;
+        if (before->file != mod->file) {
+            svi_conduct_renewed(before);
+            continue;
+        }
+        svi_conduct_hand_over(mod, before);
         SV_ASSERT(mod->memory->blocks.first == NULL); /* it has not seen a session yet */
         memory_unref(&mod->memory);
         mod->memory = before->memory;
@@ -179,6 +184,8 @@ static void mod_free(sv_mod *mod)
         svi_free(store);
     }
     svi_str_free(&mod->stream_feature);
+    svi_conduct_end(mod);
+    svi_blocks_drop(mod);
     svi_free(mod->self);
     SV_ASSERT(atomic_load(&mod->acct.live_count) == 0); /* all that was counted to it is gone */
     svi_mod_file_unref(&mod->file);

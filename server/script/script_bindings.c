@@ -757,7 +757,12 @@ const svi_binding svi_bindings[] = {
      .signature = "event:has_space(): boolean",
      .value_count = 1,
      .values = {{SVI_LUA_EVENT, SVI_ROLE_RECEIVER, false, "ev"}},
-     .given_count = 1, .given = {{SVI_LUA_BOOL, false}}}
+     .given_count = 1, .given = {{SVI_LUA_BOOL, false}}},
+    {.member = "alloc", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, alloc)},
+    {.member = "alloc_resize", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, alloc_resize)},
+    {.member = "free", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, free)},
+    {.member = "str_dup", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, str_dup)},
+    {.member = "str_free", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, str_free)}
 };
 
 const size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];

@@ -51,6 +51,7 @@ static void introduce(sv_session *session)
 {
     svi_hooks *newcomers = session->host->newcomers;
     if (newcomers == NULL || !session->is_announced || session->is_gone) return;
+    if (session->number <= session->host->newcomers_after) return;
     (void)svi_hooks_ref(newcomers);
     svi_introduce(session, newcomers, SVI_POINT_SESSION_BOUND, NULL);
     if (session->presence != NULL)

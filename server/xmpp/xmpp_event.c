@@ -258,6 +258,14 @@ void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point, const
     svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
 }
 
+void svi_host_tell_ready(svi_host *host, svi_hooks *hooks)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    svi_passage passage = passage_of(host, NULL, NULL, NULL, SV_STR_NONE);
+    passage.hooks = hooks;
+    svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, SVI_POINT_HOST_READY));
+}
+
 /* --- a copy that was never written ------------------------------------------------------------ */
 
 /* Architecture 3.7: what nobody keeps is dropped by a named rule. But a request is always
@@ -286,6 +294,23 @@ static void unsent_undisposed(sv_event *ev, const char *module)
     svi_event_dispose(ev, SVI_DROPPED, "undisposed");
 }
 
+/* Whoever sent a message or asked hears that it did not arrive; what the server made has nobody to hear. */
+static void unsent_quarantined(sv_event *ev)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    const sv_stanza *stanza = svi_event_stanza(ev);
+    const sv_node *root = svi_stanza_root(stanza);
+    const bool can_hear = svi_node_attr(root, SV_STR("from")).n > 0 &&
+                          svi_node_attr(root, SV_STR("to")).n > 0 && !svi_is_unanswerable(stanza);
+    const bool should_hear =
+        svi_event_is_request(ev) ||
+        (x->kind == SVI_KIND_MESSAGE && !sv_str_eq(x->type, SV_STR("headline")));
+    if (can_hear && should_hear)
+        svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE, SVI_BOUNCED);
+    else
+        svi_event_dispose(ev, SVI_DROPPED, "quarantined");
+}
+
 void svi_x_dropped(sv_event *ev, const char *rule)
 {
     const svi_xevent *x = svi_xevent_of(ev);
@@ -304,6 +329,7 @@ static const svi_event_ops unsent_ops = {
     .unclaimed = unsent_unclaimed,
     .timeout = unsent_timeout,
     .undisposed = unsent_undisposed,
+    .quarantined = unsent_quarantined,
     .released = occasion_over,
     .canceled = occasion_over,
 };

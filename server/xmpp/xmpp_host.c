@@ -247,7 +247,24 @@ void svi_host_change_hooks(svi_host *host, svi_hooks *hooks, svi_hooks *newcomer
     svi_host_set_hooks(host, hooks);
     if (newcomers == NULL) return;
     host->newcomers = svi_hooks_ref(newcomers);
+    host->newcomers_after = 0;
     svi_host_sweep(host);
+}
+
+void svi_host_introduce(svi_host *host, svi_hooks *newcomers, uint64_t after)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    SV_ASSERT(newcomers != NULL);
+    svi_host_sweep_out(host);
+    host->newcomers = svi_hooks_ref(newcomers);
+    host->newcomers_after = after;
+    svi_host_sweep(host);
+}
+
+bool svi_host_is_closed(const svi_host *host)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    return svi_hooks_are_closed(host->hooks, SVI_POINT_SESSION_BOUND);
 }
 
 svi_hooks *svi_host_hooks(svi_host *host)

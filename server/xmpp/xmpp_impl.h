@@ -90,6 +90,7 @@ struct svi_host {
     svi_hooks *hooks;
     sv_str features; /* of streams, after login; what modules add */
     svi_hooks *newcomers; /* what modules enabled just now hook, until each session was introduced */
+    uint64_t newcomers_after; /* sessions up to this number are known to them */
     sv_session *sessions, **sessions_end; /* in order of binding */
     size_t session_count;
     uint64_t changes;  /* grows with each after which its sessions are looked at */

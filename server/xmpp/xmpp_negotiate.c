@@ -343,6 +343,8 @@ svi_step svi_on_bind(svi_stream *stream, const sv_node *element)
     sv_str id = svi_node_attr(element, SV_STR("id"));
     if (id.n == 0 || (text.n && svi_jid_prep_resource(scratch_of(stream), text, &resource)))
         return refuse_bind(stream, element, SV_BAD_REQUEST);
+    if (svi_host_is_closed(stream->host))
+        return refuse_bind(stream, element, SV_SERVICE_UNAVAILABLE); /* nobody could guard it */
     sv_status status =
         svi_session_bind(stream->host, stream->name, resource, stream->conn, &stream->session);
     if (status == SV_ELIMIT) return refuse_bind(stream, element, SV_RESOURCE_CONSTRAINT);

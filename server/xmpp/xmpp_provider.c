@@ -28,7 +28,7 @@ struct svi_provider {
     sv_auth_ask *asks; /* not answered */
     sv_auth_ask *over; /* nor those, but whoever asked was told when it was retired */
     size_t count;
-    bool is_retired;
+    bool is_retired, is_suspended;
 };
 
 struct sv_auth_ask {
@@ -191,6 +191,10 @@ static void ask_begin(sv_auth_ask *ask)
     }
     if (provider->count > SVI_PROVIDER_ASKS) {
         finish(ask, SV_EBUSY);
+        return;
+    }
+    if (provider->is_suspended) {
+        finish(ask, SV_EIO);
         return;
     }
     ask->timer = svi_timer_start(ask->server->timers, SVI_PROVIDER_WAIT_US, on_time_over, ask);
@@ -389,6 +393,12 @@ void svi_provider_free(svi_provider **provider)
     }
     p->magic = 0;
     svi_free(p);
+}
+
+void svi_provider_suspend(svi_provider *provider, bool is_suspended)
+{
+    SV_CHECK(provider, PROVIDER_MAGIC);
+    provider->is_suspended = is_suspended;
 }
 
 const char *svi_provider_name(const svi_host *host)

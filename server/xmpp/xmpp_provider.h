@@ -39,6 +39,10 @@ void svi_provider_retire(svi_provider *provider, sv_status status);
 /* Retired first (SV_ECANCELED), if it is not; the module's questions are gone. */
 void svi_provider_free(svi_provider **provider);
 
+/* While it is suspended nobody asks the module anything: whoever asks is told SV_EIO (try again later). What it was
+ * asked before it may still answer. */
+void svi_provider_suspend(svi_provider *provider, bool is_suspended);
+
 /* Its name, NULL if the host's accounts are the server's own. */
 const char *svi_provider_name(const svi_host *host);
 /* Mechanisms that it has keys for ("": none); NULL if the host has no back end. */

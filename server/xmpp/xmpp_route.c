@@ -254,6 +254,30 @@ static void route_undisposed(sv_event *ev, const char *module)
     fail(ev, SV_INTERNAL_SERVER_ERROR, "undisposed");
 }
 
+/* Asked of one's own server, which tells nobody anything new by refusing it. */
+static bool is_own_subscription(const svi_xevent *x)
+{
+    return x->kind == SVI_KIND_PRESENCE && x->is_own && is_subscription(x->type) &&
+           (x->stage == AT_INBOUND || x->stage == AT_OUT || x->stage == AT_SELF);
+}
+
+/* RFC 6120 8.3.3.19: what is not provided now. It is what a server says that lacks the module, and what is said of
+ * accounts that do not exist (RFC 6121 8.5.1), so that nobody learns which accounts there are; 8.3.3.6
+ * (internal-server-error) would tell. For the same reason what is ignored there is dropped here: headlines,
+ * and presence at the recipient's side. */
+static void route_quarantined(sv_event *ev)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    const bool is_ignored =
+        (x->kind == SVI_KIND_PRESENCE && !is_own_subscription(x)) ||
+        (x->kind == SVI_KIND_MESSAGE && sv_str_eq(x->type, SV_STR("headline")));
+    if (is_ignored || svi_is_unanswerable(svi_event_stanza(ev)))
+        drop(ev, "quarantined");
+    else
+        svi_x_return(ev, SV_SERVICE_UNAVAILABLE, SV_STR_NONE,
+                     is_request(x->kind) ? SVI_ANSWERED : SVI_BOUNCED);
+}
+
 static void give_credit_back(const svi_xevent *x)
 {
     if (!x->is_own || x->session == NULL) return; /* gone, and its credit with it */
@@ -278,6 +302,7 @@ static const svi_event_ops route_ops = {
     .unclaimed = route_unclaimed,
     .timeout = route_timeout,
     .undisposed = route_undisposed,
+    .quarantined = route_quarantined,
     .released = route_released,
     .canceled = route_canceled,
 };

@@ -170,11 +170,20 @@ svi_host *svi_host_next(svi_server *server, svi_host *after);
 
 /* Replaces the host's hook table (takes a reference). Passes in progress keep the old one. */
 void svi_host_set_hooks(svi_host *host, svi_hooks *hooks);
-/* The same. `newcomers` (may be NULL; takes a reference) are the hooks of those modules that were not
+/* True while a module is in quarantine that guards session/bound: no resource may be bound. */
+bool svi_host_is_closed(const svi_host *host);
+/* As svi_host_set_hooks. `newcomers` (may be NULL; takes a reference) are the hooks of those modules that were not
  * there before: for them alone session/bound is fired about each session that is bound already, and
  * session/presence if it is available; before the next stanza of the session, and some sessions each
  * turn. */
 void svi_host_change_hooks(svi_host *host, svi_hooks *hooks, svi_hooks *newcomers);
+/* Tells a module that comes back of what it has missed: as the newcomers above, of each session whose number is
+ * greater than `after` (svi_server_newest_session, when it left). `newcomers` are its hooks alone. */
+void svi_host_introduce(svi_host *host, svi_hooks *newcomers, uint64_t after);
+/* Fires host/ready for the hooks of a table alone. */
+void svi_host_tell_ready(svi_host *host, svi_hooks *hooks);
+/* The number of the session that was bound last on any host; 0 if none was. */
+uint64_t svi_server_newest_session(const svi_server *server);
 svi_hooks *svi_host_hooks(svi_host *host);
 /* Replaces what modules add to the stream features after login: XML text, copied. Empty at first. */
 void svi_host_set_features(svi_host *host, sv_str xml);

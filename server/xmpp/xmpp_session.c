@@ -184,6 +184,12 @@ static void hear_first(sv_session *session)
     svi_free(unheard);
 }
 
+uint64_t svi_server_newest_session(const svi_server *server)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return server->last_session;
+}
+
 /* --- occasions -------------------------------------------------------------------------------- */
 
 void svi_session_announce(sv_session *session)

@@ -1,0 +1,330 @@
+/* How modules behave: their faults and budgets, quarantine and the way out of it. */
+#include "base/base_log.h"
+#include "mods/mods_impl.h"
+
+#define LOOK_US INT64_C(1000000)
+#define CPU_WINDOW_US INT64_C(10000000)
+#define RULE_MEMORY "its memory stays within the budget"
+#define RULE_CPU "its processor time stays within the budget"
+
+static int64_t now_us(const sv_mod *mod)
+{
+    return mod->group->plat->mono_us(mod->group->plat->ctx);
+}
+
+/* What its handlers took so far, all together. */
+static int64_t cpu_ns(const sv_mod *mod)
+{
+    return mod->stats.cpu_ns;
+}
+
+int64_t svi_mod_memory_bytes(const sv_mod *mod)
+{
+    return atomic_load(&mod->acct.live_bytes) + atomic_load(&mod->memory->acct.live_bytes);
+}
+
+/* --- life ------------------------------------------------------------------------------------------- */
+
+static void begin_window(sv_mod *mod)
+{
+    mod->conduct.window_us = now_us(mod);
+    mod->conduct.window_ns = cpu_ns(mod);
+}
+
+void svi_conduct_begin(sv_mod *mod)
+{
+    svi_conduct *c = &mod->conduct;
+    svi_faults_init(&c->faults, mod->group->acct, (size_t)c->budget.faults_max,
+                    c->budget.faults_within_ms * 1000);
+    begin_window(mod);
+}
+
+void svi_conduct_end(sv_mod *mod)
+{
+    svi_faults_free(&mod->conduct.faults);
+}
+
+/* The window begins anew if its size changes. */
+void svi_conduct_set_budget(sv_mod *mod, const svi_budget *budget)
+{
+    svi_conduct *c = &mod->conduct;
+    const bool is_same = c->budget.faults_max == budget->faults_max &&
+                         c->budget.faults_within_ms == budget->faults_within_ms;
+    c->budget = *budget;
+    c->memory_level = c->cpu_level = SVI_WITHIN;
+    if (is_same) return;
+    const uint64_t total = c->faults.total;
+    svi_faults_free(&c->faults);
+    svi_faults_init(&c->faults, mod->group->acct, (size_t)budget->faults_max,
+                    budget->faults_within_ms * 1000);
+    c->faults.total = total;
+}
+
+void svi_conduct_hand_over(sv_mod *mod, const sv_mod *before)
+{
+    svi_conduct *c = &mod->conduct;
+    const svi_conduct *b = &before->conduct;
+    c->faults.total = b->faults.total;
+    if (!b->ward.is_closed) return;
+    c->ward = b->ward;
+    c->is_held = b->is_held;
+    c->missed_ready = true;
+    c->since_us = b->since_us;
+    c->sessions = b->sessions;
+    c->why = b->why;
+    svi_conduct_close(mod);
+}
+
+void svi_conduct_renewed(const sv_mod *before)
+{
+    const svi_conduct *c = &before->conduct;
+    if (!c->ward.is_closed) return;
+    SV_LOG(SV_INFO, "module-released", LF_TXT("module", before->file->name),
+           LF_STR("host", before->group->host_name), LF_TXT("by", "new code"),
+           LF_INT("refused", (int64_t)c->ward.refused), LF_INT("skipped", (int64_t)c->ward.skipped));
+}
+
+/* --- quarantine ------------------------------------------------------------------------------------- */
+
+static void stop_timers(sv_mod *mod)
+{
+    for (sv_timer *t = mod->timers; t != NULL; t = t->next) svi_timer_cancel(&t->timer);
+}
+
+void svi_conduct_close(sv_mod *mod)
+{
+    mod->conduct.ward.is_closed = true;
+    stop_timers(mod);
+    if (mod->provider != NULL) svi_provider_suspend(mod->provider, true);
+}
+
+static void tell_closed(const sv_mod *mod)
+{
+    const svi_conduct *c = &mod->conduct;
+    SV_LOG(SV_ERROR, "module-quarantined", LF_TXT("module", mod->file->name),
+           LF_STR("host", mod->group->host_name), LF_TXT("reason", c->why.text),
+           LF_INT("faults", (int64_t)c->faults.total),
+           LF_TXT("next", "stave modules release, when the cause is gone"));
+}
+
+void svi_conduct_quarantine(sv_mod *mod, const char *why)
+{
+    svi_conduct *c = &mod->conduct;
+    if (c->ward.is_closed) return;
+    const svi_plat *plat = mod->group->plat;
+    (void)svi_err(&c->why, SV_ELIMIT, "%s", why);
+    c->ward = (svi_ward){.is_closed = false};
+    c->missed_ready = !mod->group->is_ready;
+    c->since_us = plat->wall_us(plat->ctx);
+    c->sessions = svi_server_newest_session(mod->group->server);
+    svi_conduct_close(mod);
+    tell_closed(mod);
+}
+
+static void no_more(void *ctx)
+{
+    sv_mod *mod = ctx;
+    mod->conduct.is_due = false;
+    svi_group *group = mod->group;
+    svi_group_unref(&group);
+}
+
+static void enter(void *ctx)
+{
+    sv_mod *mod = ctx;
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    if (!mod->group->is_retired) svi_conduct_quarantine(mod, mod->conduct.due_why);
+    no_more(mod);
+}
+
+/* Between two events: the one that runs now still sees all its handlers. */
+static void quarantine_soon(sv_mod *mod, const char *why)
+{
+    svi_conduct *c = &mod->conduct;
+    if (c->is_due || mod->group->is_retired) return;
+    c->is_due = true;
+    (void)snprintf(c->due_why, sizeof c->due_why, "%s", why);
+    (void)svi_group_ref(mod->group);
+    svi_server_defer(mod->group->server, enter, no_more, mod);
+}
+
+/* --- faults ----------------------------------------------------------------------------------------- */
+
+static void too_many(sv_mod *mod, const char *rule)
+{
+    char why[sizeof mod->conduct.due_why];
+    (void)snprintf(why, sizeof why, "%lld faults in %lld s, the last against the rule: %s",
+                   (long long)mod->conduct.budget.faults_max,
+                   (long long)mod->conduct.budget.faults_within_ms / 1000, rule);
+    quarantine_soon(mod, why);
+}
+
+void svi_mod_fault(sv_mod *mod, const char *rule)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    svi_conduct *c = &mod->conduct;
+    if (c->ward.is_closed) { /* of what waits in it */
+        c->faults.total++;
+        return;
+    }
+    const int64_t now = now_us(mod);
+    const bool is_too_much = svi_faults_add(&c->faults, now);
+    SV_LOG(SV_WARN, "module-fault", LF_TXT("module", mod->file->name),
+           LF_STR("host", mod->group->host_name), LF_TXT("rule", rule),
+           LF_INT("recent", (int64_t)svi_faults_count(&c->faults, now)),
+           LF_INT("allowed", c->budget.faults_max));
+    if (is_too_much) too_many(mod, rule);
+}
+
+void svi_mods_on_fault(void *ctx, const svi_handler *handler, const char *rule)
+{
+    (void)ctx;
+    if (handler->generation != NULL) svi_mod_fault(handler->generation, rule);
+}
+
+/* --- budgets ---------------------------------------------------------------------------------------- */
+
+static void tell_budget(const sv_mod *mod, const char *what, int64_t used, int64_t max)
+{
+    SV_LOG(SV_WARN, "module-budget", LF_TXT("module", mod->file->name),
+           LF_STR("host", mod->group->host_name), LF_TXT("what", what), LF_INT("used", used),
+           LF_INT("max", max), LF_INT("percent", used * 100 / max));
+}
+
+static svi_strain strain_of(const svi_budget *budget, int64_t used, int64_t max)
+{
+    if (used > max) return SVI_OVER;
+    return used * 100 >= max * budget->warn_percent ? SVI_NEAR : SVI_WITHIN;
+}
+
+/* Once a crossing, in whichever step it comes. */
+static void note_strain(const sv_mod *mod, const char *what, svi_strain *level, svi_strain now,
+                        int64_t used, int64_t max)
+{
+    if (now > *level) tell_budget(mod, what, used, max);
+    *level = now;
+}
+
+void svi_conduct_look_memory(sv_mod *mod, bool is_look)
+{
+    svi_conduct *c = &mod->conduct;
+    const int64_t max = c->budget.memory_max, used = svi_mod_memory_bytes(mod);
+    if (max == 0 || c->ward.is_closed) return;
+    const svi_strain before = c->memory_level;
+    note_strain(mod, "memory", &c->memory_level, strain_of(&c->budget, used, max), used, max);
+    if (c->memory_level != SVI_OVER) return;
+    if (is_look || before != SVI_OVER) svi_mod_fault(mod, RULE_MEMORY);
+    if (used > max + max / 2) quarantine_soon(mod, "it uses half as much memory again as it may");
+}
+
+static void look_cpu(sv_mod *mod)
+{
+    svi_conduct *c = &mod->conduct;
+    const int64_t took_us = now_us(mod) - c->window_us;
+    if (took_us < CPU_WINDOW_US) return;
+    const int64_t percent = (cpu_ns(mod) - c->window_ns) / 10 / took_us, max = c->budget.cpu_max;
+    begin_window(mod);
+    if (max == 0 || c->ward.is_closed) return;
+    const svi_strain now = strain_of(&c->budget, percent, max);
+    note_strain(mod, "cpu", &c->cpu_level, now, percent, max);
+    if (now == SVI_OVER) svi_mod_fault(mod, RULE_CPU);
+}
+
+static void look(void *ctx)
+{
+    svi_mods *mods = ctx;
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    for (svi_group *group = mods->groups; group != NULL; group = group->next)
+        for (size_t i = 0; i < group->count; i++) {
+            svi_conduct_look_memory(group->mods[i], true);
+            look_cpu(group->mods[i]);
+        }
+    mods->look = svi_timer_start(svi_server_timers(mods->config.server), LOOK_US, look, mods);
+}
+
+void svi_mods_watch(svi_mods *mods)
+{
+    svi_bus_on_fault(svi_server_bus(mods->config.server), svi_mods_on_fault, NULL);
+    if (mods->look == NULL)
+        mods->look = svi_timer_start(svi_server_timers(mods->config.server), LOOK_US, look, mods);
+}
+
+void svi_mods_unwatch(svi_mods *mods)
+{
+    svi_timer_cancel(&mods->look);
+}
+
+/* --- the way out ------------------------------------------------------------------------------------ */
+
+static sv_status start_late(sv_mod *mod, sv_err *err)
+{
+    const sv_status status = svi_mod_start(mod);
+    if (status != SV_OK)
+        return svi_err(err, status, "module \"%s\" does not start on %s: %s", mod->file->name,
+                       mod->group->host_name.p, svi_status_name(status));
+    mod->conduct.is_held = false;
+    if (mod->provider != NULL) svi_provider_attach(mod->provider);
+    svi_group_stream_features(mod->group);
+    return SV_OK;
+}
+
+/* It hears of what it has missed: sessions that were bound meanwhile, and of the host if it was never told. */
+static void introduce(sv_mod *mod)
+{
+    svi_conduct *c = &mod->conduct;
+    svi_hooks *hooks = NULL;
+    sv_err err = {.text = ""};
+    const sv_status status = svi_mod_hooks_build(mod, &hooks, &err);
+    SV_ASSERT(status == SV_OK); /* they were built before, among the others */
+    if (c->missed_ready) svi_host_tell_ready(mod->group->host, hooks);
+    svi_host_introduce(mod->group->host, hooks, c->sessions);
+    svi_hooks_unref(&hooks);
+}
+
+static sv_status release(sv_mod *mod, sv_err *err)
+{
+    svi_conduct *c = &mod->conduct;
+    const sv_status status = c->is_held ? start_late(mod, err) : SV_OK;
+    if (status != SV_OK) return status;
+    c->ward.is_closed = false;
+    svi_faults_clear(&c->faults);
+    c->memory_level = c->cpu_level = SVI_WITHIN;
+    begin_window(mod);
+    for (sv_timer *t = mod->timers; t != NULL; t = t->next) svi_timer_resume(t);
+    if (mod->provider != NULL) svi_provider_suspend(mod->provider, false);
+    SV_LOG(SV_INFO, "module-released", LF_TXT("module", mod->file->name),
+           LF_STR("host", mod->group->host_name), LF_TXT("by", "an operator"),
+           LF_INT("refused", (int64_t)c->ward.refused), LF_INT("skipped", (int64_t)c->ward.skipped));
+    introduce(mod);
+    return SV_OK;
+}
+
+sv_status svi_mods_release(svi_mods *mods, sv_str name, const svi_host *host, sv_err *err)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    size_t found = 0, released = 0;
+    const int n = (int)(name.n < 60 ? name.n : 60);
+    for (svi_group *group = mods->groups; group != NULL; group = group->next) {
+        sv_mod *mod = host == NULL || group->host == host ? svi_group_find(group, name) : NULL;
+        if (mod == NULL) continue;
+        found++;
+        if (!mod->conduct.ward.is_closed) continue;
+        const sv_status status = release(mod, err);
+        if (status != SV_OK) return status;
+        released++;
+    }
+    if (found == 0)
+        return svi_err(err, SV_ENOTFOUND, "module \"%.*s\" is not enabled%s%s; `stave modules` shows those that are",
+                       n, name.p, host != NULL ? " on " : "", host != NULL ? svi_host_name(host) : "");
+    return released > 0 ? SV_OK : svi_err(err, SV_EINVAL, "module \"%.*s\" is not in quarantine", n, name.p);
+}
+
+bool svi_mods_quarantines(const svi_mods *mods, const char *name)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    for (svi_group *group = mods->groups; group != NULL; group = group->next) {
+        const sv_mod *mod = svi_group_find(group, sv_str_of(name));
+        if (mod != NULL && mod->conduct.ward.is_closed) return true;
+    }
+    return false;
+}

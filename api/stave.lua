@@ -274,7 +274,8 @@ point "offline/turn" {meaning = "another session of an account may take what is 
 -- ---- functions -----------------------------------------------------------------------------------------------------
 
 --[[ Groups, each with its functions; the order of the table itself is the header's. A group has the version of its newest function: the
-minor release that appended it (`since`, 1 where nothing is said).
+minor release that appended it (`since`, 1 where nothing is said). Its functions are members of sv_api, or of a table of its own that
+sv->query gives: then `table` names the struct, `given_by` the server's function without arguments that returns it, `include` its header.
     {NAME, MARK, LUA SIGNATURE}       or {NAME, MARK, no_lua = why not}
 A function that no test module calls has `untested = why not`. ]]
 local groups = {
@@ -287,6 +288,7 @@ local groups = {
      {"format", "local", no_lua = "string.format"},
      {"random_hex", "local", "event:random_hex(bytes: integer): string"},
      {"stamp", "local", "event:stamp(ms: integer): string"},
+     {"query", "local", no_lua = "what there is in Lua is there, or nil"},
      {"digest", "local", "event:digest(function: string, bytes: string): string?"},
     },
     {name = "memory", title = "Memory that is counted",

@@ -179,6 +179,10 @@ typedef struct sv_module_desc {
     const char *stream_features;
     const sv_command *commands; /* ends with .name == NULL; the strides are filled in as above */
     uint32_t command_stride, arg_stride, column_stride;
+    /* Groups of functions that it needs beyond those of SV_LEAST_MINOR, each with the least version, separated by
+     * commas: "engine 1, store 2" (doc/reference/functions.md). A server that has less refuses the module, and
+     * says so. NULL: none. */
+    const char *needs;
 } sv_module_desc;
 
 /* --- what a module is given -------------------------------------------------------- */
@@ -587,7 +591,24 @@ typedef struct sv_api {
     /* A copy of the text, with a NUL behind it that is not counted / gives it back and clears it. */
     sv_str (*str_dup)(sv_mod *mod, sv_str text);
     void (*str_free)(sv_mod *mod, sv_str *text);
+
+    /* -- core: groups -- */
+
+    /* The table of a group of functions if the server has this version of it, or a newer one; else NULL. Of a group
+     * whose functions are members of sv_api it is that table. A group with a table of its own (a header says so)
+     * begins with its size. At any time, from any module; `.needs` asks before the module starts. */
+    const void *(*query)(const char *group, uint32_t least);
 } sv_api;
+
+/* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he
+ * serves (SV_LEAST_MINOR), before each use of a member that is newer than that one. */
+#define SV_HAS(member) (sv->size >= offsetof(sv_api, member) + sizeof sv->member)
+
+/* The oldest minor release that a module runs on: that of its headers, unless the module defines less before it
+ * includes them. */
+#ifndef SV_LEAST_MINOR
+#define SV_LEAST_MINOR SV_ABI_MINOR
+#endif
 
 #define SV_NS_XML "http://www.w3.org/XML/1998/namespace"
 
@@ -603,7 +624,7 @@ typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
     const sv_api *sv;                                                                              \
     static const sv_module_desc sv_this_module = {.size = sizeof(sv_module_desc),                  \
                                                   .abi_major = SV_ABI_MAJOR,                       \
-                                                  .abi_minor = SV_ABI_MINOR,                       \
+                                                  .abi_minor = SV_LEAST_MINOR,                     \
                                                   .hook_stride = sizeof(sv_hook),                  \
                                                   .option_stride = sizeof(sv_option),              \
                                                   .command_stride = sizeof(sv_command),            \

@@ -287,6 +287,7 @@ static const sv_api api = {
     .auth_done = svi_auth_done,
     .auth_give_keys = svi_auth_give_keys,
     .auth_give_name = svi_auth_give_name,
+    .query = svi_api_query,
     .has_space = svi_api_has_space,
 
     .alloc = svi_api_alloc,

@@ -122,6 +122,11 @@ void svi_api_str_free(sv_mod *mod, sv_str *text);
 /* Member of the same name in sv_api. */
 void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done);
 
+/* --- mods_groups.c ----------------------------------------------------------------- */
+
+/* Member of the same name in sv_api. */
+const void *svi_api_query(const char *group, uint32_t least);
+
 /* --- mods_errand.c ----------------------------------------------------------------- */
 
 /* Members of the same names in sv_api. */

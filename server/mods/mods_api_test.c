@@ -167,6 +167,7 @@ static void time_memory_and_log(void **state)
     svi_engine_sim_plan(w->engine)->full = true;
     pass_time(w, 5000000);
     asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "space='no'");
+    asked(w, c, "get", "<misc xmlns='urn:stave:probe'/>", "groups='yes'");
     svi_engine_sim_plan(w->engine)->full = false;
     assert_has(&w->log, "handler-fault rule=\"occasions are fired by their names\" point=host/tmier");
     assert_has(&w->log, "probe-misc key=value other=two module=probe host=one.example");

@@ -190,6 +190,8 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
     if (desc->name == NULL || strcmp(desc->name, file->name) != 0)
         return svi_err(err, SV_EINVAL, "it calls itself \"%.60s\": file and name must be the same",
                        desc->name != NULL ? desc->name : "");
+    const sv_status has_groups = svi_mod_needs_check(file->desc.needs, err);
+    if (has_groups != SV_OK) return has_groups;
     if (file->desc.self_size > FILE_MAX)
         return svi_err(err, SV_EINVAL, "its self_size is %zu bytes", file->desc.self_size);
     const bool has_strides = is_stride(file->desc.command_stride, sizeof(sv_command)) &&

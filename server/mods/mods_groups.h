@@ -1,23 +1,24 @@
-/* The groups of the module table, each with its version: the minor release that appended its newest function.
+/* The groups of the module table, each with its version (the minor release that appended its newest function), and
+ * what returns its table: X(name, version, function).
  *
  * Generated from api/stave.lua by `make generate`: a change here is lost. */
 #ifndef SVI_MODS_GROUPS_H
 #define SVI_MODS_GROUPS_H
 
 #define SVI_GROUPS(X) \
-    X("core", 1u) \
-    X("memory", 1u) \
-    X("timers", 1u) \
-    X("stanza", 1u) \
-    X("addresses", 1u) \
-    X("sessions", 1u) \
-    X("items", 1u) \
-    X("hooks", 1u) \
-    X("store", 1u) \
-    X("overlay", 1u) \
-    X("features", 1u) \
-    X("commands", 1u) \
-    X("accounts", 1u) \
-    X("auth", 1u)
+    X("core", 1u, flat) \
+    X("memory", 1u, flat) \
+    X("timers", 1u, flat) \
+    X("stanza", 1u, flat) \
+    X("addresses", 1u, flat) \
+    X("sessions", 1u, flat) \
+    X("items", 1u, flat) \
+    X("hooks", 1u, flat) \
+    X("store", 1u, flat) \
+    X("overlay", 1u, flat) \
+    X("features", 1u, flat) \
+    X("commands", 1u, flat) \
+    X("accounts", 1u, flat) \
+    X("auth", 1u, flat)
 
 #endif

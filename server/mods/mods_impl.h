@@ -231,6 +231,12 @@ void svi_blocks_drop(sv_mod *mod);
 /* Lets a timer run on that rests, unless it does. */
 void svi_timer_resume(sv_timer *timer);
 
+/* --- mods_groups.c ----------------------------------------------------------------- */
+
+/* Whether the server has what a module needs, "engine 1, store 2" (NULL: nothing): SV_EVERSION with text if not,
+ * SV_EINVAL if it can't be read. */
+sv_status svi_mod_needs_check(const char *needs, sv_err *err);
+
 /* --- mods_hooks.c ------------------------------------------------------------------ */
 
 /* Reads the hooks of a module: SV_EINVAL with text if one can't be understood. */

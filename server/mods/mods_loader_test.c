@@ -134,6 +134,12 @@ static void what_is_wrong_with_a_module_is_said(void **state)
          "this server has 0.1: build it again"},
         {"\"bad_minor\"",
          "made for module interface 0.99, this server has 0.1: upgrade the server"},
+        {"\"bad_needs\"",
+         "module \"bad_needs\": it needs version 99 of the group \"store\", this server (module interface 0.1) has version 1: "
+         "upgrade the server, or take the module's release for 0.1"},
+        {"\"bad_group\"",
+         "it needs the group \"comands\", this server (module interface 0.1) has none (did you mean \"commands\"?): "
+         "upgrade the server, or take the module's release for 0.1"},
         {"\"bad_sizes\"", "impossible sizes (16, 1, 3)"},
         {"\"bad_refuses\"", "it refuses module interface 0.1"},
         {"\"bad_name\"", "it calls itself \"other\""},

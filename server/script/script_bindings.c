@@ -762,7 +762,8 @@ const svi_binding svi_bindings[] = {
     {.member = "alloc_resize", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, alloc_resize)},
     {.member = "free", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, free)},
     {.member = "str_dup", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, str_dup)},
-    {.member = "str_free", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, str_free)}
+    {.member = "str_free", .group = "memory", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, str_free)},
+    {.member = "query", .group = "core", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, query)}
 };
 
 const size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];

@@ -17,15 +17,16 @@ PUT = "    /* Writes. */\n    sv_status (*put)(sv_event *ev, sv_str key);\n"
 GET = "    /* Reads. */\n    void (*get)(sv_event *ev, sv_str key, sv_get_fn done);\n"
 PUT_LUA = '{"put", "local", "event:put(key: string): status"}'
 GET_LUA = '{"get", "message", "event:get(key: string): string?, status yields"}'
+OWN = ', {name = "own", title = "Own", table = "sv_own", given_by = "svi_own", include = "own.h", %s}'
 POINT = 'name = "a/b", meaning = "m", about = "h", done = "d", default = "e"'
 
 
-def described(put=PUT, get=GET, put_lua=PUT_LUA, get_lua=GET_LUA, points="", more="", structs="", section="store: rows"):
+def described(put=PUT, get=GET, put_lua=PUT_LUA, get_lua=GET_LUA, points="", more="", structs="", section="store: rows", groups=""):
     table = f"typedef struct sv_api {{\n    uint32_t size; /* its own */\n\n    /* -- {section} -- */\n\n{put}{get}}} sv_api;\n"
     return {"api/stave/module.h": table + more,
             "api/stave.lua": "return {major = 0, minor = 2, enums = {}, flags = {},\n"
                              f"points = {{{points}}}, structs = {{sv_api = \"size\"{structs}}},\n"
-                             "groups = {{name = \"store\", title = \"Stores\",\n" + ",\n".join(filter(None, (put_lua, get_lua))) + "}}}\n"}
+                             "groups = {{name = \"store\", title = \"Stores\",\n" + ",\n".join(filter(None, (put_lua, get_lua))) + "}" + groups + "}}\n"}
 
 
 CASES = [
@@ -128,6 +129,15 @@ CASES = [
     ("described-struct-grows-how", described(structs=', sv_b = "ever"'), ["api/stave.lua:2: description"]),
     ("described-enum", described(more="typedef enum e { A = 1 } e;\n"), ["api/stave/module.h:12: description"]),
     ("described-inline", described(more="static inline int a(void)\n{\n    return 1;\n}\n"), ["api/stave/module.h:12: prototype"]),
+    ("described-helper", described(get_lua=GET_LUA[:-1] + ", since = 2}", more="/* Reads. */\nstatic inline void a(sv_event *ev)\n{\n"
+                                   "    if (SV_HAS(get)) sv->get(ev, SV_STR_NONE, NULL);\n}\n"), []),
+    ("described-helper-that-does-not-ask", described(get_lua=GET_LUA[:-1] + ", since = 2}", more="/* Reads. */\nstatic inline void a(sv_event *ev)\n{\n"
+                                                     "    sv->get(ev, SV_STR_NONE, NULL);\n}\n"), ["api/stave/module.h:13: description"]),
+    ("described-own-table", described(more="typedef struct sv_own {\n    uint32_t size; /* its own */\n    /* Does. */\n    void (*run)(void);\n} sv_own;\n",
+                                      structs=', sv_own = "size"', groups=OWN % '{"run", "native", no_lua = "why"}'), []),
+    ("described-own-table-not", described(more="typedef struct sv_own {\n    uint32_t size; /* its own */\n    /* Does. */\n    void (*run)(void);\n} sv_own;\n",
+                                          structs=', sv_own = "size"', groups=OWN % ""), ["api/stave/module.h:15: description"]),
+    ("described-own-table-by-nobody", described(groups=OWN % ""), ["api/stave.lua:5: description"]),
     ("described-version", described(more="#define SV_ABI_MINOR 1\n"), ["api/stave/module.h:12: description"]),
     ("described-unreadably", described(put="    /* Writes. */\n    int put : 1;\n"), ["api/stave/module.h:8: description"]),
     ("described-not-in-lua", {"api/stave.lua": "return {\n    oops oops\n}\n"}, ["api/stave.lua:2: description"]),

@@ -9,5 +9,5 @@ static sv_status start(sv_mod *mod, void *self)
 }
 
 SV_MODULE(.name = "needs", .summary = "Needs another module",
-          .features = "urn:stave:second urn:stave:needs", .start = start, .after = "probe",
+          .features = "urn:stave:second urn:stave:needs", .start = start, .after = "probe", .needs = "store 1,commands 1, hooks 1",
           .stream_features = "<needs xmlns='urn:stave:needs'/><more xmlns='urn:stave:needs'/>")

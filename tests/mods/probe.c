@@ -97,6 +97,8 @@ static sv_verdict on_misc(sv_event *ev, void *self)
     sv->set_int(out, SV_STR("own"), me->own_rounds);
     sv->set_int(out, SV_STR("behind"), me->read_behind);
     sv->set(out, SV_STR("space"), sv->has_space(ev) ? SV_STR("yes") : SV_STR("no"));
+    const bool has_groups = SV_HAS(query) && sv->query("store", 1) == sv && !sv->query("store", 99) && !sv->query("stores", 1);
+    sv->set(out, SV_STR("groups"), has_groups ? SV_STR("yes") : SV_STR("no"));
     for (size_t i = 0; i < me->words.count; i++)
         sv->add_text(sv->child(out, SV_STR("word"), SV_STR_NONE), me->words.items[i]);
     sv->log(me->mod, SV_INFO, "probe-misc", "key", "value", "other", "two", NULL);

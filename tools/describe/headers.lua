@@ -212,9 +212,9 @@ function Header:read_constants()
 end
 
 function Header:read_functions()
-    for first, result, name, params in self.bare:gmatch("()static%s+inline%s+([%w_%s%*]-)([%w_]+)%s*(%b())%s*{") do
+    for first, result, name, params, body in self.bare:gmatch("()static%s+inline%s+([%w_%s%*]-)([%w_]+)%s*(%b())%s*(%b{})") do
         local comment = self:comment_above(first)
-        self.functions[#self.functions + 1] = {name = name, line = self:line_of(first), header = self,
+        self.functions[#self.functions + 1] = {name = name, line = self:line_of(first), header = self, body = body,
             prototype = (result:gsub("%s+", " ") .. name .. params):gsub("%s+", " "), comment = comment and M.words(comment.text)}
     end
 end

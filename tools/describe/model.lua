@@ -62,16 +62,18 @@ end
 function Model:check_function(group, entry)
     local name, mark, lua = entry[1], entry[2], entry[3]
     local line = self:line_of('{"' .. name .. '",')
-    if self.functions[name] then return self:breach(DESCRIPTION, line, name .. " is described twice") end
+    local tab = self:table_of(group.table or "sv_api")
+    if tab.functions[name] then return self:breach(DESCRIPTION, line, name .. " is described twice") end
     local item = {name = name, group = group, mark = mark, since = entry.since or 1, no_lua = entry.no_lua, untested = entry.untested}
-    self.functions[name] = item
+    tab.functions[name] = item
     if not MARKS[mark] then self:breach(DESCRIPTION, line, ("%s: its mark is local, message or native, not \"%s\""):format(name, tostring(mark))) end
     if item.since > self.desc.minor then
         self:breach(DESCRIPTION, line, ("%s is there since 0.%d, but this is %d.%d"):format(name, item.since, self.desc.major, self.desc.minor))
     end
-    local member = self.members[name]
+    local member = tab.members[name]
     if not member then
-        return self:breach(DESCRIPTION, line, name .. " is no member of sv_api in api/stave/module.h: take it out, or append it there")
+        return self:breach(DESCRIPTION, line, ("%s is no member of %s in %s: take it out, or append it there"):format(name, tab.struct.name,
+            tab.struct.header.path))
     end
     item.member, member.item = member, item
     if (lua == nil) == (entry.no_lua == nil) then
@@ -94,8 +96,8 @@ local function speaks_of(comment, member)
     return false
 end
 
-function Model:check_member(member)
-    local file = self.api.header.path
+function Model:check_member(tab, member)
+    local file = tab.struct.header.path
     if not member.comment then
         return self:breach(file, member.line, member.name .. " has no comment: above it stands its manual", "prototype")
     end
@@ -108,6 +110,7 @@ function Model:check_member(member)
         local line = ('{"%s", "local", "event:%s(...): ..."}'):format(member.name, member.name)
         return self:breach(file, member.line, ("%s is not in api/stave.lua: add %s to its group"):format(member.name, line))
     end
+    if tab.struct.name ~= "sv_api" then return end
     local section = member.section and member.section:match("^[%w_]+") or "none"
     if section ~= item.group.name then
         self:breach(file, member.line, ("%s is of the group \"%s\" but stands under \"%s\": put /* -- %s -- */ above it"):format(member.name,
@@ -115,37 +118,76 @@ function Model:check_member(member)
     end
 end
 
-function Model:check_functions()
-    self.api = self.struct.sv_api
-    if not self.api then return self:breach(DESCRIPTION, 1, "api/stave/module.h has no sv_api") end
-    local names = {}
-    for _, member in ipairs(self.api.members) do
+-- The table of functions in a struct: its members by name and in order, and what is described of them.
+function Model:table_of(name)
+    for _, tab in ipairs(self.tables) do
+        if tab.struct.name == name then return tab end
+    end
+    local tab = {struct = self.struct[name], members = {}, order = {}, functions = {}}
+    for _, member in ipairs(tab.struct.members) do
         if member.params then
-            self.members[member.name] = member
-            self.order[#self.order + 1] = member
+            tab.members[member.name] = member
+            tab.order[#tab.order + 1] = member
         end
     end
-    for _, group in ipairs(self.desc.groups) do
-        if names[group.name] then self:breach(DESCRIPTION, self:line_of('name = "' .. group.name .. '"'), "two groups are called " .. group.name) end
-        names[group.name] = true
-        group.version = 1
-        for _, entry in ipairs(group) do
-            self:check_function(group, entry)
-            group.version = math.max(group.version, entry.since or 1)
-        end
-        if group.header and not self.header[group.header] then
-            self:breach(DESCRIPTION, self:line_of('name = "' .. group.name .. '"'), ("group %s: there is no api/stave/%s"):format(group.name, group.header))
-        end
-    end
+    self.tables[#self.tables + 1] = tab
+    return tab
+end
+
+-- Functions are appended: none stands behind one that came later.
+function Model:check_table(tab)
     local since = 1
-    for _, member in ipairs(self.order) do
-        self:check_member(member)
+    for _, member in ipairs(tab.order) do
+        self:check_member(tab, member)
         if member.item then
             if member.item.since < since then
-                self:breach(self.api.header.path, member.line, ("%s is there since 0.%d, but stands behind one of 0.%d: members are appended"):format(
+                self:breach(tab.struct.header.path, member.line, ("%s is there since 0.%d, but stands behind one of 0.%d: members are appended"):format(
                     member.name, member.item.since, since))
             end
             since = math.max(since, member.item.since)
+        end
+    end
+end
+
+function Model:check_group(group)
+    local line = self:line_of('name = "' .. group.name .. '"')
+    group.version = 1
+    if group.table and not self.struct[group.table] then
+        return self:breach(DESCRIPTION, line, ("group %s: %s is no struct of the headers"):format(group.name, group.table))
+    end
+    if group.table and not (group.given_by and group.include) then
+        return self:breach(DESCRIPTION, line, ("group %s: a table of its own is `given_by` a function of the server in the header `include`"):format(group.name))
+    end
+    self:table_of(group.table or "sv_api")
+    for _, entry in ipairs(group) do
+        self:check_function(group, entry)
+        group.version = math.max(group.version, entry.since or 1)
+    end
+    if group.header and not self.header[group.header] then
+        self:breach(DESCRIPTION, line, ("group %s: there is no api/stave/%s"):format(group.name, group.header))
+    end
+end
+
+function Model:check_functions()
+    if not self.struct.sv_api then return self:breach(DESCRIPTION, 1, "api/stave/module.h has no sv_api") end
+    self.api = self:table_of("sv_api")
+    local names = {}
+    for _, group in ipairs(self.desc.groups) do
+        if names[group.name] then self:breach(DESCRIPTION, self:line_of('name = "' .. group.name .. '"'), "two groups are called " .. group.name) end
+        names[group.name] = true
+        self:check_group(group)
+    end
+    for _, tab in ipairs(self.tables) do self:check_table(tab) end
+end
+
+-- A helper in a header is built into modules that older servers load: it asks before it uses what those may lack.
+function Model:check_inline(header, inline)
+    for name in inline.body:gmatch("%f[%w_]sv%s*%->%s*([%w_]+)") do
+        local member = self.api.members[name]
+        local since = member and member.item and member.item.since or 1
+        if since > 1 and not inline.body:find("SV_HAS(" .. name .. ")", 1, true) then
+            self:breach(header.path, inline.line, ("%s uses %s, which is there since 0.%d: ask SV_HAS(%s) before, and have an answer without it"):format(
+                inline.name, name, since, name))
         end
     end
 end
@@ -171,6 +213,7 @@ function Model:check_structs()
             if not inline.comment then
                 self:breach(header.path, inline.line, inline.name .. " has no comment: above it stands its manual", "prototype")
             end
+            self:check_inline(header, inline)
         end
     end
 end
@@ -221,7 +264,7 @@ end
 
 -- The model of the tree at `root`, or nil if it has no description.
 function M.load(root)
-    local model = setmetatable({root = root, headers = {}, header = {}, struct = {}, members = {}, order = {}, functions = {}, breaches = {}},
+    local model = setmetatable({root = root, headers = {}, header = {}, struct = {}, tables = {}, breaches = {}},
         Model)
     model.text = model:read(DESCRIPTION)
     if not model.text then return nil end

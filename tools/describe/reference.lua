@@ -51,11 +51,12 @@ end
 -- Functions that share a comment stand together.
 local function functions_of(model, group)
     local out, is_done = {}, {}
-    for _, member in ipairs(model.order) do
+    local tab = model:table_of(group.table or "sv_api")
+    for _, member in ipairs(tab.order) do
         if member.item and member.item.group == group and not is_done[member] then
             local together = {}
             for _, name in ipairs(member.group or {member.name}) do
-                local other = model.members[name]
+                local other = tab.members[name]
                 if other.item.group == group then
                     together[#together + 1] = other
                     is_done[other] = true

@@ -80,10 +80,14 @@ end
 local HEAD = "/* %s\n *\n * Generated from api/stave.lua by `make generate`: a change here is lost. */\n"
 
 local function groups_file(model)
-    local lines = {HEAD:format("The groups of the module table, each with its version: the minor release that appended its newest function."),
-        "#ifndef SVI_MODS_GROUPS_H\n#define SVI_MODS_GROUPS_H\n\n#define SVI_GROUPS(X)"}
+    local lines = {HEAD:format("The groups of the module table, each with its version (the minor release that appended its newest function), and\n" ..
+        " * what returns its table: X(name, version, function)."), "#ifndef SVI_MODS_GROUPS_H\n#define SVI_MODS_GROUPS_H\n\n"}
     for _, group in ipairs(model.desc.groups) do
-        lines[#lines + 1] = (" \\\n    X(%s, %du)"):format(c_string(group.name), group.version)
+        if group.include then lines[#lines + 1] = '#include "' .. group.include .. '"\n\n' end
+    end
+    lines[#lines + 1] = "#define SVI_GROUPS(X)"
+    for _, group in ipairs(model.desc.groups) do
+        lines[#lines + 1] = (" \\\n    X(%s, %du, %s)"):format(c_string(group.name), group.version, group.given_by or "flat")
     end
     return table.concat(lines) .. "\n\n#endif\n"
 end
@@ -121,7 +125,7 @@ local function bindings_file(model)
         '#include "script/script_bindings.h"\n\n#include <stave/module.h>\n\n',
         "const svi_binding svi_bindings[] = {\n"}
     local list = {}
-    for _, member in ipairs(model.order) do
+    for _, member in ipairs(model.api.order) do
         if member.item then list[#list + 1] = binding_text(member) end
     end
     lines[#lines + 1] = table.concat(list, ",\n") .. "\n};\n\nconst size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];\n"

@@ -143,6 +143,7 @@ lint:
 generate:
 	@tools/deps lint
 	@tools/generate
+	@tools/abi --append
 
 #: make spec         what share of each specification's requirements tests cover; fails on one without a verdict
 spec:

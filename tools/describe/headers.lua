@@ -211,6 +211,16 @@ function Header:read_constants()
     end
 end
 
+-- typedef RESULT (*NAME)(...); and typedef TYPE NAME;
+function Header:read_types()
+    for result, name, params in self.bare:gmatch("typedef%s+([%w_%s%*]-)%(%s*%*%s*([%w_]+)%s*%)%s*(%b())%s*;") do
+        self.types[#self.types + 1] = {name = name, result = (result:gsub("%s+$", ""):gsub("%s+", " ")), parameters = parameters(params)}
+    end
+    for base, name in self.bare:gmatch("typedef%s+([%l%d_]+)%s+([%w_]+)%s*;") do
+        self.types[#self.types + 1] = {name = name, base = base}
+    end
+end
+
 function Header:read_functions()
     for first, result, name, params, body in self.bare:gmatch("()static%s+inline%s+([%w_%s%*]-)([%w_]+)%s*(%b())%s*(%b{})") do
         local comment = self:comment_above(first)
@@ -221,7 +231,7 @@ end
 
 -- path: as faults and pages name it; a header's text.
 function M.read(path, text)
-    local header = setmetatable({path = path, text = text, structs = {}, enums = {}, constants = {}, functions = {}}, Header)
+    local header = setmetatable({path = path, text = text, structs = {}, enums = {}, constants = {}, functions = {}, types = {}}, Header)
     header.starts = {1}
     for stop in text:gmatch("\n()") do header.starts[#header.starts + 1] = stop end
     header.bare, header.comments, header.directives = mask(text)
@@ -231,6 +241,7 @@ function M.read(path, text)
     header:read_structs()
     header:read_enums()
     header:read_constants()
+    header:read_types()
     header:read_functions()
     return header
 end

@@ -121,6 +121,12 @@ static void occasion_over(sv_event *ev)
 
 static const svi_event_ops occasion_ops = {.released = occasion_over, .canceled = occasion_over};
 
+static void drop_resource(sv_jid *jid)
+{
+    jid->resource = SV_STR_NONE;
+    jid->full = jid->bare;
+}
+
 static svi_passage passage_of(svi_host *host, const sv_jid *account, sv_session *session,
                               const sv_stanza *stanza, sv_str subject)
 {
@@ -135,7 +141,7 @@ static svi_passage passage_of(svi_host *host, const sv_jid *account, sv_session 
         .account_exists = account != NULL,
     };
     if (account != NULL) passage.from = passage.to = *account;
-    passage.to.resource = SV_STR_NONE;
+    drop_resource(&passage.to);
     return passage;
 }
 
@@ -254,7 +260,7 @@ void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point, const
         .account_exists = true,
         .payer = {session->jid.full, session->number},
     };
-    passage.to.resource = SV_STR_NONE;
+    drop_resource(&passage.to);
     svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
 }
 
@@ -352,7 +358,7 @@ void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry)
     const sv_str to = svi_node_attr(svi_stanza_root(stanza), SV_STR("to"));
     if (to.n == 0 || svi_jid_parse(server->scratch, to, &passage.to) != SV_OK) {
         passage.to = session->jid;
-        passage.to.resource = SV_STR_NONE;
+        drop_resource(&passage.to);
     }
     sv_event *ev = svi_xevent_open(&passage, &unsent_ops, SVI_POINT_SESSION_UNSENT);
     svi_arena_reset(server->scratch, mark);

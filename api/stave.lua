@@ -162,7 +162,7 @@ end
 
 local INSIDE = "it is part of the event that fires it"
 local SENDER, RECIPIENT = "the sender", "the recipient"
-local ACCOUNT, HOST = "the account (bare)", "the host"
+local ACCOUNT, HOST = "the account", "empty: it is about the host"
 local DISPOSED = "the handler has disposed of the stanza"
 local HEARD = "no later handler hears of it"
 local NOTHING = "nothing"
@@ -205,7 +205,7 @@ point "session/bound" {meaning = "a resource was bound",
     from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
 point "session/presence" {meaning = "a session's own presence changed",
     from = "the session (full)", to = ACCOUNT, session = "that session", stanza = "its new presence; none: it is unavailable",
-    done = HEARD, default = NOTHING, later = INSIDE}
+    done = HEARD, default = NOTHING, later = true}
 point "session/gone" {meaning = "a session ended, for whatever reason",
     from = "the session (full)", to = ACCOUNT, session = "that session, until the event waits", done = HEARD, default = NOTHING,
     later = true}
@@ -227,7 +227,7 @@ point "session/silent" {meaning = "nothing came from its client for long: handle
     default = "the session ends unless something comes in time"}
 point "host/ready" {meaning = "the host's modules have started and their hooks are in place", about = HOST, done = HEARD,
     default = NOTHING, later = true}
-point "command/run" {meaning = "a command of a module runs; only that module is asked", about = "the account that it is about, else the host",
+point "command/run" {meaning = "a command of a module runs; only that module is asked", about = "the account that it is about, else the host's domain",
     done = "answered, or not done for a reason that was given", default = "the operator is told that the module did not answer",
     later = true, declared = "sv_command.run"}
 point "stanza/made" {meaning = "routed by a module in the name of a local account to somebody else; that account's side",

@@ -94,6 +94,63 @@ static void ends_with_questions(void **state)
     world_free(w);
 }
 
+/* --- keys and names --------------------------------------------------------------------------------------- */
+
+typedef struct keys_answer {
+    int status;
+    svi_scram_keys keys;
+} keys_answer;
+
+static void on_keys(void *ctx, sv_status status, const svi_scram_keys *keys)
+{
+    keys_answer *answer = ctx;
+    answer->status = status;
+    if (keys != NULL) answer->keys = *keys;
+}
+
+static void on_names(void *ctx, sv_status status, const sv_str *names, size_t count, bool more)
+{
+    char *text = ctx;
+    snprintf(text, 256, "%d", status);
+    for (size_t i = 0; i < count; i++) snprintf(text + strlen(text), 256 - strlen(text), " %.*s", (int)names[i].n, names[i].p);
+    snprintf(text + strlen(text), 256 - strlen(text), "%s", more ? " ..." : "");
+}
+
+static const char *names_after(world *w, const char *after, size_t max)
+{
+    static char text[256];
+    text[0] = '\0';
+    svi_provider_list(host_of(w), sv_str_of(after), max, on_names, text);
+    turn(w);
+    return text;
+}
+
+/* RFC 7677 3: the keys are those of its password. */
+static void gives_keys_and_names(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, "VirtualHost \"one.example\"\nmodules_enabled = { \"backend_keys\" }\n");
+    assert_string_equal(svi_provider_mechanisms(host_of(w)), "SCRAM-SHA-256");
+    keys_answer known = {.status = 1}, unknown = {.status = 1};
+    svi_provider_keys(host_of(w), SV_STR("user"), "SCRAM-SHA-256", on_keys, &known);
+    svi_provider_keys(host_of(w), SV_STR("nobody"), "SCRAM-SHA-256", on_keys, &unknown);
+    turn(w);
+    assert_int_equal(known.status, SV_OK);
+    assert_int_equal(unknown.status, SV_ENOTFOUND);
+    svi_scram_keys wanted;
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("pencil"),
+                                      SV_STR("\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81"), 4096, &wanted),
+                     SV_OK);
+    assert_int_equal(known.keys.iterations, 4096);
+    assert_memory_equal(known.keys.stored_key, wanted.stored_key, 32);
+    assert_memory_equal(known.keys.server_key, wanted.server_key, 32);
+    assert_string_equal(names_after(w, "", 9), "0 benvolio juliet user");
+    assert_string_equal(names_after(w, "benvolio", 1), "0 juliet ...");
+    assert_string_equal(names_after(w, "user", 9), "0");
+    world_free(w);
+}
+
 /* --- reload ------------------------------------------------------------------------------------------- */
 
 #define WITHOUT "VirtualHost \"one.example\"\nmodules_enabled = { \"probe\" }\n"
@@ -188,6 +245,7 @@ int main(void)
         cmocka_unit_test(answers_later),
         cmocka_unit_test(fails),
         cmocka_unit_test(ends_with_questions),
+        cmocka_unit_test(gives_keys_and_names),
         cmocka_unit_test(is_replaced_while_asked),
         cmocka_unit_test(is_not_asked_twice),
         cmocka_unit_test(is_taken_away_while_asked),

@@ -188,11 +188,25 @@ local function with_parts(model, path, fresh)
     return table.concat(out)
 end
 
+-- What a test holds against the events themselves.
+local function points_test_file(model)
+    local lines = {HEAD:format("What api/stave.lua says of the event at each hook point, for the test that looks:\n" ..
+        " * X(name, about an account or the host or neither, stanza, session, subject, LATER)."),
+        "#ifndef TESTS_MODULES_POINTS_H\n#define TESTS_MODULES_POINTS_H\n\n#define DESCRIBED_POINTS(X)"}
+    for _, point in ipairs(model.desc.points) do
+        local about = point.about and (point.about:find("^the account") and "ACCOUNT" or "HOST") or "OTHER"
+        lines[#lines + 1] = (" \\\n    X(%s, %s, %s, %s, %s, %s)"):format(c_string(point.name), about, point.stanza and "true" or "false",
+            point.session and "true" or "false", point.subject and "true" or "false", point.later == true and "true" or "false")
+    end
+    return table.concat(lines) .. "\n\n#endif\n"
+end
+
 -- All generated C: path to text.
 function M.files(model)
     local files = {}
     for path, fresh in pairs(parts(model)) do files[path] = with_parts(model, path, fresh) end
     files["server/mods/mods_groups.h"] = groups_file(model)
+    files["tests/modules/modules_points.h"] = points_test_file(model)
     files["server/script/script_bindings.c"] = bindings_file(model)
     return files
 end

@@ -272,8 +272,9 @@ $(TORTURE): $(TORTURE_OBJ) $(LIB)
 $(BENCH_BIN): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(LTO_$(KIND)) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -o $@
 
+# runs modules of other releases (tests/suites/67-abi-modules)
 $(TOOL_BIN): $(B)/%: $(B)/%.o $(LIB)
-	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
 $(FUZZ_BIN): $(B)/%: $(B)/%.o $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(if $(filter fuzz,$(KIND)),-fsanitize=fuzzer) $< $(LIB) $(LDLIBS) -o $@

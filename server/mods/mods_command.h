@@ -31,6 +31,11 @@ const sv_command *svi_command_at(const sv_command *commands, size_t i);
 const sv_arg *svi_arg_at(const sv_command *command, size_t i);
 const sv_column *svi_column_at(const sv_command *command, size_t i);
 
+/* Copies a table of declarations, whose items are `stride` apart and end with one that has NULL at its front, into
+ * `arena` with items of `size`: what the module does not know yet is 0, what only it knows is left out. *count_out is
+ * more than `max` if it is longer, and what is copied then one item too long. NULL of NULL. */
+void *svi_table_take(svi_arena *arena, const void *table, size_t stride, size_t size, size_t max, size_t *count_out);
+
 /* Copies a module's table into `arena` in this server's layout, ended as such tables are; SV_EINVAL
  * with text if a declaration can't be used. NULL in *commands_out if it declares none. */
 sv_status svi_commands_take(svi_arena *arena, const sv_module_desc *desc,

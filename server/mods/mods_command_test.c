@@ -321,6 +321,34 @@ static void strides(void **state)
     assert_int_equal(atomic_load(&acct.live_count), 0);
 }
 
+/* A module of a release whose declarations were shorter: what it does not know is 0, not what stands behind. */
+static void short_strides(void **state)
+{
+    (void)state;
+    typedef struct narrow {
+        const char *name;
+        int64_t value;
+    } narrow;
+    typedef struct wide {
+        narrow begin;
+        const char *more;
+    } wide;
+    static const narrow table[] = {{.name = "a", .value = 1}, {.name = "b", .value = 2}, {.name = NULL}};
+    svi_acct acct = {.name = "test"};
+    svi_arena *arena = svi_arena_new(&acct, 256);
+    size_t count;
+    const wide *taken = svi_table_take(arena, table, sizeof(narrow), sizeof(wide), 9, &count);
+    assert_int_equal(count, 2);
+    assert_string_equal(taken[1].begin.name, "b");
+    assert_int_equal(taken[1].begin.value, 2);
+    assert_true(taken[0].more == NULL && taken[1].more == NULL && taken[2].begin.name == NULL);
+    (void)svi_table_take(arena, table, sizeof(narrow), sizeof(wide), 1, &count);
+    assert_int_equal(count, 2); /* too many */
+    assert_null(svi_table_take(arena, NULL, sizeof(narrow), sizeof(wide), 1, &count));
+    svi_arena_free(&arena);
+    assert_int_equal(atomic_load(&acct.live_count), 0);
+}
+
 static void as_json(void **state)
 {
     (void)state;
@@ -358,7 +386,7 @@ int main(void)
         cmocka_unit_test(arguments),    cmocka_unit_test(wrong_arguments), cmocka_unit_test(later),
         cmocka_unit_test(pages),        cmocka_unit_test(faults),          cmocka_unit_test(ending),
         cmocka_unit_test(hosts),        cmocka_unit_test(shortage),        cmocka_unit_test(declarations),
-        cmocka_unit_test(strides),      cmocka_unit_test(as_json),         cmocka_unit_test(bad_modules),
+        cmocka_unit_test(strides), cmocka_unit_test(short_strides),      cmocka_unit_test(as_json),         cmocka_unit_test(bad_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,9 +111,7 @@ sv_status svi_command_check(const sv_command *c, sv_err *err)
 
 /* --- taking a module's ------------------------------------------------------------------------------ */
 
-/* Copies a table whose items are `stride` apart and end with a NULL at their front; at most `max`. */
-static void *copy_table(svi_arena *arena, const void *table, size_t stride, size_t size, size_t max,
-                        size_t *count_out)
+void *svi_table_take(svi_arena *arena, const void *table, size_t stride, size_t size, size_t max, size_t *count_out)
 {
     size_t count = 0;
     const char *from = table;
@@ -135,14 +133,14 @@ sv_status svi_commands_take(svi_arena *arena, const sv_module_desc *desc,
                             const sv_command **commands_out, sv_err *err)
 {
     size_t count, parts;
-    sv_command *commands = copy_table(arena, desc->commands, desc->command_stride,
-                                      sizeof(sv_command), COMMANDS_MAX, &count);
+    sv_command *commands = svi_table_take(arena, desc->commands, desc->command_stride,
+                                          sizeof(sv_command), COMMANDS_MAX, &count);
     if (count > COMMANDS_MAX) return svi_err(err, SV_EINVAL, "it declares too many commands");
     for (size_t i = 0; i < count; i++) {
         sv_command *c = &commands[i];
-        c->args = copy_table(arena, c->args, desc->arg_stride, sizeof(sv_arg), SVI_ARGS_MAX, &parts);
-        c->columns = copy_table(arena, c->columns, desc->column_stride, sizeof(sv_column),
-                                SVI_COLUMNS_MAX, &parts);
+        c->args = svi_table_take(arena, c->args, desc->arg_stride, sizeof(sv_arg), SVI_ARGS_MAX, &parts);
+        c->columns = svi_table_take(arena, c->columns, desc->column_stride, sizeof(sv_column),
+                                    SVI_COLUMNS_MAX, &parts);
         const sv_status status = svi_command_check(c, err);
         if (status != SV_OK) return status;
         if (!c->run) return svi_err(err, SV_EINVAL, "command \"%s\" runs nothing", c->name);

@@ -20,6 +20,8 @@ enum {
     PATH_BYTES = 1024,
     NEAR = 3, /* edits between a wrong name and a suggested one */
     STRIDE_MAX = 4096,
+    HOOKS_MAX = 1024,
+    OPTIONS_MAX = 1024,
     DESC_MAX = 65536,
     NOEXEC_SEAL = 8 /* MFD_NOEXEC_SEAL of Linux 6.3, not yet in every header */
 };
@@ -172,15 +174,32 @@ static bool is_stride(uint32_t stride, size_t least)
     return stride >= least && stride <= STRIDE_MAX && stride % _Alignof(void *) == 0;
 }
 
+/* Up to its last member of 0.1: what came later an older module does not have. */
+#define LEAST(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+
+/* Hooks and options in this server's layout. */
+static sv_status take_tables(svi_mod_file *file, sv_err *err)
+{
+    sv_module_desc *desc = &file->desc;
+    size_t hooks, options;
+    desc->hooks = svi_table_take(file->arena, desc->hooks, desc->hook_stride, sizeof(sv_hook), HOOKS_MAX, &hooks);
+    desc->options = svi_table_take(file->arena, desc->options, desc->option_stride, sizeof(sv_option), OPTIONS_MAX, &options);
+    desc->hook_stride = sizeof(sv_hook);
+    desc->option_stride = sizeof(sv_option);
+    if (hooks > HOOKS_MAX || options > OPTIONS_MAX)
+        return svi_err(err, SV_EINVAL, "it declares more than %d hooks or options: does the table end with {0}?", HOOKS_MAX);
+    return SV_OK;
+}
+
 /* Takes the description over; what stands in it is still the module's. */
 static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_err *err)
 {
-    const size_t least = offsetof(sv_module_desc, after) + sizeof desc->after; /* of 0.1 */
+    const size_t least = LEAST(sv_module_desc, after);
     const sv_status status = check_version(desc, err);
     if (status != SV_OK) return status;
     if (desc->size < least || desc->size > DESC_MAX ||
-        !is_stride(desc->hook_stride, sizeof(sv_hook)) ||
-        !is_stride(desc->option_stride, sizeof(sv_option)))
+        !is_stride(desc->hook_stride, LEAST(sv_hook, flags)) ||
+        !is_stride(desc->option_stride, LEAST(sv_option, manual)))
         return svi_err(err, SV_EINVAL,
                        "its description has impossible sizes (%u, %u, %u): declare it with "
                        "SV_MODULE(...)",
@@ -194,9 +213,11 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
     if (has_groups != SV_OK) return has_groups;
     if (file->desc.self_size > FILE_MAX)
         return svi_err(err, SV_EINVAL, "its self_size is %zu bytes", file->desc.self_size);
-    const bool has_strides = is_stride(file->desc.command_stride, sizeof(sv_command)) &&
-                             is_stride(file->desc.arg_stride, sizeof(sv_arg)) &&
-                             is_stride(file->desc.column_stride, sizeof(sv_column));
+    const sv_status has_tables = take_tables(file, err);
+    if (has_tables != SV_OK) return has_tables;
+    const bool has_strides = is_stride(file->desc.command_stride, LEAST(sv_command, run)) &&
+                             is_stride(file->desc.arg_stride, LEAST(sv_arg, manual)) &&
+                             is_stride(file->desc.column_stride, LEAST(sv_column, head));
     if (file->desc.commands != NULL && !has_strides)
         return svi_err(err, SV_EINVAL,
                        "its commands have impossible sizes (%u, %u, %u): declare it with "

@@ -111,6 +111,20 @@ static void the_shipped_modules_load(void **state)
     world_free(w);
 }
 
+/* What a newer release has more in its declarations does not disturb. */
+static void longer_declarations(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, ONE "\"wide\" }\nwide_two = 7\n");
+    client *c = join(w, "romeo@one.example/a");
+    say(w, c, "<iq type='get' id='1' to='one.example'><one xmlns='urn:stave:wide'/></iq>");
+    assert_has(&c->in, "<number xmlns='urn:stave:wide' is='1'/>");
+    say(w, c, "<iq type='get' id='2' to='one.example'><two xmlns='urn:stave:wide'/></iq>");
+    assert_has(&c->in, "<number xmlns='urn:stave:wide' is='7'/>");
+    world_free(w);
+}
+
 static void copy_file(const char *from, const char *to)
 {
     const int in = open(from, O_RDONLY | O_CLOEXEC);
@@ -531,6 +545,7 @@ int main(void)
         cmocka_unit_test(options_reach_self),
         cmocka_unit_test(hosts_have_their_own),
         cmocka_unit_test(the_shipped_modules_load),
+        cmocka_unit_test(longer_declarations),
         cmocka_unit_test(what_is_wrong_with_a_module_is_said),
         cmocka_unit_test(every_fault_is_reported),
         cmocka_unit_test(all_hosts_or_none),

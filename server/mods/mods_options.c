@@ -416,16 +416,26 @@ static const char *kind_name(sv_option_kind kind)
     return names[kind];
 }
 
+/* What a value of it is, with its bounds. */
+static void manual_kind(svi_buf *out, const sv_option *o)
+{
+    const bool is_text = o->kind == SV_OPTION_LIST || o->kind == SV_OPTION_STRING;
+    const bool is_one_or_more = o->kind == SV_OPTION_LIST && o->min;
+    svi_buf_put(out, sv_str_of(is_one_or_more ? "text or list" : kind_name(o->kind)));
+    if (o->kind == SV_OPTION_ENUM)
+        svi_buf_printf(out, " %s", o->min);
+    else if (is_text && o->max)
+        svi_buf_printf(out, " of the form %s", o->max);
+    else if (!is_text && o->min && o->max)
+        svi_buf_printf(out, " from %s to %s", o->min, o->max);
+}
+
 void svi_options_manual(svi_buf *out, const sv_option *options, size_t stride)
 {
     for (size_t i = 0; options && at(options, stride, i)->name; i++) {
         const sv_option *o = at(options, stride, i);
-        const bool is_one_or_more = o->kind == SV_OPTION_LIST && o->min;
-        svi_buf_printf(out, "%s (%s", o->name, is_one_or_more ? "text or list" : kind_name(o->kind));
-        if (o->kind == SV_OPTION_ENUM)
-            svi_buf_printf(out, " %s", o->min);
-        else if (o->min && o->max)
-            svi_buf_printf(out, " from %s to %s", o->min, o->max);
+        svi_buf_printf(out, "%s (", o->name);
+        manual_kind(out, o);
         svi_buf_printf(out, ", default %s)\n    %s\n",
                        o->preset && o->preset[0] ? o->preset : "none", o->manual);
     }

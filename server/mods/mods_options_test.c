@@ -291,6 +291,7 @@ static void test_manual(void **state)
     assert_non_null(strstr(out.data, "t_word (one of one two three, default two)\n"));
     assert_non_null(strstr(out.data, "t_list (list, default none)\n"));
     assert_non_null(strstr(out.data, "t_files (text or list, default none)\n"));
+    assert_non_null(strstr(out.data, "t_uris (text or list of the form uri, default none)\n"));
     svi_buf_free(&out);
 }
 

@@ -144,6 +144,8 @@ generate:
 	@tools/deps lint
 	@tools/generate
 	@tools/abi --append
+	@$(MAKE) --no-print-directory -s -j$(J) KIND=asan all
+	@tools/generate -B build/asan
 
 #: make spec         what share of each specification's requirements tests cover; fails on one without a verdict
 spec:

@@ -210,6 +210,7 @@ Version %d.%d. A module includes `<stave/module.h>` and nothing else of the serv
 - [declarations.md](declarations.md): what it declares: hooks, options, commands
 - [errors.md](errors.md): verdicts, statuses, error conditions
 - [headers.md](headers.md): what modules offer each other
+- [options.md](options.md): options of the server and of the modules that come with it
 
 Each function has a mark, which says what it takes to call it from a process of its own:
 

@@ -18,13 +18,15 @@ GET = "    /* Reads. */\n    void (*get)(sv_event *ev, sv_str key, sv_get_fn don
 PUT_LUA = '{"put", "local", "event:put(key: string): status"}'
 GET_LUA = '{"get", "message", "event:get(key: string): string?, status yields"}'
 OWN = ', {name = "own", title = "Own", table = "sv_own", given_by = "svi_own", include = "own.h", %s}'
+ENUM = '{name = "sv_e", header = "module.h", title = "E", text = "t", {%s}}'
+FLAGS = '{name = "x", header = "module.h", title = "X", of = "sv_x.flags", {%s}}'
 POINT = 'name = "a/b", meaning = "m", about = "h", done = "d", default = "e"'
 
 
-def described(put=PUT, get=GET, put_lua=PUT_LUA, get_lua=GET_LUA, points="", more="", structs="", section="store: rows", groups=""):
+def described(put=PUT, get=GET, put_lua=PUT_LUA, get_lua=GET_LUA, points="", more="", structs="", section="store: rows", groups="", enums="", flags=""):
     table = f"typedef struct sv_api {{\n    uint32_t size; /* its own */\n\n    /* -- {section} -- */\n\n{put}{get}}} sv_api;\n"
     return {"api/stave/module.h": table + more,
-            "api/stave.lua": "return {major = 0, minor = 2, enums = {}, flags = {},\n"
+            "api/stave.lua": f"return {{major = 0, minor = 2, enums = {{{enums}}}, flags = {{{flags}}},\n"
                              f"points = {{{points}}}, structs = {{sv_api = \"size\"{structs}}},\n"
                              "groups = {{name = \"store\", title = \"Stores\",\n" + ",\n".join(filter(None, (put_lua, get_lua))) + "}" + groups + "}}\n"}
 
@@ -81,6 +83,8 @@ CASES = [
     ("tab", {"server/base/base_a.c": "\tint a;\n"}, ["server/base/base_a.c:2: space"]),
     ("trailing-space", {"server/base/base_a.c": "int a; \n"}, ["server/base/base_a.c:2: space"]),
     ("carriage-return", {"server/base/base_a.c": "int a;\r\n"}, ["server/base/base_a.c:2: space"]),
+    ("conflict", {"server/base/base_a.c": "int a;\n<<<<<<< HEAD\nint b;\n=======\nint c;\n>>>>>>> other\n", "doc/a.md": "x\n<<<<<<< y\n"},
+     ["server/base/base_a.c:3: conflict", "server/base/base_a.c:7: conflict", "doc/a.md:2: conflict"]),
     ("no-newline", {"server/base/base_a.c": "int a;"}, ["server/base/base_a.c:2: space"]),
     # trends never fail; the text must appear in them
     ("width-120", {"server/base/base_a.c": "int " + "a" * 115 + ";\n"}, [], "lines over 120 columns             0"),
@@ -128,6 +132,11 @@ CASES = [
     ("described-struct-grows", described(more="typedef struct s {\n    int a;\n} s;\n", structs=', s = "never"'), []),
     ("described-struct-grows-how", described(structs=', sv_b = "ever"'), ["api/stave.lua:2: description"]),
     ("described-enum", described(more="typedef enum e { A = 1 } e;\n"), ["api/stave/module.h:12: description"]),
+    ("described-values", described(enums=ENUM % '{name = "A", value = 1}, {name = "B", value = 1}'), ["api/stave.lua:1: description"]),
+    ("described-flags", described(flags=FLAGS % '{name = "SV_X_A", value = 1}, {name = "SV_X_B", value = 2}', more="#define SV_X_A 1u\n"), []),
+    ("described-flags-twice", described(flags=FLAGS % '{name = "SV_X_A", value = 1}, {name = "SV_X_B", value = 1}'), ["api/stave.lua:1: description"]),
+    ("described-flags-of-two-bits", described(flags=FLAGS % '{name = "SV_X_A", value = 3}'), ["api/stave.lua:1: description"]),
+    ("described-flags-not", described(flags=FLAGS % '{name = "SV_X_A", value = 1}', more="#define SV_X_B 2u\n"), ["api/stave/module.h:12: description"]),
     ("described-inline", described(more="static inline int a(void)\n{\n    return 1;\n}\n"), ["api/stave/module.h:12: prototype"]),
     ("described-helper", described(get_lua=GET_LUA[:-1] + ", since = 2}", more="/* Reads. */\nstatic inline void a(sv_event *ev)\n{\n"
                                    "    if (SV_HAS(get)) sv->get(ev, SV_STR_NONE, NULL);\n}\n"), []),

@@ -262,6 +262,35 @@ function Model:check_enums()
     end
 end
 
+-- Values are told apart; flags are bits of their own, all of those with the prefix are described.
+function Model:check_values()
+    for _, enum in ipairs(self.desc.enums) do
+        local seen = {}
+        for _, value in ipairs(enum[1]) do
+            if seen[value.value] then
+                self:breach(DESCRIPTION, self:line_of('"' .. value.name .. '"'), ("%s has the value %d, as %s"):format(value.name, value.value, seen[value.value]))
+            end
+            seen[value.value] = value.name
+        end
+    end
+    for _, group in ipairs(self.desc.flags) do
+        local seen, known, prefix = {}, {}, nil
+        for _, flag in ipairs(group[1]) do
+            local line = self:line_of('"' .. flag.name .. '"')
+            if flag.value <= 0 or flag.value & (flag.value - 1) ~= 0 then self:breach(DESCRIPTION, line, flag.name .. " is no single bit") end
+            if seen[flag.value] then self:breach(DESCRIPTION, line, ("%s is the bit %d, as %s"):format(flag.name, flag.value, seen[flag.value])) end
+            seen[flag.value], known[flag.name] = flag.name, true
+            prefix = prefix or flag.name:match("^SV_%u+_")
+        end
+        for _, constant in ipairs(self.header[group.header] and self.header[group.header].constants or {}) do
+            if prefix and constant.name:sub(1, #prefix) == prefix and not known[constant.name] then
+                self:breach(self.header[group.header].path, constant.line, ("%s is not in api/stave.lua: add it under `flags`, \"%s\""):format(constant.name,
+                    group.name))
+            end
+        end
+    end
+end
+
 -- The model of the tree at `root`, or nil if it has no description.
 function M.load(root)
     local model = setmetatable({root = root, headers = {}, header = {}, struct = {}, tables = {}, breaches = {}},
@@ -284,6 +313,7 @@ function M.load(root)
     model:check_structs()
     model:check_points()
     model:check_enums()
+    model:check_values()
     return model
 end
 

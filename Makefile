@@ -64,6 +64,9 @@ MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
 TESTMOD_SRC := $(wildcard tests/mods/*.c)
 TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so)
 
+# One source, built as three releases of a module whose records have the versions 1 to 3.
+RELEASE_SO  := $(foreach n,1 2 3,$(B)/tests/mods/releases/$(n)/notes.so)
+
 # Unit tests lie beside what they test. Those of the flow runner link its objects, those of a module
 # the module's; tests/modules is about modules together.
 UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
@@ -106,7 +109,7 @@ benches: $(BENCH_BIN)
 stray_modules = for so in $(1)/*.so; do case " $(2) " in *" $$so "*) ;; *) rm -f "$$so" ;; esac; done
 modules: $(MODULE_SO)
 	@$(call stray_modules,$(B)/modules,$(MODULE_SO))
-testmods: $(TESTMOD_SO)
+testmods: $(TESTMOD_SO) $(RELEASE_SO)
 	@$(call stray_modules,$(B)/tests/mods,$(TESTMOD_SO))
 
 help:
@@ -259,10 +262,14 @@ $(B)/tests/mods/%.o: tests/mods/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -c $< -o $@
 
+$(RELEASE_SO:.so=.o): $(B)/tests/mods/releases/%/notes.o: tests/mods/releases/notes.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -DRELEASE=$* -c $< -o $@
+
 $(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
-$(TESTMOD_SO): $(B)/%.so: $(B)/%.o
+$(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
 $(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB)

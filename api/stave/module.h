@@ -189,6 +189,9 @@ typedef struct sv_module_desc {
 
 typedef void (*sv_rows_fn)(sv_event *ev, sv_status status, sv_rows *rows, void *self);
 typedef void (*sv_get_fn)(sv_event *ev, sv_status status, sv_str value, void *self);
+/* `schema` is the version in which the value was written, 0 without one. */
+typedef void (*sv_get_schema_fn)(sv_event *ev, sv_status status, sv_str value, uint32_t schema,
+                                 void *self);
 typedef void (*sv_timer_fn)(void *self);
 typedef void (*sv_difference_fn)(sv_event *ev, sv_str key, sv_str before, sv_str after, size_t left,
                                  void *self);
@@ -382,7 +385,9 @@ typedef struct sv_api {
     /* -- store -- */
 
     /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else
-     * another module's map, whose record format that module documents. */
+     * another module's map, whose record format that module documents. The module knows one version of
+     * its records; one that knows several calls store_open_versions. SV_EINVAL for a name that is no word of
+     * small letters, digits, '-' and '_', or a version out of bounds, SV_EVERSION as store_open_versions. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
     /* Writes a row in the event's unit: all of it durable together, or not at all. An owner is the localpart of an
@@ -598,6 +603,28 @@ typedef struct sv_api {
      * whose functions are members of sv_api it is that table. A group with a table of its own (a header says so)
      * begins with its size. At any time, from any module; `.needs` asks before the module starts. */
     const void *(*query)(const char *group, uint32_t least);
+
+    /* -- store: versions of records -- */
+
+    /* Opens a map as store_open does, for a module that writes records of the versions up to `schema` and reads and
+     * writes those down to `oldest`. The first is 1, the last that there can be 255; a module raises `schema` by one
+     * when it changes what it writes, and goes on knowing the one before, at least. Each row carries the version in
+     * which it was written. Rows are written in one version at a time, which all code that has the map open knows: a
+     * new map begins with the newest; after an upgrade of the module the one before goes on to be written, so that the
+     * older code can be started again, until the operator calls `stave upgrade finish`. SV_EVERSION, whose text is
+     * told when the module does not start, if rows are written in a newer version, or there may be rows of an older
+     * one; SV_EINVAL as store_open. */
+    sv_status (*store_open_versions)(sv_mod *mod, const char *owner_module, const char *name,
+                                     uint32_t schema, uint32_t oldest, sv_store **store_out);
+    /* The version in which the map is written now: what `put` is given is of this one. It may be another
+     * in the next handler, so ask where the value is made, and put it before returning. */
+    uint32_t (*store_schema)(const sv_store *store);
+    /* The version of what `row` or row_next gave for that key (if a row is stored and added, of the
+     * stored one, so `merge` keeps to that); 0 if there is none. */
+    uint32_t (*row_schema)(const sv_rows *rows, sv_str key);
+    /* As `get`, and tells the version. */
+    void (*get_schema)(sv_event *ev, sv_store *store, sv_str owner, sv_str key,
+                       sv_get_schema_fn done);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

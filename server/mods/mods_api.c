@@ -295,6 +295,11 @@ static const sv_api api = {
     .free = svi_api_free,
     .str_dup = svi_api_str_dup,
     .str_free = svi_api_str_free,
+
+    .store_open_versions = svi_api_store_open_versions,
+    .store_schema = svi_api_store_schema,
+    .row_schema = svi_api_row_schema,
+    .get_schema = svi_api_get_schema,
 };
 
 const sv_api *svi_mods_api(void)

@@ -95,6 +95,12 @@ bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
 size_t svi_api_row_count(const sv_rows *rows);
 int64_t svi_api_row_bytes(const sv_rows *rows);
 void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done);
+sv_status svi_api_store_open_versions(sv_mod *mod, const char *owner_module, const char *name,
+                                      uint32_t schema, uint32_t oldest, sv_store **store_out);
+uint32_t svi_api_store_schema(const sv_store *store);
+uint32_t svi_api_row_schema(const sv_rows *rows, sv_str key);
+void svi_api_get_schema(sv_event *ev, sv_store *store, sv_str owner, sv_str key,
+                        sv_get_schema_fn done);
 bool svi_api_row_stored(const sv_rows *rows, sv_str key, sv_str *value_out);
 
 /* --- mods_overlay.c ---------------------------------------------------------------- */

@@ -14,6 +14,7 @@ typedef struct operation {
     sv_event *ev; /* held */
     sv_rows_fn rows_done;
     sv_get_fn get_done;
+    sv_get_schema_fn get_schema_done; /* one of the three is not NULL */
     sv_store *store;
     svi_map *map;
     sv_str owner, key; /* of a single value that something may be added to */
@@ -22,6 +23,7 @@ typedef struct operation {
     sv_status status; /* what came */
     sv_rows *rows;
     sv_str value;
+    uint32_t schema; /* of the value */
 } operation;
 
 /* --- opening ---------------------------------------------------------------------------------------- */
@@ -37,35 +39,60 @@ static bool is_word(const char *text)
     return true;
 }
 
-sv_status svi_api_store_open(sv_mod *mod, const char *owner_module, const char *name,
-                             uint32_t schema, sv_store **store_out)
+static sv_status enter(sv_store *store, const char *owner_module)
+{
+    sv_mod *mod = store->mod;
+    const svi_group *group = mod->group;
+    svi_buf path;
+    svi_buf_init(&path, group->acct);
+    svi_buf_printf(&path, "%s/%s/%s", group->host_name.p, owner_module, store->name);
+    sv_err err = {.text = ""};
+    const sv_status status =
+        svi_map_enter(svi_server_store(group->server), svi_buf_str(&path), &store->use, &err);
+    if (status != SV_OK) {
+        SV_LOG(SV_ERROR, "module-refused", LF_STR("map", svi_buf_str(&path)),
+               LF_TXT("reason", err.text));
+        mod->why_not = svi_arena_printf(group->texts, "%s", err.text).p;
+    }
+    svi_buf_free(&path);
+    return status;
+}
+
+sv_status svi_api_store_open_versions(sv_mod *mod, const char *owner_module, const char *name,
+                                      uint32_t schema, uint32_t oldest, sv_store **store_out)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     *store_out = NULL;
     if (owner_module == NULL) owner_module = mod->file->name;
     if (!is_word(name) || !is_word(owner_module)) return SV_EINVAL;
-    const svi_group *group = mod->group;
-    svi_buf path;
-    svi_buf_init(&path, group->acct);
-    svi_buf_printf(&path, "%s/%s/%s", group->host_name.p, owner_module, name);
-    svi_map *map = NULL;
-    sv_err err = {.text = ""};
-    const sv_status status =
-        svi_store_map(svi_server_store(group->server), svi_buf_str(&path), schema, &map, &err);
-    if (status != SV_OK)
-        SV_LOG(SV_ERROR, "module-refused", LF_STR("map", svi_buf_str(&path)),
-               LF_TXT("reason", err.text));
-    svi_buf_free(&path);
-    if (status != SV_OK) return status;
     sv_store *store = svi_alloc(&mod->acct, sizeof *store);
     store->magic = SVI_STORE_MAGIC;
     store->mod = mod;
-    store->map = map;
     snprintf(store->name, sizeof store->name, "%s", name);
+    snprintf(store->who, sizeof store->who, "module %s", mod->file->name);
+    store->use = (svi_map_use){.who = store->who, .newest = schema, .oldest = oldest};
+    const sv_status status = enter(store, owner_module);
+    if (status != SV_OK) {
+        svi_free(store);
+        return status;
+    }
+    store->map = store->use.map;
     store->next = mod->stores;
     mod->stores = store;
     *store_out = store;
     return SV_OK;
+}
+
+sv_status svi_api_store_open(sv_mod *mod, const char *owner_module, const char *name,
+                             uint32_t schema, sv_store **store_out)
+{
+    return svi_api_store_open_versions(mod, owner_module, name, schema, schema, store_out);
+}
+
+uint32_t svi_api_store_schema(const sv_store *store)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    return svi_map_schema(store->map);
 }
 
 /* --- writing ---------------------------------------------------------------------------------------- */
@@ -141,6 +168,15 @@ bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out)
     return svi_overlay_next(rows, key, value_out);
 }
 
+uint32_t svi_api_row_schema(const sv_rows *rows, sv_str key)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    const uint32_t schema = svi_rows_schema(rows->rows, key);
+    sv_str added;
+    if (schema != 0 || rows->layer == NULL || !svi_overlay_find(rows, key, &added)) return schema;
+    return svi_layer_schema(rows->layer);
+}
+
 size_t svi_api_row_count(const sv_rows *rows)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
@@ -187,6 +223,8 @@ static void call_module(void *ctx)
     svi_plat_enter(op->group->plat);
     if (op->rows_done != NULL)
         op->rows_done(op->ev, op->status, op->rows, op->mod->self);
+    else if (op->get_schema_done != NULL)
+        op->get_schema_done(op->ev, op->status, op->value, op->schema, op->mod->self);
     else
         op->get_done(op->ev, op->status, op->value, op->mod->self);
 }
@@ -264,6 +302,7 @@ static void see_added(operation *op)
     svi_overlay_read(overlay, op->ev, op->owner, &rows);
     sv_str added;
     if (svi_overlay_find(&rows, op->key, &added)) {
+        if (op->status != SV_OK) op->schema = svi_layer_schema(rows.layer);
         op->value = op->status == SV_OK ? svi_overlay_merge(&rows, op->value, added)
                                         : svi_arena_str(svi_event_arena(op->ev), added);
         op->status = SV_OK;
@@ -276,11 +315,12 @@ bool svi_api_has_space(const sv_event *ev)
     return svi_store_admit(svi_server_store(svi_xevent_of(ev)->server)) == SV_OK;
 }
 
-static void value_came(void *ctx, sv_status status, sv_str value)
+static void value_came(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
     operation *op = ctx;
     op->status = status;
     op->value = value;
+    op->schema = schema;
     if (svi_event_is_open(op->ev)) {
         see_added(op);
         svi_event_call(op->ev, call_module, op);
@@ -288,14 +328,28 @@ static void value_came(void *ctx, sv_status status, sv_str value)
     end(op);
 }
 
-void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done)
+static void get(operation *op, sv_store *store, sv_str owner, sv_str key)
 {
-    SV_ASSERT(done != NULL);
-    operation *op = begin(ev, store);
-    op->get_done = done;
     if (svi_overlay_of(store) != NULL) {
         op->owner = svi_str_dup(op->group->acct, owner);
         op->key = svi_str_dup(op->group->acct, key);
     }
     svi_store_get(store->map, owner, key, value_came, op);
+}
+
+void svi_api_get(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_get_fn done)
+{
+    SV_ASSERT(done != NULL);
+    operation *op = begin(ev, store);
+    op->get_done = done;
+    get(op, store, owner, key);
+}
+
+void svi_api_get_schema(sv_event *ev, sv_store *store, sv_str owner, sv_str key,
+                        sv_get_schema_fn done)
+{
+    SV_ASSERT(done != NULL);
+    operation *op = begin(ev, store);
+    op->get_schema_done = done;
+    get(op, store, owner, key);
 }

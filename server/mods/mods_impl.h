@@ -52,7 +52,9 @@ struct sv_store {
     sv_store *next;
     sv_mod *mod;
     svi_map *map;
-    char name[SVI_MOD_NAME_MAX]; /* without the module's */
+    svi_map_use use;                 /* in the map's list, until the module ends */
+    char who[SVI_MOD_NAME_MAX + 16]; /* "module NAME" */
+    char name[SVI_MOD_NAME_MAX];     /* without the module's */
     sv_str swept;                /* where the round over its owners is; empty: at its begin */
     bool is_sweeping;            /* a list of owners is being read */
 };
@@ -116,6 +118,7 @@ struct sv_mod {
     void *self;
     void *filled; /* a copy of `self` with nothing but its options */
     const svi_value *place; /* where modules_enabled names it; NULL once started */
+    const char *why_not;    /* why its last store could not be opened; in the group's `texts`; NULL */
     svi_acct acct;          /* everything it obtained through its handle */
     svi_hook_stats stats;
     svi_conduct conduct;
@@ -273,6 +276,8 @@ const svi_overlay *svi_overlay_of(const sv_store *store);
 void svi_overlay_read(const svi_overlay *overlay, sv_event *ev, sv_str owner, sv_rows *rows);
 /* Gives the layer back. */
 void svi_layer_unref(svi_layer **layer);
+/* The version in which its rows were made. */
+uint32_t svi_layer_schema(const svi_layer *layer);
 /* The value added under a key; false if there is none. */
 bool svi_overlay_find(const sv_rows *rows, sv_str key, sv_str *value_out);
 /* As svi_rows_find and svi_rows_next, with what is added. */

@@ -366,7 +366,8 @@ static sv_status start_group(svi_mods *mods, svi_group *group)
         const sv_status status = svi_mod_start(mod);
         if (status != SV_OK) {
             complain(mods, group->section, mod->place, "module \"%s\" does not start: %s",
-                     mod->file->name, svi_status_name(status));
+                     mod->file->name,
+                     status == SV_EVERSION && mod->why_not ? mod->why_not : svi_status_name(status));
             return status;
         }
         SV_LOG(SV_INFO, "module-loaded", LF_TXT("module", mod->file->name),

@@ -179,6 +179,7 @@ static void mod_free(sv_mod *mod)
     while (mod->stores != NULL) {
         sv_store *store = mod->stores;
         mod->stores = store->next;
+        svi_map_leave(&store->use);
         svi_str_free(&store->swept);
         store->magic = 0;
         svi_free(store);

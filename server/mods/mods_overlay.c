@@ -27,6 +27,7 @@ struct svi_layer {
     svi_arena *arena;
     layer_row *rows; /* in order of keys */
     size_t count;
+    uint32_t schema; /* version in which the map was written when they were made */
 };
 
 struct sv_added {
@@ -71,6 +72,11 @@ void svi_layer_unref(svi_layer **layer)
     svi_arena_free(&l->arena);
     svi_free(l->rows);
     svi_free(l);
+}
+
+uint32_t svi_layer_schema(const svi_layer *layer)
+{
+    return layer->schema;
 }
 
 static svi_layer *layer_ref(svi_layer *layer)
@@ -137,7 +143,8 @@ static svi_layer *layer_of(const svi_overlay *overlay, sv_event *ev, sv_str sour
                          .source = svi_arena_str(added.arena, source),
                          .arena = added.arena,
                          .rows = added.rows,
-                         .count = added.count};
+                         .count = added.count,
+                         .schema = svi_map_schema(home->map)};
     sort_rows(layer);
     (void)svi_dict_put(home->by_source, layer->source, layer);
     return layer;

@@ -455,7 +455,7 @@ static svi_store *store_new(const svi_store_config *config)
     store->engine->durability = config->durability;
     store->acct = config->acct;
     store->map_names = svi_dict_new(store->acct);
-    store->map_zero = (svi_map){.magic = SVI_MAP_MAGIC, .store = store};
+    store->map_zero = (svi_map){.magic = SVI_MAP_MAGIC, .store = store, .written = 1, .oldest = 1};
     store->ready_end = &store->ready_first;
     store->done_end = &store->done_first;
     pthread_mutex_init(&store->lock, NULL);

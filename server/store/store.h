@@ -4,7 +4,12 @@
  * One unit holds the writes of one event and is one record of the journal, which is the truth.
  * Units are gathered into batches, a batch is synced once, commit numbers tell which units are on
  * disk. Indexes are folded from memory later. All functions here belong to the router thread unless
- * said otherwise; none of them touches the memory map or waits for a disk. */
+ * said otherwise; none of them touches the memory map or waits for a disk.
+ *
+ * Each row carries the version of the format that its value has (1 to 255), put on and taken off in
+ * here: in a journal, an index and a backup it is the first byte of the value. A map has the version
+ * in which rows are written now. Code of a later version does not raise it, so that the release before
+ * can be started again; svi_maps_finish does (doc/decisions/016-schemas.md). */
 #ifndef SVI_STORE_H
 #define SVI_STORE_H
 
@@ -21,6 +26,7 @@ typedef struct svi_engine svi_engine; /* store_engine.h */
 #define SVI_KEY_MAX 3071u   /* bytes of a key: a full JID (RFC 7622 3.1) */
 #define SVI_VALUE_MAX (1u << 20)
 #define SVI_UNIT_MAX (4u << 20)
+#define SVI_SCHEMA_MAX 255u /* newest version of records; the first is 1 */
 
 typedef enum svi_durability {                       /* durability.md: option `durability` */
                               SVI_DURABLE_SYNC = 0, /* committed = synced to the device */
@@ -73,11 +79,48 @@ int64_t svi_store_due_us(const svi_store *store);
 
 /* --- maps -------------------------------------------------------------------------- */
 
-/* The map of that name ("host/module/name"), made if new. Its number is stored, names are for ever.
- * `schema` is the version of its records; SV_EVERSION if what is stored is newer. Lives as long as
- * the store. */
+/* The map of that name ("host/module/name") for code that knows one version of its records, made if
+ * new. Its number is stored, names are for ever. SV_EVERSION if rows of another version are in it, or
+ * may be; SV_EINVAL for a name or version out of bounds. Lives as long as the store. */
 sv_status svi_store_map(svi_store *store, sv_str name, uint32_t schema, svi_map **map_out,
                         sv_err *err);
+
+/* Code that has a map open, and which versions of its records it knows. The caller's memory; the
+ * first three are filled in by him and stay as they are until svi_map_leave. */
+typedef struct svi_map_use {
+    const char *who; /* for operators: the module's name */
+    uint32_t newest; /* it reads and writes this one and all down to ... */
+    uint32_t oldest; /* ... this one */
+    svi_map *map;    /* NULL while it is not in the list of its map; the rest is the store's */
+    struct svi_map_use *next, *prev;
+} svi_map_use;
+
+/* As svi_store_map, for code that knows several versions. A new map begins with the newest; an old one
+ * goes on with the version that it has. SV_EVERSION, with a text that says what to do, if rows are
+ * written in a version that is newer than `newest`, or there may be rows older than `oldest`. */
+sv_status svi_map_enter(svi_store *store, sv_str name, svi_map_use *use, sv_err *err);
+
+/* The code has ended. Nothing happens if it did not enter. */
+void svi_map_leave(svi_map_use *use);
+
+typedef struct svi_map_state {
+    sv_str name;      /* as long as the map */
+    uint32_t oldest;  /* no row is of an older version; there need not be one of this */
+    uint32_t written; /* rows are written in this one */
+    uint32_t newest;  /* what all code that has the map open knows; 0: nobody has, or the core alone */
+    const char *who;  /* the code that knows least; NULL as above. Borrowed until it leaves */
+    bool is_mixed;    /* some of the code knows a newer one */
+} svi_map_state;
+
+/* How far the map is. */
+void svi_map_state_get(const svi_map *map, svi_map_state *state_out);
+
+/* The operator finishes an upgrade: from now on rows of all maps whose names begin with "host/" of any
+ * host and go on with `part` ("module/"; empty: any) are written in the newest version that the code
+ * knows, and older code is refused. All of them or none: SV_EBUSY with text if some of the code that has
+ * one open knows less than other code. *changed_out: how many maps changed; durable with the newest
+ * unit. Rows that are there stay as they are. */
+sv_status svi_maps_finish(svi_store *store, sv_str part, size_t *changed_out, sv_err *err);
 
 /* Walk over the maps whose names begin with `prefix`, also those that nobody has opened since the start:
  * *pos is 0 at first; NULL at the end. */
@@ -91,6 +134,10 @@ svi_unit *svi_unit_new(svi_store *store);
 /* Adds a change; bytes are copied. Refused here, and only here, if invalid: SV_ELIMIT for sizes. A
  * later change of the same key in one unit wins. */
 sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value);
+
+/* The version in which rows are written: svi_unit_put takes values to be of that one. */
+uint32_t svi_map_schema(const svi_map *map);
+
 sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key);
 
 /* Removes all keys of an owner. */
@@ -145,6 +192,9 @@ void svi_rows_unref(svi_rows **rows);
 /* Value of a key; borrowed until the row changes or the reference goes. False if there is none. */
 bool svi_rows_find(const svi_rows *rows, sv_str key, sv_str *value_out);
 
+/* The version in which the row of that key was written; 0 if there is none. */
+uint32_t svi_rows_schema(const svi_rows *rows, sv_str key);
+
 /* Walk in order of key bytes: start with an empty *key (.n == 0, .p == NULL): gives the first key
  * after *key and its value, false at the end. Rows may change between calls. */
 bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out);
@@ -155,9 +205,9 @@ size_t svi_rows_count(const svi_rows *rows);
 /* How long all values are together; for quotas in bytes. */
 size_t svi_rows_value_bytes(const svi_rows *rows);
 
-/* One value: status SV_OK and value (borrowed for the call), SV_ENOTFOUND, SV_EIO, SV_ECANCELED.
- * Same rules of calling as svi_rows_done. */
-typedef void (*svi_get_done)(void *ctx, sv_status status, sv_str value);
+/* One value: status SV_OK, value (borrowed for the call) and the version in which it was written (0
+ * without one); SV_ENOTFOUND, SV_EIO, SV_ECANCELED. Same rules of calling as svi_rows_done. */
+typedef void (*svi_get_done)(void *ctx, sv_status status, sv_str value, uint32_t schema);
 void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, void *ctx);
 
 /* Owners of a map in order, `max` at most, after `after`: for lists and scans by operators. Reads

@@ -103,7 +103,8 @@ static bool keeps(svi_backup *b, const svi_op *op)
     if (is_all(b)) return true;
     if (op->map != 0) return is_wanted(b, op->map);
     if (!svi_map_is_of(op->key, b->config.host)) return false;
-    if (op->value.n == SVI_MAP_ROW) want(b, (uint32_t)svi_get_le(op->value.p, 4));
+    svi_map_row row;
+    if (svi_map_row_read(op->value, &row)) want(b, row.number);
     return true;
 }
 

@@ -16,7 +16,7 @@
  *           empty: all), version of the release that wrote it (2 + text)
  *   SECRET  name (2 + text), value
  *   ROWS    a record as in the journal (store_unit.c), of puts only. Map 0 is the list of maps: key
- *           is the name, value is number (4) and version of the records (4)
+ *           is the name, value as store_maps.c says
  *   UNIT    number (8), a record; numbers rise
  *   END     the last: commit of the state (8), rows (8), units (8)
  *   FAILED  a text: the backup ended here, and why
@@ -26,7 +26,7 @@
 
 #include "store/store.h"
 
-#define SVI_BACKUP_FORMAT 1u
+#define SVI_BACKUP_FORMAT 2u
 #define SVI_BACKUP_FRAME_MAX (SVI_UNIT_MAX + (1u << 20))
 
 /* --- making ------------------------------------------------------------------------ */
@@ -104,7 +104,7 @@ void svi_backup_reader_free(svi_backup_reader **reader);
 
 /* The next frame, checked: checksum, order, form of its records, and the sums in END. Strings are
  * borrowed until the next call. Blocks. SV_ENOTFOUND behind END, at the end of the file; SV_EINVAL
- * if it is no backup, SV_ETIMEOUT of a socket that has a limit, SV_EVERSION if a later release made it, SV_EIO with the offset if it is
+ * if it is no backup, SV_ETIMEOUT of a socket that has a limit, SV_EVERSION if its format is another, SV_EIO with the offset if it is
  * damaged or cut off, SV_ECANCELED with the reason if it ends with FAILED. */
 sv_status svi_backup_next(svi_backup_reader *reader, svi_frame *frame_out, sv_err *err);
 

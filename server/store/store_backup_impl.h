@@ -31,7 +31,4 @@ static inline uint32_t svi_frame_crc(const svi_crc *crc, uint32_t seed, const ch
                       n - SVI_FRAME_HEAD);
 }
 
-/* The number and the version of records in a row of the list of maps (map 0). */
-#define SVI_MAP_ROW 8u
-
 #endif

@@ -80,9 +80,9 @@ static sv_status header(svi_backup_reader *r, sv_err *err)
     if (r->seed != svi_get_le(p + 12, 4)) return damaged(r, err, "its header");
     if (format != SVI_BACKUP_FORMAT)
         return svi_err(err, SV_EVERSION,
-                       "the backup has format %u, this release knows up to %u: use the release that "
-                       "made it, or a later one",
-                       format, SVI_BACKUP_FORMAT);
+                       "the backup has format %u, this release knows format %u: use the release that "
+                       "made it%s",
+                       format, SVI_BACKUP_FORMAT, format > SVI_BACKUP_FORMAT ? ", or a later one" : "");
     r->began = true;
     return SV_OK;
 }
@@ -114,7 +114,8 @@ static int64_t count_ops(sv_str record, bool puts_only)
     sv_status st;
     for (size_t pos = 0; (st = svi_record_next(record, &pos, &op)) == SV_OK; n++) {
         if (puts_only && op.kind != SVI_OP_PUT) return -1;
-        if (op.map == 0 && op.kind == SVI_OP_PUT && op.value.n != SVI_MAP_ROW) return -1;
+        svi_map_row row;
+        if (op.map == 0 && op.kind == SVI_OP_PUT && !svi_map_row_read(op.value, &row)) return -1;
     }
     return st == SV_ENOTFOUND ? n : -1;
 }

@@ -80,7 +80,7 @@ static void check_equals(const model *m, uint64_t number, const char *path)
     for (int map = 0; map < MAPS; map++) {
         svi_map *at;
         /* the version of the records came along */
-        assert_int_equal(svi_store_map(store, sv_str_of(names[map]), schemas[map] - 1, &at, &err),
+        assert_int_equal(svi_store_map(store, sv_str_of(names[map]), schemas[map] + 1, &at, &err),
                          SV_EVERSION);
         assert_int_equal(svi_store_map(store, sv_str_of(names[map]), schemas[map], &at, &err), SV_OK);
         for (int o = 0; o < OWNERS; o++) {
@@ -335,14 +335,16 @@ static void whole(fixture *f, const char *host)
 typedef struct got {
     sv_status status;
     char text[100];
+    uint32_t schema;
     int calls;
 } got;
 
-static void on_get(void *ctx, sv_status status, sv_str value)
+static void on_get(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
     got *g = ctx;
     g->calls++;
     g->status = status;
+    g->schema = schema;
     if (status == SV_OK) snprintf(g->text, sizeof g->text, "%.*s", (int)value.n, value.p);
 }
 
@@ -350,9 +352,9 @@ static void on_get(void *ctx, sv_status status, sv_str value)
 static got value_of(svi_store *store, const char *map_name, const char *owner)
 {
     got g = {.calls = 0};
-    svi_map *map;
-    sv_err err;
-    assert_int_equal(svi_store_map(store, sv_str_of(map_name), 99, &map, &err), SV_OK);
+    size_t pos = 0;
+    svi_map *map = svi_store_map_next(store, sv_str_of(map_name), &pos);
+    if (!map) return (got){.status = SV_ENOTFOUND};
     svi_store_get(map, sv_str_of(owner), SV_STR("k"), on_get, &g);
     while (g.calls == 0) svi_store_poll(store);
     return g;
@@ -367,6 +369,43 @@ static sv_status restore(fixture *f, const char *host, const char *into, sv_err 
                                        .into = sv_str_of(into)};
     *err = (sv_err){.text = ""};
     return svi_restore(&config, &summary, err);
+}
+
+/* Rows of several versions keep them, also those that come while the backup is made; so does the map, when an upgrade
+ * is finished meanwhile. */
+static void test_versions(void **state)
+{
+    fixture *f = *state;
+    const folder dir = folder_make();
+    char path[300];
+    sv_err err = {.text = ""};
+    size_t changed;
+    PATH_PRINT(path, "%s/store", dir.path);
+    svi_map_use use = {.who = "notes", .newest = 3, .oldest = 2};
+    assert_int_equal(svi_map_enter(f->store, SV_STR("h/x/m"), &use, &err), SV_OK);
+    put_row(f->store, use.map, "old", "a");
+    settle(f->store);
+    svi_backup *backup = begin(f, (svi_backup_config){.fd = f->fd});
+    assert_int_equal(svi_maps_finish(f->store, SV_STR("x/"), &changed, &err), SV_OK);
+    put_row(f->store, use.map, "new", "b");
+    settle(f->store);
+    finish(f, backup);
+    svi_map_leave(&use);
+    assert_int_equal(restore(f, "", path, &err), SV_OK);
+    svi_store *store;
+    assert_int_equal(open_restored(&f->acct, path, &store, &err), SV_OK);
+    const got old = value_of(store, "h/x/m", "old"), new = value_of(store, "h/x/m", "new");
+    assert_string_equal(old.text, "a");
+    assert_int_equal(old.schema, 2);
+    assert_string_equal(new.text, "b");
+    assert_int_equal(new.schema, 3);
+    size_t pos = 0;
+    svi_map_state at;
+    svi_map_state_get(svi_store_map_next(store, SV_STR("h/x/m"), &pos), &at);
+    assert_int_equal(at.written, 3);
+    assert_int_equal(at.oldest, 2);
+    svi_store_close(&store);
+    folder_remove(&dir);
 }
 
 /* A backup of one host holds its maps and of units its operations, also in maps that are made meanwhile. */
@@ -726,7 +765,7 @@ static void test_senseless(void **state)
     int last = 0;
     while (frame_at(good, last + 1) < good.n) last++;
     const size_t end = frame_at(good, last) + SVI_FRAME_HEAD;
-    altered(f, good, 8, 2, 4, SV_EVERSION, "format 2");
+    altered(f, good, 8, 3, 4, SV_EVERSION, "format 3");
     altered(f, good, frame_at(good, 0), 9, 1, SV_EIO, "no such kind");
     altered(f, good, frame_at(good, 0), SVI_FRAME_ROWS, 1, SV_EIO, "does not say");
     altered(f, good, frame_at(good, 0) + 4, SVI_BACKUP_FRAME_MAX + 1, 4, SV_EIO, "out of bounds");
@@ -780,6 +819,7 @@ int main(void)
         cmocka_unit_test(test_random_sim),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_clashes),
+        CASE(test_versions),
         CASE(test_one_host),
         CASE(test_no_such_host),
         CASE(test_into_existing),

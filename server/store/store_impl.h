@@ -51,7 +51,11 @@ uint64_t svi_key_hash(uint64_t owner_hash, sv_str key);
 
 /* --- records ----------------------------------------------------------------------- */
 
-/* One operation of a record; strings point into it. */
+/* The first byte of each value that is stored: the version of its format. */
+#define SVI_ROW_HEAD 1u
+#define SVI_STORED_MAX (SVI_VALUE_MAX + SVI_ROW_HEAD)
+
+/* One operation of a record; strings point into it. `value` is with its version. */
 typedef enum svi_op_kind { SVI_OP_PUT = 1, SVI_OP_DEL = 2, SVI_OP_DEL_OWNER = 3 } svi_op_kind;
 typedef struct svi_op {
     svi_op_kind kind;
@@ -63,7 +67,7 @@ typedef struct svi_op {
  */
 void svi_record_put(svi_buf *buf, const svi_op *op);
 
-/* Takes the next operation; *pos starts at 0. SV_OK; SV_ENOTFOUND at the end; SV_EVERSION for a
+/* Takes the next operation; *pos starts at 0. A value is never empty. SV_OK; SV_ENOTFOUND at the end; SV_EVERSION for a
  * format or operation of a later release; SV_EIO if the bytes make no sense. */
 sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out);
 
@@ -128,8 +132,29 @@ struct svi_map {
     uint32_t magic;
     uint32_t number;
     svi_store *store;
-    uint32_t schema;
+    sv_str name;        /* behind the struct */
+    uint32_t written;   /* version in which rows are written */
+    uint32_t oldest;    /* no row is of an older one */
+    svi_map_use *uses;  /* code that has it open */
 };
+
+/* --- store_unit.c, store_maps.c: for restoring ------------------------------------------------------- */
+
+/* As svi_unit_put, of a value that has its version. */
+sv_status svi_unit_put_stored(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value);
+
+/* The map of that name, made with those versions if new; SV_EINVAL as svi_store_map. */
+sv_status svi_map_restore(svi_store *store, sv_str name, uint32_t written, uint32_t oldest,
+                          svi_map **map_out, sv_err *err);
+
+/* What the row of a map in the list of maps says (the value with its version, SVI_MAP_ROW bytes). */
+#define SVI_MAP_ROW 9u
+typedef struct svi_map_row {
+    uint32_t number, written, oldest;
+} svi_map_row;
+
+/* False if the bytes make no sense. */
+bool svi_map_row_read(sv_str stored, svi_map_row *row_out);
 
 struct svi_unit {
     uint32_t magic;

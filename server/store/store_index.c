@@ -9,7 +9,7 @@
 #include "base/base_str.h"
 #include "store/store_keys.h"
 
-#define FORMAT 1u
+#define FORMAT 2u
 #define MAX_PROBE 255u
 #define CLOCK_EVERY 64u /* rows between two looks at the clock */
 
@@ -97,9 +97,9 @@ sv_status svi_index_open(const svi_index_config *config, svi_index **index_out,
         svi_index_close(&x);
         return mdb_err(err, rc, "open");
     }
-    if (h.format > FORMAT) {
+    if (h.format != FORMAT) {
         svi_index_close(&x);
-        return svi_err(err, SV_EVERSION, "index format %u, this release knows up to %u", h.format,
+        return svi_err(err, SV_EVERSION, "index format %u, this release knows format %u", h.format,
                        FORMAT);
     }
     *folded_out = h.folded;

@@ -8,7 +8,7 @@
 #include "store/store_journal.h"
 
 #define MAGIC "STAVEJNL"
-#define FORMAT 1u
+#define FORMAT 2u
 #define HEADER 64u
 #define HEAD 24u     /* of a batch */
 #define UNIT_HEAD 4u /* of a unit: its length */

@@ -70,8 +70,8 @@ static sv_status header_read(const svi_journal *j, const char *name, sv_str file
     if (file.n < HEADER || memcmp(file.p, MAGIC, 8) != 0)
         return svi_err(err, SV_EIO, "%s: no journal header", name);
     const uint32_t format = (uint32_t)get_le(file.p + 8, 4);
-    if (format > FORMAT)
-        return svi_err(err, SV_EVERSION, "%s: journal format %u, this release knows up to %u", name,
+    if (format != FORMAT)
+        return svi_err(err, SV_EVERSION, "%s: journal format %u, this release knows format %u", name,
                        format, FORMAT);
     *seed_out = svi_crc32c(&j->crc, 0, file.p, HEADER - 4);
     if (*seed_out != (uint32_t)get_le(file.p + HEADER - 4, 4))

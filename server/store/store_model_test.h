@@ -233,8 +233,9 @@ static inline void got_rows(void *ctx, sv_status status, svi_rows *rows)
     assert_null(rows);
 }
 
-static inline void got_value(void *ctx, sv_status status, sv_str value)
+static inline void got_value(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
+    (void)schema;
     question q = *(question *)ctx;
     char text[2048];
     free(ctx);

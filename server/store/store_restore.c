@@ -14,7 +14,7 @@
 
 /* A map as the source knows it. */
 typedef struct map_entry {
-    uint32_t number, schema;
+    uint32_t number, written, oldest; /* as in svi_map_row */
     sv_str name;
     svi_map *to; /* in the new store; NULL: not wanted, or not asked for yet */
 } map_entry;
@@ -38,7 +38,8 @@ static void maps_free(maps *m)
     m->entry = NULL;
 }
 
-/* Numbers rise mostly, so the place is found from the end; a map named again may have a newer version of records. */
+/* Numbers rise mostly, so the place is found from the end; a map named again may have a newer version of
+ * records, and rows of the older one. */
 static map_entry *maps_find(const maps *m, uint32_t number)
 {
     size_t low = 0, high = m->count;
@@ -54,11 +55,14 @@ static map_entry *maps_find(const maps *m, uint32_t number)
 
 static sv_status maps_note(maps *m, sv_str name, sv_str value, sv_err *err)
 {
-    const map_entry e = {.number = (uint32_t)svi_get_le(value.p, 4),
-                         .schema = (uint32_t)svi_get_le(value.p + 4, 4)};
+    svi_map_row row;
+    if (!svi_map_row_read(value, &row)) /* the reader checks each */
+        return svi_err(err, SV_EIO, "the backup is damaged: its list of maps");
+    const map_entry e = {.number = row.number, .written = row.written, .oldest = row.oldest};
     map_entry *known = maps_find(m, e.number);
     if (known && sv_str_eq(known->name, name)) {
-        known->schema = e.schema;
+        if (e.written > known->written) known->written = e.written;
+        if (e.oldest < known->oldest) known->oldest = e.oldest;
         return SV_OK;
     }
     if (known || e.number == 0)
@@ -210,7 +214,7 @@ static sv_status put(target *t, svi_map *map, const svi_op *op, sv_err *err)
     t->unit_bytes += op->owner.n + op->key.n + op->value.n + 32;
     sv_status st = SV_EINVAL;
     switch (op->kind) {
-    case SVI_OP_PUT: st = svi_unit_put(t->unit, map, op->owner, op->key, op->value); break;
+    case SVI_OP_PUT: st = svi_unit_put_stored(t->unit, map, op->owner, op->key, op->value); break;
     case SVI_OP_DEL: st = svi_unit_del(t->unit, map, op->owner, op->key); break;
     case SVI_OP_DEL_OWNER: st = svi_unit_del_owner(t->unit, map, op->owner); break;
     }
@@ -227,7 +231,7 @@ static sv_status map_for(target *t, uint32_t number, svi_map **map_out, sv_err *
     if (host.n > 0 && !svi_map_is_of(e->name, host)) return SV_OK;
     *map_out = e->to;
     if (e->to) return SV_OK;
-    const sv_status st = svi_store_map(t->store, e->name, e->schema, &e->to, err);
+    const sv_status st = svi_map_restore(t->store, e->name, e->written, e->oldest, &e->to, err);
     *map_out = e->to;
     return st;
 }
@@ -350,7 +354,7 @@ static sv_status copy_others(target *t, svi_store *from, sv_err *err)
             if (!t->config->overwrite) st = refuse_rows(t, from, map, err);
             continue;
         }
-        st = svi_store_map(t->store, name, map->schema, &to, err);
+        st = svi_map_restore(t->store, name, map->written, map->oldest, &to, err);
         if (st == SV_OK) st = copy_map(t, from, map, to, err);
     }
     return st;

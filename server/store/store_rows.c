@@ -9,9 +9,31 @@
 #include "store/store_impl.h"
 
 typedef struct row {
-    sv_str key, value;
-    char *own; /* holds key and value if they are not in the arena */
+    sv_str key, value; /* the value with its version */
+    char *own;         /* holds key and value if they are not in the arena */
 } row;
+
+/* A value as it is stored, without its version. */
+static sv_str without_version(sv_str stored)
+{
+    SV_ASSERT(stored.n >= SVI_ROW_HEAD);
+    return (sv_str){stored.p + SVI_ROW_HEAD, stored.n - SVI_ROW_HEAD};
+}
+
+static uint32_t version_of(sv_str stored)
+{
+    SV_ASSERT(stored.n >= SVI_ROW_HEAD);
+    return (unsigned char)stored.p[0];
+}
+
+/* SV_EIO if the index gave a row without a version: it is damaged. */
+static sv_status status_of(const svi_read *read)
+{
+    if (read->at_once) return SV_OK;
+    for (size_t i = 0; read->job.status == SV_OK && i < read->job.row_count; i++)
+        if (read->job.rows[i].value.n < SVI_ROW_HEAD) return SV_EIO;
+    return read->job.status;
+}
 
 struct svi_rows {
     uint32_t magic;
@@ -238,8 +260,8 @@ static void rows_reserve(svi_rows *rows, svi_acct *acct, size_t count)
 static void row_drop(svi_rows *rows, row *r)
 {
     if (r->own) rows->bytes -= r->key.n + r->value.n;
-    SV_ASSERT(rows->value_bytes >= r->value.n);
-    rows->value_bytes -= r->value.n;
+    SV_ASSERT(rows->value_bytes >= r->value.n - SVI_ROW_HEAD);
+    rows->value_bytes -= r->value.n - SVI_ROW_HEAD;
     svi_free(r->own);
     *r = (row){0};
 }
@@ -265,7 +287,7 @@ static void rows_set(svi_rows *rows, svi_acct *acct, sv_str key, sv_str value)
         rows->count++;
     }
     rows->row[i] = row_own(rows, acct, key, value);
-    rows->value_bytes += value.n;
+    rows->value_bytes += value.n - SVI_ROW_HEAD;
 }
 
 static void rows_del(svi_rows *rows, sv_str key)
@@ -362,7 +384,7 @@ static void rows_fill(svi_rows *rows, svi_read *read)
         rows->row[rows->count++] = all[i].rank == 0
                                        ? (row){.key = all[i].key, .value = all[i].value}
                                        : row_own(rows, acct, all[i].key, all[i].value);
-        rows->value_bytes += all[i].value.n;
+        rows->value_bytes += all[i].value.n - SVI_ROW_HEAD;
     }
     svi_free(all);
     rows->ready = true;
@@ -435,7 +457,7 @@ static void rows_answer(svi_read *read, sv_status status)
 static void rows_deliver(svi_read *read)
 {
     svi_rows *rows = read->rows;
-    const sv_status status = read->at_once ? SV_OK : read->job.status;
+    const sv_status status = status_of(read);
     svi_read *waiters = rows->waiters, *in_order = NULL;
     rows->waiters = NULL;
     while (waiters) { /* they were stacked */
@@ -464,8 +486,16 @@ bool svi_rows_find(const svi_rows *rows, sv_str key, sv_str *value_out)
     SV_CHECK(rows, SVI_ROWS_MAGIC);
     bool found;
     const size_t i = row_place(rows, key, &found);
-    *value_out = found ? rows->row[i].value : SV_STR_NONE;
+    *value_out = found ? without_version(rows->row[i].value) : SV_STR_NONE;
     return found;
+}
+
+uint32_t svi_rows_schema(const svi_rows *rows, sv_str key)
+{
+    SV_CHECK(rows, SVI_ROWS_MAGIC);
+    bool found;
+    const size_t i = row_place(rows, key, &found);
+    return found ? version_of(rows->row[i].value) : 0;
 }
 
 bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out)
@@ -479,7 +509,7 @@ bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out)
     }
     if (i >= rows->count) return false;
     *key = rows->row[i].key;
-    *value_out = rows->row[i].value;
+    *value_out = without_version(rows->row[i].value);
     return true;
 }
 
@@ -542,16 +572,21 @@ void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, vo
 static void get_deliver(svi_read *read)
 {
     sv_status status = SV_OK;
-    sv_str value = SV_STR_NONE;
+    sv_str value = SV_STR_NONE; /* with its version */
     if (read->rows) {
-        svi_rows_find(read->rows, read->key, &value);
+        bool found;
+        const size_t i = row_place(read->rows, read->key, &found);
+        if (found) value = read->rows->row[i].value;
     } else if (!tail_value(read, read->store->oldest, &value)) {
         SV_ASSERT(!read->at_once);
-        status = read->job.status;
+        status = status_of(read);
         if (status == SV_OK && read->job.row_count > 0) value = read->job.rows[0].value;
     }
     if (status == SV_OK && !value.p) status = SV_ENOTFOUND;
-    read->get_done(read->ctx, status, value);
+    if (status == SV_OK)
+        read->get_done(read->ctx, status, without_version(value), version_of(value));
+    else
+        read->get_done(read->ctx, status, SV_STR_NONE, 0);
     svi_rows_unref(&read->rows);
     svi_read_free(&read);
 }
@@ -571,7 +606,7 @@ static void cancel(svi_read *read)
 {
     switch (read->kind) {
     case SVI_READ_ROWS: rows_answer(read, SV_ECANCELED); return;
-    case SVI_READ_GET: read->get_done(read->ctx, SV_ECANCELED, SV_STR_NONE); break;
+    case SVI_READ_GET: read->get_done(read->ctx, SV_ECANCELED, SV_STR_NONE, 0); break;
     case SVI_READ_OWNERS: read->owners_done(read->ctx, SV_ECANCELED, NULL, 0, false); break;
     }
     svi_rows_unref(&read->rows);

@@ -132,8 +132,9 @@ typedef struct answer {
     svi_rows *rows;
 } answer;
 
-static void on_value(void *ctx, sv_status status, sv_str value)
+static void on_value(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
+    (void)schema;
     answer *a = ctx;
     a->calls++;
     a->status = status;
@@ -386,24 +387,198 @@ static void test_maps(void **state)
     fixture_open(f);
     assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 1, &map, &err), SV_EVERSION);
     assert_non_null(strstr(err.text, "h/x/new"));
-    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 3, &map, &err), SV_OK);
+    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 3, &map, &err), SV_EVERSION);
+    assert_int_equal(svi_store_map(f->m.store, SV_STR("h/x/new"), 2, &map, &err), SV_OK);
     assert_int_equal(map->number, number);
+}
+
+/* --- versions of records --------------------------------------------------------------------------- */
+
+static svi_map_use use_of(const char *who, uint32_t oldest, uint32_t newest)
+{
+    return (svi_map_use){.who = who, .oldest = oldest, .newest = newest};
+}
+
+static void enter(fixture *f, svi_map_use *use)
+{
+    sv_err err = {.text = ""};
+    if (svi_map_enter(f->m.store, SV_STR("h/notes/text"), use, &err) != SV_OK)
+        fail_msg("%s", err.text);
+}
+
+static void refused(fixture *f, svi_map_use use, const char *text)
+{
+    sv_err err = {.text = ""};
+    assert_int_equal(svi_map_enter(f->m.store, SV_STR("h/notes/text"), &use, &err), SV_EVERSION);
+    assert_non_null(strstr(err.text, text));
+    assert_non_null(strstr(err.text, "h/notes/text"));
+    assert_null(use.map);
+    svi_map_leave(&use); /* nothing to leave */
+}
+
+static size_t finish(fixture *f, const char *part)
+{
+    size_t changed;
+    sv_err err = {.text = ""};
+    if (svi_maps_finish(f->m.store, sv_str_of(part), &changed, &err) != SV_OK)
+        fail_msg("%s", err.text);
+    return changed;
+}
+
+static void reopen(fixture *f)
+{
+    svi_store_close(&f->m.store);
+    fixture_open(f);
+}
+
+typedef struct versioned {
+    int calls;
+    uint32_t schema;
+    char value[8];
+    svi_rows *rows;
+} versioned;
+
+static void on_versioned(void *ctx, sv_status status, sv_str value, uint32_t schema)
+{
+    versioned *v = ctx;
+    assert_int_equal(status, SV_OK);
+    v->calls++;
+    v->schema = schema;
+    memcpy(v->value, value.p, value.n);
+}
+
+static void on_versioned_rows(void *ctx, sv_status status, svi_rows *rows)
+{
+    versioned *v = ctx;
+    assert_int_equal(status, SV_OK);
+    v->calls++;
+    v->rows = rows;
+}
+
+/* The row is seen in that version by a single read and among the owner's rows, be they read now or kept. */
+static void assert_row(fixture *f, svi_map *map, const char *key, const char *value, uint32_t schema)
+{
+    versioned one = {0}, all = {0};
+    svi_store_get(map, SV_STR("o"), sv_str_of(key), on_versioned, &one);
+    svi_rows_load(map, SV_STR("o"), on_versioned_rows, &all);
+    while (one.calls + all.calls < 2) svi_store_poll(f->m.store);
+    assert_string_equal(one.value, value);
+    assert_int_equal(one.schema, schema);
+    sv_str found;
+    assert_true(svi_rows_find(all.rows, sv_str_of(key), &found));
+    assert_true(sv_str_eq(found, sv_str_of(value)));
+    assert_int_equal(svi_rows_schema(all.rows, sv_str_of(key)), schema);
+    assert_int_equal(svi_rows_schema(all.rows, SV_STR("none")), 0);
+    svi_rows_unref(&all.rows);
+}
+
+static void test_schema_back_and_forth(void **state)
+{
+    fixture *f = *state;
+    svi_map_use v1 = use_of("notes", 1, 1);
+    enter(f, &v1); /* a new map begins with the newest */
+    put(f->m.store, v1.map, "o", "a", "1");
+    reopen(f);
+    svi_map_use v2 = use_of("notes", 1, 2);
+    enter(f, &v2);
+    assert_int_equal(svi_map_schema(v2.map), 1); /* the newer code does not raise it */
+    put(f->m.store, v2.map, "o", "b", "2");
+    reopen(f);
+    v1 = use_of("notes", 1, 1);
+    enter(f, &v1);
+    assert_row(f, v1.map, "b", "2", 1);
+    reopen(f);
+    v2 = use_of("notes", 1, 2);
+    enter(f, &v2);
+    assert_int_equal(finish(f, "notes/"), 1);
+    assert_int_equal(finish(f, "notes/"), 0);
+    put(f->m.store, v2.map, "o", "b", "3");
+    assert_row(f, v2.map, "b", "3", 2);
+    assert_row(f, v2.map, "a", "1", 1); /* rows that are there stay as they are */
+    reopen(f);
+    refused(f, use_of("notes", 1, 1), "written in version 2 since an upgrade was finished, notes knows up to 1");
+    refused(f, use_of("notes", 2, 3), "may have rows of version 1, notes knows 2 to 3");
+    v2 = use_of("notes", 1, 2);
+    enter(f, &v2);
+    assert_row(f, v2.map, "b", "3", 2);
+    assert_row(f, v2.map, "a", "1", 1);
+    svi_map_leave(&v2);
+}
+
+static void test_schema_uses(void **state)
+{
+    fixture *f = *state;
+    svi_map_use old = use_of("mood", 1, 1), new = use_of("notes", 1, 2), late = use_of("notes", 1, 2);
+    svi_map_state at;
+    sv_err err = {.text = ""};
+    size_t changed;
+    enter(f, &old);
+    enter(f, &new);
+    enter(f, &late);
+    svi_map_state_get(new.map, &at);
+    assert_true(at.is_mixed && at.newest == 1 && at.written == 1 && at.oldest == 1);
+    assert_string_equal(at.who, "mood");
+    /* somebody who could not read it any more has it open */
+    assert_int_equal(svi_maps_finish(f->m.store, SV_STR_NONE, &changed, &err), SV_EBUSY);
+    assert_non_null(strstr(err.text, "h/notes/text: mood knows up to version 1"));
+    assert_int_equal(finish(f, "mood/"), 0); /* other maps */
+    svi_map_leave(&late);
+    svi_map_leave(&old);
+    assert_int_equal(svi_map_schema(new.map), 1);
+    assert_int_equal(finish(f, ""), 1);
+    svi_map_state_get(new.map, &at);
+    assert_true(!at.is_mixed && at.newest == 2 && at.written == 2 && at.oldest == 1);
+    svi_map_leave(&new);
+    svi_map_state_get(f->m.map[0], &at);
+    assert_true(at.newest == 0 && at.who == NULL);
+    assert_int_equal(finish(f, ""), 0);
+    const svi_map_use wrong[] = {use_of("x", 0, 1), use_of("x", 2, 1), use_of("x", 1, 256)};
+    for (size_t i = 0; i < 3; i++) {
+        svi_map_use use = wrong[i];
+        assert_int_equal(svi_map_enter(f->m.store, SV_STR("h/x/y"), &use, &err), SV_EINVAL);
+    }
+}
+
+/* What is folded, in the tail, and kept in memory has its version, whichever it is; its byte is no part of the value. */
+static void test_schema_bytes(void **state)
+{
+    fixture *f = *state;
+    svi_map_use use = use_of("notes", 1, SVI_SCHEMA_MAX);
+    enter(f, &use);
+    put(f->m.store, use.map, "o", "k", "");
+    put(f->m.store, use.map, "o", "l", "four");
+    assert_row(f, use.map, "k", "", SVI_SCHEMA_MAX);
+    svi_rows *rows = svi_rows_get(use.map, SV_STR("o"));
+    assert_int_equal(svi_rows_value_bytes(rows), 4);
+    put(f->m.store, use.map, "o", "l", "six");
+    assert_int_equal(svi_rows_value_bytes(rows), 3);
+    svi_rows_unref(&rows);
+    reopen(f); /* folds */
+    use = use_of("notes", 1, SVI_SCHEMA_MAX);
+    enter(f, &use);
+    assert_row(f, use.map, "k", "", SVI_SCHEMA_MAX);
+    assert_row(f, use.map, "l", "six", SVI_SCHEMA_MAX);
+    svi_map_leave(&use);
 }
 
 static void test_unknown_operation(void **state)
 {
     fixture *f = *state;
     svi_store_close(&f->m.store);
-    static const char later[] = {1, 99, 0, 0};
+    static const char later[] = {2, 99, 0, 0};
     static const char format[] = {9, 1};
-    static const char cut[] = {1, SVI_OP_PUT, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 'a'};
+    static const char bare[] = {2, SVI_OP_PUT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}; /* no version */
+    static const char before[] = {1, SVI_OP_DEL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const char cut[] = {2, SVI_OP_PUT, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 'a'};
     const struct {
         sv_str bytes;
         sv_status status;
     } cases[] = {{{later, sizeof later}, SV_EVERSION},
                  {{format, sizeof format}, SV_EVERSION},
+                 {{before, sizeof before}, SV_EVERSION},
+                 {{bare, sizeof bare}, SV_EIO},
                  {{cut, sizeof cut}, SV_EIO}};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         /* the bytes go to the simulated journal as a committed unit */
         svi_sim_disk *disk = svi_sim_disk_new(&f->m.acct);
         svi_engine *e = svi_engine_sim(&f->m.acct, disk);
@@ -508,6 +683,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maps, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_back_and_forth, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_uses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_operation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_owner_pages, setup, teardown),

@@ -1,11 +1,11 @@
 /* Units and their records: a unit is written straight into the bytes that the journal will hold.
  *
  * Record: format byte, then operations: kind (1 byte), map (4), owner length (2), key length (2), value length (4),
- * all little-endian, then owner, key and value. A kind that this release does not know is SV_EVERSION: operations may
+ * all little-endian, then owner, key and value. A value begins with the version of its format (1 byte). A kind that this release does not know is SV_EVERSION: operations may
  * be added, never changed. */
 #include "store/store_impl.h"
 
-#define RECORD_FORMAT 1
+#define RECORD_FORMAT 2
 #define OP_HEAD 13u
 #define SPARE_UNITS 64u
 #define SPARE_BYTES (64u << 10)
@@ -28,21 +28,29 @@ static void copy(char **to, sv_str s)
     *to += s.n;
 }
 
-void svi_record_put(svi_buf *buf, const svi_op *op)
+/* `schema` goes before the value; 0: that has its version. */
+static void record_put(svi_buf *buf, uint32_t schema, const svi_op *op)
 {
     if (buf->len == 0) svi_buf_putc(buf, RECORD_FORMAT);
-    const size_t n = OP_HEAD + op->owner.n + op->key.n + op->value.n;
+    const size_t head = schema ? SVI_ROW_HEAD : 0;
+    const size_t n = OP_HEAD + op->owner.n + op->key.n + head + op->value.n;
     char *to = svi_buf_space(buf, n);
     to[0] = (char)op->kind;
     put_le(to + 1, op->map, 4);
     put_le(to + 5, (uint32_t)op->owner.n, 2);
     put_le(to + 7, (uint32_t)op->key.n, 2);
-    put_le(to + 9, (uint32_t)op->value.n, 4);
+    put_le(to + 9, (uint32_t)(head + op->value.n), 4);
     to += OP_HEAD;
     copy(&to, op->owner);
     copy(&to, op->key);
+    if (head) *to++ = (char)schema;
     copy(&to, op->value);
     buf->len += n;
+}
+
+void svi_record_put(svi_buf *buf, const svi_op *op)
+{
+    record_put(buf, 0, op);
 }
 
 sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out)
@@ -58,7 +66,8 @@ sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out)
     if (p[0] < SVI_OP_PUT || p[0] > SVI_OP_DEL_OWNER) return SV_EVERSION;
     if (left < OP_HEAD) return SV_EIO;
     const size_t owner_n = get_le(p + 5, 2), key_n = get_le(p + 7, 2), value_n = get_le(p + 9, 4);
-    if (owner_n > SVI_OWNER_MAX || key_n > SVI_KEY_MAX || value_n > SVI_VALUE_MAX) return SV_EIO;
+    if (owner_n > SVI_OWNER_MAX || key_n > SVI_KEY_MAX || value_n > SVI_STORED_MAX) return SV_EIO;
+    if (p[0] == SVI_OP_PUT && value_n < SVI_ROW_HEAD) return SV_EIO;
     if (left - OP_HEAD < owner_n + key_n + value_n) return SV_EIO;
     *op_out = (svi_op){.kind = (svi_op_kind)p[0],
                        .map = get_le(p + 1, 4),
@@ -106,33 +115,42 @@ void svi_unit_free(svi_unit **take)
     store->spare_count++;
 }
 
-static sv_status add(svi_unit *unit, const svi_map *map, svi_op op)
+static sv_status add(svi_unit *unit, const svi_map *map, uint32_t schema, svi_op op)
 {
     SV_CHECK(unit, SVI_UNIT_MAGIC);
     SV_CHECK(map, SVI_MAP_MAGIC);
-    SV_ASSERT(map->store == unit->store);
-    if (op.owner.n > SVI_OWNER_MAX || op.key.n > SVI_KEY_MAX || op.value.n > SVI_VALUE_MAX)
+    SV_ASSERT(map->store == unit->store && schema <= SVI_SCHEMA_MAX);
+    const size_t value_max = schema ? SVI_VALUE_MAX : SVI_STORED_MAX;
+    if (op.owner.n > SVI_OWNER_MAX || op.key.n > SVI_KEY_MAX || op.value.n > value_max)
         return SV_ELIMIT;
     if (unit->buf.len + OP_HEAD + op.owner.n + op.key.n + op.value.n > SVI_UNIT_MAX)
         return SV_ELIMIT;
     op.map = map->number;
-    svi_record_put(&unit->buf, &op);
+    record_put(&unit->buf, schema, &op);
     return SV_OK;
 }
 
 sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value)
 {
-    return add(unit, map, (svi_op){.kind = SVI_OP_PUT, .owner = owner, .key = key, .value = value});
+    return add(unit, map, map->written,
+               (svi_op){.kind = SVI_OP_PUT, .owner = owner, .key = key, .value = value});
+}
+
+sv_status svi_unit_put_stored(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value)
+{
+    if (value.n < SVI_ROW_HEAD) return SV_EINVAL;
+    return add(unit, map, 0,
+               (svi_op){.kind = SVI_OP_PUT, .owner = owner, .key = key, .value = value});
 }
 
 sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key)
 {
-    return add(unit, map, (svi_op){.kind = SVI_OP_DEL, .owner = owner, .key = key});
+    return add(unit, map, 0, (svi_op){.kind = SVI_OP_DEL, .owner = owner, .key = key});
 }
 
 sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner)
 {
-    return add(unit, map, (svi_op){.kind = SVI_OP_DEL_OWNER, .owner = owner});
+    return add(unit, map, 0, (svi_op){.kind = SVI_OP_DEL_OWNER, .owner = owner});
 }
 
 bool svi_unit_is_empty(const svi_unit *unit)

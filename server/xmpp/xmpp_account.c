@@ -380,8 +380,9 @@ static void on_state_elsewhere(void *ctx, sv_status status)
     state_end(ctx, status, SV_STR_NONE);
 }
 
-static void on_state(void *ctx, sv_status status, sv_str record)
+static void on_state(void *ctx, sv_status status, sv_str record, uint32_t schema)
 {
+    (void)schema;
     state_check *c = ctx;
     svi_account_info state = {.kind = SVI_ACCOUNT_ACTIVE};
     if (!status) svi_account_state_read(record, &state);
@@ -447,8 +448,9 @@ static void on_keys_elsewhere(void *ctx, sv_status status, const svi_scram_keys 
 
 /* Made-up keys are computed for everybody, and somebody's are read from a record, so that the work tells
  * nothing (threats A4). */
-static void on_record(void *ctx, sv_status status, sv_str record)
+static void on_record(void *ctx, sv_status status, sv_str record, uint32_t schema)
 {
+    (void)schema;
     asked *a = ctx;
     svi_server *server = svi_host_server(a->host);
     svi_scram_keys keys = {0}, fake;
@@ -551,8 +553,9 @@ typedef struct kind_check {
     void *ctx;
 } kind_check;
 
-static void on_kind(void *ctx, sv_status status, sv_str record)
+static void on_kind(void *ctx, sv_status status, sv_str record, uint32_t schema)
 {
+    (void)schema;
     const kind_check c = *(kind_check *)ctx;
     svi_free(ctx);
     svi_account_info info = {.kind = SVI_ACCOUNT_ACTIVE};

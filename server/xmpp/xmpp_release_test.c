@@ -256,8 +256,9 @@ static void pushes_and_routes(void **state)
     world_free(&w);
 }
 
-static void got(void *ctx, sv_status status, sv_str value)
+static void got(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
+    (void)schema;
     (void)value;
     *(sv_status *)ctx = status;
 }

@@ -8,7 +8,7 @@ local kinds = {
     ["int64_t"] = {"INT64", "integer"}, ["int"] = {"INT", "integer"}, ["size_t"] = {"SIZE", "integer"},
     ["uint32_t"] = {"UINT32", "integer"}, ["uint64_t"] = {"UINT64", "integer"}, ["bool"] = {"BOOL", "boolean"},
     ["const sv_jid *"] = {"JID", "jid"}, ["const sv_stanza *"] = {"STANZA", "stanza"}, ["const sv_node *"] = {"NODE", "node"},
-    ["sv_session *"] = {"SESSION", "session"}, ["const sv_session *"] = {"SESSION", "session"}, ["sv_store *"] = {"STORE", "store"},
+    ["sv_session *"] = {"SESSION", "session"}, ["const sv_session *"] = {"SESSION", "session"}, ["sv_store *"] = {"STORE", "store"}, ["const sv_store *"] = {"STORE", "store"},
     ["sv_rows *"] = {"ROWS", "rows"}, ["const sv_rows *"] = {"ROWS", "rows"}, ["sv_draft *"] = {"DRAFT", "draft"},
     ["const sv_draft *"] = {"DRAFT", "draft"}, ["sv_event *"] = {"EVENT", "event"}, ["const sv_event *"] = {"EVENT", "event"},
     ["sv_status"] = {"STATUS", "status"}, ["sv_verdict"] = {"VERDICT", "verdict"}, ["sv_cond"] = {"COND", "cond"},
@@ -23,6 +23,7 @@ local outs = {
 local callbacks = {
     ["sv_rows_fn"] = {{"ROWS", "rows", true}, {"STATUS", "status"}},
     ["sv_get_fn"] = {{"STR", "string", true}, {"STATUS", "status"}},
+    ["sv_get_schema_fn"] = {{"STR", "string", true}, {"UINT32", "integer"}, {"STATUS", "status"}},
     ["sv_accounts_fn"] = {{"LIST", "table", true}, {"BOOL", "boolean", true}, {"STATUS", "status"}},
 }
 local owners = {sv = true, event = true, stanza = true, node = true, session = true, rows = true, draft = true, store = true}

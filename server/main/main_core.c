@@ -5,6 +5,7 @@
 #include "main/main_hosts.h"
 #include "main/main_print.h"
 #include "main/main_tool.h"
+#include "main/main_upgrade.h"
 #include "main/main_users.h"
 
 /* --- arguments and columns -------------------------------------------------------------------------- */
@@ -169,6 +170,22 @@ static const sv_column host_columns[] = {
     {.name = "require-tls", .kind = SV_COLUMN_BOOL},
     {.name = "modules", .kind = SV_COLUMN_LIST},
     {.name = "admins", .kind = SV_COLUMN_LIST},
+    {0},
+};
+
+static const sv_column upgrade_columns[] = {
+    {.name = "host", .kind = SV_COLUMN_TEXT},
+    {.name = "module", .kind = SV_COLUMN_TEXT},
+    {.name = "map", .kind = SV_COLUMN_TEXT},
+    {.name = "oldest", .kind = SV_COLUMN_INT},
+    {.name = "written", .kind = SV_COLUMN_INT},
+    {.name = "newest", .kind = SV_COLUMN_INT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
+static const sv_arg finish_args[] = {
+    {.name = "module", .kind = SV_ARG_STRING, .manual = "what this module stores; all, if it is not given"},
     {0},
 };
 
@@ -360,6 +377,26 @@ static const svi_core_command commands[] = {
               .flags = SV_COMMAND_CHANGES},
      .here = svi_tool_restore,
      .print = svi_print_backup},
+    {.what = {.name = "upgrade status",
+              .summary = "versions of what modules store, and which upgrade is not finished",
+              .manual = "Of each map the oldest version that its records may have, the one that is written, and the\n"
+                        "newest that the modules know. \"unfinished\": the modules know a newer one, the release before\n"
+                        "can be started again; \"finished\": the newest is written, older records may be there; \"plain\":\n"
+                        "all are of one version; \"mixed\": modules that share it know different ones; \"unused\": no\n"
+                        "module that runs has it open.",
+              .examples = "upgrade status\nupgrade status --json",
+              .columns = upgrade_columns,
+              .flags = SV_COMMAND_OFFLINE},
+     .run = svi_command_upgrade_status},
+    {.what = {.name = "upgrade finish",
+              .summary = "write the newest version of records; the release before can't be started any more",
+              .manual = "Prints the maps where that changes something. Records that are there stay as they are; the\n"
+                        "modules read both. Can't be undone, but by a backup from before.",
+              .examples = "upgrade finish\nupgrade finish roster",
+              .args = finish_args,
+              .columns = upgrade_columns,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_upgrade_finish},
     {.what = {.name = "log follow",
               .summary = "log lines as they are made, until Ctrl-C",
               .manual = "Those of the serving process, wherever the log goes. Another --level changes nothing "

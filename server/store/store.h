@@ -112,14 +112,20 @@ typedef struct svi_map_state {
     bool is_mixed;    /* some of the code knows a newer one */
 } svi_map_state;
 
+/* The version in which rows are written: svi_unit_put takes values to be of that one. */
+uint32_t svi_map_schema(const svi_map *map);
+
 /* How far the map is. */
 void svi_map_state_get(const svi_map *map, svi_map_state *state_out);
 
+/* SV_EBUSY with text if some of the code that has such a map open knows less than other code. */
+sv_status svi_maps_may_finish(svi_store *store, sv_str part, sv_err *err);
+
 /* The operator finishes an upgrade: from now on rows of all maps whose names begin with "host/" of any
  * host and go on with `part` ("module/"; empty: any) are written in the newest version that the code
- * knows, and older code is refused. All of them or none: SV_EBUSY with text if some of the code that has
- * one open knows less than other code. *changed_out: how many maps changed; durable with the newest
- * unit. Rows that are there stay as they are. */
+ * knows, and older code is refused. All of them or none: SV_EBUSY with text as svi_maps_may_finish.
+ * *changed_out: how many maps changed; durable with the newest unit. Rows that are there stay as they
+ * are. */
 sv_status svi_maps_finish(svi_store *store, sv_str part, size_t *changed_out, sv_err *err);
 
 /* Walk over the maps whose names begin with `prefix`, also those that nobody has opened since the start:
@@ -134,10 +140,6 @@ svi_unit *svi_unit_new(svi_store *store);
 /* Adds a change; bytes are copied. Refused here, and only here, if invalid: SV_ELIMIT for sizes. A
  * later change of the same key in one unit wins. */
 sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value);
-
-/* The version in which rows are written: svi_unit_put takes values to be of that one. */
-uint32_t svi_map_schema(const svi_map *map);
-
 sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key);
 
 /* Removes all keys of an owner. */

@@ -1,5 +1,6 @@
 /* Maps by name: rows of the store's own map, number 0. Key is the name, value the number (4 bytes, little-endian),
  * the version in which rows are written, the oldest that may be in it (1 byte each) and two zeros. */
+#include "base/base_log.h"
 #include "base/base_str.h"
 #include "store/store_impl.h"
 
@@ -207,24 +208,34 @@ static bool finish(svi_map *map, svi_unit *unit)
     svi_map_state state;
     svi_map_state_get(map, &state);
     if (state.newest <= map->written) return false;
+    SV_LOG(SV_INFO, "upgrade-finished", LF_STR("map", map->name), LF_INT("from", map->written),
+           LF_INT("to", state.newest));
     map->written = state.newest;
     map_write(unit, map);
     return true;
 }
 
-sv_status svi_maps_finish(svi_store *store, sv_str part, size_t *changed_out, sv_err *err)
+sv_status svi_maps_may_finish(svi_store *store, sv_str part, sv_err *err)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     size_t pos = 0;
     const svi_map *map;
-    *changed_out = 0;
     while ((map = svi_store_map_next(store, SV_STR_NONE, &pos)) != NULL) {
         const sv_status st = has_part(map->name, part) ? may_finish(map, err) : SV_OK;
         if (st != SV_OK) return st;
     }
+    return SV_OK;
+}
+
+sv_status svi_maps_finish(svi_store *store, sv_str part, size_t *changed_out, sv_err *err)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    *changed_out = 0;
+    const sv_status st = svi_maps_may_finish(store, part, err);
+    if (st != SV_OK) return st;
     svi_unit *unit = svi_unit_new(store); /* one for all: all of them or none */
     svi_map *at;
-    for (pos = 0; (at = svi_store_map_next(store, SV_STR_NONE, &pos)) != NULL;)
+    for (size_t pos = 0; (at = svi_store_map_next(store, SV_STR_NONE, &pos)) != NULL;)
         if (has_part(at->name, part) && finish(at, unit)) (*changed_out)++;
     svi_unit_submit(&unit);
     return SV_OK;

@@ -184,6 +184,18 @@ static const sv_column upgrade_columns[] = {
     {0},
 };
 
+static const sv_column look_columns[] = {
+    {.name = "host", .kind = SV_COLUMN_TEXT},
+    {.name = "module", .kind = SV_COLUMN_TEXT},
+    {.name = "map", .kind = SV_COLUMN_TEXT},
+    {.name = "oldest", .kind = SV_COLUMN_INT},
+    {.name = "written", .kind = SV_COLUMN_INT},
+    {.name = "newest", .kind = SV_COLUMN_INT},
+    {.name = "older", .kind = SV_COLUMN_INT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
 static const sv_arg finish_args[] = {
     {.name = "module", .kind = SV_ARG_STRING, .manual = "what this module stores; all, if it is not given"},
     {0},
@@ -397,6 +409,15 @@ static const svi_core_command commands[] = {
               .columns = upgrade_columns,
               .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
      .run = svi_command_upgrade_finish},
+    {.what = {.name = "upgrade look",
+              .summary = "read all that may be of older versions, and note what is left of them",
+              .manual = "\"older\" is how many records are of older versions than the one that is written. Where none are,\n"
+                        "a release that knows only that one may be started. The server serves meanwhile.",
+              .examples = "upgrade look\nupgrade look roster --json",
+              .args = finish_args,
+              .columns = look_columns,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .run = svi_command_upgrade_look},
     {.what = {.name = "log follow",
               .summary = "log lines as they are made, until Ctrl-C",
               .manual = "Those of the serving process, wherever the log goes. Another --level changes nothing "

@@ -1,4 +1,4 @@
-/* Which versions the records of modules have, and that the operator finishes an upgrade. */
+/* Which versions the records of modules have, that the operator finishes an upgrade, and what is left of older ones. */
 #include "main/main_upgrade.h"
 
 #include "base/base_assert.h"
@@ -171,4 +171,84 @@ void svi_command_upgrade_finish(svi_commands *commands, svi_request *request)
         answer_when_durable(request);
     else
         svi_request_answer(request);
+}
+
+/* --- look --------------------------------------------------------------------------------------------- */
+
+/* A walk over the maps; those that may have older records are read one behind the other. */
+typedef struct walk {
+    svi_request *request;
+    svi_store *store;
+    sv_str module; /* empty: all */
+    sv_str last;   /* the map that was told last, a page goes on behind it */
+    size_t pos;    /* of the map at hand */
+    svi_map *map;
+} walk;
+
+/* The next map of the module that may have older records; NULL at the end. */
+static svi_map *next_of(walk *w)
+{
+    svi_map *map;
+    while ((map = svi_store_map_next(w->store, SV_STR_NONE, &w->pos)) != NULL) {
+        svi_map_state at;
+        parts p;
+        svi_map_state_get(map, &at);
+        if (at.oldest < at.written && parts_of(at.name, &p) &&
+            (w->module.n == 0 || sv_str_eq(p.module, w->module)))
+            return map;
+    }
+    return NULL;
+}
+
+static void look_at_next(walk *w);
+
+static void looked(void *ctx, sv_status status, uint64_t older)
+{
+    walk *w = ctx;
+    svi_map_state at;
+    parts p;
+    svi_map_state_get(w->map, &at);
+    const bool is_named = parts_of(at.name, &p);
+    SV_ASSERT(is_named);
+    if (status != SV_OK) {
+        svi_request_fail(w->request, SV_FAULT_FAILED, "map %.*s can't be read: %s", (int)at.name.n,
+                         at.name.p, svi_status_name(status));
+        svi_free(w);
+    } else if (!tell(w->request, &p, &at)) { /* the next page reads it again */
+        svi_request_more(w->request, w->last);
+        svi_free(w);
+    } else {
+        svi_request_field_int(w->request, "older", (int64_t)older);
+        w->last = at.name;
+        look_at_next(w);
+    }
+}
+
+static void look_at_next(walk *w)
+{
+    sv_err err = {.text = ""};
+    w->map = next_of(w);
+    if (w->map != NULL && svi_map_look(w->map, looked, w, &err) == SV_OK) return;
+    if (w->map == NULL)
+        svi_request_answer(w->request);
+    else
+        svi_request_fail(w->request, SV_FAULT_REFUSED, "%s", err.text);
+    svi_free(w);
+}
+
+void svi_command_upgrade_look(svi_commands *commands, svi_request *request)
+{
+    (void)commands;
+    svi_server *server = svi_request_server(request);
+    walk *w = svi_alloc(svi_server_acct(server), sizeof *w);
+    *w = (walk){.request = request,
+                .store = svi_server_store(server),
+                .module = svi_request_arg(request, "module")->text,
+                .last = svi_request_from(request)};
+    for (svi_map_state at = {.name = SV_STR_NONE}; w->last.n > 0 && !sv_str_eq(at.name, w->last);) {
+        const svi_map *map = svi_store_map_next(w->store, SV_STR_NONE, &w->pos);
+        if (map == NULL) break;
+        svi_map_state_get(map, &at);
+    }
+    look_at_next(w);
 }

@@ -344,7 +344,8 @@ static void tell_slow(const svi_job *job)
     static const char *const kinds[] = {[SVI_JOB_COMMIT] = "commit",
                                         [SVI_JOB_GET] = "get",
                                         [SVI_JOB_SCAN] = "scan",
-                                        [SVI_JOB_OWNERS] = "owners"};
+                                        [SVI_JOB_OWNERS] = "owners",
+                                        [SVI_JOB_RANGE] = "range"};
     SV_LOG(SV_WARN, "store-slow", LF_TXT("job", kinds[job->kind]), LF_INT("us", job->took_us));
 }
 

@@ -132,6 +132,15 @@ sv_status svi_maps_finish(svi_store *store, sv_str part, size_t *changed_out, sv
  * *pos is 0 at first; NULL at the end. */
 svi_map *svi_store_map_next(svi_store *store, sv_str prefix, size_t *pos);
 
+/* How many rows of the map are of an older version than the one that is written. Called exactly once, from
+ * svi_store_poll, never before the starting call has returned; SV_EIO, SV_ECANCELED. */
+typedef void (*svi_versions_done)(void *ctx, sv_status status, uint64_t older);
+
+/* Looks at all rows of the map, in pieces and in the engine's threads, and notes the oldest version that it
+ * found as the oldest in the map. SV_EBUSY with text, and no call, while a unit is under construction that
+ * was begun before an upgrade was finished. */
+sv_status svi_map_look(svi_map *map, svi_versions_done done, void *ctx, sv_err *err);
+
 /* --- writing ----------------------------------------------------------------------- */
 
 /* An empty unit. */

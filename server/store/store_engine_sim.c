@@ -275,6 +275,8 @@ static sv_status run(sim *s, svi_job *job)
         get(s->disk, job);
     else if (job->kind == SVI_JOB_SCAN)
         scan(s->disk, job);
+    else if (job->kind == SVI_JOB_RANGE)
+        range(s->disk, job);
     else
         owners(s->disk, job);
     return SV_OK;

@@ -160,10 +160,16 @@ struct svi_unit {
     uint32_t magic;
     svi_store *store;
     svi_unit *next; /* among the spare ones */
+    uint64_t finishes; /* svi_store.finishes when it began */
     svi_buf buf;
 };
 
-typedef enum svi_read_kind { SVI_READ_ROWS, SVI_READ_GET, SVI_READ_OWNERS } svi_read_kind;
+typedef enum svi_read_kind {
+    SVI_READ_ROWS,
+    SVI_READ_GET,
+    SVI_READ_OWNERS,
+    SVI_READ_VERSIONS /* `owner` is the place in the index, `ctx` the look (store_versions.c) */
+} svi_read_kind;
 
 /* A read on its way; in the list of outstanding ones from the call to the callback, so that no
  * generation it may miss is dropped. */
@@ -207,6 +213,9 @@ struct svi_store {
     sv_status maps_status;
 
     /* units and batches */
+    uint64_t finishes; /* how many times upgrades were finished */
+    size_t live_units; /* under construction; and those of them from before the last of `finishes` */
+    size_t old_units;
     svi_unit *spare_units;
     size_t spare_count;
     uint64_t submitted, committed;
@@ -275,6 +284,8 @@ void svi_rows_close(svi_store *store);
 /* store_maps.c: begins to read the list of maps; store->maps_status stays SV_EAGAIN until it is
  * there. */
 void svi_maps_load(svi_store *store);
+/* No row of the map is older than that any more. */
+void svi_map_raise(svi_map *map, uint32_t oldest);
 /* Frees all maps. */
 void svi_maps_free(svi_store *store);
 
@@ -286,6 +297,9 @@ void svi_backup_folded(svi_store *store);
 bool svi_backup_wants_fold(const svi_store *store);
 void svi_backup_poll(svi_store *store);
 void svi_backup_cancel(svi_store *store);
+
+/* store_versions.c: a piece of the index was read, or could not be. */
+void svi_versions_deliver(svi_read *read, sv_status status);
 
 /* store_owners.c: the job of an OWNERS read is done. */
 void svi_owners_deliver(svi_read *read);

@@ -182,6 +182,15 @@ void svi_map_state_get(const svi_map *map, svi_map_state *state_out)
     }
 }
 
+void svi_map_raise(svi_map *map, uint32_t oldest)
+{
+    SV_ASSERT(oldest > map->oldest && oldest <= map->written);
+    map->oldest = oldest;
+    svi_unit *unit = svi_unit_new(map->store);
+    map_write(unit, map);
+    svi_unit_submit(&unit);
+}
+
 /* Whether behind "host/" the name begins with that. */
 static bool has_part(sv_str name, sv_str part)
 {
@@ -237,6 +246,10 @@ sv_status svi_maps_finish(svi_store *store, sv_str part, size_t *changed_out, sv
     svi_map *at;
     for (size_t pos = 0; (at = svi_store_map_next(store, SV_STR_NONE, &pos)) != NULL;)
         if (has_part(at->name, part) && finish(at, unit)) (*changed_out)++;
+    if (*changed_out > 0) {
+        store->finishes++;
+        store->old_units = store->live_units;
+    }
     svi_unit_submit(&unit);
     return SV_OK;
 }

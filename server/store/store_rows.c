@@ -597,6 +597,7 @@ void svi_read_deliver(svi_read *read)
     case SVI_READ_ROWS: rows_deliver(read); break;
     case SVI_READ_GET: get_deliver(read); break;
     case SVI_READ_OWNERS: svi_owners_deliver(read); break;
+    case SVI_READ_VERSIONS: svi_versions_deliver(read, read->job.status); break;
     }
 }
 
@@ -608,6 +609,7 @@ static void cancel(svi_read *read)
     case SVI_READ_ROWS: rows_answer(read, SV_ECANCELED); return;
     case SVI_READ_GET: read->get_done(read->ctx, SV_ECANCELED, SV_STR_NONE, 0); break;
     case SVI_READ_OWNERS: read->owners_done(read->ctx, SV_ECANCELED, NULL, 0, false); break;
+    case SVI_READ_VERSIONS: svi_versions_deliver(read, SV_ECANCELED); return;
     }
     svi_rows_unref(&read->rows);
     svi_read_free(&read);

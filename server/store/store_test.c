@@ -539,6 +539,169 @@ static void test_schema_uses(void **state)
     }
 }
 
+typedef struct looked {
+    int calls;
+    sv_status status;
+    uint64_t older;
+} looked;
+
+static void on_looked(void *ctx, sv_status status, uint64_t older)
+{
+    looked *l = ctx;
+    l->calls++;
+    l->status = status;
+    l->older = older;
+}
+
+static uint64_t look(fixture *f, svi_map *map)
+{
+    looked l = {.calls = 0};
+    sv_err err = {.text = ""};
+    if (svi_map_look(map, on_looked, &l, &err) != SV_OK) fail_msg("%s", err.text);
+    assert_int_equal(l.calls, 0);
+    while (l.calls == 0) svi_store_poll(f->m.store);
+    assert_int_equal(l.calls, 1);
+    assert_int_equal(l.status, SV_OK);
+    return l.older;
+}
+
+static uint32_t oldest_of(const svi_map *map)
+{
+    svi_map_state at;
+    svi_map_state_get(map, &at);
+    return at.oldest;
+}
+
+static void fold_all(fixture *f)
+{
+    svi_store_stats stats;
+    do {
+        svi_plat_virtual_advance(&f->m.clock, 60000000);
+        svi_store_poll(f->m.store);
+        svi_store_stats_get(f->m.store, &stats);
+    } while (stats.tail_ops > 0);
+}
+
+/* Old rows are found wherever they lie, each once; what covers them counts instead of them. When none is left, the
+ * map forgets their version. */
+static void test_schema_look(void **state)
+{
+    fixture *f = *state;
+    svi_map_use use = use_of("notes", 1, 1);
+    enter(f, &use);
+    for (int i = 0; i < 40; i++) {
+        char owner[16];
+        snprintf(owner, sizeof owner, "o%02d", i);
+        put(f->m.store, use.map, owner, "k", "old");
+        put(f->m.store, use.map, owner, "l", "old");
+        if (i == 19) fold_all(f); /* half of them is in the index */
+    }
+    svi_map_leave(&use);
+    use = use_of("notes", 1, 2);
+    enter(f, &use);
+    assert_int_equal(look(f, use.map), 0); /* nothing is newer yet */
+    svi_unit *begun = svi_unit_new(f->m.store);
+    assert_int_equal(svi_unit_put(begun, use.map, SV_STR("late"), SV_STR("k"), SV_STR("old")), SV_OK);
+    assert_int_equal(finish(f, ""), 1);
+    sv_err err;
+    assert_int_equal(svi_map_look(use.map, on_looked, NULL, &err), SV_EBUSY);
+    svi_unit_submit(&begun);
+    assert_int_equal(look(f, use.map), 81);
+    for (int i = 0; i < 39; i++) {
+        char owner[16];
+        snprintf(owner, sizeof owner, "o%02d", i);
+        put(f->m.store, use.map, owner, "k", "new");
+        svi_unit *unit = svi_unit_new(f->m.store);
+        if (i % 2)
+            assert_int_equal(svi_unit_del_owner(unit, use.map, sv_str_of(owner)), SV_OK);
+        else
+            assert_int_equal(svi_unit_del(unit, use.map, sv_str_of(owner), SV_STR("l")), SV_OK);
+        svi_unit_submit(&unit);
+    }
+    assert_int_equal(look(f, use.map), 3);
+    fold_all(f);
+    assert_int_equal(look(f, use.map), 3);
+    assert_int_equal(oldest_of(use.map), 1);
+    put(f->m.store, use.map, "late", "k", "new");
+    put(f->m.store, use.map, "o39", "k", "new");
+    put(f->m.store, use.map, "o39", "l", "new");
+    assert_int_equal(look(f, use.map), 0);
+    assert_int_equal(oldest_of(use.map), 2);
+    svi_map_leave(&use);
+    reopen(f);
+    use = use_of("notes", 2, 3);
+    enter(f, &use);
+    assert_int_equal(oldest_of(use.map), 2);
+    svi_map_leave(&use);
+}
+
+/* Folds and writes at any moment of a look do not hide an old row. */
+static void test_schema_look_races_fold(void **state)
+{
+    fixture *f = *state;
+    for (size_t moment = 0; moment < 12; moment++) {
+        char name[16];
+        snprintf(name, sizeof name, "h/race/%zu", moment);
+        svi_map_use use = use_of("race", 1, 1);
+        sv_err err;
+        assert_int_equal(svi_map_enter(f->m.store, sv_str_of(name), &use, &err), SV_OK);
+        put(f->m.store, use.map, "indexed", "k", "old");
+        fold_all(f);
+        put(f->m.store, use.map, "tail", "k", "old");
+        svi_map_leave(&use);
+        use = use_of("race", 1, 2);
+        assert_int_equal(svi_map_enter(f->m.store, sv_str_of(name), &use, &err), SV_OK);
+        assert_int_equal(finish(f, "race/"), 1);
+        looked l = {.calls = 0};
+        f->plan->hold = true;
+        svi_plat_virtual_advance(&f->m.clock, 60000000);
+        for (size_t i = 0; i < moment; i++) {
+            if (i % 3 == 2) svi_engine_sim_step(f->engine, 1);
+            svi_store_poll(f->m.store);
+        }
+        assert_int_equal(svi_map_look(use.map, on_looked, &l, &err), SV_OK);
+        put(f->m.store, use.map, "other", "k", "new");
+        while (l.calls == 0) {
+            svi_plat_virtual_advance(&f->m.clock, 60000000);
+            svi_store_poll(f->m.store);
+            svi_engine_sim_step(f->engine, 1);
+        }
+        f->plan->hold = false;
+        assert_int_equal(l.older, 2);
+        assert_int_equal(oldest_of(use.map), 1);
+        svi_map_leave(&use);
+    }
+}
+
+/* A look that can't be finished changes nothing. */
+static void test_schema_look_fails(void **state)
+{
+    fixture *f = *state;
+    svi_map_use use = use_of("notes", 1, 1);
+    enter(f, &use);
+    put(f->m.store, use.map, "o", "k", "old");
+    svi_map_leave(&use);
+    use = use_of("notes", 1, 2);
+    enter(f, &use);
+    assert_int_equal(finish(f, ""), 1);
+    put(f->m.store, use.map, "o", "k", "new");
+    fold_all(f);
+    looked failed = {.calls = 0}, canceled = {.calls = 0};
+    sv_err err;
+    f->plan->fail_read = 1;
+    assert_int_equal(svi_map_look(use.map, on_looked, &failed, &err), SV_OK);
+    while (failed.calls == 0) svi_store_poll(f->m.store);
+    assert_int_equal(failed.status, SV_EIO);
+    assert_int_equal(oldest_of(use.map), 1);
+    f->plan->hold = true;
+    assert_int_equal(svi_map_look(use.map, on_looked, &canceled, &err), SV_OK);
+    svi_map_leave(&use);
+    svi_store_close(&f->m.store);
+    assert_int_equal(canceled.calls, 1);
+    assert_int_equal(canceled.status, SV_ECANCELED);
+    fixture_open(f);
+}
+
 /* What is folded, in the tail, and kept in memory has its version, whichever it is; its byte is no part of the value. */
 static void test_schema_bytes(void **state)
 {
@@ -686,6 +849,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_schema_back_and_forth, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_uses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_look, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_look_races_fold, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_look_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_operation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_owner_pages, setup, teardown),

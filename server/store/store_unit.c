@@ -82,15 +82,18 @@ svi_unit *svi_unit_new(svi_store *store)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     svi_unit *unit = store->spare_units;
+    store->live_units++;
     if (unit) {
         store->spare_units = unit->next;
         store->spare_count--;
         unit->next = NULL;
+        unit->finishes = store->finishes;
         return unit;
     }
     unit = svi_alloc(store->acct, sizeof *unit);
     unit->magic = SVI_UNIT_MAGIC;
     unit->store = store;
+    unit->finishes = store->finishes;
     svi_buf_init(&unit->buf, store->acct);
     return unit;
 }
@@ -103,6 +106,8 @@ void svi_unit_free(svi_unit **take)
     if (!unit) return;
     SV_CHECK(unit, SVI_UNIT_MAGIC);
     svi_store *store = unit->store;
+    store->live_units--;
+    if (unit->finishes != store->finishes) store->old_units--;
     if (store->spare_count >= SPARE_UNITS || unit->buf.cap > SPARE_BYTES) {
         svi_buf_free(&unit->buf);
         unit->magic = 0;

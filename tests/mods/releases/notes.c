@@ -1,8 +1,10 @@
 /* Three releases of one module, by -DRELEASE: each writes its records in another way and knows the way of the release
- * before. Tells of each record in which version it is; one that does not look like its version is a failure. */
+ * before. Tells of each record in which version it is; one that does not look like its version is a failure. If an
+ * option says so, it goes round and rewrites what is of an older version than the one that is written. */
 #include <stave/module.h>
 
 typedef struct notes {
+    int64_t rewrites;
     sv_store *texts; /* localpart -> key -> text; version 2 begins with "2:", version 3 with "3:" */
 } notes;
 
@@ -95,6 +97,37 @@ static sv_verdict on_slow_put(sv_event *ev, void *self)
     return SV_LATER;
 }
 
+static void rewrite(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const notes *me = self;
+    const uint32_t written = sv->store_schema(me->texts);
+    sv_str key = SV_STR_NONE, record, text;
+    while (status == SV_OK && sv->row_next(rows, &key, &record)) {
+        const uint32_t schema = sv->row_schema(rows, key);
+        if (schema < written && read_text(schema, record, &text))
+            (void)sv->put(ev, me->texts, sv->from(ev)->node, key, form(ev, written, text));
+    }
+    sv->pass(ev);
+}
+
+static sv_verdict on_sweep(sv_event *ev, void *self)
+{
+    const notes *me = self;
+    if (!me->rewrites || !sv_str_eq(sv->subject(ev), SV_STR("notes/texts"))) return SV_PASS;
+    sv->rows_load(ev, me->texts, sv->from(ev)->node, rewrite);
+    return SV_LATER;
+}
+
+static const sv_hook hooks[] = {
+    {.on = "store/sweep", .call = on_sweep, .flags = SV_HOOK_STORES},
+    {0},
+};
+
+static const sv_option options[] = {
+    SV_OPT_BOOL(notes, rewrites, "notes_rewrites", "false", "Whether old records are rewritten."),
+    {0},
+};
+
 static const sv_arg put_args[] = {
     {.name = "address", .kind = SV_ARG_ACCOUNT, .flags = SV_ARG_REQUIRED, .manual = "whose"},
     {.name = "key", .kind = SV_ARG_STRING, .flags = SV_ARG_REQUIRED, .manual = "which"},
@@ -138,8 +171,9 @@ static sv_status start(sv_mod *mod, void *self)
 {
     notes *me = self;
     const uint32_t oldest = RELEASE > 1 ? RELEASE - 1 : 1;
-    return sv->store_open_versions(mod, NULL, "texts", RELEASE, oldest, &me->texts);
+    const sv_status status = sv->store_open_versions(mod, NULL, "texts", RELEASE, oldest, &me->texts);
+    return status == SV_OK ? sv->sweep(mod, me->texts, 100) : status;
 }
 
 SV_MODULE(.name = "notes", .summary = "A release of a module that stores", .self_size = sizeof(notes),
-          .start = start, .commands = commands)
+          .hooks = hooks, .options = options, .start = start, .commands = commands)

@@ -168,12 +168,56 @@ static void test_scan_beside_folds(void **state)
     folder_remove(&dir);
 }
 
+/* An index of another format, be it an earlier or a later one, is not read. */
+static void test_other_format(void **state)
+{
+    (void)state;
+    const folder dir = folder_make();
+    svi_acct acct = {.name = "index"};
+    const svi_index_config config = {.acct = &acct,
+                                     .path = dir.path,
+                                     .map_bytes = 16u << 20,
+                                     .readers = 1,
+                                     .hash = simple_hash,
+                                     .txn_us = 1000000};
+    static const uint32_t formats[] = {1, 3, 2};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        struct {
+            uint32_t format, layout;
+            uint64_t folded;
+        } head = {.format = formats[i], .layout = 1, .folded = 7};
+        MDB_env *env;
+        MDB_txn *txn;
+        MDB_dbi meta;
+        MDB_val key = {4, (char[]){"head"}}, value = {sizeof head, &head};
+        assert_int_equal(mdb_env_create(&env), 0);
+        assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+        assert_int_equal(mdb_env_open(env, dir.path, 0, 0600), 0);
+        assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+        assert_int_equal(mdb_dbi_open(txn, "meta", MDB_CREATE, &meta), 0);
+        assert_int_equal(mdb_put(txn, meta, &key, &value, 0), 0);
+        assert_int_equal(mdb_txn_commit(txn), 0);
+        mdb_env_close(env);
+        svi_index *index = NULL;
+        uint64_t folded = 0;
+        sv_err err = {.text = ""};
+        const sv_status st = svi_index_open(&config, &index, &folded, &err);
+        assert_int_equal(st, formats[i] == 2 ? SV_OK : SV_EVERSION);
+        if (st != SV_OK) assert_non_null(strstr(err.text, "this release knows format 2"));
+        assert_int_equal(folded, st == SV_OK ? 7 : 0);
+        svi_index_close(&index);
+    }
+    folder_remove(&dir);
+    assert_int_equal(acct.live_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_order),
         cmocka_unit_test(test_damaged_rows),
         cmocka_unit_test(test_scan_beside_folds),
+        cmocka_unit_test(test_other_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -501,16 +501,19 @@ static void test_spare_makes_last_batches_sure(void **state)
     for (int i = 0; i < 8; i++) assert_int_equal(write_batch(f, 2), SV_OK);
 }
 
-static void test_later_format(void **state)
+static void test_other_format(void **state)
 {
     fixture *f = *state;
     assert_int_equal(write_batch(f, 1), SV_OK);
     svi_journal_close(&f->journal);
     size_t n;
     char *data = segment_read(f, FIRST_SEGMENT, &n);
-    data[8] = 2;
-    segment_write(f, FIRST_SEGMENT, data, n);
-    assert_int_equal(reopen(f, 0), SV_EVERSION);
+    static const char formats[] = {1, 3}; /* an earlier and a later one */
+    for (size_t i = 0; i < sizeof formats; i++) {
+        data[8] = formats[i];
+        segment_write(f, FIRST_SEGMENT, data, n);
+        assert_int_equal(reopen(f, 0), SV_EVERSION);
+    }
     free(data);
 }
 
@@ -549,7 +552,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_empty_loose_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_are_final, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spare_makes_last_batches_sure, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_later_format, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_format, setup, teardown),
         cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

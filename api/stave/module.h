@@ -135,6 +135,18 @@ typedef struct sv_option {
         .name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .manual = manual_  \
     }
 
+typedef enum sv_metric_kind {
+    SV_METRIC_COUNTER = 1, /* counts what has happened; never falls */
+    SV_METRIC_GAUGE = 2    /* is now so much */
+} sv_metric_kind;
+
+/* One figure that `stave metrics` shows, of each host. */
+typedef struct sv_metric {
+    const char *name; /* "module_what": begins with the module's name, '-' as '_'; a-z, 0-9 and single '_' */
+    sv_metric_kind kind;
+    const char *manual; /* a sentence: what it counts, in which unit */
+} sv_metric;
+
 /* Values handed from one generation of a module to the next. */
 typedef struct sv_blob sv_blob;
 
@@ -183,6 +195,9 @@ typedef struct sv_module_desc {
      * commas: "engine 1, store 2" (doc/reference/functions.md). A server that has less refuses the module, and
      * says so. NULL: none. */
     const char *needs;
+
+    const sv_metric *metrics; /* ends with .name == NULL; at most 64 */
+    uint32_t metric_stride;
 } sv_module_desc;
 
 /* --- what a module is given -------------------------------------------------------- */
@@ -625,6 +640,15 @@ typedef struct sv_api {
     /* As `get`, and tells the version. */
     void (*get_schema)(sv_event *ev, sv_store *store, sv_str owner, sv_str key,
                        sv_get_schema_fn done);
+
+    /* -- metrics -- */
+
+    /* Adds to the metric at that place in the module's table, on the module's host. A counter does not fall: a
+     * negative delta of one, as a place that is not there, is logged once (`metric-wrong`) and changes nothing.
+     * Values go on in the next generation, by name, and begin at 0 when the server starts. */
+    void (*metric_add)(sv_mod *mod, uint32_t index, int64_t delta);
+    /* Sets a gauge; for a counter as above. */
+    void (*metric_set)(sv_mod *mod, uint32_t index, int64_t value);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he
@@ -657,6 +681,7 @@ typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
                                                   .command_stride = sizeof(sv_command),            \
                                                   .arg_stride = sizeof(sv_arg),                    \
                                                   .column_stride = sizeof(sv_column),              \
+                                                  .metric_stride = sizeof(sv_metric),              \
                                                   __VA_ARGS__};                                    \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api);                            \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api)                             \

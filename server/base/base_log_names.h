@@ -30,6 +30,7 @@ SVI_LOG_NAME("module-fault", "A module broke a rule or its budget; how many such
 SVI_LOG_NAME("module-budget", "A module comes near to its budget of memory or processor time on a host, or is over it.")
 SVI_LOG_NAME("module-quarantined", "A module had too many faults: its handlers are not called until it is released; what they must not miss is refused.")
 SVI_LOG_NAME("module-released", "A module is out of quarantine, by an operator or by new code.")
+SVI_LOG_NAME("metric-wrong", "A module changed a metric that it does not declare, or let a counter fall; told once.")
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")

@@ -27,9 +27,8 @@ static bool must_fail(void)
     return atomic_fetch_sub_explicit(&fail_countdown, 1, memory_order_relaxed) == 1;
 }
 
-static void charge(svi_acct *acct, size_t bytes)
+static void charge_one(svi_acct *acct, int64_t n)
 {
-    const int64_t n = (int64_t)bytes;
     const int64_t live = atomic_fetch_add_explicit(&acct->live_bytes, n, memory_order_relaxed) + n;
     int64_t peak = atomic_load_explicit(&acct->peak_bytes, memory_order_relaxed);
     while (live > peak &&
@@ -40,10 +39,19 @@ static void charge(svi_acct *acct, size_t bytes)
     atomic_fetch_add_explicit(&acct->total_count, 1, memory_order_relaxed);
 }
 
+static void charge(svi_acct *acct, size_t bytes)
+{
+    for (; acct != NULL; acct = acct->whole) charge_one(acct, (int64_t)bytes);
+}
+
 static void discharge(svi_acct *acct, size_t bytes)
 {
-    atomic_fetch_sub_explicit(&acct->live_bytes, (int64_t)bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&acct->live_count, 1, memory_order_relaxed);
+    while (acct != NULL) {
+        svi_acct *const whole = acct->whole; /* the account may go with its last block */
+        atomic_fetch_sub_explicit(&acct->live_bytes, (int64_t)bytes, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&acct->live_count, 1, memory_order_relaxed);
+        acct = whole;
+    }
 }
 
 static head *head_of(void *mem)

@@ -9,6 +9,7 @@ svi_bus *svi_bus_new(const svi_bus_config *config)
     svi_bus *bus = svi_alloc(config->acct, sizeof(svi_bus));
     bus->magic = SVI_BUS_MAGIC;
     bus->config = *config;
+    bus->meter.every = config->sample_every != 0 ? config->sample_every : SVI_SAMPLE_EVERY;
     bus->coarse_us =
         config->plat->coarse_us != NULL ? config->plat->coarse_us : config->plat->mono_us;
     bus->kept = svi_alloc(config->acct, SVI_EVENTS_KEPT * sizeof(sv_event *));

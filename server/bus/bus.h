@@ -69,6 +69,7 @@ typedef struct svi_bus_config {
     svi_commit_ops commit;
     int64_t later_us; /* deadline of a LATER (60 s) */
     int64_t slow_us;  /* a handler that runs longer is reported (100 ms) */
+    uint32_t sample_every; /* turns per timed one; 0: SVI_SAMPLE_EVERY, SVI_SAMPLE_NEVER: none is */
 } svi_bus_config;
 
 /* Told of each fault of a handler, behind its line in the log; `rule` (static) is what it broke. The handler is
@@ -158,9 +159,13 @@ bool svi_event_is_open(const sv_event *ev);
 bool svi_event_is_waiting(const sv_event *ev);
 
 /* Calls `call(ctx)` for an operation of a waiting event that comes back: in the execution context
- * of the handler that said LATER, and reported if it is slow. The caller holds the event, which
- * may be over afterwards. */
-void svi_event_call(sv_event *ev, void (*call)(void *ctx), void *ctx);
+ * of the handler that said LATER, counted and timed as `whose` (may be NULL), and reported if it is
+ * slow. The caller holds the event, which may be over afterwards. */
+void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*call)(void *ctx), void *ctx);
+
+/* The handler that runs, said DONE or LATER, or ran last, at the event's present table; NULL: there is
+ * none. Borrowed as long as the event has that table. */
+const svi_handler *svi_event_handler(const sv_event *ev);
 
 /* --- what handlers and rules use
  * ----------------------------------------------------------------------- */

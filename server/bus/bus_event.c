@@ -132,10 +132,6 @@ sv_event *svi_event_new(svi_bus *bus, const svi_event_config *config)
     ev->is_request = config->is_request;
     if (config->stanza != NULL) ev->stanza = svi_stanza_ref(config->stanza);
     ev->emissions_end = &ev->emissions;
-    if (bus->until_sample-- == 0) {
-        bus->until_sample = SVI_SAMPLE_EVERY - 1;
-        ev->is_timed = true;
-    }
     point_set(ev, config->point, config->hooks);
     all_add(bus, ev);
     ev->number = ++bus->stats.events;
@@ -241,6 +237,7 @@ static void strictly(const sv_event *ev, const char *rule)
 
 void svi_event_blame(const sv_event *ev, const svi_handler *handler, const char *rule)
 {
+    if (handler != NULL && handler->stats != NULL) handler->stats->faults++;
     if (ev->bus == NULL || handler == NULL || ev->bus->fault == NULL) return;
     ev->bus->fault(ev->bus->fault_ctx, handler, rule);
 }
@@ -267,6 +264,12 @@ void *svi_event_x(const sv_event *ev)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     return ev->x;
+}
+
+const svi_handler *svi_event_handler(const sv_event *ev)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    return ev->by;
 }
 
 svi_bus *svi_event_bus(const sv_event *ev)

@@ -8,6 +8,7 @@
 #define SVI_BUS_HOOKS_H
 
 #include "base/base_assert.h"
+#include "bus/bus_meter.h"
 #include "xml/xml_stanza.h"
 
 typedef struct sv_event sv_event;
@@ -21,12 +22,6 @@ svi_point svi_point_find(sv_str name);
 const char *svi_point_name(svi_point point);
 /* Nearest known name, for error texts. */
 const char *svi_point_nearest(sv_str name);
-
-/* Counts of one module on one host; written by the bus. */
-typedef struct svi_hook_stats {
-    uint64_t calls, passed, done, later;
-    int64_t cpu_ns; /* scaled from samples: one event in 64 is timed */
-} svi_hook_stats;
 
 /* A module's handlers while it is in quarantine on a host; belongs to the loader, which changes it between two
  * events. */
@@ -56,7 +51,7 @@ typedef struct svi_handler {
     void *self;
     const char *module;    /* for blame; outlives the table */
     const char *text;      /* the hook as declared */
-    svi_hook_stats *stats; /* may be NULL */
+    svi_hook_stats *stats; /* may be NULL; outlives the table */
     svi_ward *ward;        /* may be NULL: never in quarantine; lives as long as the table */
     void *generation;      /* whose; the loader's */
 } svi_handler;

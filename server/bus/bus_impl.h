@@ -12,7 +12,6 @@ enum {
     SVI_EVENT_MAGIC = 0x45564e54,
     SVI_LANE_MAGIC = 0x4c414e45,
     SVI_DEPTH_MAX = 16,    /* passes inside passes (house-style B.3) */
-    SVI_SAMPLE_EVERY = 64, /* events per timed one (architecture 6) */
     SVI_KIDS_NOTED = 8,    /* children whose atoms an event remembers for matching */
     SVI_EVENTS_KEPT = 256, /* freed events kept with their arenas */
     SVI_LANE_KEY_INLINE = 96,
@@ -65,7 +64,6 @@ struct sv_event {
     uint8_t state;       /* svi_event_state */
     uint8_t entry_state; /* svi_entry_state */
     bool is_request;
-    bool is_timed; /* one of those whose handlers' CPU is measured */
     bool keeps;    /* the running handler's arena memory must stay */
     bool has_mark; /* it has taken temporary memory, from `mark` on */
     bool has_bits; /* bits and kids are those of the stanza as it is now */
@@ -130,13 +128,25 @@ typedef struct svi_frame {
     svi_exec saved;
 } svi_frame;
 
+/* See bus_meter.h. */
+typedef struct svi_meter {
+    uint32_t every; /* turns per timed one; SVI_SAMPLE_NEVER */
+    uint32_t left, picked; /* turns left in the block; how many are when one is timed */
+    uint32_t depth;        /* of what was begun and not ended */
+    uint32_t weight;       /* how often the turn counts; 0: it is not timed */
+    uint64_t block;
+    svi_hook_stats *now; /* whose time it is; NULL: the core's */
+    int64_t since_us;    /* the last stamp of a timed turn */
+    svi_meter_stats stats;
+} svi_meter;
+
 struct svi_bus {
     uint32_t magic;
     uint32_t depth;
     svi_bus_config config;
     int64_t (*coarse_us)(void *ctx);
     svi_frame *top;
-    uint32_t until_sample;
+    svi_meter meter;
     bool is_releasing;
     uint64_t committed;
     svi_event_queue release; /* by commit number */
@@ -197,6 +207,19 @@ void svi_event_end(sv_event *ev);
 /* The bus goes away; only holds remain. */
 void svi_event_detach(sv_event *ev);
 void svi_event_free_memory(sv_event *ev);
+
+/* --- bus_meter.c
+ * ------------------------------------------------------------------------------------ */
+
+/* Begins a turn, unless one goes on / ends it. Between them `now` may change; it is as before at the end. */
+void svi_meter_begin(svi_meter *meter, bool always);
+static inline void svi_meter_end(svi_meter *meter)
+{
+    SV_ASSERT(meter->depth > 0);
+    if (--meter->depth == 0) meter->weight = 0;
+}
+/* In a timed turn: charges what has passed since the last stamp to `now`. */
+void svi_meter_stamp(svi_bus *bus);
 
 /* --- bus_lane.c
  * ------------------------------------------------------------------------------------- */

@@ -81,7 +81,7 @@ static void test_operation_comes_back(void **state)
     p->holds = true;
     table(w);
     run(w, "r/x j");
-    svi_event_call(w->held, come_back, p);
+    svi_event_call(w->held, NULL, come_back, p);
     saw(w, "ask back emit: ask released");
     assert_null(svi_exec_now()->module);
     assert_true(logged(w, "handler-slow"));

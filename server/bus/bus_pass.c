@@ -69,6 +69,7 @@ static void frame_enter(svi_frame *frame, sv_event *ev, sv_str key)
     bus->top = frame;
     beat(bus);
     bus->depth++;
+    svi_meter_begin(&bus->meter, false);
     svi_plat_enter(
         bus->config.plat); /* a thread may have several servers, each with its own clock */
     svi_exec_enter(ev);
@@ -79,6 +80,7 @@ static void frame_leave(svi_bus *bus, const svi_frame *frame)
     SV_ASSERT(bus->top == frame && bus->depth > 0);
     bus->top = frame->outer;
     bus->depth--;
+    svi_meter_end(&bus->meter);
     *svi_exec_now() = frame->saved;
 }
 
@@ -157,31 +159,39 @@ static void judge_time(const sv_event *ev, const svi_handler *h, int64_t took_us
     svi_event_blame(ev, h, SVI_RULE_SLOW);
 }
 
-/* The clock of one stretch of handlers. Slowness is seen on the coarse clock (a few ns a call);
- * the CPU of a sampled event on the fine one: its microseconds are coarser than most handlers,
- * but right on average. */
+/* The clock of one stretch of handlers, from the first that is called. Slowness is seen on the coarse
+ * clock (a few ns a call), CPU by the meter: one stamp between handlers, on a clock whose microseconds are
+ * coarser than most of them but right on average. */
 typedef struct stopwatch {
-    int64_t coarse_us, fine_us;
-    int64_t blamed_us; /* of the bus, when the stretch began */
+    bool runs;
+    int64_t coarse_us;
+    int64_t blamed_us;     /* of the bus, when the stretch began */
+    svi_hook_stats *outer; /* whose time it was */
 } stopwatch;
 
-static void watch_start(const sv_event *ev, stopwatch *watch)
+static void watch_start(svi_bus *bus, svi_hook_stats *whose, stopwatch *watch)
 {
-    watch->coarse_us = svi_bus_coarse(ev->bus);
-    watch->blamed_us = ev->bus->blamed_us;
-    if (ev->is_timed) watch->fine_us = svi_bus_now(ev->bus);
+    if (!watch->runs) {
+        *watch = (stopwatch){.runs = true,
+                             .coarse_us = svi_bus_coarse(bus),
+                             .blamed_us = bus->blamed_us,
+                             .outer = bus->meter.now};
+        bus->meter.stats.looks++;
+        if (bus->meter.weight > 0) svi_meter_stamp(bus);
+    }
+    bus->meter.now = whose;
 }
 
 static void watch_stop(const sv_event *ev, const svi_handler *h, stopwatch *watch)
 {
-    const int64_t coarse_us = svi_bus_coarse(ev->bus);
+    svi_bus *bus = ev->bus;
+    const int64_t coarse_us = svi_bus_coarse(bus);
+    bus->meter.stats.looks++;
     judge_time(ev, h, coarse_us - watch->coarse_us, watch->blamed_us);
     watch->coarse_us = coarse_us;
-    watch->blamed_us = ev->bus->blamed_us;
-    if (!ev->is_timed) return;
-    const int64_t fine_us = svi_bus_now(ev->bus);
-    if (h->stats != NULL) h->stats->cpu_ns += (fine_us - watch->fine_us) * 1000 * SVI_SAMPLE_EVERY;
-    watch->fine_us = fine_us;
+    watch->blamed_us = bus->blamed_us;
+    if (bus->meter.weight > 0) svi_meter_stamp(bus);
+    bus->meter.now = watch->outer;
 }
 
 /* In place of a call of a handler whose module is in quarantine. */
@@ -212,6 +222,7 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     now->hook = ev->blame_hook = h->text;
     ev->by = h;
     ev->keeps = false;
+    watch_start(ev->bus, h->stats, watch);
     sv_verdict verdict = h->call(ev, h->self);
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     if ((unsigned)verdict > SV_LATER) {
@@ -231,10 +242,11 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     return verdict;
 }
 
-void svi_event_call(sv_event *ev, void (*back)(void *ctx), void *ctx)
+void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*back)(void *ctx), void *ctx)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     SV_ASSERT(ev->holds > 0);
+    svi_bus *bus = ev->bus; /* NULL: it is gone, only the hold is left */
     svi_exec *now = svi_exec_now();
     const svi_exec saved = *now;
     svi_exec_enter(ev);
@@ -242,11 +254,18 @@ void svi_event_call(sv_event *ev, void (*back)(void *ctx), void *ctx)
     now->hook = ev->blame_hook;
     const svi_handler *by = ev->by; /* of the table that the event holds now; it may move on */
     svi_hooks *hooks = ev->hooks != NULL ? svi_hooks_ref(ev->hooks) : NULL;
-    const int64_t from_us = ev->bus != NULL ? svi_bus_coarse(ev->bus) : 0;
-    const int64_t blamed_us = ev->bus != NULL ? ev->bus->blamed_us : 0;
-    beat(ev->bus);
+    const int64_t from_us = bus != NULL ? svi_bus_coarse(bus) : 0;
+    const int64_t blamed_us = bus != NULL ? bus->blamed_us : 0;
+    beat(bus);
+    if (whose != NULL) whose->callbacks++;
+    svi_hook_stats *const outer = bus != NULL ? svi_bus_enter(bus, whose) : NULL;
     back(ctx);
-    if (ev->bus != NULL) judge_time(ev, by, svi_bus_coarse(ev->bus) - from_us, blamed_us);
+    bus = ev->bus;
+    if (bus != NULL) {
+        svi_bus_leave(bus, outer);
+        bus->meter.stats.looks += 2;
+        judge_time(ev, by, svi_bus_coarse(bus) - from_us, blamed_us);
+    }
     svi_hooks_unref(&hooks);
     *now = saved;
 }
@@ -254,8 +273,7 @@ void svi_event_call(sv_event *ev, void (*back)(void *ctx), void *ctx)
 /* False if a handler said LATER. */
 static bool run_handlers(sv_event *ev)
 {
-    stopwatch watch;
-    watch_start(ev, &watch);
+    stopwatch watch = {.runs = false};
     while ((ev->at = skip_ruled_out(ev, ev->at)) < ev->monitors) {
         const size_t i = ev->at++;
         if (!wants(ev, i)) continue;
@@ -275,8 +293,7 @@ static void run_monitors(sv_event *ev)
     if (ev->monitors == ev->count) return;
     const char *const module = ev->blame_module, *const hook = ev->blame_hook;
     const svi_handler *const by = ev->by;
-    stopwatch watch;
-    watch_start(ev, &watch);
+    stopwatch watch = {.runs = false};
     ev->in_monitor = true;
     for (size_t i = ev->monitors; i < ev->count; i++) {
         if (!wants(ev, i)) continue;
@@ -344,6 +361,19 @@ static void refuse_depth(sv_event *ev)
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
 }
 
+/* What ends an event is the core's work, also if a module's callback brought it about. */
+static void finish(sv_event *ev, sv_str key)
+{
+    svi_bus *bus = ev->bus;
+    svi_hook_stats *const whose = bus->meter.now;
+    const bool is_other = whose != NULL && ev->parent == NULL;
+    if (is_other && bus->meter.weight > 0) svi_meter_stamp(bus);
+    if (is_other) bus->meter.now = NULL;
+    svi_bus_finish(ev, key);
+    if (is_other && bus->meter.weight > 0) svi_meter_stamp(bus);
+    bus->meter.now = whose;
+}
+
 void svi_pass(sv_event *ev, sv_str key)
 {
     svi_bus *bus = ev->bus;
@@ -355,7 +385,7 @@ void svi_pass(sv_event *ev, sv_str key)
     if (!too_deep && !drive(ev))
         wait_later(ev, key);
     else
-        svi_bus_finish(ev, key);
+        finish(ev, key);
     frame_leave(bus, &frame);
 }
 
@@ -371,6 +401,6 @@ void svi_pass_timeout(sv_event *ev)
     if (ev->ops->timeout != NULL && !svi_event_is_disposed(ev)) ev->ops->timeout(ev);
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
     run_monitors(ev);
-    svi_bus_finish(ev, SV_STR_NONE);
+    finish(ev, SV_STR_NONE);
     frame_leave(bus, &frame);
 }

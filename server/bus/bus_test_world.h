@@ -270,7 +270,7 @@ static inline sv_stanza *parse(world *w, const char *xml)
     return stanza;
 }
 
-static inline int setup(void **state)
+static inline int setup_sampled(void **state, uint32_t every)
 {
     world *w = calloc(1, sizeof *w);
     w->acct.name = "bus-test";
@@ -289,7 +289,8 @@ static inline int setup(void **state)
                                               .committed = committed,
                                               .ctx = w},
                                    .later_us = LATER_US,
-                                   .slow_us = SLOW_US};
+                                   .slow_us = SLOW_US,
+                                   .sample_every = every};
     w->bus = svi_bus_new(&config);
     const sv_str names[] = {SV_STR_INIT("jabber:client"), SV_STR_INIT("body"), SV_STR_INIT("urn:a"),
                             SV_STR_INIT("a"), SV_STR_INIT("b")};
@@ -299,6 +300,11 @@ static inline int setup(void **state)
     w->other = parse(w, "<message to='j@a.example'><a xmlns='urn:a'/></message>");
     *state = w;
     return 0;
+}
+
+static inline int setup(void **state)
+{
+    return setup_sampled(state, 0);
 }
 
 static inline int teardown(void **state)

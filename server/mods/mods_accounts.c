@@ -12,9 +12,9 @@ static void listed(void *ctx, sv_status status, const sv_str *names, size_t coun
 {
     listing *l = ctx;
     if (!l->group->is_retired) {
-        const svi_exec saved = svi_mod_enter(l->mod, "accounts");
+        const svi_mod_visit visit = svi_mod_enter(l->mod, "accounts");
         l->done(status, names, count, more, l->mod->self);
-        svi_mod_leave(&saved);
+        svi_mod_leave(&visit);
     }
     svi_group *group = l->group;
     svi_free(l);

@@ -49,9 +49,9 @@ static int64_t plat_us(const sv_mod *mod)
 static void judge_time(sv_mod *mod, const char *what, int64_t took_us)
 {
     if (took_us <= SLOW_US) return;
-    const svi_exec saved = svi_mod_enter(mod, what);
+    const svi_mod_visit visit = svi_mod_blame(mod, what);
     SV_LOG(SV_WARN, "handler-slow", LF_INT("ms", took_us / 1000), LF_TXT("point", what));
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
     svi_mod_fault(mod, SVI_RULE_SLOW);
 }
 
@@ -67,9 +67,9 @@ static void fired(void *ctx)
         return;
     }
     const int64_t from_us = plat_us(mod);
-    const svi_exec saved = svi_mod_enter(mod, "timer");
+    const svi_mod_visit visit = svi_mod_enter(mod, "timer");
     timer->fire(mod->self);
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
     judge_time(mod, "timer", plat_us(mod) - from_us);
 }
 
@@ -121,6 +121,35 @@ sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i)
     return i < group->feature_count[of_accounts] ? group->features[of_accounts][i] : SV_STR_NONE;
 }
 
+/* --- metrics ----------------------------------------------------------------------------------------- */
+
+/* The value at that place, which must be a gauge if `falls`; NULL if there is none, which is told once. */
+static int64_t *metric_of(sv_mod *mod, uint32_t index, bool falls)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    const sv_metric *metric = index < mod->metric_count ? svi_metric_at(&mod->file->desc, index) : NULL;
+    if (metric != NULL && (!falls || metric->kind == SV_METRIC_GAUGE)) return mod->metrics[index];
+    if (!mod->is_metric_wrong)
+        SV_LOG(SV_ERROR, "metric-wrong", LF_TXT("module", mod->file->name), LF_INT("index", index),
+               LF_TXT("metric", metric != NULL ? metric->name : ""),
+               LF_TXT("reason", metric != NULL ? "a counter does not fall" : "it declares no such metric"));
+    mod->is_metric_wrong = true;
+    return NULL;
+}
+
+void svi_api_metric_add(sv_mod *mod, uint32_t index, int64_t delta)
+{
+    int64_t *value = metric_of(mod, index, delta < 0);
+    if (value == NULL) return;
+    if (__builtin_add_overflow(*value, delta, value)) *value = delta < 0 ? INT64_MIN : INT64_MAX;
+}
+
+void svi_api_metric_set(sv_mod *mod, uint32_t index, int64_t value)
+{
+    int64_t *to = metric_of(mod, index, true);
+    if (to != NULL) *to = value;
+}
+
 /* --- accounts that it keeps ------------------------------------------------------------------------- */
 
 static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
@@ -128,9 +157,9 @@ static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
     sv_mod *mod = ctx;
     SV_CHECK(mod, SVI_MOD_MAGIC);
     const int64_t from_us = plat_us(mod);
-    const svi_exec saved = svi_mod_enter(mod, "auth");
+    const svi_mod_visit visit = svi_mod_enter(mod, "auth");
     run(arg);
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
     judge_time(mod, "auth", plat_us(mod) - from_us);
 }
 
@@ -300,6 +329,9 @@ static const sv_api api = {
     .store_schema = svi_api_store_schema,
     .row_schema = svi_api_row_schema,
     .get_schema = svi_api_get_schema,
+
+    .metric_add = svi_api_metric_add,
+    .metric_set = svi_api_metric_set,
 };
 
 const sv_api *svi_mods_api(void)

@@ -18,6 +18,8 @@ sv_status svi_api_sweep(sv_mod *mod, sv_store *store, int64_t period_ms);
 sv_str svi_api_host(const sv_mod *mod);
 sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth);
 sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i);
+void svi_api_metric_add(sv_mod *mod, uint32_t index, int64_t delta);
+void svi_api_metric_set(sv_mod *mod, uint32_t index, int64_t value);
 
 /* --- mods_features.c --------------------------------------------------------------- */
 

@@ -17,6 +17,7 @@ typedef struct operation {
     sv_get_schema_fn get_schema_done; /* one of the three is not NULL */
     sv_store *store;
     svi_map *map;
+    svi_hook_stats *stats; /* of the handler that asked */
     sv_str owner, key; /* of a single value that something may be added to */
     sv_str session; /* full address of the session that keeps the rows; empty for none */
     uint64_t session_number;
@@ -97,6 +98,15 @@ uint32_t svi_api_store_schema(const sv_store *store)
 
 /* --- writing ---------------------------------------------------------------------------------------- */
 
+/* Counts what a unit took. */
+static sv_status wrote(sv_store *store, uint64_t *kind, size_t bytes, sv_status status)
+{
+    if (status != SV_OK) return status;
+    (*kind)++;
+    store->mod->costs->store.written_bytes += bytes;
+    return status;
+}
+
 sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
@@ -104,21 +114,24 @@ sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, s
     svi_host *host = store->mod->group->host;
     if (svi_guest_is(host, owner)) return SV_EDENIED;
     if (svi_host_is_stale(host, owner, svi_event_number(ev))) return SV_EDENIED;
-    return svi_unit_put(svi_event_unit(ev), store->map, owner, key, value);
+    return wrote(store, &store->mod->costs->store.puts, owner.n + key.n + value.n,
+                 svi_unit_put(svi_event_unit(ev), store->map, owner, key, value));
 }
 
 sv_status svi_api_del(sv_event *ev, sv_store *store, sv_str owner, sv_str key)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
-    return svi_unit_del(svi_event_unit(ev), store->map, owner, key);
+    return wrote(store, &store->mod->costs->store.deletes, owner.n + key.n,
+                 svi_unit_del(svi_event_unit(ev), store->map, owner, key));
 }
 
 sv_status svi_api_del_owner(sv_event *ev, sv_store *store, sv_str owner)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
-    return svi_unit_del_owner(svi_event_unit(ev), store->map, owner);
+    return wrote(store, &store->mod->costs->store.deletes, owner.n,
+                 svi_unit_del_owner(svi_event_unit(ev), store->map, owner));
 }
 
 /* --- rows ------------------------------------------------------------------------------------------- */
@@ -146,6 +159,7 @@ static sv_rows *lend(sv_event *ev, const sv_store *store, sv_str owner, svi_rows
 sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
+    store->mod->costs->store.reads++;
     svi_rows *rows = svi_rows_get(store->map, owner);
     return rows != NULL ? lend(ev, store, owner, rows) : NULL;
 }
@@ -191,6 +205,14 @@ int64_t svi_api_row_bytes(const sv_rows *rows)
 
 /* --- reads in flight -------------------------------------------------------------------------------- */
 
+/* Whose the callback is: the handler's that asks, if it is the module's own. */
+static svi_hook_stats *stats_of(const sv_event *ev, const sv_mod *mod)
+{
+    const svi_handler *handler = svi_event_handler(ev);
+    return handler != NULL && handler->generation == mod ? handler->stats
+                                                         : svi_costs_line(mod->costs, "callback");
+}
+
 static operation *begin(sv_event *ev, sv_store *store)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
@@ -201,6 +223,7 @@ static operation *begin(sv_event *ev, sv_store *store)
     op->mod = store->mod;
     op->store = store;
     op->map = store->map;
+    op->stats = stats_of(ev, store->mod);
     op->ev = svi_event_hold(ev);
     return op;
 }
@@ -252,7 +275,7 @@ static void rows_came(void *ctx, sv_status status, svi_rows *rows)
     if (status == SV_OK) keep(op);
     op->status = status;
     op->rows = rows != NULL ? lend(op->ev, op->store, op->owner, rows) : NULL;
-    svi_event_call(op->ev, call_module, op);
+    svi_event_call(op->ev, op->stats, call_module, op);
     end(op);
 }
 
@@ -261,6 +284,7 @@ void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn d
     SV_ASSERT(done != NULL);
     operation *op = begin(ev, store);
     op->rows_done = done;
+    store->mod->costs->store.loads++;
     if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->group->acct, owner);
     svi_rows_load(store->map, owner, rows_came, op);
 }
@@ -271,6 +295,7 @@ void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_ro
     operation *op = begin(ev, store);
     const sv_jid *jid = svi_session_jid(session);
     op->rows_done = done;
+    store->mod->costs->store.loads++;
     op->session = svi_str_dup(op->group->acct, jid->full);
     if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->group->acct, jid->node);
     op->session_number = svi_session_number(session);
@@ -323,13 +348,14 @@ static void value_came(void *ctx, sv_status status, sv_str value, uint32_t schem
     op->schema = schema;
     if (svi_event_is_open(op->ev)) {
         see_added(op);
-        svi_event_call(op->ev, call_module, op);
+        svi_event_call(op->ev, op->stats, call_module, op);
     }
     end(op);
 }
 
 static void get(operation *op, sv_store *store, sv_str owner, sv_str key)
 {
+    store->mod->costs->store.reads++;
     if (svi_overlay_of(store) != NULL) {
         op->owner = svi_str_dup(op->group->acct, owner);
         op->key = svi_str_dup(op->group->acct, key);

@@ -12,10 +12,10 @@ static int64_t now_us(const sv_mod *mod)
     return mod->group->plat->mono_us(mod->group->plat->ctx);
 }
 
-/* What its handlers took so far, all together. */
+/* What it took so far, in all generations. */
 static int64_t cpu_ns(const sv_mod *mod)
 {
-    return mod->stats.cpu_ns;
+    return svi_costs_sum(mod->costs).cpu_ns;
 }
 
 int64_t svi_mod_memory_bytes(const sv_mod *mod)

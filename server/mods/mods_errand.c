@@ -92,7 +92,7 @@ static svi_hooks *hooks_for(sv_mod *mod, const sv_command *command)
                                  .self = mod->self,
                                  .module = mod->file->name,
                                  .text = command->name,
-                                 .stats = &mod->stats,
+                                 .stats = svi_costs_line(mod->costs, command->name),
                                  .generation = mod};
     svi_hooks *hooks = NULL;
     const sv_status status = svi_hooks_build(mod->group->acct, &handler, 1, &hooks, NULL);

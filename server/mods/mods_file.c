@@ -223,6 +223,10 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
                        "its commands have impossible sizes (%u, %u, %u): declare it with "
                        "SV_MODULE(...)",
                        file->desc.command_stride, file->desc.arg_stride, file->desc.column_stride);
+    if (file->desc.metrics != NULL && !is_stride(file->desc.metric_stride, sizeof(sv_metric)))
+        return svi_err(err, SV_EINVAL,
+                       "its metrics have an impossible size (%u): declare it with SV_MODULE(...)",
+                       file->desc.metric_stride);
     return svi_commands_take(file->arena, &file->desc, &file->desc.commands, err);
 }
 
@@ -318,6 +322,7 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     if (status == SV_OK) status = load_image(file, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
     if (status == SV_OK) status = add_budget(file, &why);
+    if (status == SV_OK) status = svi_metrics_check(&file->desc, &why);
     if (status == SV_OK && config->server != NULL) /* none has to be there to ask a file what it is */
         status = svi_mod_features_check(acct, config->server, file, &why);
     if (status != SV_OK) {

@@ -198,7 +198,7 @@ static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
                          .self = mod->self,
                          .module = mod->file->name,
                          .text = hook->on,
-                         .stats = &mod->stats,
+                         .stats = svi_costs_line(mod->costs, hook->on),
                          .ward = &mod->conduct.ward,
                          .generation = mod};
 }

@@ -4,6 +4,7 @@
 #define SVI_MODS_IMPL_H
 
 #include "mods/mods_budget.h"
+#include "mods/mods_costs.h"
 #include "mods/mods_faults.h"
 #include "mods/mods_loader.h"
 #include "base/base_assert.h"
@@ -86,6 +87,7 @@ typedef struct svi_overlay {
 typedef struct svi_mod_memory {
     uint32_t refs;
     svi_acct acct;
+    svi_costs *costs; /* a reference */
     svi_session_blocks blocks;
 } svi_mod_memory;
 
@@ -120,7 +122,10 @@ struct sv_mod {
     const svi_value *place; /* where modules_enabled names it; NULL once started */
     const char *why_not;    /* why its last store could not be opened; in the group's `texts`; NULL */
     svi_acct acct;          /* everything it obtained through its handle */
-    svi_hook_stats stats;
+    svi_costs *costs;       /* a reference; the same in all its generations */
+    int64_t **metrics;      /* values of `costs`, by places in the description's table; may be NULL each */
+    size_t metric_count;
+    bool is_metric_wrong; /* it was told */
     svi_conduct conduct;
     sv_timer *timers;
     svi_block *blocks;
@@ -311,9 +316,16 @@ void svi_group_compare(svi_group *group);
  * code is the same. */
 void svi_group_hand_over(const svi_group *group);
 
-/* Puts the module into the execution context and enters its server's platform; returns what was
- * there for svi_mod_leave. */
-svi_exec svi_mod_enter(const sv_mod *mod, const char *hook);
-void svi_mod_leave(const svi_exec *saved);
+/* What was there when a module was entered. */
+typedef struct svi_mod_visit {
+    svi_exec saved;
+    svi_bus *bus; /* NULL: it is not counted */
+    svi_hook_stats *outer;
+} svi_mod_visit;
+
+/* Puts the module into the execution context, enters its server's platform, counts a callback under that text and
+ * times it; returns what was there for svi_mod_leave. A retired one's is not counted: the server may be gone. */
+svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook);
+void svi_mod_leave(const svi_mod_visit *visit);
 
 #endif

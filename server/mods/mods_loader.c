@@ -98,12 +98,12 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
     svi_mod_file *file = file_of(mods, group, item);
     if (file == NULL) return false;
     sv_mod *mod = svi_group_add(group, file, item);
-    const svi_exec saved = svi_mod_enter(mod, "options");
+    const svi_mod_visit visit = svi_mod_enter(mod, "options");
     const sv_status status = svi_options_fill(
         mods->config.config, group->section, file->desc.options, file->desc.option_stride,
         mod->self, mods->config.report, mods->config.report_ctx);
     if (status == SV_OK) svi_mod_filled(mod);
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
     const sv_status budget =
         svi_budget_fill(mods->config.config, group->section, file->budget_options,
                         &mod->conduct.budget, mods->config.report, mods->config.report_ctx);
@@ -323,9 +323,9 @@ sv_status svi_mod_start(sv_mod *mod)
     sv_status status = SV_OK;
     SV_ASSERT(!mod->is_started);
     if (desc->start != NULL) {
-        const svi_exec saved = svi_mod_enter(mod, "start");
+        const svi_mod_visit visit = svi_mod_enter(mod, "start");
         status = desc->start(mod, mod->self);
-        svi_mod_leave(&saved);
+        svi_mod_leave(&visit);
     }
     mod->is_started = status == SV_OK;
     return status;
@@ -433,9 +433,9 @@ static void save(const sv_mod *mod)
 {
     if (!mod->is_started || mod->file->desc.save == NULL) return;
     sv_blob blob = {.magic = SVI_MODS_MAGIC};
-    const svi_exec saved = svi_mod_enter(mod, "save");
+    const svi_mod_visit visit = svi_mod_enter(mod, "save");
     mod->file->desc.save(&blob, mod->self);
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
 }
 
 static void save_all(const svi_group *group)
@@ -619,6 +619,7 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
     if (mod == NULL) return false;
     const sv_module_desc *desc = &mod->file->desc;
     const svi_conduct *c = &mod->conduct;
+    const svi_hook_stats sum = svi_costs_sum(mod->costs);
     *info_out = (svi_mod_info){.name = mod->file->name,
                                .host = mod->group->host_name.p,
                                .summary = desc->summary != NULL ? desc->summary : "",
@@ -630,15 +631,36 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
                                .refused = c->ward.refused,
                                .skipped = c->ward.skipped,
                                .faults = c->faults.total,
-                               .calls = mod->stats.calls,
-                               .passed = mod->stats.passed,
-                               .done = mod->stats.done,
-                               .later = mod->stats.later,
-                               .cpu_us = mod->stats.cpu_ns / 1000,
-                               .live_bytes = atomic_load(&mod->acct.live_bytes) +
-                                             atomic_load(&mod->memory->acct.live_bytes),
-                               .live_count = atomic_load(&mod->acct.live_count) +
-                                             atomic_load(&mod->memory->acct.live_count)};
+                               .calls = sum.calls,
+                               .passed = sum.passed,
+                               .done = sum.done,
+                               .later = sum.later,
+                               .cpu_us = sum.cpu_ns / 1000,
+                               .live_bytes = atomic_load(&mod->costs->acct.live_bytes),
+                               .live_count = atomic_load(&mod->costs->acct.live_count),
+                               .peak_bytes = atomic_load(&mod->costs->acct.peak_bytes),
+                               .callbacks = sum.callbacks,
+                               .store = mod->costs->store};
+    return true;
+}
+
+bool svi_mods_line(const svi_mods *mods, size_t i, size_t k, const svi_cost_line **line_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    if (mod == NULL) return false;
+    const svi_cost_line *line = mod->costs->lines;
+    while (line != NULL && k-- > 0) line = line->next;
+    *line_out = line;
+    return line != NULL;
+}
+
+bool svi_mods_metric(const svi_mods *mods, size_t i, size_t k, const sv_metric **metric_out,
+                     int64_t *value_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    if (mod == NULL || k >= mod->metric_count) return false;
+    *metric_out = svi_metric_at(&mod->file->desc, k);
+    *value_out = mod->metrics[k] != NULL ? *mod->metrics[k] : 0;
     return true;
 }
 

@@ -8,6 +8,7 @@
 #define SVI_MODS_LOADER_H
 
 #include "mods/mods_budget.h"
+#include "mods/mods_costs.h"
 #include "xmpp/xmpp_server.h"
 
 typedef struct svi_mods svi_mods;
@@ -78,6 +79,9 @@ typedef struct svi_mod_info {
     int64_t since_s;    /* it is in quarantine, wall clock; 0 */
     uint64_t refused, skipped; /* events and calls in the latest quarantine */
     uint64_t faults;    /* ever, of this code */
+    int64_t peak_bytes; /* the most that `live_bytes` ever was */
+    uint64_t callbacks;
+    svi_store_counts store;
 } svi_mod_info;
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out);
 
@@ -90,6 +94,14 @@ bool svi_mods_quarantines(const svi_mods *mods, const char *name);
 
 /* The table of budget options of module number `i` (stride sizeof(sv_option)); false past the end. */
 bool svi_mods_budget_options(const svi_mods *mods, size_t i, const sv_option **options_out);
+/* Line number `k` of the costs of module number `i`, those of generations before included; false past the end.
+ * Valid until the next turn. */
+bool svi_mods_line(const svi_mods *mods, size_t i, size_t k, const svi_cost_line **line_out);
+
+/* Metric number `k` of module number `i` and its value; false past the end. */
+bool svi_mods_metric(const svi_mods *mods, size_t i, size_t k, const sv_metric **metric_out,
+                     int64_t *value_out);
+
 /* The option table of module number `i` as above (NULL if it has none), for the search for unknown
  * names; false past the end. Valid until svi_mods_free. */
 bool svi_mods_options(const svi_mods *mods, size_t i, const sv_option **options_out,

@@ -1,22 +1,28 @@
 /* Modules on a host: their life from an empty `self` to the last thing they own. */
 #include "mods/mods_impl.h"
 
-svi_exec svi_mod_enter(const sv_mod *mod, const char *hook)
+svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook)
 {
     svi_plat_enter(mod->group->plat);
     svi_exec *now = svi_exec_now();
-    const svi_exec saved = *now;
+    svi_mod_visit visit = {.saved = *now};
     now->module = mod->file->name;
     now->hook = hook;
     now->host = mod->group->host_name.p;
     now->stanza = 0;
     now->head = NULL;
-    return saved;
+    if (mod->group->is_retired) return visit;
+    svi_hook_stats *const stats = svi_costs_line(mod->costs, hook);
+    stats->callbacks++;
+    visit.bus = svi_server_bus(mod->group->server);
+    visit.outer = svi_bus_enter_timed(visit.bus, stats);
+    return visit;
 }
 
-void svi_mod_leave(const svi_exec *saved)
+void svi_mod_leave(const svi_mod_visit *visit)
 {
-    *svi_exec_now() = *saved;
+    if (visit->bus != NULL) svi_bus_leave(visit->bus, visit->outer);
+    *svi_exec_now() = visit->saved;
 }
 
 svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host)
@@ -41,11 +47,13 @@ svi_group *svi_group_ref(svi_group *group)
 
 /* --- memory on sessions ----------------------------------------------------------------------------- */
 
-static svi_mod_memory *memory_new(svi_acct *acct, const char *name)
+static svi_mod_memory *memory_new(svi_acct *acct, svi_costs *costs)
 {
     svi_mod_memory *memory = svi_alloc(acct, sizeof *memory);
     memory->refs = 1;
-    memory->acct.name = name;
+    memory->acct.name = costs->acct.name;
+    memory->acct.whole = &costs->acct;
+    memory->costs = svi_costs_ref(costs);
     memory->blocks.acct = &memory->acct;
     return memory;
 }
@@ -57,6 +65,7 @@ static void memory_unref(svi_mod_memory **memory)
     if (--m->refs > 0) return;
     svi_session_data_drop(&m->blocks);
     SV_ASSERT(atomic_load(&m->acct.live_count) == 0);
+    svi_costs_unref(&m->costs);
     svi_free(m);
 }
 
@@ -113,6 +122,26 @@ void svi_group_compare(svi_group *group)
         group->is_same = is_same_mod(group->mods[i], before->mods[i]);
 }
 
+/* Those of the generation before it, or new ones. */
+static svi_costs *costs_for(const svi_group *group, const svi_mod_file *file)
+{
+    const sv_mod *before =
+        group->before != NULL ? svi_group_find(group->before, sv_str_of(file->name)) : NULL;
+    return before != NULL ? svi_costs_ref(before->costs) : svi_costs_new(group->acct, file->name);
+}
+
+static void find_metrics(sv_mod *mod)
+{
+    const sv_module_desc *desc = &mod->file->desc;
+    size_t count = 0;
+    while (svi_metric_at(desc, count) != NULL) count++;
+    if (count == 0) return;
+    mod->metrics = svi_alloc(mod->group->acct, count * sizeof *mod->metrics);
+    mod->metric_count = count;
+    for (size_t i = 0; i < count; i++)
+        mod->metrics[i] = svi_costs_metric(mod->costs, svi_metric_at(desc, i)->name);
+}
+
 sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place)
 {
     sv_mod *mod = svi_alloc(group->acct, sizeof *mod);
@@ -120,8 +149,11 @@ sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *pla
     mod->group = group;
     mod->file = svi_mod_file_ref(file);
     mod->place = place;
+    mod->costs = costs_for(group, file);
     mod->acct.name = mod->file->name;
-    mod->memory = memory_new(group->acct, mod->acct.name);
+    mod->acct.whole = &mod->costs->acct;
+    mod->memory = memory_new(group->acct, mod->costs);
+    find_metrics(mod);
     mod->self = svi_alloc(&mod->acct, file->desc.self_size);
     mod->stanzas = svi_dict_new(&mod->acct);
     group->mods = svi_realloc(group->acct, group->mods, (group->count + 1) * sizeof(sv_mod *));
@@ -149,9 +181,9 @@ static void stop(sv_mod *mod)
     if (!mod->is_started) return;
     mod->is_started = false;
     if (mod->file->desc.stop == NULL) return;
-    const svi_exec saved = svi_mod_enter(mod, "stop");
+    const svi_mod_visit visit = svi_mod_enter(mod, "stop");
     mod->file->desc.stop(mod->self);
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
 }
 
 static void drop_stanzas(sv_mod *mod)
@@ -189,6 +221,8 @@ static void mod_free(sv_mod *mod)
     svi_blocks_drop(mod);
     svi_free(mod->self);
     SV_ASSERT(atomic_load(&mod->acct.live_count) == 0); /* all that was counted to it is gone */
+    svi_free(mod->metrics);
+    svi_costs_unref(&mod->costs);
     svi_mod_file_unref(&mod->file);
     mod->magic = 0;
     svi_free(mod);

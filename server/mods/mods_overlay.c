@@ -239,13 +239,13 @@ static svi_layer *make_view(const svi_overlay *overlay, sv_event *ev, sv_str own
 {
     svi_layers *layers = overlay->layers;
     layers->is_making = true; /* whoever answers may read the map himself, without what is added */
-    const svi_exec saved = svi_mod_enter(overlay->mod, "overlay");
+    const svi_mod_visit visit = svi_mod_enter(overlay->mod, "overlay");
     const sv_str source = overlay->calls->source(ev, owner, overlay->mod->self);
     owner_view *view = svi_dict_get(layers->owners, owner);
     svi_layer *layer = !sv_str_eq(source, SV_OVERLAY_UNKNOWN) ? layer_of(overlay, ev, source)
                        : view != NULL                         ? layer_ref(view->now)
                                                               : NULL;
-    svi_mod_leave(&saved);
+    svi_mod_leave(&visit);
     layers->is_making = false;
     if (view == NULL) view = view_new(layers, owner, layer);
     if (view == NULL) return layer;

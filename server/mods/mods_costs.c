@@ -115,18 +115,26 @@ static bool is_twice(const sv_module_desc *desc, size_t i)
     return false;
 }
 
+static sv_status wrong_name(const sv_module_desc *desc, const sv_metric *metric, sv_err *err)
+{
+    char begin[64];
+    const sv_str module = svi_str_sub(sv_str_of(desc->name), 0, sizeof begin - 1);
+    for (size_t i = 0; i < module.n; i++) begin[i] = module.p[i] == '-' ? '_' : module.p[i];
+    begin[module.n] = '\0';
+    return svi_err(err, SV_EINVAL,
+                   "its metric \"%.60s\" has a wrong name: begin it with the module's name, hyphens "
+                   "as underscores, as in \"%s_things\"; use lower-case letters, digits and single "
+                   "underscores",
+                   metric->name, begin);
+}
+
 sv_status svi_metrics_check(const sv_module_desc *desc, sv_err *err)
 {
     const sv_metric *metric;
     for (size_t i = 0; (metric = svi_metric_at(desc, i)) != NULL; i++) {
         if (i >= SVI_METRICS_MAX)
             return svi_err(err, SV_EINVAL, "it declares more than %d metrics", SVI_METRICS_MAX);
-        if (!is_metric_name(metric->name, desc->name))
-            return svi_err(err, SV_EINVAL,
-                           "its metric \"%.60s\" has a wrong name: begin it with the module's name, "
-                           "hyphens as underscores, as in \"%.40s_things\"; lower-case letters, digits and single "
-                           "underscores",
-                           metric->name, desc->name);
+        if (!is_metric_name(metric->name, desc->name)) return wrong_name(desc, metric, err);
         if (is_twice(desc, i))
             return svi_err(err, SV_EINVAL, "it declares the metric \"%s\" twice", metric->name);
         if (metric->kind != SV_METRIC_COUNTER && metric->kind != SV_METRIC_GAUGE)

@@ -326,6 +326,8 @@ typedef struct svi_mod_visit {
 /* Puts the module into the execution context, enters its server's platform, counts a callback under that text and
  * times it; returns what was there for svi_mod_leave. A retired one's is not counted: the server may be gone. */
 svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook);
+/* The same for the core's work on a module: counts and times nothing. */
+svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook);
 void svi_mod_leave(const svi_mod_visit *visit);
 
 #endif

@@ -98,7 +98,7 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
     svi_mod_file *file = file_of(mods, group, item);
     if (file == NULL) return false;
     sv_mod *mod = svi_group_add(group, file, item);
-    const svi_mod_visit visit = svi_mod_enter(mod, "options");
+    const svi_mod_visit visit = svi_mod_blame(mod, "options");
     const sv_status status = svi_options_fill(
         mods->config.config, group->section, file->desc.options, file->desc.option_stride,
         mod->self, mods->config.report, mods->config.report_ctx);

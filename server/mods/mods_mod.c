@@ -1,7 +1,7 @@
 /* Modules on a host: their life from an empty `self` to the last thing they own. */
 #include "mods/mods_impl.h"
 
-svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook)
+svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook)
 {
     svi_plat_enter(mod->group->plat);
     svi_exec *now = svi_exec_now();
@@ -11,6 +11,12 @@ svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook)
     now->host = mod->group->host_name.p;
     now->stanza = 0;
     now->head = NULL;
+    return visit;
+}
+
+svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook)
+{
+    svi_mod_visit visit = svi_mod_blame(mod, hook);
     if (mod->group->is_retired) return visit;
     svi_hook_stats *const stats = svi_costs_line(mod->costs, hook);
     stats->callbacks++;

@@ -254,7 +254,8 @@ static inline void add_host(world *w, const char *domain)
     if (svi_host_add(w->server, &config, &host, &err) != SV_OK) fail_msg("%s", err.text);
 }
 
-static inline world *world_new(void)
+/* A world of whose turns one in `every` is timed; 0: as usual. */
+static inline world *world_new_sampled(uint32_t every)
 {
     world *w = calloc(1, sizeof *w);
     assert_non_null(w);
@@ -272,6 +273,7 @@ static inline world *world_new(void)
                                       .engine = w->engine,
                                       .limits = limits,
                                       .calls = s_calls(),
+                                      .sample_every = every,
                                       .salt_secret = SV_STR("salt"),
                                       .ctx = w};
     sv_err err = {.text = ""};
@@ -288,6 +290,11 @@ static inline world *world_new(void)
     w->paths[0] = w->mods_path;
     w->paths[1] = w->core_path;
     return w;
+}
+
+static inline world *world_new(void)
+{
+    return world_new_sampled(0);
 }
 
 static inline void make_mods(world *w, const char *config)

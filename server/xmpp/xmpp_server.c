@@ -143,6 +143,7 @@ static void make_bus(svi_server *server, const svi_server_config *config)
                    .ctx = server},
         .later_us = config->later_us > 0 ? config->later_us : 60 * SECOND_US,
         .slow_us = SECOND_US / 10,
+        .sample_every = config->sample_every,
     };
     server->bus = svi_bus_new(&bus);
 }

@@ -52,6 +52,7 @@ typedef struct svi_server_config {
     const svi_net_calls
         *calls;       /* who is told of connections; NULL: the streams (svi_stream_calls) */
     int64_t later_us; /* deadline of a handler's LATER; 0: 60 s */
+    uint32_t sample_every; /* turns of the bus per timed one (bus_meter.h); 0: SVI_SAMPLE_EVERY */
     size_t store_cache_bytes; /* rows that nobody uses, kept for the next reader; 0: 32 MiB */
 } svi_server_config;
 

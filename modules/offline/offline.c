@@ -18,6 +18,9 @@
 #define TIME_DIGITS 13
 #define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
 
+/* Places in `metrics`. */
+enum { STORED, DELIVERED, EXPIRED, RETURNED };
+
 typedef struct offline {
     sv_mod *mod;
     int64_t max_messages, max_bytes, max_age_ms;
@@ -106,6 +109,7 @@ static expired expire(sv_event *ev, const offline *me, sv_str owner, const sv_ro
         gone.count++;
         gone.bytes += (int64_t)bytes.n;
     }
+    sv->metric_add(me->mod, EXPIRED, gone.count);
     if (gone.count > 0)
         sv->log(me->mod, SV_INFO, "offline-expired", "account",
                 sv->format(ev, "%.*s%c", (int)owner.n, owner.p, 0).p, "messages",
@@ -136,13 +140,16 @@ static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     }
     const sv_str bytes = sv->stanza_bytes(ev, stamped(ev));
     const expired gone = expire(ev, me, sv->to(ev)->node, rows);
-    if (!has_room(me, rows, gone, bytes.n)) /* XEP-0160 2, step 3 */
+    if (!has_room(me, rows, gone, bytes.n)) { /* XEP-0160 2, step 3 */
+        sv->metric_add(me->mod, RETURNED, 1);
         (void)sv->refuse_text(ev, SV_SERVICE_UNAVAILABLE,
                               SV_STR("The recipient's offline queue is full"));
-    else if (sv->put(ev, me->messages, sv->to(ev)->node, next_key(ev, me), bytes) == SV_OK)
+    } else if (sv->put(ev, me->messages, sv->to(ev)->node, next_key(ev, me), bytes) == SV_OK) {
+        sv->metric_add(me->mod, STORED, 1);
         (void)sv->stored(ev);
-    else
+    } else {
         (void)sv->refuse(ev, SV_NOT_ACCEPTABLE);
+    }
 }
 
 static sv_verdict on_message(sv_event *ev, void *self)
@@ -258,6 +265,7 @@ static void hand_over(sv_event *ev, sv_status status, sv_rows *rows, void *self)
             sum += bytes.n;
         }
         g->is_on_its_way = count > 0;
+        sv->metric_add(me->mod, DELIVERED, (int64_t)count);
     }
     sv->pass(ev);
 }
@@ -444,7 +452,17 @@ static const sv_option options[] = {
     {0},
 };
 
+static const sv_metric metrics[] = {
+    [STORED] = {"offline_stored", SV_METRIC_COUNTER, "Messages that were kept for accounts not on line."},
+    [DELIVERED] = {"offline_delivered", SV_METRIC_COUNTER,
+                   "Kept messages that were handed to a session; one that breaks off gets them again."},
+    [EXPIRED] = {"offline_expired", SV_METRIC_COUNTER, "Kept messages that were deleted unread, by age."},
+    [RETURNED] = {"offline_returned", SV_METRIC_COUNTER,
+                  "Messages that went back to their senders since the account's queue was full."},
+    {0},
+};
+
 SV_MODULE(.name = "offline", .summary = "Offline messages (XEP-0160)", .features = "msgoffline",
           .self_size = sizeof(offline), .hooks = hooks, .options = options, .start = start,
-          .commands = commands,
+          .commands = commands, .metrics = metrics,
           .after = "message")

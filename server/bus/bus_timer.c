@@ -23,6 +23,7 @@ struct svi_timers {
     svi_pool *pool;
     svi_timer **heap;
     size_t count, cap;
+    svi_timers_stats stats;
     uint64_t next_serial;
 };
 
@@ -143,11 +144,19 @@ size_t svi_timers_run(svi_timers *timers)
         if (first->due_us > now_us || first->serial >= older_than) break;
         void (*const fire)(void *) = first->fire;
         void *const ctx = first->ctx;
+        timers->stats.fired++;
+        timers->stats.late_us += now_us - first->due_us;
         take_out(timers, first);
         fire(ctx);
         fired++;
     }
     return fired;
+}
+
+void svi_timers_stats_get(const svi_timers *timers, svi_timers_stats *stats_out)
+{
+    SV_CHECK(timers, TIMERS_MAGIC);
+    *stats_out = timers->stats;
 }
 
 int64_t svi_timers_due_us(const svi_timers *timers)

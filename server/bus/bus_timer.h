@@ -22,6 +22,14 @@ void svi_timer_cancel(svi_timer **timer);
 
 /* Fires what is due, in order of time then of start; returns how many. */
 size_t svi_timers_run(svi_timers *timers);
+/* How late timers are: a sign of a router that has too much to do. */
+typedef struct svi_timers_stats {
+    uint64_t fired;  /* ever */
+    int64_t late_us; /* behind their time, all together */
+} svi_timers_stats;
+/* Fills in the figures as they are now. */
+void svi_timers_stats_get(const svi_timers *timers, svi_timers_stats *stats_out);
+
 /* When the next is due (monotonic us), INT64_MAX if none. */
 int64_t svi_timers_due_us(const svi_timers *timers);
 

@@ -8,6 +8,8 @@
 #include "base/base_assert.h"
 #include "base/base_log.h"
 #include "main/main_cli.h"
+#include "main/main_figures.h"
+#include "main/main_resident.h"
 #include "main/main_users.h"
 #include "xmpp/xmpp_session.h"
 
@@ -63,6 +65,13 @@ json_t *svi_answer_error(const char *format, ...)
     return answer;
 }
 
+int64_t svi_commands_up_us(const svi_commands *commands)
+{
+    SV_CHECK(commands, MAGIC);
+    const svi_plat *plat = svi_plat_kernel();
+    return plat->mono_us(plat->ctx) - commands->began_us;
+}
+
 svi_shard *svi_commands_shard(svi_commands *commands)
 {
     SV_CHECK(commands, MAGIC);
@@ -70,22 +79,6 @@ svi_shard *svi_commands_shard(svi_commands *commands)
 }
 
 /* --- status ------------------------------------------------------------------------------------------- */
-
-static json_int_t resident_bytes(void)
-{
-    long long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    char line[128] = "";
-    if (file && fgets(line, sizeof line, file)) {
-        sv_str rest = sv_str_of(line), word;
-        int64_t number = 0;
-        (void)svi_str_split(&rest, ' ', &word); /* size; then what is resident */
-        if (svi_str_split(&rest, ' ', &word) && svi_str_int(word, 0, INT64_MAX, &number) == SV_OK)
-            pages = number;
-    }
-    if (file) (void)fclose(file);
-    return (json_int_t)pages * sysconf(_SC_PAGESIZE);
-}
 
 static json_t *ledger_status(const svi_ledger *ledger)
 {
@@ -120,8 +113,7 @@ static json_t *status(const svi_commands *commands)
 {
     svi_shard *shard = commands->config.shard;
     svi_server *server = svi_shard_server(shard);
-    const svi_plat *plat = svi_plat_kernel();
-    const int64_t up_us = plat->mono_us(plat->ctx) - commands->began_us;
+    const int64_t up_us = svi_commands_up_us(commands);
     svi_net_stats net;
     svi_net_stats_get(svi_server_net(server), &net);
     json_t *certificates =
@@ -130,13 +122,15 @@ static json_t *status(const svi_commands *commands)
     for (svi_host *h = svi_host_next(server, NULL); h; h = svi_host_next(server, h))
         (void)json_array_append_new(hosts, json_string(svi_host_name(h)));
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "ok", 1, "version", SVI_VERSION,
+        "{s:b, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "ok", 1, "version",
+        SVI_VERSION,
         "pid", (json_int_t)getpid(), "uptime-s", (json_int_t)(up_us / 1000000), "hosts", hosts,
         "certificates", certificates, "connections", (json_int_t)net.open, "sessions", (json_int_t)svi_session_count(server),
         "locked-out", (json_int_t)svi_server_locked(server),
         "ledger", ledger_status(svi_server_ledger(server)), "store",
-        store_status(svi_server_store(server)), "resident-bytes", resident_bytes(),
-        "accounted-bytes", (json_int_t)atomic_load(&svi_shard_acct(shard)->live_bytes));
+        store_status(svi_server_store(server)), "resident-bytes", (json_int_t)svi_resident_bytes(),
+        "accounted-bytes", (json_int_t)atomic_load(&svi_shard_acct(shard)->live_bytes), "router",
+        svi_figures_router(shard));
 }
 
 /* --- modules ------------------------------------------------------------------------------------------ */
@@ -155,13 +149,14 @@ static json_t *modules(const svi_commands *commands)
 {
     json_t *list = json_array();
     svi_mod_info m;
-    for (size_t i = 0; svi_mods_info(svi_shard_mods(commands->config.shard), i, &m); i++)
-        (void)json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "name", m.name, "host",
-                            m.host, "summary", m.summary, "state", m.state, "calls",
-                            (json_int_t)m.calls, "cpu-us", (json_int_t)m.cpu_us, "bytes",
-                            (json_int_t)m.live_bytes, "faults", (json_int_t)m.faults, "quarantine",
-                            quarantine_of(&m)));
+    for (size_t i = 0; svi_mods_info(svi_shard_mods(commands->config.shard), i, &m); i++) {
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "name", m.name, "host", m.host,
+                                "summary", m.summary, "state", m.state, "calls", (json_int_t)m.calls,
+                                "cpu-us", (json_int_t)m.cpu_us, "bytes", (json_int_t)m.live_bytes,
+                                "quarantine", quarantine_of(&m));
+        svi_figures_costs(one, &m);
+        (void)json_array_append_new(list, one);
+    }
     return json_pack("{s:b, s:o}", "ok", 1, "modules", list);
 }
 

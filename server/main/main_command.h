@@ -58,6 +58,9 @@ void svi_command_user_enable(svi_commands *commands, svi_request *request);
 void svi_command_user_show(svi_commands *commands, svi_request *request);
 void svi_command_user_list(svi_commands *commands, svi_request *request);
 
+/* How long they have been there, in us. */
+int64_t svi_commands_up_us(const svi_commands *commands);
+
 /* The shard they work on. */
 svi_shard *svi_commands_shard(svi_commands *commands);
 

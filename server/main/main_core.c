@@ -2,6 +2,7 @@
 #include "main/main_core.h"
 
 #include "main/main_command.h"
+#include "main/main_figures.h"
 #include "main/main_hosts.h"
 #include "main/main_print.h"
 #include "main/main_tool.h"
@@ -201,6 +202,56 @@ static const sv_arg finish_args[] = {
     {0},
 };
 
+static const sv_arg modules_show_args[] = {
+    {.name = "name", .kind = SV_ARG_STRING, .flags = SV_ARG_REQUIRED, .manual = "a module"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION,
+     .manual = "on this host; on all, if it is not given"},
+    {0},
+};
+
+static const sv_column modules_show_columns[] = {
+    {.name = "host", .kind = SV_COLUMN_TEXT},
+    {.name = "hook", .kind = SV_COLUMN_TEXT},
+    {.name = "calls", .kind = SV_COLUMN_INT},
+    {.name = "passed", .kind = SV_COLUMN_INT},
+    {.name = "done", .kind = SV_COLUMN_INT},
+    {.name = "later", .kind = SV_COLUMN_INT},
+    {.name = "callbacks", .kind = SV_COLUMN_INT},
+    {.name = "faults", .kind = SV_COLUMN_INT},
+    {.name = "cpu-us", .kind = SV_COLUMN_INT},
+    {.name = "cpu-ns-each", .kind = SV_COLUMN_INT},
+    {0},
+};
+
+static const sv_column metrics_columns[] = {
+    {.name = "name", .kind = SV_COLUMN_TEXT},
+    {.name = "kind", .kind = SV_COLUMN_TEXT},
+    {.name = "host", .kind = SV_COLUMN_TEXT},
+    {.name = "value", .kind = SV_COLUMN_INT},
+    {.name = "manual", .kind = SV_COLUMN_TEXT, .head = "what"},
+    {0},
+};
+
+static const sv_arg top_args[] = {
+    {.name = "interval",
+     .kind = SV_ARG_PERIOD,
+     .flags = SV_ARG_OPTION,
+     .preset = "2s",
+     .min = "1s",
+     .max = "1h",
+     .manual = "how long between two looks"},
+    {.name = "count",
+     .kind = SV_ARG_INT,
+     .flags = SV_ARG_OPTION,
+     .preset = "0",
+     .min = "0",
+     .max = "1000000",
+     .manual = "end after so many; 0: go on"},
+    {0},
+};
+
 static const sv_arg log_follow_args[] = {
     {.name = "user",
      .kind = SV_ARG_LOCAL,
@@ -261,7 +312,10 @@ static const svi_core_command commands[] = {
     {.what = {.name = "status", .summary = "what the running server does"},
      .run = svi_command_status,
      .print = svi_print_status},
-    {.what = {.name = "modules", .summary = "the modules of the running server"},
+    {.what = {.name = "modules",
+              .summary = "the modules of the running server, and what they cost",
+              .manual = "Counted since the start, over all generations of a module. STORE is reads, loads and\n"
+                        "writes together; --json tells each, and more."},
      .run = svi_command_modules,
      .print = svi_print_modules},
     {.what = {.name = "modules release",
@@ -272,6 +326,32 @@ static const svi_core_command commands[] = {
               .flags = SV_COMMAND_CHANGES},
      .run = svi_command_modules_release,
      .print = svi_print_nothing},
+    {.what = {.name = "modules show",
+              .summary = "what one module costs, by hook",
+              .manual = "A line for each hook, command and other function of the module, on each host. 'callbacks'\n"
+                        "are calls of functions that are no handlers: what a handler said LATER for has come, a\n"
+                        "timer has fired. CPU is measured in one turn of 64 and scaled; calls are exact.",
+              .examples = "modules show offline\nmodules show offline --host example.org --json",
+              .args = modules_show_args,
+              .columns = modules_show_columns},
+     .run = svi_command_modules_show},
+    {.what = {.name = "metrics",
+              .summary = "all figures of the server and of its modules",
+              .manual = "A counter only grows, until the server ends; a gauge is how much there is now.",
+              .examples = "metrics\nmetrics --json",
+              .columns = metrics_columns},
+     .run = svi_command_metrics},
+    {.what = {.name = "top",
+              .summary = "what the router and the modules do, every 2 s, until q or Ctrl-C",
+              .manual = "The first picture is of the time since the start, each other one of the time since the one\n"
+                        "before it. %ROUTER is the share of the router's time, which is one processor's: at 100 % of\n"
+                        "'busy' the server can do no more. 'accounting' is what measuring itself takes. Where\n"
+                        "the output is no terminal it is plain lines; with --json each picture is one JSON document.\n"
+                        "Ends with 1 when the server does.",
+              .examples = "top\ntop --interval 10s --count 6\ntop --count 1 --json",
+              .args = top_args},
+     .run = svi_command_top,
+     .here = svi_tool_top},
     {.what = {.name = "reload",
               .summary = "take over a changed configuration",
               .flags = SV_COMMAND_CHANGES},

@@ -69,6 +69,21 @@ static void print_certificates(const json_t *list)
     }
 }
 
+static double percent(int64_t part, int64_t whole)
+{
+    return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
+}
+
+/* Of its time since the start: how much it worked, and of that, who took how much. */
+static void print_router(const json_t *r, int64_t up_s)
+{
+    const int64_t busy = number_of(r, "busy-us");
+    if (!r) return;
+    (void)printf("router       %.1f %% busy; of that core %.1f %%, modules %.1f %%, accounting %.2f %%\n",
+                 percent(busy, up_s > 0 ? up_s * 1000000 : busy), percent(number_of(r, "core-us"), busy),
+                 percent(number_of(r, "modules-us"), busy), percent(number_of(r, "accounting-us"), busy));
+}
+
 void svi_print_status(const json_t *a)
 {
     (void)printf("version      %s\n", text_of(a, "version"));
@@ -82,6 +97,7 @@ void svi_print_status(const json_t *a)
     (void)printf("memory       %" PRId64 " KiB resident, %" PRId64 " KiB accounted\n",
                  number_of(a, "resident-bytes") / 1024, number_of(a, "accounted-bytes") / 1024);
     print_certificates(json_object_get(a, "certificates"));
+    print_router(json_object_get(a, "router"), number_of(a, "uptime-s"));
     print_members("ledger (stanzas)", json_object_get(a, "ledger"));
     print_members("store", json_object_get(a, "store"));
 }
@@ -99,14 +115,18 @@ static void print_quarantine(const json_t *m)
 void svi_print_modules(const json_t *a)
 {
     const json_t *list = json_object_get(a, "modules");
-    (void)printf("%-16s %-24s %-11s %10s %10s %10s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
-                 "CPU-MS", "KIB", "WHAT");
+    (void)printf("%-16s %-24s %-11s %10s %8s %7s %7s %6s %9s %9s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
+                 "CPU-MS", "KIB", "PEAK", "FAULTS", "STORE", "WRITTEN", "WHAT");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
-        (void)printf("%-16s %-24s %-11s %10" PRId64 " %10" PRId64 " %10" PRId64 "  %s\n",
-                     text_of(m, "name"), text_of(m, "host"), text_of(m, "state"),
-                     number_of(m, "calls"), number_of(m, "cpu-us") / 1000,
-                     number_of(m, "bytes") / 1024, text_of(m, "summary"));
+        const int64_t store = number_of(m, "store-reads") + number_of(m, "store-loads") +
+                              number_of(m, "store-puts") + number_of(m, "store-deletes");
+        (void)printf("%-16s %-24s %-11s %10" PRId64 " %8" PRId64 " %7" PRId64 " %7" PRId64 " %6" PRId64
+                     " %9" PRId64 " %9" PRId64 "  %s\n",
+                     text_of(m, "name"), text_of(m, "host"), text_of(m, "state"), number_of(m, "calls"),
+                     number_of(m, "cpu-us") / 1000, number_of(m, "bytes") / 1024,
+                     number_of(m, "peak-bytes") / 1024, number_of(m, "faults"), store,
+                     number_of(m, "store-written-bytes"), text_of(m, "summary"));
     }
     for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
 }

@@ -17,6 +17,7 @@
 
 #define MAGIC 0x53485244u
 #define DRAIN_STEP_MS 2
+#define WINDOW_US ((int64_t)5000000)
 #define TURNS_AT_ONCE 16 /* then sockets and timers of the loop have their say */
 
 /* Where modules are looked for. */
@@ -35,6 +36,9 @@ struct svi_shard {
     uv_idle_t idle;   /* active while a turn is wanted: the loop does not wait then */
     uv_timer_t timer; /* until the next turn that time makes due */
     bool is_running;  /* the server is made and may be turned */
+    svi_shard_load load;
+    int64_t window_us;  /* when the window of `longest_us` began */
+    int64_t longest_us; /* of the window; load.longest_us is that of the one before */
     svi_server *server;
     svi_mods *mods;
     module_paths *paths;
@@ -49,11 +53,59 @@ struct svi_shard {
 
 static void on_timer(uv_timer_t *timer);
 
+static int64_t now_us(void)
+{
+    const svi_plat *plat = svi_plat_kernel();
+    return plat->mono_us(plat->ctx);
+}
+
+/* Measures what a read of each clock takes. */
+static void measure_clock(const svi_plat *plat, svi_shard_load *load)
+{
+    enum { READS = 4000 };
+    int64_t seen = 0; /* looked at, so that no read is left out */
+    const int64_t from_us = plat->mono_us(plat->ctx);
+    for (int i = 0; i < READS; i++) seen |= plat->mono_us(plat->ctx);
+    const int64_t mid_us = plat->mono_us(plat->ctx);
+    int64_t (*const coarse)(void *) = plat->coarse_us != NULL ? plat->coarse_us : plat->mono_us;
+    for (int i = 0; i < READS; i++) seen |= coarse(plat->ctx);
+    const int64_t end_us = plat->mono_us(plat->ctx);
+    SV_ASSERT(seen >= 0);
+    load->fine_ns = (double)(mid_us - from_us) * 1000 / READS;
+    load->coarse_ns = (double)(end_us - mid_us) * 1000 / READS;
+}
+
+static void note_load(svi_shard *shard, int64_t from_us)
+{
+    const int64_t to_us = now_us(), took_us = to_us - from_us;
+    shard->load.busy_us += took_us;
+    shard->load.turns++;
+    shard->load.reads += 2;
+    if (to_us - shard->window_us > WINDOW_US) {
+        shard->load.longest_us = to_us - shard->window_us < 2 * WINDOW_US ? shard->longest_us : 0;
+        shard->window_us = to_us;
+        shard->longest_us = 0;
+    }
+    if (took_us > shard->longest_us) shard->longest_us = took_us;
+}
+
+void svi_shard_load_get(const svi_shard *shard, svi_shard_load *load_out)
+{
+    SV_CHECK(shard, MAGIC);
+    const int64_t window_us = now_us() - shard->window_us; /* it may be over, and nothing has run since */
+    *load_out = shard->load;
+    if (window_us >= WINDOW_US) load_out->longest_us = 0;
+    if (window_us < 2 * WINDOW_US && shard->longest_us > load_out->longest_us)
+        load_out->longest_us = shard->longest_us;
+}
+
 static void on_idle(uv_idle_t *idle)
 {
     svi_shard *shard = idle->data;
+    const int64_t from_us = now_us();
     bool more = true;
     for (int i = 0; i < TURNS_AT_ONCE && more; i++) more = svi_server_turn(shard->server);
+    note_load(shard, from_us);
     if (more) return;
     (void)uv_idle_stop(idle);
     const int64_t due_us = svi_server_due_us(shard->server);
@@ -316,6 +368,7 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
         return status;
     }
     shard->is_running = true;
+    measure_clock(svi_plat_kernel(), &shard->load);
     resume_removals(shard);
     want_turn(shard);
     *shard_out = shard;

@@ -62,6 +62,17 @@ svi_mods *svi_shard_mods(svi_shard *shard);
 uv_loop_t *svi_shard_loop(svi_shard *shard);
 svi_acct *svi_shard_acct(svi_shard *shard);
 
+/* How much of its time the router works, by the clock. */
+typedef struct svi_shard_load {
+    int64_t busy_us;    /* in turns, since the start */
+    uint64_t turns;     /* of the loop, with up to 16 of the server each */
+    int64_t longest_us; /* of the last 5 to 10 s */
+    uint64_t reads;     /* of the clock, to know that */
+    double fine_ns, coarse_ns; /* what a read of each clock takes, measured at the start */
+} svi_shard_load;
+/* Fills in the figures as they are now. */
+void svi_shard_load_get(const svi_shard *shard, svi_shard_load *load_out);
+
 /* Begins a backup of a host (empty: of all, with the salt) to `fd`, as svi_backup_start says. */
 sv_status svi_shard_backup(svi_shard *shard, sv_str host, int fd,
                            void (*done)(void *ctx, const svi_backup_result *result), void *ctx,

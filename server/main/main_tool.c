@@ -22,6 +22,7 @@
 #include "main/main_shard.h"
 #include "main/main_state.h"
 #include "main/main_supervisor.h"
+#include "main/main_top.h"
 
 #define STOP_WAIT_MS 15000
 
@@ -689,6 +690,27 @@ int svi_tool_follow(tool *t)
     if (f.is_begun && status == SV_ECLOSED) return end_following(t, err.text);
     if (status != SV_OK) return fail_ask(t, &err);
     return fail(t, SV_FAULT_FAILED, "nothing can be written to standard output");
+}
+
+int svi_tool_top(tool *t)
+{
+    bool is_begun;
+    json_t *refusal;
+    svi_args args;
+    sv_err err = {.text = ""};
+    if (!knows_socket(t)) return fail_config(t);
+    if (svi_args_read(t->arena, t->cli.what, t->cli.request, NULL, &args, &err) != 0)
+        return fail(t, SV_FAULT_USAGE, "%s", err.text);
+    const svi_top_config config = {.socket = t->settings.control_socket.p,
+                                   .request = t->cli.request,
+                                   .interval_ms = args.values[0].number,
+                                   .count = args.values[1].number,
+                                   .is_json = t->cli.is_json};
+    const sv_status status = svi_top_run(&config, &is_begun, &refusal, &err);
+    if (status == SV_OK) return SVI_EXIT_OK;
+    if (refusal) return say_no(t, refusal);
+    if (!is_begun) return fail_ask(t, &err);
+    return end_following(t, err.code == SV_ENOTFOUND ? "the server has ended" : err.text);
 }
 
 /* --- all ---------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ int svi_tool_run(svi_tool *tool);
 int svi_tool_check(svi_tool *tool);
 int svi_tool_stop(svi_tool *tool);
 int svi_tool_follow(svi_tool *tool);
+int svi_tool_top(svi_tool *tool);
 int svi_tool_options(svi_tool *tool);
 int svi_tool_manual(svi_tool *tool);
 int svi_tool_help(svi_tool *tool);

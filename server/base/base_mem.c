@@ -94,9 +94,8 @@ void *svi_realloc(svi_acct *acct, void *mem, size_t bytes)
     const size_t whole = with_head(bytes);
     const head old = *head_of(mem);
     head *h = must_fail() ? NULL : realloc(head_of(mem), whole);
-    void *to = made(h, acct, bytes);
-    discharge(old.acct, old.bytes);
-    return to;
+    if (h != NULL) discharge(old.acct, old.bytes); /* first: no peak has both */
+    return made(h, acct, bytes);
 }
 
 void svi_free(void *mem)

@@ -23,6 +23,29 @@ static void counts_live_peak_and_total(void **state)
     assert_int_equal(acct.total_count, 2);
 }
 
+/* What an account is a part of has all of it, and its own peak. */
+static void whole_has_the_sum(void **state)
+{
+    (void)state;
+    svi_acct whole = {.name = "whole"};
+    svi_acct one = {.name = "one", .whole = &whole}, two = {.name = "two", .whole = &whole};
+    void *a = svi_alloc(&one, 100), *b = svi_alloc(&two, 30);
+    assert_int_equal(whole.live_bytes, 130);
+    assert_int_equal(whole.live_count, 2);
+    a = svi_realloc(&one, a, 150);
+    assert_int_equal(one.peak_bytes, 150); /* never both the old and the new place */
+    assert_int_equal(whole.live_bytes, 180);
+    svi_free(a);
+    b = svi_realloc(&two, b, 60);
+    assert_int_equal(whole.live_bytes, 60);
+    assert_int_equal(whole.peak_bytes, 180); /* less than the sum of the peaks */
+    assert_int_equal(two.peak_bytes, 60);
+    svi_free(b);
+    assert_int_equal(whole.live_bytes, 0);
+    assert_int_equal(whole.live_count, 0);
+    assert_int_equal(whole.peak_bytes, 180);
+}
+
 static void zero_bytes_are_a_block(void **state)
 {
     (void)state;
@@ -145,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_live_peak_and_total),
+        cmocka_unit_test(whole_has_the_sum),
         cmocka_unit_test(zero_bytes_are_a_block),
         cmocka_unit_test(blocks_are_aligned),
         cmocka_unit_test(realloc_keeps_bytes_and_recharges),

@@ -161,6 +161,28 @@ static void test_odd_times(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+static void test_lateness_is_summed(void **state)
+{
+    world *w = *state;
+    svi_timers_stats stats;
+    for (int64_t in_us = 10; in_us <= 30; in_us += 10) svi_timer_start(w->timers, in_us, nothing, w);
+    svi_plat_virtual_advance(&w->plat, 25);
+    assert_int_equal(svi_timers_run(w->timers), 2);
+    svi_timers_stats_get(w->timers, &stats);
+    assert_int_equal(stats.fired, 2);
+    assert_int_equal(stats.late_us, 15 + 5);
+    svi_plat_virtual_advance(&w->plat, 5);
+    assert_int_equal(svi_timers_run(w->timers), 1);
+    svi_timers_stats_get(w->timers, &stats);
+    assert_int_equal(stats.fired, 3);
+    assert_int_equal(stats.late_us, 20); /* that one was in time */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +190,7 @@ int main(void)
         TEST(test_fires_when_due_only),
         TEST(test_fire_cancels_and_starts),
         TEST(test_odd_times),
+        TEST(test_lateness_is_summed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

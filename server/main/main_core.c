@@ -345,9 +345,9 @@ static const svi_core_command commands[] = {
               .summary = "what the router and the modules do, every 2 s, until q or Ctrl-C",
               .manual = "The first picture is of the time since the start, each other one of the time since the one\n"
                         "before it. %ROUTER is the share of the router's time, which is one processor's: at 100 % of\n"
-                        "'busy' the server can do no more. 'accounting' is what measuring itself takes. Where\n"
-                        "the output is no terminal it is plain lines; with --json each picture is one JSON document.\n"
-                        "Ends with 1 when the server does.",
+                        "'busy' the server can do no more. 'accounting' is what measuring itself takes, 'watching'\n"
+                        "the search for slow handlers. Where the output is no terminal it is plain lines; with\n"
+                        "--json each picture is one JSON document. Ends with 1 when the server does.",
               .examples = "top\ntop --interval 10s --count 6\ntop --count 1 --json",
               .args = top_args},
      .run = svi_command_top,

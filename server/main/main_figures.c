@@ -132,14 +132,14 @@ json_t *svi_figures_router(svi_shard *shard)
     svi_bus_meter_stats(svi_server_bus(server), &meter);
     svi_timers_stats_get(svi_server_timers(server), &timers);
     for (size_t i = 0; svi_mods_info(svi_shard_mods(shard), i, &m); i++) modules_us += m.cpu_us;
-    const double spent_ns = (double)(meter.reads + load.reads) * load.fine_ns +
-                            (double)meter.looks * load.coarse_ns;
-    const int64_t accounting_us = (int64_t)(spent_ns / 1000);
-    const int64_t core_us = load.busy_us - modules_us - accounting_us;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "busy-us",
+    const int64_t accounting_us =
+        (int64_t)((double)(meter.reads + load.reads) * load.fine_ns / 1000);
+    const int64_t watching_us = (int64_t)((double)meter.looks * load.coarse_ns / 1000);
+    const int64_t core_us = load.busy_us - modules_us - accounting_us - watching_us;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "busy-us",
                      (json_int_t)load.busy_us, "modules-us", (json_int_t)modules_us, "core-us",
                      (json_int_t)(core_us > 0 ? core_us : 0), "accounting-us", (json_int_t)accounting_us,
-                     "turns", (json_int_t)load.turns, "longest-us", (json_int_t)load.longest_us,
+                     "watching-us", (json_int_t)watching_us, "turns", (json_int_t)load.turns, "longest-us", (json_int_t)load.longest_us,
                      "timers-fired", (json_int_t)timers.fired, "timers-late-us",
                      (json_int_t)timers.late_us, "timed", (json_int_t)meter.timed, "clock-reads",
                      (json_int_t)(meter.reads + load.reads), "coarse-reads", (json_int_t)meter.looks);
@@ -285,6 +285,7 @@ static void tell_router(page *p, svi_shard *shard)
         {"busy-us", "stave_router_busy_us", "Time of the router's turns, in us."},
         {"modules-us", "stave_router_modules_us", "Of it in modules that run now, in us."},
         {"accounting-us", "stave_router_accounting_us", "Of it for reading the clock to account, in us."},
+        {"watching-us", "stave_router_watching_us", "Of it for looking whether a handler is slow, in us."},
         {"turns", "stave_router_turns", "Turns that the router took."},
         {"timers-fired", "stave_router_timers_fired", "Timers that fired."},
         {"timers-late-us", "stave_router_timers_late_us", "How late all of them were, in us."},

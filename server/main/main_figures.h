@@ -15,7 +15,8 @@ void svi_command_top(svi_commands *commands, svi_request *request);
 void svi_figures_costs(json_t *module, const svi_mod_info *info);
 
 /* Where the router's time went since the start, in us of the clock: "busy-us" in all, of it "modules-us",
- * "accounting-us" (reads of the clock times what one takes) and "core-us". A new reference. */
+ * "accounting-us" (reads of the clock times what one takes), "watching-us" (the same for the cheap clock, which finds
+ * slow handlers) and "core-us". A new reference. */
 json_t *svi_figures_router(svi_shard *shard);
 
 #endif

@@ -79,9 +79,11 @@ static void print_router(const json_t *r, int64_t up_s)
 {
     const int64_t busy = number_of(r, "busy-us");
     if (!r) return;
-    (void)printf("router       %.1f %% busy; of that core %.1f %%, modules %.1f %%, accounting %.2f %%\n",
+    (void)printf("router       %.1f %% busy; of that core %.1f %%, modules %.1f %%, accounting %.2f %%, "
+                 "watching %.2f %%\n",
                  percent(busy, up_s > 0 ? up_s * 1000000 : busy), percent(number_of(r, "core-us"), busy),
-                 percent(number_of(r, "modules-us"), busy), percent(number_of(r, "accounting-us"), busy));
+                 percent(number_of(r, "modules-us"), busy), percent(number_of(r, "accounting-us"), busy),
+                 percent(number_of(r, "watching-us"), busy));
 }
 
 void svi_print_status(const json_t *a)

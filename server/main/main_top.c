@@ -89,7 +89,7 @@ static json_t *module_picture(const json_t *before, const json_t *now, int64_t u
 
 static json_t *router_picture(const json_t *before, const json_t *now, int64_t us)
 {
-    static const char *const parts[] = {"busy", "core", "modules", "accounting"};
+    static const char *const parts[] = {"busy", "core", "modules", "accounting", "watching"};
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char member[32], name[32];
@@ -177,9 +177,10 @@ static bool write_line(const json_t *picture, size_t i, svi_buf *line)
     const json_t *router = json_object_get(picture, "router"), *queues = json_object_get(picture, "queues");
     const json_t *modules = json_object_get(picture, "modules");
     if (i == 0)
-        svi_buf_printf(line, "router  %.1f %% busy: core %.1f, modules %.1f, accounting %.2f; of %.1f s%s",
+        svi_buf_printf(line, "router  %.1f %% busy: core %.1f, modules %.1f, accounting %.2f, watching %.2f; of %.1f s%s",
                        real_of(router, "busy-percent"), real_of(router, "core-percent"),
                        real_of(router, "modules-percent"), real_of(router, "accounting-percent"),
+                       real_of(router, "watching-percent"),
                        real_of(picture, "seconds"),
                        json_is_true(json_object_get(picture, "since-start")) ? " since the start" : "");
     else if (i == 1)

@@ -18,7 +18,7 @@ static json_t *read_json(const char *text)
 
 #define BEFORE                                                                                     \
     "{\"pid\": 7, \"time-us\": 1000000, \"up-us\": 500000, \"sessions\": 1, \"connections\": 1,"   \
-    " \"router\": {\"busy-us\": 100, \"core-us\": 50, \"modules-us\": 40, \"accounting-us\": 10,"  \
+    " \"router\": {\"busy-us\": 100, \"core-us\": 50, \"modules-us\": 40, \"accounting-us\": 10, \"watching-us\": 0,"  \
     "  \"turns\": 5, \"longest-us\": 9, \"timers-fired\": 1, \"timers-late-us\": 10},"             \
     " \"queues\": {}, \"modules\": ["                                                              \
     "  {\"name\": \"a\", \"host\": \"h\", \"cpu-us\": 10, \"calls\": 100, \"faults\": 1},"         \
@@ -28,7 +28,7 @@ static json_t *read_json(const char *text)
 #define NOW                                                                                        \
     "{\"pid\": 7, \"time-us\": 3000000, \"up-us\": 2500000, \"sessions\": 3, \"connections\": 4,"  \
     " \"router\": {\"busy-us\": 1000100, \"core-us\": 400050, \"modules-us\": 580040,"             \
-    "  \"accounting-us\": 20010, \"turns\": 105, \"longest-us\": 70, \"timers-fired\": 5,"         \
+    "  \"accounting-us\": 20010, \"watching-us\": 60000, \"turns\": 105, \"longest-us\": 70, \"timers-fired\": 5,"         \
     "  \"timers-late-us\": 2010},"                                                                 \
     " \"queues\": {\"events-waiting\": 12, \"events-to-commit\": 3, \"lanes\": 2,"                 \
     "  \"stanzas-in-flight\": 5, \"units-to-commit\": 1}, \"modules\": ["                          \
@@ -138,7 +138,7 @@ static void lines_are_for_people(void **state)
                               json_string("h\n\033[31m\xc3\xa4"));
     json_t *picture = svi_top_picture(before, now);
     written(picture, 200, 0,
-            "router  50.0 % busy: core 20.0, modules 29.0, accounting 1.00; of 2.0 s\n"
+            "router  50.0 % busy: core 20.0, modules 29.0, accounting 1.00, watching 3.00; of 2.0 s\n"
             "lag     timers 0.5 ms late, longest turn 0.1 ms; 50 turns/s\n"
             "queues  12 events waiting, 3 to commit, 2 lanes, 5 stanzas in flight, 1 units to commit\n"
             "clients 3 sessions, 4 connections\n"
@@ -149,7 +149,7 @@ static void lines_are_for_people(void **state)
             "   0.00       0.0      0.0      0.0      0.0        2        4      0.0      0  running  b  h");
     written(picture, 7, 2, "router \nlag    ");
     written(picture, 108, 7,
-            "router  50.0 % busy: core 20.0, modules 29.0, accounting 1.00; of 2.0 s\n"
+            "router  50.0 % busy: core 20.0, modules 29.0, accounting 1.00, watching 3.00; of 2.0 s\n"
             "lag     timers 0.5 ms late, longest turn 0.1 ms; 50 turns/s\n"
             "queues  12 events waiting, 3 to commit, 2 lanes, 5 stanzas in flight, 1 units to commit\n"
             "clients 3 sessions, 4 connections\n"

@@ -371,7 +371,7 @@ static void measure_accounting(void)
     tell_share("accounting: timed against never", more, whole_ns * more / 100);
     tell_share("accounting: stamps by their counts", stamps_ns / whole_ns * 100, stamps_ns);
     printf("%-36s %6.2f %% (%.1f ns/stanza): %.2f stamps, %.2f looks a stanza, on %.0f ns\n",
-           "looks for slow handlers, by counts", looks_ns / whole_ns * 100, looks_ns, reads, looks, whole_ns);
+           "watching for slow handlers, by counts", looks_ns / whole_ns * 100, looks_ns, reads, looks, whole_ns);
     close_world(&with);
     close_world(&without);
 }

@@ -27,15 +27,21 @@ static bool must_fail(void)
     return atomic_fetch_sub_explicit(&fail_countdown, 1, memory_order_relaxed) == 1;
 }
 
+/* Raises it to that, unless it is higher already. */
+static void raise_to(_Atomic int64_t *peak, int64_t value)
+{
+    int64_t old = atomic_load_explicit(peak, memory_order_relaxed);
+    while (value > old && !atomic_compare_exchange_weak_explicit(
+                              peak, &old, value, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 static void charge_one(svi_acct *acct, int64_t n)
 {
-    const int64_t live = atomic_fetch_add_explicit(&acct->live_bytes, n, memory_order_relaxed) + n;
-    int64_t peak = atomic_load_explicit(&acct->peak_bytes, memory_order_relaxed);
-    while (live > peak &&
-           !atomic_compare_exchange_weak_explicit(&acct->peak_bytes, &peak, live,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
-    }
-    atomic_fetch_add_explicit(&acct->live_count, 1, memory_order_relaxed);
+    const int64_t bytes = atomic_fetch_add_explicit(&acct->live_bytes, n, memory_order_relaxed) + n;
+    const int64_t count = atomic_fetch_add_explicit(&acct->live_count, 1, memory_order_relaxed) + 1;
+    raise_to(&acct->peak_bytes, bytes);
+    raise_to(&acct->peak_count, count);
     atomic_fetch_add_explicit(&acct->total_count, 1, memory_order_relaxed);
 }
 

@@ -15,6 +15,7 @@ typedef struct svi_acct {
     _Atomic int64_t live_bytes;
     _Atomic int64_t peak_bytes;
     _Atomic int64_t live_count;
+    _Atomic int64_t peak_count;
     _Atomic int64_t total_count; /* allocations ever made */
     struct svi_acct *whole; /* is charged with all of this too, and outlives it; NULL: none */
 } svi_acct;

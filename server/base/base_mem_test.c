@@ -20,6 +20,7 @@ static void counts_live_peak_and_total(void **state)
     assert_int_equal(acct.live_bytes, 0);
     assert_int_equal(acct.live_count, 0);
     assert_int_equal(acct.peak_bytes, 150);
+    assert_int_equal(acct.peak_count, 2);
     assert_int_equal(acct.total_count, 2);
 }
 

@@ -27,6 +27,7 @@ void svi_figures_costs(json_t *module, const svi_mod_info *info)
     put(module, "faults", info->faults);
     put(module, "allocations", (uint64_t)info->live_count);
     put(module, "peak-bytes", (uint64_t)info->peak_bytes);
+    put(module, "peak-allocations", (uint64_t)info->peak_count);
     put(module, "store-reads", info->store.reads);
     put(module, "store-loads", info->store.loads);
     put(module, "store-puts", info->store.puts);

@@ -81,7 +81,7 @@ static void print_router(const json_t *r, int64_t up_s)
     if (!r) return;
     (void)printf("router       %.1f %% busy; of that core %.1f %%, modules %.1f %%, accounting %.2f %%, "
                  "watching %.2f %%\n",
-                 percent(busy, up_s > 0 ? up_s * 1000000 : busy), percent(number_of(r, "core-us"), busy),
+                 percent(busy, (up_s > 0 ? up_s : 1) * 1000000), percent(number_of(r, "core-us"), busy),
                  percent(number_of(r, "modules-us"), busy), percent(number_of(r, "accounting-us"), busy),
                  percent(number_of(r, "watching-us"), busy));
 }
@@ -114,21 +114,33 @@ static void print_quarantine(const json_t *m)
                  number_of(q, "refused"), number_of(q, "skipped"), text_of(m, "name"), text_of(m, "host"));
 }
 
+const char *svi_print_size(int64_t bytes, char to[SVI_SIZE_TEXT])
+{
+    if (bytes < 10240)
+        (void)snprintf(to, SVI_SIZE_TEXT, "%" PRId64 " B", bytes);
+    else if (bytes < 10240 * (int64_t)1024)
+        (void)snprintf(to, SVI_SIZE_TEXT, "%" PRId64 " KiB", bytes / 1024);
+    else
+        (void)snprintf(to, SVI_SIZE_TEXT, "%" PRId64 " MiB", bytes / 1024 / 1024);
+    return to;
+}
+
 void svi_print_modules(const json_t *a)
 {
     const json_t *list = json_object_get(a, "modules");
-    (void)printf("%-16s %-24s %-11s %10s %8s %7s %7s %6s %9s %9s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
-                 "CPU-MS", "KIB", "PEAK", "FAULTS", "STORE", "WRITTEN", "WHAT");
+    (void)printf("%-16s %-24s %-11s %10s %8s %8s %8s %6s %9s %8s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
+                 "CPU-MS", "MEMORY", "PEAK", "FAULTS", "STORE", "WRITTEN", "WHAT");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
         const int64_t store = number_of(m, "store-reads") + number_of(m, "store-loads") +
                               number_of(m, "store-puts") + number_of(m, "store-deletes");
-        (void)printf("%-16s %-24s %-11s %10" PRId64 " %8" PRId64 " %7" PRId64 " %7" PRId64 " %6" PRId64
-                     " %9" PRId64 " %9" PRId64 "  %s\n",
+        char now[SVI_SIZE_TEXT], peak[SVI_SIZE_TEXT], written[SVI_SIZE_TEXT];
+        (void)printf("%-16s %-24s %-11s %10" PRId64 " %8" PRId64 " %8s %8s %6" PRId64 " %9" PRId64
+                     " %8s  %s\n",
                      text_of(m, "name"), text_of(m, "host"), text_of(m, "state"), number_of(m, "calls"),
-                     number_of(m, "cpu-us") / 1000, number_of(m, "bytes") / 1024,
-                     number_of(m, "peak-bytes") / 1024, number_of(m, "faults"), store,
-                     number_of(m, "store-written-bytes"), text_of(m, "summary"));
+                     number_of(m, "cpu-us") / 1000, svi_print_size(number_of(m, "bytes"), now),
+                     svi_print_size(number_of(m, "peak-bytes"), peak), number_of(m, "faults"), store,
+                     svi_print_size(number_of(m, "store-written-bytes"), written), text_of(m, "summary"));
     }
     for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
 }
@@ -183,12 +195,8 @@ static void put_period(int64_t ms, svi_buf *out)
 
 static void put_bytes(int64_t bytes, svi_buf *out)
 {
-    if (bytes < 10240)
-        svi_buf_printf(out, "%" PRId64 " B", bytes);
-    else if (bytes < 10240 * (int64_t)1024)
-        svi_buf_printf(out, "%" PRId64 " KiB", bytes / 1024);
-    else
-        svi_buf_printf(out, "%" PRId64 " MiB", bytes / 1024 / 1024);
+    char text[SVI_SIZE_TEXT];
+    svi_buf_put(out, sv_str_of(svi_print_size(bytes, text)));
 }
 
 /* Texts come from peers: what could steer a terminal is shown as '?'. */

@@ -31,6 +31,10 @@ void svi_print_init(svi_printer *printer, const sv_command *what);
 /* Prints an answer's "rows" by the command's columns. */
 void svi_print_rows(svi_printer *printer, const json_t *answer);
 
+/* "912 B", "13 KiB", "20 MiB": as text in `to`, which is returned. */
+#define SVI_SIZE_TEXT 32
+const char *svi_print_size(int64_t bytes, char to[SVI_SIZE_TEXT]);
+
 /* Prints what a backup is. */
 void svi_print_backup(const json_t *answer);
 

@@ -15,6 +15,7 @@
 #include "base/base_plat.h"
 #include "main/main_ask.h"
 #include "main/main_follow.h"
+#include "main/main_print.h"
 
 /* --- the picture -------------------------------------------------------------------------------------- */
 
@@ -71,7 +72,7 @@ static json_t *module_picture(const json_t *before, const json_t *now, int64_t u
 {
     static const char *const rates[] = {"calls", "passed", "done", "later", "callbacks"};
     static const char *const as_is[] = {"name",   "host",       "state", "bytes",
-                                        "peak-bytes", "allocations", "faults"};
+                                        "peak-bytes", "allocations", "peak-allocations", "faults"};
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof as_is / sizeof *as_is; i++)
         (void)json_object_set(json, as_is[i], json_object_get(now, as_is[i]));
@@ -159,10 +160,12 @@ static double real_of(const json_t *object, const char *name)
 
 static void write_module(const json_t *m, svi_buf *line)
 {
-    svi_buf_printf(line, "%7.2f %9.1f %8.1f %8.1f %8.1f %8" PRId64 " %8" PRId64 " %8.1f %6" PRId64 "  ",
+    char now[SVI_SIZE_TEXT], peak[SVI_SIZE_TEXT];
+    svi_buf_printf(line, "%7.2f %9.1f %8.1f %8.1f %8.1f %8s %8s %8.1f %6" PRId64 "  ",
                    real_of(m, "cpu-percent"), real_of(m, "calls-per-s"), real_of(m, "passed-per-s"),
-                   real_of(m, "done-per-s"), real_of(m, "later-per-s"), number_of(m, "bytes") / 1024,
-                   number_of(m, "peak-bytes") / 1024, real_of(m, "store-ops-per-s"),
+                   real_of(m, "done-per-s"), real_of(m, "later-per-s"),
+                   svi_print_size(number_of(m, "bytes"), now),
+                   svi_print_size(number_of(m, "peak-bytes"), peak), real_of(m, "store-ops-per-s"),
                    number_of(m, "faults"));
     svi_follow_put_plain(line, sv_str_of(text_of(m, "state")));
     svi_buf_put(line, SV_STR("  "));
@@ -199,7 +202,7 @@ static bool write_line(const json_t *picture, size_t i, svi_buf *line)
                        number_of(picture, "sessions"), number_of(picture, "connections"));
     else if (i == 5)
         svi_buf_printf(line, "%7s %9s %8s %8s %8s %8s %8s %8s %6s  %s", "%ROUTER", "CALLS/S", "PASS/S",
-                       "DONE/S", "LATER/S", "KIB", "PEAK", "STORE/S", "FAULTS", "STATE  MODULE  HOST");
+                       "DONE/S", "LATER/S", "MEMORY", "PEAK", "STORE/S", "FAULTS", "STATE  MODULE  HOST");
     else if (i >= 6 && i - 6 < json_array_size(modules))
         write_module(json_array_get(modules, i - 6), line);
     return i < 6 || i - 6 < json_array_size(modules);

@@ -143,10 +143,10 @@ static void lines_are_for_people(void **state)
             "queues  12 events waiting, 3 to commit, 2 lanes, 5 stanzas in flight, 1 units to commit\n"
             "clients 3 sessions, 4 connections\n"
             "\n"
-            "%ROUTER   CALLS/S   PASS/S   DONE/S  LATER/S      KIB     PEAK  STORE/S FAULTS  STATE  MODULE  HOST\n"
-            "  25.00     100.0     50.0     30.0     20.0        0        0      5.0      2  running  a  h??[31m\xc3\xa4\n"
-            "   5.00       4.0      0.0      0.0      0.0        0        0      0.0      0    new  h\n"
-            "   0.00       0.0      0.0      0.0      0.0        2        4      0.0      0  running  b  h");
+            "%ROUTER   CALLS/S   PASS/S   DONE/S  LATER/S   MEMORY     PEAK  STORE/S FAULTS  STATE  MODULE  HOST\n"
+            "  25.00     100.0     50.0     30.0     20.0      0 B      0 B      5.0      2  running  a  h??[31m\xc3\xa4\n"
+            "   5.00       4.0      0.0      0.0      0.0      0 B      0 B      0.0      0    new  h\n"
+            "   0.00       0.0      0.0      0.0      0.0   2048 B   4096 B      0.0      0  running  b  h");
     written(picture, 7, 2, "router \nlag    ");
     written(picture, 108, 7,
             "router  50.0 % busy: core 20.0, modules 29.0, accounting 1.00, watching 3.00; of 2.0 s\n"
@@ -154,8 +154,8 @@ static void lines_are_for_people(void **state)
             "queues  12 events waiting, 3 to commit, 2 lanes, 5 stanzas in flight, 1 units to commit\n"
             "clients 3 sessions, 4 connections\n"
             "\n"
-            "%ROUTER   CALLS/S   PASS/S   DONE/S  LATER/S      KIB     PEAK  STORE/S FAULTS  STATE  MODULE  HOST\n"
-            "  25.00     100.0     50.0     30.0     20.0        0        0      5.0      2  running  a  h??[31m\xc3\xa4");
+            "%ROUTER   CALLS/S   PASS/S   DONE/S  LATER/S   MEMORY     PEAK  STORE/S FAULTS  STATE  MODULE  HOST\n"
+            "  25.00     100.0     50.0     30.0     20.0      0 B      0 B      5.0      2  running  a  h??[31m\xc3\xa4");
     json_decref(picture);
     json_decref(now);
     json_decref(before);

@@ -639,6 +639,7 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
                                .live_bytes = atomic_load(&mod->costs->acct.live_bytes),
                                .live_count = atomic_load(&mod->costs->acct.live_count),
                                .peak_bytes = atomic_load(&mod->costs->acct.peak_bytes),
+                               .peak_count = atomic_load(&mod->costs->acct.peak_count),
                                .callbacks = sum.callbacks,
                                .store = mod->costs->store};
     return true;

@@ -79,7 +79,7 @@ typedef struct svi_mod_info {
     int64_t since_s;    /* it is in quarantine, wall clock; 0 */
     uint64_t refused, skipped; /* events and calls in the latest quarantine */
     uint64_t faults;    /* ever, of this code */
-    int64_t peak_bytes; /* the most that `live_bytes` ever was */
+    int64_t peak_bytes, peak_count; /* the most that those ever were */
     uint64_t callbacks;
     svi_store_counts store;
 } svi_mod_info;

@@ -88,6 +88,9 @@ local enums = {
         {"SV_OPTION_SIZE", 5, "\"64k\", \"10M\"; field is int64_t in bytes"},
         {"SV_OPTION_ENUM", 6, "one of the words in `min`; int64_t, its place from 0"},
         {"SV_OPTION_LIST", 7, "list of strings; field is sv_str_list"})},
+    {name = "sv_metric_kind", header = "module.h", title = "Kinds of metrics", text = "What a metric's value is.",
+     is({"SV_METRIC_COUNTER", 1, "counts what has happened; never falls"},
+        {"SV_METRIC_GAUGE", 2, "is now so much"})},
     {name = "sv_arg_kind", header = "command.h", title = "Kinds of a command's arguments", text = "What an argument's value is.",
      is({"SV_ARG_STRING", 1, "UTF-8 without control characters"},
         {"SV_ARG_INT", 2, "a whole number from `min` to `max`"},
@@ -298,6 +301,10 @@ local groups = {
      {"str_dup", "local", no_lua = "Lua has memory of its own"},
      {"str_free", "local", no_lua = "Lua has memory of its own"},
     },
+    {name = "metrics", title = "Metrics",
+     {"metric_add", "message", no_lua = "a script declares no metrics"},
+     {"metric_set", "message", no_lua = "a script declares no metrics"},
+    },
     {name = "timers", title = "Timers",
      {"every", "local", "sv.every(period_ms: integer, fire: function): status"},
     },
@@ -440,6 +447,7 @@ stride is in the descriptor), "never" (given by value, or made by the one who is
 local structs = {
     sv_api = "size", sv_module_desc = "size", sv_auth = "size", sv_auth_keys = "size",
     sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",
+    sv_metric = "stride",
     sv_str = "never", sv_str_list = "never", sv_jid = "never", sv_err = "never", sv_overlay = "never",
 }
 

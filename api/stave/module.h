@@ -135,10 +135,13 @@ typedef struct sv_option {
         .name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .manual = manual_  \
     }
 
+/* generated from api/stave.lua by `make generate`: sv_metric_kind */
+/* What a metric's value is. */
 typedef enum sv_metric_kind {
     SV_METRIC_COUNTER = 1, /* counts what has happened; never falls */
     SV_METRIC_GAUGE = 2    /* is now so much */
 } sv_metric_kind;
+/* generated: end */
 
 /* One figure that `stave metrics` shows, of each host. */
 typedef struct sv_metric {

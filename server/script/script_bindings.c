@@ -798,7 +798,9 @@ const svi_binding svi_bindings[] = {
                 {SVI_LUA_STR, SVI_ROLE_ARGUMENT, false, "owner"},
                 {SVI_LUA_STR, SVI_ROLE_ARGUMENT, false, "key"},
                 {SVI_LUA_FUNCTION, SVI_ROLE_CALLBACK, false, "done"}},
-     .given_count = 3, .given = {{SVI_LUA_STR, true}, {SVI_LUA_UINT32, false}, {SVI_LUA_STATUS, false}}}
+     .given_count = 3, .given = {{SVI_LUA_STR, true}, {SVI_LUA_UINT32, false}, {SVI_LUA_STATUS, false}}},
+    {.member = "metric_add", .group = "metrics", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, metric_add)},
+    {.member = "metric_set", .group = "metrics", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, metric_set)}
 };
 
 const size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];

@@ -401,7 +401,7 @@ static const sv_hook hooks[] = {
      .call = on_block,
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "iq-set/self {" NS_BLOCKING "}unblock", .call = on_unblock, .flags = SV_HOOK_GUARD},
-    {.on = "session/bound", .call = on_bound, .band = SV_FIRST},
+    GUARD("session/bound", on_bound), /* who can't be protected does not come in */
     {0},
 };
 

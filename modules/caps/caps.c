@@ -39,12 +39,15 @@ static void stop(void *self)
 static const sv_hook hooks[] = {
     {.on = "session/presence", .call = caps_on_presence, .band = SV_LATE},
     {.on = "session/gone", .call = caps_on_gone},
-    {.on = "iq-result/host", .call = caps_on_answer},
-    {.on = "iq-error/host", .call = caps_on_answer},
+    {.on = "iq-result/host", .call = caps_on_answer, .flags = SV_HOOK_OPEN},
+    {.on = "iq-error/host", .call = caps_on_answer, .flags = SV_HOOK_OPEN},
     {.on = "host/timer", .call = caps_on_timer},
     {.on = "host/ready", .call = caps_on_ready},
     {.on = SV_DISCO_TOLD, .call = caps_on_told},
-    {.on = "iq-get/host {" SV_DISCO_INFO "}query", .call = caps_on_query, .band = SV_EARLY},
+    {.on = "iq-get/host {" SV_DISCO_INFO "}query",
+     .call = caps_on_query,
+     .band = SV_EARLY,
+     .flags = SV_HOOK_OPEN},
     {0},
 };
 

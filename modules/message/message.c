@@ -153,7 +153,10 @@ static const sv_hook hooks[] = {
     {.on = "message/account", .call = on_message},
     {.on = "message/self", .call = on_message},
 #define CALL_HOOK(name)                                                                            \
-    {.on = "message/resource {" NS_CALL "}" name, .call = on_call, .band = SV_LATE}
+    {                                                                                              \
+        .on = "message/resource {" NS_CALL "}" name, .call = on_call, .band = SV_LATE,             \
+        .flags = SV_HOOK_OPEN /* the others hear nothing, the call comes through */                \
+    }
     CALL_HOOK("propose"),
     CALL_HOOK("ringing"),
     CALL_HOOK("retract"),

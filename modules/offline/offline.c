@@ -427,7 +427,7 @@ static const sv_hook hooks[] = {
      .band = SV_LATE,
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "message/nobody", .call = on_nobody, .band = SV_LATE},
-    {.on = "session/unsent", .call = on_unsent, .band = SV_LATE},
+    {.on = "session/unsent", .call = on_unsent, .band = SV_LATE, .flags = SV_HOOK_GUARD},
     {.on = "session/presence", .call = on_session},
     {.on = "session/gone", .call = on_gone},
     {.on = "offline/turn", .call = on_session},

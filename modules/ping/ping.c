@@ -56,8 +56,8 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/host {" NS_PING "}ping", .call = on_ping},
     {.on = "iq-get/self {" NS_PING "}ping", .call = on_ping},
     {.on = "session/silent", .call = on_silent},
-    {.on = "iq-result/host", .call = on_answer},
-    {.on = "iq-error/host", .call = on_answer},
+    {.on = "iq-result/host", .call = on_answer, .flags = SV_HOOK_OPEN},
+    {.on = "iq-error/host", .call = on_answer, .flags = SV_HOOK_OPEN},
     {0},
 };
 

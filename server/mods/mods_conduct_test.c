@@ -1,5 +1,9 @@
 /* Tests of faults, quarantine with the policy of each hook, budgets and the way out. */
+#include <sys/wait.h>
+
+#include "mods/mods_impl.h"
 #include "mods/mods_world_test.h"
+#include "xmpp/xmpp_provider.h"
 
 #define CONFIG(options)                                                                            \
     options "VirtualHost \"one.example\"\nmodules_enabled = { \"unruly\", \"ping\" }\n"
@@ -229,6 +233,93 @@ static void release_needs_one(void **state)
     world_free(w);
 }
 
+/* --- blamed for crashes ------------------------------------------------------------- */
+
+static world *begin_held(const char *config, const svi_held *held)
+{
+    world *w = world_new();
+    write_config(w, config);
+    w->mods = svi_mods_new(&w->acct, &(svi_mods_config){.server = w->server,
+                                                        .config = w->config,
+                                                        .paths = w->paths,
+                                                        .path_count = 2,
+                                                        .held = held,
+                                                        .held_count = 1,
+                                                        .report = w_report,
+                                                        .report_ctx = w});
+    if (svi_mods_start(w->mods) != SV_OK) fail_msg("%.*s", (int)w->reports.len, w->reports.data);
+    return w;
+}
+
+/* Begins started, but without being asked anything. */
+static void blamed_in_a_hook(void **state)
+{
+    (void)state;
+    const svi_held held = {.module = "unruly", .why = "3 workers ended in it"};
+    world *w = begin_held(CONFIG(""), &held);
+    assert_true(is_out(w));
+    assert_string_equal(info_of(w, "unruly").reason, held.why);
+    client *romeo = join(w, "romeo@one.example/x");
+    refused(w, romeo, "guard");
+    pass_time(w, 25 * SECOND);
+    release(w);
+    request(w, romeo, "state");
+    assert_has(&romeo->in, "ticks='0'");
+    assert_has(&romeo->in, "bound='1'");
+    assert_has(&romeo->in, "ready='1'");
+    world_free(w);
+}
+
+/* Is not even started, by no reload either, until it is released. */
+static void blamed_in_its_start(void **state)
+{
+    (void)state;
+    const svi_held held = {.module = "unruly", .why = "3 workers ended in it", .is_in_start = true};
+    world *w = begin_held(CONFIG(""), &held);
+    client *romeo = join(w, "romeo@one.example/x");
+    assert_true(is_out(w));
+    assert_has_not(&w->log, "module-loaded module=unruly");
+    refused(w, romeo, "guard");
+    reloaded(w, "VirtualHost \"one.example\"\nmodules_enabled = { \"unruly\" }\n");
+    assert_true(is_out(w));
+    refused(w, romeo, "guard");
+    release(w);
+    pass_time(w, 10 * SECOND);
+    request(w, romeo, "state"); /* it would have no timer without its start */
+    assert_has(&romeo->in, "ticks='1'");
+    assert_has(&romeo->in, "bound='1'");
+    assert_has(&romeo->in, "ready='1'");
+    world_free(w);
+}
+
+static void on_status(void *ctx, sv_status status)
+{
+    *(int *)ctx = status;
+}
+
+static int find_account(world *w)
+{
+    int status = 1;
+    svi_provider_find(svi_host_find(w->server, SV_STR("one.example")), SV_STR("romeo"), on_status, &status);
+    turn(w);
+    return status;
+}
+
+/* Its host's accounts are nobody else's: logins are refused for now. */
+static void back_end_of_accounts(void **state)
+{
+    (void)state;
+    const svi_held held = {.module = "backend", .why = "3 workers ended in it"};
+    world *w = begin_held("VirtualHost \"one.example\"\nmodules_enabled = { \"backend\" }\n"
+                          "backend_users = { \"romeo orchard\" }\n",
+                          &held);
+    assert_int_equal(find_account(w), SV_EIO);
+    sv_err err;
+    assert_int_equal(svi_mods_release(w->mods, SV_STR("backend"), NULL, &err), SV_OK);
+    assert_int_equal(find_account(w), SV_OK);
+    world_free(w);
+}
+
 /* --- budgets ------------------------------------------------------------------------ */
 
 static void memory_budget(void **state)
@@ -277,6 +368,40 @@ static void memory_far_over_budget(void **state)
     world_free(w);
 }
 
+/* The module's handlers took so long, as the bus would have counted. */
+static void use_cpu(world *w, int64_t ms)
+{
+    sv_mod *mod = svi_group_find(w->mods->groups, SV_STR("unruly"));
+    mod->stats.cpu_ns += ms * 1000000;
+}
+
+static void cpu_budget(void **state)
+{
+    (void)state;
+    world *w = begin(CONFIG("unruly_cpu_max = 50\nunruly_faults_max = 2\n"));
+    for (int i = 0; i < 10; i++) pass_time(w, SECOND);
+    use_cpu(w, 3900); /* of ten seconds */
+    for (int i = 0; i < 10; i++) pass_time(w, SECOND);
+    assert_has_not(&w->log, "module-budget");
+    use_cpu(w, 4100);
+    for (int i = 0; i < 10; i++) pass_time(w, SECOND);
+    assert_int_equal(count_of(&w->log, "module-budget"), 1);
+    assert_has(&w->log, "what=cpu used=41 max=50 percent=82");
+    assert_int_equal(info_of(w, "unruly").faults, 0);
+    use_cpu(w, 5200);
+    for (int i = 0; i < 10; i++) pass_time(w, SECOND);
+    assert_int_equal(info_of(w, "unruly").faults, 1);
+    for (int i = 0; i < 10; i++) pass_time(w, SECOND); /* rests */
+    assert_int_equal(info_of(w, "unruly").faults, 1);
+    for (int turn_of = 0; turn_of < 2; turn_of++) {
+        use_cpu(w, 9000);
+        for (int i = 0; i < 10; i++) pass_time(w, SECOND);
+    }
+    assert_true(is_out(w));
+    assert_non_null(strstr(info_of(w, "unruly").reason, "processor time"));
+    world_free(w);
+}
+
 static void options_are_checked(void **state)
 {
     (void)state;
@@ -306,6 +431,22 @@ static void memory_of_modules(void **state)
     world_free(w); /* asserts that nothing is left */
 }
 
+/* What is no memory of the module ends the worker. */
+static void wrong_memory(void **state)
+{
+    (void)state;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        assert_non_null(freopen("/dev/null", "w", stderr));
+        world *w = begin(CONFIG(""));
+        request(w, join(w, "romeo@one.example/x"), "wrong");
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,10 +457,15 @@ int main(void)
         cmocka_unit_test(reload_keeps_it_unless_told),
         cmocka_unit_test(another_budget_by_reload),
         cmocka_unit_test(release_needs_one),
+        cmocka_unit_test(blamed_in_a_hook),
+        cmocka_unit_test(blamed_in_its_start),
+        cmocka_unit_test(back_end_of_accounts),
         cmocka_unit_test(memory_budget),
         cmocka_unit_test(memory_far_over_budget),
+        cmocka_unit_test(cpu_budget),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(memory_of_modules),
+        cmocka_unit_test(wrong_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,6 +237,38 @@ static void binds_resources(void **state)
     world_free(w);
 }
 
+static sv_verdict guards(sv_event *ev, void *self)
+{
+    (void)ev;
+    (void)self;
+    return SV_PASS;
+}
+
+/* Nobody comes in while whoever guards sessions is in quarantine; the client may try again. */
+static void refuses_while_a_guard_is_out(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    svi_ward ward = {.is_closed = true};
+    const svi_handler handler = {.point = SVI_POINT_SESSION_BOUND,
+                                 .policy = SVI_POLICY_CLOSED,
+                                 .call = guards,
+                                 .module = "guard",
+                                 .text = "session/bound",
+                                 .ward = &ward};
+    svi_hooks *hooks;
+    assert_int_equal(svi_hooks_build(&w->acct, &handler, 1, &hooks, NULL), SV_OK);
+    svi_host_set_hooks(w->host, hooks);
+    svi_hooks_unref(&hooks);
+    client *c = opened(w);
+    log_in(w, c, "romeo", "rosaline");
+    assert_has(bind_resource(w, c, "x"), "<error type='cancel'><service-unavailable");
+    assert_int_equal(svi_session_count(w->server), 0);
+    ward.is_closed = false;
+    assert_has(bind_resource(w, c, "x"), "<jid>romeo@localhost/x</jid>");
+    world_free(w);
+}
+
 static void refuses_bad_resources(void **state)
 {
     (void)state;
@@ -358,6 +390,7 @@ int main(void)
         cmocka_unit_test(answers_an_error_with_its_end),
         cmocka_unit_test(binds_resources),
         cmocka_unit_test(refuses_bad_resources),
+        cmocka_unit_test(refuses_while_a_guard_is_out),
         cmocka_unit_test(bounds_sessions_of_an_account),
         cmocka_unit_test(answers_for_the_bound_stream),
         cmocka_unit_test(stanzas_have_the_streams_language),

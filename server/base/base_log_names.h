@@ -69,6 +69,7 @@ SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is cl
 
 /* bus */
 SVI_LOG_NAME("handler-slow", "A handler held the router too long.")
+SVI_LOG_NAME("handler-stalls", "A handler has held the router for 100 ms and does so still; its module, hook and stack are in the fields.")
 SVI_LOG_NAME("handler-fault", "A handler broke a rule of the bus; module, hook and rule are in the fields.")
 SVI_LOG_NAME("handler-nesting", "Hooks fired hooks beyond the allowed depth; the innermost was refused.")
 SVI_LOG_NAME("event-timeout", "An event that said LATER passed its deadline.")

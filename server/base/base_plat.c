@@ -28,6 +28,12 @@ static int64_t kernel_coarse_us(void *ctx)
     return clock_us(CLOCK_MONOTONIC_COARSE);
 }
 
+static int64_t kernel_cpu_us(void *ctx)
+{
+    (void)ctx;
+    return clock_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 static int64_t kernel_wall_us(void *ctx)
 {
     (void)ctx;
@@ -51,6 +57,7 @@ const svi_plat *svi_plat_kernel(void)
     static const svi_plat kernel = {.mono_us = kernel_mono_us,
                                     .wall_us = kernel_wall_us,
                                     .coarse_us = kernel_coarse_us,
+                                    .cpu_us = kernel_cpu_us,
                                     .random = kernel_random};
     return &kernel;
 }

@@ -12,6 +12,7 @@ typedef struct svi_plat {
     int64_t (*mono_us)(void *ctx);   /* for timers and durations; never goes back */
     int64_t (*wall_us)(void *ctx);   /* for display and stamps: us since 1970, UTC */
     int64_t (*coarse_us)(void *ctx); /* as mono_us, some ms behind, a few ns a call; NULL: none */
+    int64_t (*cpu_us)(void *ctx);    /* what the calling thread ran so far; NULL: as long as time passes */
     void (*random)(void *ctx, void *to, size_t n); /* unguessable bytes; never fails */
 } svi_plat;
 

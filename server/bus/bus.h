@@ -76,7 +76,8 @@ typedef struct svi_bus_config {
  * borrowed for the call, which may not run events or change tables. */
 typedef void (*svi_fault_fn)(void *ctx, const svi_handler *handler, const char *rule);
 
-/* Rules of handlers that are broken without a word of theirs. */
+/* Rules of handlers that are broken without a word of theirs. Slow is at fault who ran for at least half of the 100 ms, or
+ * took a second: a busy machine makes nobody guilty. */
 #define SVI_RULE_SLOW "a handler returns within 100 ms"
 #define SVI_RULE_NEVER "who says LATER comes back before the deadline"
 
@@ -259,5 +260,11 @@ void svi_bus_stats_get(const svi_bus *bus, svi_bus_stats *stats_out);
 /* How often the bus began something that no handler was in the midst of. Any thread: whoever sees the same number twice sees a
  * handler that did not return meanwhile, or a bus at rest. */
 uint64_t svi_bus_beats(const svi_bus *bus);
+
+/* How often a handler, or something else of a module, began to run, at any depth. Any thread; a signal handler may call
+ * it. */
+uint64_t svi_bus_calls(const svi_bus *bus);
+/* Counts one more of those, that is no handler: a timer, say. */
+void svi_bus_count_call(svi_bus *bus);
 
 #endif

@@ -12,6 +12,8 @@ enum {
     SVI_EVENT_MAGIC = 0x45564e54,
     SVI_LANE_MAGIC = 0x4c414e45,
     SVI_DEPTH_MAX = 16,    /* passes inside passes (house-style B.3) */
+    SVI_CPU_NOTE_US = 10000, /* how old a look at the thread's processor time may be */
+    SVI_LONG_US = 1000000,   /* so long a handler is at fault however it took the time */
     SVI_KIDS_NOTED = 8,    /* children whose atoms an event remembers for matching */
     SVI_EVENTS_KEPT = 256, /* freed events kept with their arenas */
     SVI_LANE_KEY_INLINE = 96,
@@ -162,9 +164,11 @@ struct svi_bus {
     uint16_t filter[SVI_LANE_FILTER]; /* how many lanes there are for a cheap hash of their key */
     svi_fault_fn fault; /* NULL: nobody is told */
     void *fault_ctx;
+    int64_t cpu_us, cpu_at_us; /* what the thread had run at that time (coarse), not long ago */
     int64_t blamed_us; /* how long handlers ran, ever, that were reported as slow */
     svi_bus_stats stats;
     atomic_uint_fast64_t beats; /* written by the bus's thread alone */
+    atomic_uint_fast64_t calls; /* the same */
 };
 
 /* --- bus_hooks.c
@@ -255,6 +259,13 @@ void svi_bus_finish(sv_event *ev, sv_str key);
 static inline int64_t svi_bus_now(const svi_bus *bus)
 {
     return bus->config.plat->mono_us(bus->config.plat->ctx);
+}
+
+/* What the bus's thread ran so far; without such a clock, the time. */
+static inline int64_t svi_bus_cpu(const svi_bus *bus)
+{
+    const svi_plat *plat = bus->config.plat;
+    return plat->cpu_us != NULL ? plat->cpu_us(plat->ctx) : svi_bus_now(bus);
 }
 
 static inline int64_t svi_bus_coarse(const svi_bus *bus)

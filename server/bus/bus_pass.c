@@ -49,11 +49,28 @@ void svi_exec_enter(const sv_event *ev)
     svi_exec_stanza(ev);
 }
 
+static void count_one(atomic_uint_fast64_t *counter)
+{
+    const uint_fast64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + 1, memory_order_relaxed);
+}
+
 static void beat(svi_bus *bus)
 {
-    if (bus == NULL || bus->depth > 0) return;
-    const uint_fast64_t now = atomic_load_explicit(&bus->beats, memory_order_relaxed);
-    atomic_store_explicit(&bus->beats, now + 1, memory_order_relaxed);
+    if (bus == NULL) return;
+    count_one(&bus->calls);
+    if (bus->depth == 0) count_one(&bus->beats);
+}
+
+uint64_t svi_bus_calls(const svi_bus *bus)
+{
+    return atomic_load_explicit(&bus->calls, memory_order_relaxed);
+}
+
+void svi_bus_count_call(svi_bus *bus)
+{
+    SV_CHECK(bus, SVI_BUS_MAGIC);
+    count_one(&bus->calls);
 }
 
 uint64_t svi_bus_beats(const svi_bus *bus)
@@ -148,15 +165,36 @@ static void tell_slow(const sv_event *ev, int64_t took_us)
            LF_TXT("point", svi_point_name(ev->point)));
 }
 
-/* What ran inside, in an event that the handler fired, and was blamed already is not its own. */
-static void judge_time(const sv_event *ev, const svi_handler *h, int64_t took_us, int64_t blamed_us)
+/* Between handlers of an event that is within no other. PERF: the clock is read in some of them only. */
+static void note_cpu(svi_bus *bus, int64_t coarse_us)
+{
+    if (bus->depth > 1 || coarse_us - bus->cpu_at_us < SVI_CPU_NOTE_US) return;
+    bus->cpu_at_us = coarse_us;
+    bus->cpu_us = svi_bus_cpu(bus);
+}
+
+/* On a machine that is busy with others, time passes without anybody's fault: half of it must have been spent running,
+ * for certain: what ran between the look and the handler counts as wholly spent. */
+static bool is_own_time(const svi_bus *bus, int64_t began_us, int64_t took_us)
+{
+    const int64_t before_us = began_us > bus->cpu_at_us ? began_us - bus->cpu_at_us : 0;
+    const int64_t ran_us = svi_bus_cpu(bus) - bus->cpu_us - before_us;
+    return took_us >= SVI_LONG_US || 2 * ran_us >= bus->config.slow_us;
+}
+
+/* What ran inside, in an event that the handler fired, and was blamed already is not its own. Returns the time. */
+static int64_t judge_time(const sv_event *ev, const svi_handler *h, int64_t began_us, int64_t blamed_us)
 {
     svi_bus *bus = ev->bus;
-    took_us -= bus->blamed_us - blamed_us;
-    if (took_us <= bus->config.slow_us) return;
-    bus->blamed_us += took_us;
-    tell_slow(ev, took_us);
-    svi_event_blame(ev, h, SVI_RULE_SLOW);
+    const int64_t now_us = svi_bus_coarse(bus);
+    const int64_t took_us = now_us - began_us - (bus->blamed_us - blamed_us);
+    if (took_us > bus->config.slow_us) {
+        bus->blamed_us += took_us;
+        tell_slow(ev, took_us);
+        if (is_own_time(bus, began_us, took_us)) svi_event_blame(ev, h, SVI_RULE_SLOW);
+    }
+    note_cpu(bus, now_us);
+    return now_us;
 }
 
 /* The clock of one stretch of handlers, from the first that is called. Slowness is seen on the coarse
@@ -176,6 +214,7 @@ static void watch_start(svi_bus *bus, svi_hook_stats *whose, stopwatch *watch)
                              .coarse_us = svi_bus_coarse(bus),
                              .blamed_us = bus->blamed_us,
                              .outer = bus->meter.now};
+        note_cpu(bus, watch->coarse_us);
         bus->meter.stats.looks++;
         if (bus->meter.weight > 0) svi_meter_stamp(bus);
     }
@@ -185,9 +224,8 @@ static void watch_start(svi_bus *bus, svi_hook_stats *whose, stopwatch *watch)
 static void watch_stop(const sv_event *ev, const svi_handler *h, stopwatch *watch)
 {
     svi_bus *bus = ev->bus;
-    const int64_t coarse_us = svi_bus_coarse(bus);
+    const int64_t coarse_us = judge_time(ev, h, watch->coarse_us, watch->blamed_us);
     bus->meter.stats.looks++;
-    judge_time(ev, h, coarse_us - watch->coarse_us, watch->blamed_us);
     watch->coarse_us = coarse_us;
     watch->blamed_us = bus->blamed_us;
     if (bus->meter.weight > 0) svi_meter_stamp(bus);
@@ -221,6 +259,7 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     now->module = ev->blame_module = h->module;
     now->hook = ev->blame_hook = h->text;
     ev->by = h;
+    count_one(&ev->bus->calls);
     ev->keeps = false;
     watch_start(ev->bus, h->stats, watch);
     sv_verdict verdict = h->call(ev, h->self);
@@ -256,6 +295,7 @@ void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*back)(void *ctx)
     svi_hooks *hooks = ev->hooks != NULL ? svi_hooks_ref(ev->hooks) : NULL;
     const int64_t from_us = bus != NULL ? svi_bus_coarse(bus) : 0;
     const int64_t blamed_us = bus != NULL ? bus->blamed_us : 0;
+    if (bus != NULL) note_cpu(bus, from_us);
     beat(bus);
     if (whose != NULL) whose->callbacks++;
     svi_hook_stats *const outer = bus != NULL ? svi_bus_enter(bus, whose) : NULL;
@@ -264,7 +304,7 @@ void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*back)(void *ctx)
     if (bus != NULL) {
         svi_bus_leave(bus, outer);
         bus->meter.stats.looks += 2;
-        judge_time(ev, by, svi_bus_coarse(bus) - from_us, blamed_us);
+        (void)judge_time(ev, by, from_us, blamed_us);
     }
     svi_hooks_unref(&hooks);
     *now = saved;

@@ -155,6 +155,32 @@ static void slow_inside(void **state)
     w->notes[0] = '\0';
 }
 
+static int64_t half_as_much(void *ctx)
+{
+    return ((svi_plat_virtual *)ctx)->now_us / 3;
+}
+
+/* The thread ran for less than half of it: somebody else had the processor. */
+static void busy_machine(void **state)
+{
+    world *w = *state;
+    told t = {.count = 0};
+    svi_bus_on_fault(w->bus, on_fault, &t);
+    w->plat.plat.cpu_us = half_as_much;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "slow", SV_DONE);
+    p->disposes = true;
+    p->takes_us = SLOW_US * 5 / 4;
+    table(w);
+    run(w, "");
+    assert_int_equal(t.count, 0);
+    assert_true(logged(w, "handler-slow"));
+    p->takes_us = SLOW_US * 5 / 2; /* a third of it is more than 50 ms */
+    run(w, "");
+    assert_int_equal(t.count, 1);
+    w->plat.plat.cpu_us = NULL;
+    w->notes[0] = '\0';
+}
+
 static void advance(world *w, int64_t us)
 {
     svi_plat_virtual_advance(&w->plat, us);
@@ -188,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(with_policies), TEST(occasions),   TEST(what_waits_goes_on),
         TEST(who_is_told),   TEST(slow_inside), TEST(never_answers),
+        TEST(busy_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,10 +9,16 @@
 
 #include "base/base_assert.h"
 #include "base/base_plat.h"
+#include "base/base_log.h"
 #include "main/main_crash.h"
+#include "main/main_stall.h"
 
 #define MAGIC 0x57415443u
-#define LOOK_MS 250
+#define LOOK_MS 50
+#define ANSWER_MS 5 /* what was asked is soon said */
+#define PAUSE_US ((int64_t)1000000) /* between two looks: the process was stopped */
+#define STALL_US ((int64_t)100000)
+#define STACK_BYTES 700
 #define CPU_MAX_US ((int64_t)2000000)
 #define WALL_MAX_US ((int64_t)30000000)
 
@@ -68,9 +74,9 @@ static int64_t mono_us(void)
 }
 
 /* True if it is over; else some time has passed. */
-static bool rest(svi_watch *watch)
+static bool rest(svi_watch *watch, int ms)
 {
-    const int64_t until_us = mono_us() + LOOK_MS * 1000;
+    const int64_t until_us = mono_us() + ms * 1000;
     const struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
                                    .tv_nsec = (long)(until_us % 1000000) * 1000};
     (void)pthread_mutex_lock(&watch->lock);
@@ -80,32 +86,76 @@ static bool rest(svi_watch *watch)
     return is_ended;
 }
 
+/* What is seen to go on: since when, by two clocks. */
+typedef struct going {
+    uint64_t turn, number; /* the loop's; beats or calls of the bus */
+    int64_t wall_us, cpu_us;
+} going;
+
+/* True if it is still what it was at the last look, and no rest. */
+static bool goes_on(const svi_watch *watch, going *g, uint64_t number, int64_t since_us)
+{
+    const uint64_t turn = atomic_load_explicit(&watch->turns, memory_order_relaxed);
+    if (turn == g->turn && number == g->number && (turn & 1) != 0) {
+        g->wall_us += since_us;
+        return true;
+    }
+    *g = (going){.turn = turn, .number = number, .cpu_us = router_cpu_us(watch)};
+    return false;
+}
+
+/* True if the worker was told to end. */
+static bool look_for_hang(const svi_watch *watch, going *g, int64_t since_us)
+{
+    if (!goes_on(watch, g, svi_bus_beats(watch->bus), since_us)) return false;
+    const int64_t cpu_us = router_cpu_us(watch) - g->cpu_us;
+    if (cpu_us < CPU_MAX_US && g->wall_us < WALL_MAX_US) return false;
+    char why[100];
+    (void)snprintf(why, sizeof why, "stall: %lld ms without end, of them %lld ms running",
+                   (long long)g->wall_us / 1000, (long long)cpu_us / 1000);
+    svi_crash_thread(watch->router, why);
+    return true;
+}
+
+/* In the context of whom it blames. */
+static void tell_stall(const svi_watch *watch, const going *g, const svi_stall *stall)
+{
+    char stack[STACK_BYTES];
+    svi_stall_text(stall, stack, sizeof stack);
+    svi_exec *now = svi_exec_now();
+    *now = (svi_exec){.module = stall->module, .host = stall->host[0] ? stall->host : NULL, .stanza = stall->stanza};
+    SV_LOG(SV_WARN, "handler-stalls", LF_TXT("hook", stall->hook), LF_INT("ms", g->wall_us / 1000),
+           LF_INT("cpu_ms", (router_cpu_us(watch) - g->cpu_us) / 1000), LF_TXT("stack", stack));
+    *now = (svi_exec){.module = NULL};
+}
+
+/* Once for each; true while an answer is waited for. */
+static bool look_for_stall(const svi_watch *watch, going *g, uint64_t *asked, int64_t since_us)
+{
+    svi_stall stall;
+    const uint64_t calls = svi_bus_calls(watch->bus);
+    if (*asked == g->number && svi_stall_take(&stall)) tell_stall(watch, g, &stall);
+    if (!goes_on(watch, g, calls, since_us) || g->wall_us < STALL_US) return false;
+    if (*asked == calls) return false;
+    *asked = calls;
+    svi_stall_ask(watch->router, watch->bus, calls);
+    return true;
+}
+
 static void *run(void *ctx)
 {
-    svi_watch *watch = ctx;
-    uint64_t seen = 0, beats = 0; /* what was going on at the last look */
-    int64_t cpu_us = 0, wall_us = 0, looked_us = mono_us();
-    while (!rest(watch)) {
+    const svi_watch *watch = ctx;
+    going hang = {.turn = 0}, stall = {.turn = 0};
+    uint64_t asked = 0;
+    int64_t looked_us = mono_us();
+    bool is_asked = false;
+    while (!rest(ctx, is_asked ? ANSWER_MS : LOOK_MS)) {
         /* a process that was stopped as a whole, by a debugger perhaps, did not stall meanwhile */
-        const int64_t since_us = mono_us() - looked_us;
-        wall_us += since_us < 4 * LOOK_MS * 1000 ? since_us : LOOK_MS * 1000;
+        int64_t since_us = mono_us() - looked_us;
         looked_us += since_us;
-        const uint64_t turn = atomic_load_explicit(&watch->turns, memory_order_relaxed);
-        const uint64_t beat = svi_bus_beats(watch->bus);
-        if (turn != seen || beat != beats || (turn & 1) == 0) {
-            seen = turn;
-            beats = beat;
-            cpu_us = router_cpu_us(watch);
-            wall_us = 0;
-            continue;
-        }
-        const int64_t cpu = router_cpu_us(watch) - cpu_us;
-        if (cpu < CPU_MAX_US && wall_us < WALL_MAX_US) continue;
-        char why[100];
-        (void)snprintf(why, sizeof why, "stall: %lld ms without end, of them %lld ms running",
-                       (long long)wall_us / 1000, (long long)cpu / 1000);
-        svi_crash_thread(watch->router, why);
-        break;
+        if (since_us > PAUSE_US) since_us = LOOK_MS * 1000;
+        is_asked = look_for_stall(watch, &stall, &asked, since_us);
+        if (look_for_hang(watch, &hang, since_us)) break;
     }
     return NULL;
 }

@@ -1,5 +1,5 @@
-/* The watch over the router: a worker whose router no longer turns its loop is ended with a report that names the module and hook
- * it hangs in (architecture 4). */
+/* The watch over the router: a handler that holds it is reported while it runs; a worker whose router no longer turns its
+ * loop is ended with a report that names the module and hook it hangs in (architecture 4). */
 #ifndef SVI_MAIN_WATCH_H
 #define SVI_MAIN_WATCH_H
 
@@ -8,6 +8,9 @@
 #include "bus/bus.h"
 
 typedef struct svi_watch svi_watch;
+
+/* How it looks: 20 times a second at two counters. A handler, timer or question to a back end that has run for 100 ms is
+ * logged once (`handler-stalls`) with module, hook, host and stack, which the router's own thread says (main_stall.h). */
 
 /* Starts a thread that watches the calling one, which runs `loop` and the bus. Between two turns of the loop, or two events of the
  * bus, it may take 2 s of its own processor time, so that a busy machine ends nobody, or 30 s by the clock. After that the thread

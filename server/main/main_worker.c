@@ -18,6 +18,7 @@
 #include "main/main_reload.h"
 #include "main/main_restore.h"
 #include "main/main_renew.h"
+#include "main/main_stall.h"
 #include "main/main_state.h"
 #include "main/main_tickets.h"
 #include "main/main_watch.h"
@@ -84,6 +85,7 @@ static void prepare_process(const svi_cli *cli)
     (void)signal(SIGINT, SIG_IGN);  /* the supervisor hears it and sends TERM */
     raise_limits();
     svi_crash_install(cli->crash_file);
+    svi_stall_install();
     uint8_t key[16];
     const svi_plat *plat = svi_plat_kernel();
     plat->random(plat->ctx, key, sizeof key);

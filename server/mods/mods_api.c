@@ -3,7 +3,7 @@
 
 #include "base/base_log.h"
 
-enum { LOG_FIELDS = 16, SLOW_US = 100000 };
+enum { LOG_FIELDS = 16, SLOW_US = 100000, LONG_US = 1000000 };
 
 int64_t svi_api_now_ms(void)
 {
@@ -45,14 +45,33 @@ static int64_t plat_us(const sv_mod *mod)
     return plat->coarse_us != NULL ? plat->coarse_us(plat->ctx) : plat->mono_us(plat->ctx);
 }
 
-/* As the bus does with handlers. */
-static void judge_time(sv_mod *mod, const char *what, int64_t took_us)
+/* When something of a module began, and what the thread had run then. */
+typedef struct stretch {
+    int64_t from_us, cpu_us;
+} stretch;
+
+static int64_t plat_cpu_us(const sv_mod *mod)
 {
+    const svi_plat *plat = mod->group->plat;
+    return plat->cpu_us != NULL ? plat->cpu_us(plat->ctx) : plat_us(mod);
+}
+
+static stretch begin_stretch(sv_mod *mod)
+{
+    svi_bus_count_call(svi_server_bus(mod->group->server));
+    return (stretch){.from_us = plat_us(mod), .cpu_us = plat_cpu_us(mod)};
+}
+
+/* As the bus does with handlers. */
+static void judge_time(sv_mod *mod, const char *what, const stretch *s)
+{
+    const int64_t took_us = plat_us(mod) - s->from_us;
     if (took_us <= SLOW_US) return;
     const svi_mod_visit visit = svi_mod_blame(mod, what);
     SV_LOG(SV_WARN, "handler-slow", LF_INT("ms", took_us / 1000), LF_TXT("point", what));
     svi_mod_leave(&visit);
-    svi_mod_fault(mod, SVI_RULE_SLOW);
+    if (took_us >= LONG_US || 2 * (plat_cpu_us(mod) - s->cpu_us) >= SLOW_US)
+        svi_mod_fault(mod, SVI_RULE_SLOW);
 }
 
 static void fired(void *ctx)
@@ -66,11 +85,11 @@ static void fired(void *ctx)
         svi_sweep_step(timer->store);
         return;
     }
-    const int64_t from_us = plat_us(mod);
+    const stretch s = begin_stretch(mod);
     const svi_mod_visit visit = svi_mod_enter(mod, "timer");
     timer->fire(mod->self);
     svi_mod_leave(&visit);
-    judge_time(mod, "timer", plat_us(mod) - from_us);
+    judge_time(mod, "timer", &s);
 }
 
 void svi_timer_resume(sv_timer *timer)
@@ -156,11 +175,11 @@ static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
 {
     sv_mod *mod = ctx;
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    const int64_t from_us = plat_us(mod);
+    const stretch s = begin_stretch(mod);
     const svi_mod_visit visit = svi_mod_enter(mod, "auth");
     run(arg);
     svi_mod_leave(&visit);
-    judge_time(mod, "auth", plat_us(mod) - from_us);
+    judge_time(mod, "auth", &s);
 }
 
 sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)

@@ -305,7 +305,7 @@ static int find_account(world *w)
     return status;
 }
 
-/* Its host's accounts are nobody else's: logins are refused for now. */
+/* Its host's accounts are nobody else's: logins are refused meanwhile. */
 static void back_end_of_accounts(void **state)
 {
     (void)state;

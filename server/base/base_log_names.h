@@ -98,6 +98,7 @@ SVI_LOG_NAME("journal-cut", "The journal ended in a torn record, which was cut o
 SVI_LOG_NAME("worker-start", "The supervisor has started a worker.")
 SVI_LOG_NAME("worker-exit", "A worker ended in order.")
 SVI_LOG_NAME("worker-crash", "A worker died; module and hook that ran are in the fields.")
+SVI_LOG_NAME("worker-blame", "A module ended three workers within ten minutes; it begins in quarantine from now on.")
 SVI_LOG_NAME("worker-backoff", "Workers died too often; the next start waits.")
 
 /* clang-format on */

@@ -4,7 +4,9 @@
 
 #include <jansson.h>
 
+#include "main/main_blame.h"
 #include "main/main_core.h"
+#include "mods/mods_loader.h"
 
 #define SVI_VERSION "0.1.0"
 #define SVI_DEFAULT_CONFIG "/etc/stave/stave.cfg.lua"
@@ -22,6 +24,7 @@ enum {
 };
 
 #define SVI_CLI_SOCKETS_MAX 64u
+#define SVI_CLI_HELD_MAX SVI_BLAME_MAX
 
 /* The commands that are known; borrowed. */
 typedef struct svi_decls {
@@ -44,6 +47,8 @@ typedef struct svi_cli {
     int sockets[SVI_CLI_SOCKETS_MAX];
     bool is_direct[SVI_CLI_SOCKETS_MAX]; /* of each: TLS from the first byte */
     size_t socket_count;
+    svi_held held[SVI_CLI_HELD_MAX]; /* `why` is the worker's to say */
+    size_t held_count;
 } svi_cli;
 
 /* Reads arguments by the declarations. SV_ENOTFOUND if there is no such command, SV_EINVAL if it is

@@ -19,6 +19,14 @@ static sv_status take_number(svi_cli *cli, sv_str name, const char *value, sv_er
     return SV_OK;
 }
 
+static sv_status take_held(svi_cli *cli, const char *module, bool is_in_start, sv_err *err)
+{
+    if (cli->held_count == SVI_CLI_HELD_MAX)
+        return svi_err(err, SV_ELIMIT, "worker: too many modules in quarantine");
+    cli->held[cli->held_count++] = (svi_held){.module = module, .is_in_start = is_in_start};
+    return SV_OK;
+}
+
 static sv_status take(svi_cli *cli, const char *name, const char *value, sv_err *err)
 {
     const sv_str word = sv_str_of(name);
@@ -29,6 +37,8 @@ static sv_status take(svi_cli *cli, const char *name, const char *value, sv_err 
         cli->log = value;
     else if (sv_str_eq(word, SV_STR("--crash")))
         cli->crash_file = value;
+    else if (sv_str_eq(word, SV_STR("--hold")) || sv_str_eq(word, SV_STR("--hold-unstarted")))
+        return take_held(cli, value, sv_str_eq(word, SV_STR("--hold-unstarted")), err);
     else if (sv_str_eq(word, SV_STR("--control")) || sv_str_eq(word, SV_STR("--channel")) ||
              sv_str_eq(word, SV_STR("--listen")) || sv_str_eq(word, SV_STR("--listen-tls")))
         return take_number(cli, word, value, err);

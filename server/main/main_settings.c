@@ -28,6 +28,9 @@ static const sv_option options[] = {
                 "Modules that run on the host, or on all hosts if set before the first one."),
     SV_OPT_LIST(svi_settings, module_paths, "module_paths",
                 "Folders where modules (NAME.so) are looked for before the server's own."),
+    SV_OPT_LIST(svi_settings, modules_essential, "modules_essential",
+                "Modules that begin as usual even if three workers ended in them within ten minutes; others "
+                "begin in quarantine then."),
     SV_OPT_LIST(svi_settings, admins, "admins", "Addresses that may administer the host."),
     SV_OPT_LIST(svi_settings, c2s_interfaces, "c2s_interfaces",
                 "Addresses to listen on for clients; { \"*\", \"::\" } (all IPv4, all IPv6) if not "

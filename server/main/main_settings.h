@@ -24,6 +24,7 @@ typedef struct svi_settings {
     sv_str control_socket; /* unix socket; default DATA_PATH/control */
     sv_str_list modules_enabled;
     sv_str_list module_paths;
+    sv_str_list modules_essential;
     sv_str_list admins;
     sv_str_list c2s_interfaces; /* IPv4 and IPv6 addresses, "*" and "::" for all */
     sv_str_list c2s_ports;      /* default { 5222 }; {} is none */

@@ -248,6 +248,8 @@ static svi_mods *mods_new(const svi_shard *shard, const svi_shard_config *config
                                   .paths = paths->items,
                                   .path_count = paths->count,
                                   .before = shard->mods,
+                                  .held = config->held,
+                                  .held_count = config->held_count,
                                   .report = config->report,
                                   .report_ctx = config->report_ctx};
     return svi_mods_new(shard->acct, &mods);

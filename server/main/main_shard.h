@@ -19,6 +19,8 @@ typedef struct svi_shard_config {
     const char *program;          /* path of this binary: modules are looked for beside it */
     svi_config_report report;     /* problems of modules */
     void *report_ctx;
+    const svi_held *held; /* modules that begin in quarantine; of svi_shard_open alone */
+    size_t held_count;
     unsigned io_threads;
     const char *store_path; /* another store than that of the state folder; NULL: that one */
     void (*fatal)(void *ctx, const sv_err *err); /* the store failed: the process must end */

@@ -16,6 +16,7 @@
 #include "base/base_log.h"
 #include "base/base_plat.h"
 #include "main/main_backoff.h"
+#include "main/main_blame.h"
 #include "main/main_channel.h"
 #include "main/main_crash.h"
 #include "main/main_listen.h"
@@ -25,7 +26,7 @@
 
 #define END_MS 10000
 #define REPORTS_KEPT 20u
-#define ARGS_MAX (20u + 2 * SVI_SOCKETS_MAX)
+#define ARGS_MAX (20u + 2 * SVI_SOCKETS_MAX + 2 * SVI_BLAME_MAX)
 
 typedef struct supervisor {
     const svi_supervisor_config *config;
@@ -43,6 +44,7 @@ typedef struct supervisor {
     int64_t started_ms;
     const char *crash_file;
     svi_backoff backoff;
+    svi_blame blame;
     bool was_ready; /* some worker was */
     bool stopping;
     int64_t kill_ms;  /* when a worker that is ending is killed */
@@ -81,6 +83,12 @@ static const char *const *worker_args(supervisor *s, svi_arena *arena, int chann
     for (size_t i = 0; i < s->sockets.c2s_count; i++) {
         args[n++] = s->sockets.c2s[i].is_direct ? "--listen-tls" : "--listen";
         args[n++] = svi_arena_printf(arena, "%d", s->sockets.c2s[i].fd).p;
+    }
+    for (size_t i = 0; i < SVI_BLAME_MAX; i++) {
+        const svi_blamed *b = &s->blame.modules[i];
+        if (!b->is_held) continue;
+        args[n++] = b->is_in_start ? "--hold-unstarted" : "--hold";
+        args[n++] = b->module;
     }
     SV_ASSERT(n < ARGS_MAX);
     return args;
@@ -200,9 +208,10 @@ static void on_message(supervisor *s)
     if (message.fd >= 0) (void)close(message.fd);
     if (message.what == SVI_CHANNEL_READY) on_ready(s);
     if (message.what == SVI_CHANNEL_REOPEN) reopen_log(s, SVI_CHANNEL_REOPEN);
+    if (message.what == SVI_CHANNEL_RELEASED) svi_blame_forget(&s->blame, message.text);
 }
 
-static void log_crash(const supervisor *s, int status)
+static void log_crash(supervisor *s, int status)
 {
     svi_crash_info info;
     const bool has_report = svi_crash_read(s->crash_file, &info);
@@ -215,6 +224,10 @@ static void log_crash(const supervisor *s, int status)
            LF_TXT("host", info.host[0] ? info.host : "none"),
            LF_TXT("assertion", info.assertion[0] ? info.assertion : "none"),
            LF_TXT("report", has_report ? s->crash_file : "none"));
+    if (svi_blame_end(&s->blame, info.module, info.hook, now_ms() * 1000))
+        SV_LOG(SV_ERROR, "worker-blame", LF_TXT("module", info.module),
+               LF_INT("crashes", SVI_BLAME_CRASHES),
+               LF_TXT("what", "it begins in quarantine, until `stave modules release`"));
 }
 
 static void start_later(supervisor *s, bool of_store)
@@ -425,7 +438,9 @@ int svi_supervise(const svi_supervisor_config *config)
     if (status == SV_OK) {
         s.data = s.settings.data_path.p;
         s.arena = svi_arena_new(&s.acct, 0);
+        svi_blame_init(&s.blame, &s.acct);
         s.status = serve(&s);
+        svi_blame_free(&s.blame);
         svi_sockets_close(&s.sockets);
         if (s.lock >= 0) (void)close(s.lock);
         svi_arena_free(&s.arena);

@@ -55,6 +55,9 @@ typedef struct worker {
     svi_log *log;
     uv_poll_t channel;
     waiting *waiting; /* the oldest first */
+    svi_held held[SVI_CLI_HELD_MAX]; /* what the supervisor blames, without what is essential */
+    size_t held_count;
+    bool is_told[SVI_CLI_HELD_MAX]; /* that it is in quarantine no more; of cli->held */
 } worker;
 
 /* --- the process -------------------------------------------------------------------------------------- */
@@ -100,6 +103,8 @@ static void on_stop(void *ctx)
     uv_stop(svi_shard_loop(w->shard));
 }
 
+static void tell_released(void *ctx);
+
 static json_t *read_again(worker *w)
 {
     const svi_reload_config config = {.acct = &w->acct,
@@ -109,7 +114,9 @@ static json_t *read_again(worker *w)
                                       .shard = w->shard,
                                       .renew = w->renew,
                                       .tickets = w->tickets};
-    return svi_reload(&config);
+    json_t *answer = svi_reload(&config);
+    tell_released(w);
+    return answer;
 }
 
 /* The oldest reload gets its answer, whatever became of the configuration: who moves logs away
@@ -204,6 +211,40 @@ static sv_status read_config(worker *w)
     return status;
 }
 
+static bool is_essential(const worker *w, const char *module)
+{
+    const sv_str_list *list = &w->settings.modules_essential;
+    for (size_t i = 0; i < list->count; i++)
+        if (sv_str_eq(list->items[i], sv_str_of(module))) return true;
+    return false;
+}
+
+static void note_held(worker *w)
+{
+    for (size_t i = 0; i < w->cli->held_count; i++) {
+        svi_held held = w->cli->held[i];
+        held.why = held.is_in_start
+                       ? "three workers ended in it within ten minutes, in its start too: it is not started"
+                       : "three workers ended in it within ten minutes";
+        if (!is_essential(w, held.module))
+            w->held[w->held_count++] = held;
+        else
+            SV_LOG(SV_WARN, "module-fault", LF_TXT("module", held.module), LF_TXT("rule", held.why),
+                   LF_TXT("what", "it begins as usual: modules_essential names it"));
+    }
+}
+
+/* The supervisor forgets what is in quarantine no more: released, replaced, not enabled, or never put there. */
+static void tell_released(void *ctx)
+{
+    worker *w = ctx;
+    for (size_t i = 0; i < w->cli->held_count; i++) {
+        const char *name = w->cli->held[i].module;
+        if (w->is_told[i] || svi_mods_quarantines(svi_shard_mods(w->shard), name)) continue;
+        w->is_told[i] = svi_channel_send(w->cli->channel, SVI_CHANNEL_RELEASED, -1, name);
+    }
+}
+
 static sv_status open_shard(worker *w, sv_err *err)
 {
     const svi_shard_config config = {.acct = &w->acct,
@@ -212,6 +253,8 @@ static sv_status open_shard(worker *w, sv_err *err)
                                      .program = w->cli->program,
                                      .report = svi_problems_note,
                                      .report_ctx = &w->problems,
+                                     .held = w->held,
+                                     .held_count = w->held_count,
                                      .io_threads = svi_settings_io_threads(&w->settings),
                                      .fatal = on_fatal,
                                      .fatal_ctx = w};
@@ -323,6 +366,7 @@ static sv_status start(worker *w, sv_err *err)
     sv_status status = read_config(w);
     if (status == SV_OK) status = drop_privileges(w, err);
     if (status == SV_OK) svi_restore_look(w->settings.data_path.p);
+    if (status == SV_OK) note_held(w);
     if (status == SV_OK) status = open_shard(w, err);
     if (status == SV_OK) open_tickets(w);
     if (status == SV_OK) status = open_certificates(w);
@@ -335,6 +379,7 @@ static sv_status start(worker *w, sv_err *err)
                                           .reload = on_reload,
                                           .certificates = on_certificates,
                                           .stop = on_stop,
+                                          .released = tell_released,
                                           .follows = w->follows,
                                           .ctx = w};
     w->commands = svi_commands_new(&commands);
@@ -384,6 +429,7 @@ int svi_worker_main(const svi_cli *cli)
     svi_problems_init(&w.problems, &w.acct);
     const sv_status status = start(&w, &err);
     if (status == SV_OK) {
+        tell_released(&w);
         if (say_ready(&w)) (void)uv_run(svi_shard_loop(w.shard), UV_RUN_DEFAULT);
     } else {
         svi_log_problems(&w.problems);

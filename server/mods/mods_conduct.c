@@ -254,16 +254,82 @@ void svi_mods_unwatch(svi_mods *mods)
     svi_timer_cancel(&mods->look);
 }
 
+/* --- what was not started --------------------------------------------------------------------------- */
+
+/* Of a back end that is suspended for ever: nobody calls them. */
+static void find_nobody(sv_auth_ask *ask, sv_str name, void *self)
+{
+    (void)name;
+    (void)self;
+    svi_auth_done(ask, SV_EIO);
+}
+
+static void check_nobody(sv_auth_ask *ask, sv_str name, sv_str password, void *self)
+{
+    (void)password;
+    find_nobody(ask, name, self);
+}
+
+static void call_nobody(void *ctx, void (*run)(void *arg), void *arg)
+{
+    (void)ctx;
+    run(arg);
+}
+
+/* A module without hooks may be what keeps the host's accounts: that is known only when it has started. Until then those
+ * in the server's own store must not count in their place. */
+static void stand_for_accounts(sv_mod *mod)
+{
+    static const sv_auth auth = {.size = sizeof auth, .find = find_nobody, .check = check_nobody};
+    const svi_provider_config config = {
+        .auth = &auth, .name = mod->file->name, .acct = &mod->acct, .call = call_nobody};
+    const sv_status status = svi_provider_new(mod->group->host, &config, &mod->provider);
+    SV_ASSERT(status == SV_OK);
+    svi_provider_suspend(mod->provider, true);
+}
+
+static bool has_hooks(const sv_mod *mod)
+{
+    const sv_hook *hooks = mod->file->desc.hooks;
+    return hooks != NULL && hooks->on != NULL;
+}
+
+/* When all are started that are to be: then it is known whether one of them keeps the accounts. */
+void svi_conduct_stand_in(svi_group *group)
+{
+    sv_mod *maybe = NULL;
+    for (size_t i = group->count; i > 0; i--) {
+        sv_mod *mod = group->mods[i - 1];
+        if (mod->provider != NULL) return;
+        if (mod->conduct.is_held && !has_hooks(mod)) maybe = mod;
+    }
+    if (maybe != NULL) stand_for_accounts(maybe);
+}
+
+static void stand_back(svi_group *group)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (group->mods[i]->conduct.is_held) svi_provider_free(&group->mods[i]->provider);
+}
+
+static void attach(svi_group *group)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (group->mods[i]->provider != NULL) svi_provider_attach(group->mods[i]->provider);
+}
+
 /* --- the way out ------------------------------------------------------------------------------------ */
 
 static sv_status start_late(sv_mod *mod, sv_err *err)
 {
+    stand_back(mod->group);
     const sv_status status = svi_mod_start(mod);
+    mod->conduct.is_held = status != SV_OK;
+    svi_conduct_stand_in(mod->group);
+    attach(mod->group);
     if (status != SV_OK)
         return svi_err(err, status, "module \"%s\" does not start on %s: %s", mod->file->name,
                        mod->group->host_name.p, svi_status_name(status));
-    mod->conduct.is_held = false;
-    if (mod->provider != NULL) svi_provider_attach(mod->provider);
     svi_group_stream_features(mod->group);
     return SV_OK;
 }

@@ -320,6 +320,21 @@ static void back_end_of_accounts(void **state)
     world_free(w);
 }
 
+/* Whether it keeps the accounts is not known before its start. */
+static void back_end_that_was_not_started(void **state)
+{
+    (void)state;
+    const svi_held held = {.module = "backend", .why = "3 workers ended in it", .is_in_start = true};
+    world *w = begin_held("VirtualHost \"one.example\"\nmodules_enabled = { \"backend\" }\n"
+                          "backend_users = { \"romeo orchard\" }\n",
+                          &held);
+    assert_int_equal(find_account(w), SV_EIO);
+    sv_err err;
+    assert_int_equal(svi_mods_release(w->mods, SV_STR("backend"), NULL, &err), SV_OK);
+    assert_int_equal(find_account(w), SV_OK);
+    world_free(w);
+}
+
 /* --- budgets ------------------------------------------------------------------------ */
 
 static void memory_budget(void **state)
@@ -460,6 +475,7 @@ int main(void)
         cmocka_unit_test(blamed_in_a_hook),
         cmocka_unit_test(blamed_in_its_start),
         cmocka_unit_test(back_end_of_accounts),
+        cmocka_unit_test(back_end_that_was_not_started),
         cmocka_unit_test(memory_budget),
         cmocka_unit_test(memory_far_over_budget),
         cmocka_unit_test(cpu_budget),

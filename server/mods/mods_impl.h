@@ -213,6 +213,9 @@ void svi_conduct_set_budget(sv_mod *mod, const svi_budget *budget);
 void svi_conduct_hand_over(sv_mod *mod, const sv_mod *before);
 /* Other code takes its place: its quarantine is over with it. */
 void svi_conduct_renewed(const sv_mod *before);
+/* Stands in for a back end of the host's accounts that may be among the modules that were not started: whoever logs in is
+ * told to try again later. */
+void svi_conduct_stand_in(svi_group *group);
 /* Its handlers are not called, its timers rest, its back end is not asked from now on. */
 void svi_conduct_close(sv_mod *mod);
 /* Puts it into quarantine now, if it is in none: between two events only. */

@@ -373,6 +373,7 @@ static sv_status start_group(svi_mods *mods, svi_group *group)
         SV_LOG(SV_INFO, "module-loaded", LF_TXT("module", mod->file->name),
                LF_STR("host", group->host_name));
     }
+    svi_conduct_stand_in(group);
     return SV_OK;
 }
 

@@ -117,6 +117,19 @@ static void faults_end_in_quarantine(void **state)
     world_free(w);
 }
 
+static void commands_are_refused(void **state)
+{
+    (void)state;
+    world *w = begin(CONFIG("unruly_faults_max = 1\n"));
+    client *romeo = join(w, "romeo@one.example/x");
+    assert_non_null(strstr(run_command(w, "unruly", ""), "\"ok\":true"));
+    message(w, romeo, "done");
+    const char *answer = run_command(w, "unruly", "");
+    assert_non_null(strstr(answer, "\"class\":\"refused\""));
+    assert_non_null(strstr(answer, "`stave modules release unruly`"));
+    world_free(w);
+}
+
 static void skipped_and_dropped(void **state)
 {
     (void)state;
@@ -365,6 +378,18 @@ static void memory_budget(void **state)
     world_free(w);
 }
 
+static void memory_on_sessions(void **state)
+{
+    (void)state;
+    world *w = begin(CONFIG("module_memory_max = \"100k\"\n"));
+    client *romeo = join(w, "romeo@one.example/x");
+    message(w, romeo, "remember");
+    assert_false(is_out(w));
+    pass_time(w, SECOND);
+    assert_true(is_out(w));
+    world_free(w);
+}
+
 static void memory_far_over_budget(void **state)
 {
     (void)state;
@@ -466,6 +491,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faults_end_in_quarantine),
+        cmocka_unit_test(commands_are_refused),
         cmocka_unit_test(skipped_and_dropped),
         cmocka_unit_test(timers_rest_and_sessions_are_told_later),
         cmocka_unit_test(never_answers),
@@ -477,6 +503,7 @@ int main(void)
         cmocka_unit_test(back_end_of_accounts),
         cmocka_unit_test(back_end_that_was_not_started),
         cmocka_unit_test(memory_budget),
+        cmocka_unit_test(memory_on_sessions),
         cmocka_unit_test(memory_far_over_budget),
         cmocka_unit_test(cpu_budget),
         cmocka_unit_test(options_are_checked),

@@ -144,7 +144,12 @@ void svi_mods_run(svi_mods *mods, svi_request *request)
         return;
     const sv_command *command;
     sv_mod *mod = group ? mod_of(group, args->command->name, &command) : NULL;
-    if (mod)
+    if (mod && mod->conduct.ward.is_closed)
+        svi_request_fail(request, SV_FAULT_REFUSED,
+                         "%s: module %s is in quarantine on %s (`stave modules` says why); `stave modules release "
+                         "%s` lets it out",
+                         args->command->name, mod->file->name, group->host_name.p, mod->file->name);
+    else if (mod)
         run_on(mod, command, request);
     else
         svi_request_fail(request, SV_FAULT_NOT_FOUND,

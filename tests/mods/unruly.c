@@ -27,6 +27,7 @@ static sv_verdict on_message(sv_event *ev, void *self)
         return sv->drop(ev, "unruly");
     }
     if (says(ev, "grow")) me->memory = sv->alloc(me->mod, 64 * 1024);
+    if (says(ev, "remember")) (void)sv->session_data(me->mod, sv->session(ev), 200 * 1024);
     if (says(ev, "shrink")) sv->free(me->mod, &me->memory);
     if (says(ev, "slow")) {
         const int64_t until_ms = sv->now_ms() + 1100; /* of which it may run but a few on a busy machine */
@@ -131,5 +132,14 @@ static const sv_hook hooks[] = {
     {.on = "host/ready", .call = on_ready},
     {.on = NULL}};
 
+static sv_verdict on_command(sv_event *ev, void *self)
+{
+    (void)self;
+    return sv->answer(ev);
+}
+
+static const sv_command commands[] = {
+    {.name = "unruly", .summary = "does nothing", .run = on_command}, {.name = NULL}};
+
 SV_MODULE(.name = "unruly", .summary = "Breaks rules when told to", .self_size = sizeof(unruly), .hooks = hooks,
-          .start = start)
+          .commands = commands, .start = start)

@@ -171,6 +171,9 @@ static void faults(void **state)
     assert_has(&w->log, "column=none");
     assert_has(&w->log, "column=n");
     assert_has(&w->log, "a command is answered once");
+    svi_mod_info info;
+    assert_true(svi_mods_info(w->mods, 0, &info));
+    assert_int_equal(info.faults, 1);
     command_answer waits = {.count = 0};
     begin_command(w, "asks never", "'address':'a@one.example'", &waits);
     turn(w);

@@ -8,6 +8,7 @@
 typedef struct errand {
     svi_errand of; /* first: how the event leads here */
     svi_request *request;
+    sv_mod *mod; /* lives as long as its hooks */
     bool is_answered;
     json_t *no;  /* it failed, in this way */
     sv_str more; /* where it goes on; in the request's arena */
@@ -110,7 +111,8 @@ static void run_on(sv_mod *mod, const sv_command *command, svi_request *request)
                          .account_exists = svi_request_args(request)->must_exist,
                          .over = over,
                          .ctx = e},
-                  .request = request};
+                  .request = request,
+                  .mod = mod};
     svi_errand_run(&e->of);
 }
 
@@ -165,9 +167,9 @@ static errand *of(const sv_event *ev)
     const svi_errand *found = svi_xevent_of(ev)->errand;
     errand *e = found ? found->ctx : NULL;
     if (e && !e->is_answered && !e->no) return e;
-    SV_LOG(SV_ERROR, "handler-fault",
-           LF_TXT("rule", e ? "a command is answered once" : "this is for commands only"),
-           LF_TXT("in", svi_exec_now()->hook));
+    const char *rule = e ? "a command is answered once" : "this is for commands only";
+    SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", rule), LF_TXT("in", svi_exec_now()->hook));
+    if (e) svi_mod_fault(e->mod, rule);
     return NULL;
 }
 

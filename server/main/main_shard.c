@@ -303,25 +303,65 @@ static sv_status open_stored_server(svi_shard *shard, const svi_shard_config *co
     return status;
 }
 
+enum { TABLES_MAX = 2048 };
+
+/* Tables of options; a module's come once, however many hosts it runs on. */
+typedef struct name_tables {
+    const sv_option *items[TABLES_MAX];
+    size_t strides[TABLES_MAX];
+    size_t count;
+} name_tables;
+
+static void add_table(name_tables *t, const sv_option *options, size_t stride)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (t->items[i] == options) return;
+    if (!options || t->count == TABLES_MAX) return;
+    t->items[t->count] = options;
+    t->strides[t->count++] = stride;
+}
+
 /* Every name in the config that neither the core nor an enabled module knows. */
 static sv_status check_names(const svi_mods *mods, const svi_shard_config *config)
 {
-    enum { TABLES_MAX = 4096 };
-    svi_arena *arena = svi_arena_new(config->acct, 0);
-    const sv_option **tables = svi_arena_get(arena, TABLES_MAX * sizeof *tables);
-    size_t *strides = svi_arena_get(arena, TABLES_MAX * sizeof *strides), count = 2;
-    tables[0] = svi_settings_options();
-    tables[1] = svi_budget_options();
-    strides[0] = strides[1] = sizeof(sv_option);
-    for (size_t i = 0;
-         count < TABLES_MAX && svi_mods_options(mods, i, &tables[count], &strides[count]);
-         i++)
-        count++;
-    for (size_t i = 0; count < TABLES_MAX && svi_mods_budget_options(mods, i, &tables[count]); i++)
-        strides[count++] = sizeof(sv_option);
-    const sv_status status = svi_options_unknown(config->config, tables, strides, count,
+    name_tables *t = svi_alloc(config->acct, sizeof *t);
+    const sv_option *options;
+    size_t stride;
+    add_table(t, svi_settings_options(), sizeof(sv_option));
+    add_table(t, svi_budget_options(), sizeof(sv_option));
+    for (size_t i = 0; svi_mods_options(mods, i, &options, &stride); i++) add_table(t, options, stride);
+    for (size_t i = 0; svi_mods_budget_options(mods, i, &options); i++)
+        add_table(t, options, sizeof(sv_option));
+    const sv_status status = svi_options_unknown(config->config, t->items, t->strides, t->count,
                                                  config->report, config->report_ctx);
-    svi_arena_free(&arena);
+    svi_free(t);
+    return status;
+}
+
+static bool is_enabled(const svi_mods *mods, sv_str name)
+{
+    svi_mod_info m;
+    for (size_t i = 0; svi_mods_info(mods, i, &m); i++)
+        if (sv_str_eq(sv_str_of(m.name), name)) return true;
+    return false;
+}
+
+/* A name that is misspelt there would be noticed when it is too late. */
+static sv_status check_essential(const svi_mods *mods, const svi_shard_config *config)
+{
+    static const char name[] = "modules_essential";
+    const svi_section *global = svi_config_section(config->config, 0);
+    const svi_value *at = svi_config_get(config->config, global, sv_str_of(name));
+    const sv_str_list *list = &config->settings->modules_essential;
+    sv_status status = SV_OK;
+    for (size_t i = 0; at && i < list->count; i++) {
+        if (is_enabled(mods, list->items[i])) continue;
+        char text[200];
+        (void)snprintf(text, sizeof text, "'%s' names \"%.*s\", which no host has in modules_enabled", name,
+                       (int)(list->items[i].n < 60 ? list->items[i].n : 60), list->items[i].p);
+        config->report(config->report_ctx, at->file, at->line, text);
+        status = SV_EINVAL;
+    }
     return status;
 }
 
@@ -364,6 +404,7 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
         status = svi_mods_start(shard->mods);
         if (status == SV_OK) status = check_names(shard->mods, config);
         if (status == SV_OK) status = check_commands(shard->mods, config);
+        if (status == SV_OK) status = check_essential(shard->mods, config);
     }
     if (status != SV_OK) {
         svi_shard_close(&shard, 0);
@@ -395,6 +436,7 @@ static sv_status make_ready(const svi_shard *shard, const svi_shard_config *conf
     if (status == SV_OK) status = svi_mods_check(next);
     if (status == SV_OK) status = check_commands(next, config);
     if (status == SV_OK) status = check_names(next, config);
+    if (status == SV_OK) status = check_essential(next, config);
     return status == SV_OK ? svi_mods_ready(next) : status;
 }
 
@@ -565,8 +607,10 @@ static sv_status with_checked(const svi_shard_config *config,
 static sv_status look_at_names(const svi_shard *shard, const svi_shard_config *config, void *ctx)
 {
     (void)ctx;
-    const sv_status status = check_commands(shard->mods, config);
-    return check_names(shard->mods, config) == SV_OK ? status : SV_EINVAL;
+    const sv_status commands = check_commands(shard->mods, config);
+    const sv_status names = check_names(shard->mods, config);
+    const sv_status essential = check_essential(shard->mods, config);
+    return commands == SV_OK && names == SV_OK ? essential : SV_EINVAL;
 }
 
 sv_status svi_shard_check(const svi_shard_config *config)

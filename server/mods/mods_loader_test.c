@@ -164,6 +164,8 @@ static void what_is_wrong_with_a_module_is_said(void **state)
         {"\"bad_point\"",
          "hook \"mesage/account\": there is no hook point \"mesage/account\"; did you "
          "mean \"message/account\"?"},
+        {"\"bad_budget\"", "option \"bad_budget_memory_max\": the server has an option of that name"},
+        {"\"bad_guard\"", "hook \"session/gone\": nothing can be refused there"},
         {"\"bad_filter\"", "after the point comes nothing or {namespace}element"},
         {"\"bad_features\"", "stream features are not XML elements with namespaces of their own"},
         {"\"probe\", \"pnig\"", "cfg.lua:2: there is no module \"pnig\"; did you mean \"ping\"?"},

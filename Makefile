@@ -60,9 +60,12 @@ MODULE_SRC   := $(filter-out %_test.c,$(wildcard modules/*/*.c))
 MODULE_NAMES := $(sort $(notdir $(patsubst %/,%,$(dir $(MODULE_SRC)))))
 MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
 
-# Modules that only tests load: one file each.
-TESTMOD_SRC := $(wildcard tests/mods/*.c)
-TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so)
+# Modules that only tests load: one file each; and one for each function of BAD_CALLS, made of one file.
+TESTMOD_SRC := $(filter-out tests/mods/bad_call.c,$(wildcard tests/mods/*.c))
+BAD_CALLS   := pthread_mutex_lock atexit sigaction fork execve dlopen raise chdir mprotect socket poll nanosleep \
+               fopen read printf time localtime getrandom getenv syscall _Znwm
+BAD_CALL_SO := $(BAD_CALLS:%=$(B)/tests/mods/bad_call_%.so)
+TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so) $(BAD_CALL_SO)
 
 # One source, built as three releases of a module whose records have the versions 1 to 3.
 RELEASE_SO  := $(foreach n,1 2 3,$(B)/tests/mods/releases/$(n)/notes.so)
@@ -268,6 +271,22 @@ $(RELEASE_SO:.so=.o): $(B)/tests/mods/releases/%/notes.o: tests/mods/releases/no
 
 $(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
+
+$(BAD_CALL_SO:%.so=%.o): $(B)/tests/mods/bad_call_%.o: tests/mods/bad_call.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -DCALL=$* -c $< -o $@
+
+# What these are refused for is done by the linker.
+bad_flags = $(B)/tests/mods/bad_$(1).so: MOD_LDFLAGS +=
+$(call bad_flags,stack) -Wl,-z,execstack
+$(call bad_flags,segment) -Wl,--no-warn-rwx-segments
+$(call bad_flags,rpath) -Wl,-rpath,/nowhere
+$(call bad_flags,library) -Wl,--no-as-needed -luv
+$(call bad_flags,nodelete) -Wl,-z,nodelete
+$(call bad_flags,init) -Wl,-init,begin_here
+$(call bad_flags,textrel) -Wl,-z,notext
+$(call bad_flags,server) -Wl,-z,undefs
+$(BAD_CALL_SO): MOD_LDFLAGS += -Wl,-z,undefs
 
 $(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@

@@ -217,6 +217,9 @@ typedef void (*sv_difference_fn)(sv_event *ev, sv_str key, sv_str before, sv_str
 typedef void (*sv_accounts_fn)(sv_status status, const sv_str *names, size_t count, bool more,
                                void *self);
 
+/* What is in a file that has changed, borrowed for the call; or why it can't be read. */
+typedef void (*sv_file_fn)(sv_status status, sv_str text, void *self);
+
 #define SV_OVERLAY_UNKNOWN ((sv_str){"", 1}) /* one NUL */
 
 /* Rows of a map that are not stored but follow from something else; see store_overlay. */
@@ -652,6 +655,16 @@ typedef struct sv_api {
     void (*metric_add)(sv_mod *mod, uint32_t index, int64_t delta);
     /* Sets a gauge; for a counter as above. */
     void (*metric_set)(sv_mod *mod, uint32_t index, int64_t value);
+
+    /* -- files that the operator names -- */
+
+    /* In `start`: reads a file of `max_bytes` at most and follows it: every `period_ms` it is looked,
+     * off the router, whether it has changed; `changed` then gets the new text, or why it can't be read. A
+     * file that is away for a moment has not changed. *text_out is what is in it now, borrowed until start
+     * returns. Other than SV_OK, nothing is followed: SV_EINVAL if the name does not begin with '/',
+     * SV_ENOTFOUND, SV_EDENIED, SV_ELIMIT if it is larger, SV_EAGAIN if it grew meanwhile, SV_EIO. */
+    sv_status (*follow_file)(sv_mod *mod, sv_str path, size_t max_bytes, int64_t period_ms,
+                             sv_file_fn changed, sv_str *text_out);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

@@ -5,7 +5,6 @@
 #include "groups.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define PAGE 500
 
@@ -18,8 +17,9 @@ typedef struct groups {
     sv_mod *mod;
     sv_store *roster;
     shared_groups set;
+    char *text; /* what is in it */
+    size_t text_bytes;
     bool is_stale; /* to be read before the next answer */
-    struct stat seen;
 
     char **names; /* accounts of the host in order; all once `has_names` */
     size_t name_count, name_cap;
@@ -43,25 +43,13 @@ static bool read_list(const groups *me, sv_event *ev, shared_groups *set, groups
     return true;
 }
 
-static bool read_file(const groups *me, sv_event *ev, shared_groups *set, groups_fault *fault)
-{
-    char *text;
-    size_t bytes;
-    if (!me->path) return true;
-    if (!groups_load_file(me->path, &text, &bytes, fault)) return false;
-    const bool fine = groups_read_text(set, ev, (sv_str){text, bytes}, fault);
-    free(text);
-    return fine;
-}
-
 /* All groups anew; false, with what is wrong logged, and those before stay. */
 static bool read_all(groups *me, sv_event *ev)
 {
     shared_groups set = {.count = 0};
     groups_fault fault = {.line = 0};
-    if (me->path && stat(me->path, &me->seen) != 0) me->seen = (struct stat){.st_size = -1};
     const bool is_list_fine = read_list(me, ev, &set, &fault);
-    if (!is_list_fine || !read_file(me, ev, &set, &fault)) {
+    if (!is_list_fine || !groups_read_text(&set, ev, (sv_str){me->text, me->text_bytes}, &fault)) {
         complain(me, is_list_fine ? me->path : "groups_list", &fault);
         groups_free(&set);
         return false;
@@ -230,34 +218,41 @@ static sv_verdict on_asked(sv_event *ev, void *self)
 
 /* --- life ---------------------------------------------------------------------------------- */
 
-/* Has the file changed since it was read? */
-static void look(void *self)
+static void keep_text(groups *me, sv_str text)
+{
+    free(me->text);
+    me->text = malloc(text.n + 1);
+    if (me->text == NULL) abort();
+    if (text.n > 0) memcpy(me->text, text.p, text.n);
+    me->text_bytes = text.n;
+}
+
+static void file_changed(sv_status status, sv_str text, void *self)
 {
     groups *me = self;
-    struct stat now;
-    if (stat(me->path, &now) != 0) return; /* being replaced; it is told when it is there */
-    if (now.st_size == me->seen.st_size && now.st_ino == me->seen.st_ino &&
-        now.st_dev == me->seen.st_dev && now.st_mtim.tv_sec == me->seen.st_mtim.tv_sec &&
-        now.st_mtim.tv_nsec == me->seen.st_mtim.tv_nsec)
+    groups_fault fault;
+    if (groups_refuse_file(status, &fault)) {
+        complain(me, me->path, &fault);
         return;
-    me->seen = now;
+    }
+    keep_text(me, text);
     me->is_stale = true;
     sv->overlay_changed(me->roster);
 }
 
-/* What is wrong is told now; addresses are prepared when the first account asks, which takes an event. */
-static sv_status start(sv_mod *mod, void *self)
+static bool follow(groups *me)
 {
-    groups *me = self;
-    me->mod = mod;
-    if (me->file.n && (me->path = strndup(me->file.p, me->file.n)) == NULL) abort();
-    if (!read_all(me, NULL)) return SV_EINVAL;
-    me->is_stale = true;
+    sv_str text;
+    groups_fault fault;
+    if (me->file.n == 0) return true;
     const sv_status status =
-        sv->store_open(mod, SV_ROSTER_MODULE, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->roster);
-    if (status != SV_OK) return status;
-    sv->accounts(mod, SV_STR_NONE, PAGE, got_names);
-    return me->file.n ? sv->every(mod, me->check_ms, look) : SV_OK;
+        sv->follow_file(me->mod, me->file, GROUPS_FILE_MAX, me->check_ms, file_changed, &text);
+    if (groups_refuse_file(status, &fault)) {
+        complain(me, me->path, &fault);
+        return false;
+    }
+    keep_text(me, text);
+    return true;
 }
 
 static void stop(void *self)
@@ -265,8 +260,31 @@ static void stop(void *self)
     groups *me = self;
     groups_free(&me->set);
     free(me->path);
+    free(me->text);
     for (size_t i = 0; i < me->name_count; i++) free(me->names[i]);
     free(me->names);
+}
+
+/* What is wrong is told now; addresses are prepared when the first account asks, which takes an event. */
+static sv_status begin(sv_mod *mod, void *self)
+{
+    groups *me = self;
+    me->mod = mod;
+    if (me->file.n && (me->path = strndup(me->file.p, me->file.n)) == NULL) abort();
+    if (!follow(me) || !read_all(me, NULL)) return SV_EINVAL;
+    me->is_stale = true;
+    const sv_status status =
+        sv->store_open(mod, SV_ROSTER_MODULE, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->roster);
+    if (status != SV_OK) return status;
+    sv->accounts(mod, SV_STR_NONE, PAGE, got_names);
+    return SV_OK;
+}
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    const sv_status status = begin(mod, self);
+    if (status != SV_OK) stop(self); /* nobody else calls it then */
+    return status;
 }
 
 static const sv_hook hooks[] = {

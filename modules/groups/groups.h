@@ -45,8 +45,8 @@ bool groups_read_text(shared_groups *set, sv_event *ev, sv_str text, groups_faul
 /* Reads an item of the option: "Name: address=display name, address, *". */
 bool groups_read_item(shared_groups *set, sv_event *ev, sv_str item, groups_fault *fault_out);
 
-/* Reads a whole file; the caller frees *text_out. */
-bool groups_load_file(const char *path, char **text_out, size_t *bytes_out, groups_fault *fault_out);
+/* True, with what is wrong told, if following the file went wrong. */
+bool groups_refuse_file(sv_status status, groups_fault *fault_out);
 
 /* Sorts members by address, for groups_has. */
 void groups_finish(shared_groups *set);

@@ -1,6 +1,5 @@
 /* Reading groups: from a file, from an option. */
 #include "groups.h"
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,24 +145,17 @@ bool groups_read_item(shared_groups *set, sv_event *ev, sv_str item, groups_faul
     return true;
 }
 
-bool groups_load_file(const char *path, char **text_out, size_t *bytes_out, groups_fault *fault_out)
+bool groups_refuse_file(sv_status status, groups_fault *fault_out)
 {
-    *text_out = NULL;
-    *bytes_out = 0;
-    if (path[0] != '/') return fail(fault_out, 0, "the file's name begins with '/'");
-    FILE *file = fopen(path, "re");
-    if (file == NULL) return fail(fault_out, 0, "it can't be opened: %s", strerror(errno));
-    char *text = need(malloc(GROUPS_FILE_MAX + 1));
-    const size_t bytes = fread(text, 1, GROUPS_FILE_MAX + 1, file);
-    const bool has_failed = ferror(file) != 0;
-    (void)fclose(file);
-    if (has_failed || bytes > GROUPS_FILE_MAX) {
-        free(text);
-        return fail(fault_out, 0, has_failed ? "it can't be read" : "it is larger than 4 MiB");
+    fault_out->line = 0;
+    switch (status) {
+    case SV_OK: return false;
+    case SV_EINVAL: return !fail(fault_out, 0, "the file's name begins with '/'");
+    case SV_ENOTFOUND: return !fail(fault_out, 0, "there is no such file");
+    case SV_EDENIED: return !fail(fault_out, 0, "the server may not read it");
+    case SV_ELIMIT: return !fail(fault_out, 0, "it is larger than 4 MiB");
+    default: return !fail(fault_out, 0, "it can't be read");
     }
-    *text_out = need(realloc(text, bytes + 1));
-    *bytes_out = bytes;
-    return true;
 }
 
 /* --- sets ---------------------------------------------------------------------------------- */

@@ -276,6 +276,14 @@ static void a_file_that_changes(void **state)
     pass_time(w, 61 * 1000000);
     pass_time(w, 1000000);
     assert_int_equal(SEEN(w, romeo) + SEEN(w, juliet), 0);
+    assert_int_equal(truncate(path, GROUPS_FILE_MAX + 1), 0); /* the same */
+    pass_time(w, 61 * 1000000);
+    assert_has(&w->log, "it is larger than 4 MiB");
+    assert_int_equal(unlink(path), 0); /* being replaced */
+    svi_buf_clear(&w->log);
+    pass_time(w, 61 * 1000000);
+    assert_has_not(&w->log, "groups-refused");
+    assert_int_equal(SEEN(w, romeo) + SEEN(w, juliet), 0);
     write_file(path, "[Verona]\n" NURSE "\n" JULIET "\n");
     pass_time(w, 61 * 1000000);
     pass_time(w, 1000000);
@@ -345,19 +353,29 @@ static void mistakes(void **state)
         groups_free(&set_of);
         if (fine || fault.line != 0 || !*fault.text) fail_msg("\"%s\" is taken", items[i]);
     }
-    char *text;
-    size_t bytes;
-    groups_fault fault;
-    assert_false(groups_load_file("groups.ini", &text, &bytes, &fault));
-    assert_non_null(strstr(fault.text, "begins with '/'"));
-    assert_false(groups_load_file("/nowhere/groups.ini", &text, &bytes, &fault));
-    assert_non_null(strstr(fault.text, "can't be opened"));
-    char path[] = "/tmp/stave-groups-XXXXXX";
+}
+
+/* A file that can't be followed: the module does not start, and says why. */
+static void files_that_are_refused(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/stave-groups-XXXXXX", config[300];
     const int fd = mkstemp(path);
     assert_int_equal(ftruncate(fd, GROUPS_FILE_MAX + 1), 0);
     assert_int_equal(close(fd), 0);
-    assert_false(groups_load_file(path, &text, &bytes, &fault));
-    assert_non_null(strstr(fault.text, "larger than"));
+    const char *const cases[][2] = {{"groups.ini", "the file's name begins with '/'"},
+                                    {"/nowhere/groups.ini", "there is no such file"},
+                                    {"/tmp", "it can't be read"},
+                                    {path, "it is larger than 4 MiB"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world *w = stage("\"roster\"", "");
+        snprintf(config, sizeof config, "VirtualHost \"" HERE "\"\nmodules_enabled = { " WITH_GROUPS
+                 " }\ngroups_file = \"%s\"\n", cases[i][0]);
+        assert_int_not_equal(reload(w, config), SV_OK);
+        assert_has(&w->log, cases[i][1]);
+        assert_has(&w->log, "groups-refused");
+        leave(w);
+    }
     (void)unlink(path);
 }
 
@@ -371,6 +389,7 @@ int main(void)
         cmocka_unit_test(everybody_over_a_reload),
         cmocka_unit_test(a_file_that_changes),
         cmocka_unit_test(mistakes),
+        cmocka_unit_test(files_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

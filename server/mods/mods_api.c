@@ -351,6 +351,8 @@ static const sv_api api = {
 
     .metric_add = svi_api_metric_add,
     .metric_set = svi_api_metric_set,
+
+    .follow_file = svi_api_follow_file,
 };
 
 const sv_api *svi_mods_api(void)

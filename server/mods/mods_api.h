@@ -135,6 +135,12 @@ void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done
 /* Member of the same name in sv_api. */
 const void *svi_api_query(const char *group, uint32_t least);
 
+/* --- mods_watch.c ------------------------------------------------------------------ */
+
+/* Member of the same name in sv_api. */
+sv_status svi_api_follow_file(sv_mod *mod, sv_str path, size_t max_bytes, int64_t period_ms,
+                              sv_file_fn changed, sv_str *text_out);
+
 /* --- mods_errand.c ----------------------------------------------------------------- */
 
 /* Members of the same names in sv_api. */

@@ -5,12 +5,13 @@
 
 #include <elf.h>
 #include <link.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base_assert.h"
 #include "base/base_str.h"
 
-enum { SYMBOLS_MAX = 1000000 };
+enum { SYMBOLS_MAX = 1000000, LIBRARIES_MAX = 32 };
 
 typedef ElfW(Ehdr) elf_head;
 typedef ElfW(Phdr) elf_segment;
@@ -18,14 +19,17 @@ typedef ElfW(Shdr) elf_section;
 typedef ElfW(Dyn) elf_dynamic;
 typedef ElfW(Sym) elf_symbol;
 typedef ElfW(Addr) elf_address;
+#define ELF_SYMBOL(info) (sizeof(elf_address) == 8 ? (info) >> 32 : (info) >> 8)
 typedef ElfW(Rela) elf_relocation;
 
 /* What the dynamic section tells; addresses are the object's own. */
 typedef struct dynamic {
-    bool has_init, has_text_relocations, stays;
-    elf_address init, symbols, strings, hash, gnu_hash, rela, plt_rela;
+    bool has_init, has_fini, has_text_relocations, stays, has_folders, has_others, has_short_relocations;
+    elf_address init, fini, symbols, strings, hash, gnu_hash, rela, plt_rela;
     size_t strings_bytes, init_array_bytes, fini_array_bytes, rela_bytes, plt_rela_bytes;
     size_t plt_kind;
+    size_t libraries[LIBRARIES_MAX]; /* places of their names in the strings */
+    size_t library_count;            /* also of those for which there is no room */
 } dynamic;
 
 typedef struct image {
@@ -125,6 +129,10 @@ static void note_dynamic(dynamic *dyn, const elf_dynamic *entry)
         dyn->has_init = true;
         dyn->init = value;
         break;
+    case DT_FINI:
+        dyn->has_fini = true;
+        dyn->fini = value;
+        break;
     case DT_SYMTAB: dyn->symbols = value; break;
     case DT_STRTAB: dyn->strings = value; break;
     case DT_STRSZ: dyn->strings_bytes = value; break;
@@ -137,6 +145,17 @@ static void note_dynamic(dynamic *dyn, const elf_dynamic *entry)
     case DT_PLTREL: dyn->plt_kind = value; break;
     case DT_INIT_ARRAYSZ: dyn->init_array_bytes = value; break;
     case DT_FINI_ARRAYSZ: dyn->fini_array_bytes = value; break;
+    case DT_RUNPATH:
+    case DT_RPATH: dyn->has_folders = true; break;
+    case DT_AUXILIARY:
+    case DT_FILTER:
+    case DT_AUDIT:
+    case DT_DEPAUDIT: dyn->has_others = true; break;
+    case DT_REL: dyn->has_short_relocations = true; break;
+    case DT_NEEDED:
+        if (dyn->library_count < LIBRARIES_MAX) dyn->libraries[dyn->library_count] = value;
+        dyn->library_count++;
+        break;
     case DT_TEXTREL: dyn->has_text_relocations = true; break;
     case DT_FLAGS:
         if (value & DF_TEXTREL) dyn->has_text_relocations = true;
@@ -148,14 +167,32 @@ static void note_dynamic(dynamic *dyn, const elf_dynamic *entry)
     }
 }
 
+/* What the segments ask for. */
+static sv_status check_segments(const image *im)
+{
+    elf_segment segment;
+    bool has_stack = false;
+    for (size_t i = 0; segment_at(im, i, &segment); i++) {
+        if (segment.p_type == PT_TLS)
+            return bad(im, "it has thread-local variables (a TLS segment): after a few reloads "
+                           "there is no room for them; keep state in `self`");
+        if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) && (segment.p_flags & PF_X))
+            return bad(im, "it has code that can be written to (a segment with W and X): link without "
+                           "-N and --omagic");
+        if (segment.p_type != PT_GNU_STACK) continue;
+        has_stack = !(segment.p_flags & PF_X);
+        if (!has_stack) break;
+    }
+    return has_stack ? SV_OK
+                     : bad(im, "it would make the stacks of the whole process executable: link with "
+                               "-z noexecstack, and define no functions inside functions");
+}
+
 static sv_status read_dynamic(image *im)
 {
     elf_segment segment;
     bool found = false;
     for (size_t i = 0; segment_at(im, i, &segment); i++) {
-        if (segment.p_type == PT_TLS)
-            return bad(im, "it has thread-local variables (a TLS segment): after a few reloads "
-                           "there is no room for them; keep state in `self`");
         if (segment.p_type != PT_DYNAMIC) continue;
         found = true;
         const size_t count = segment.p_filesz / sizeof(elf_dynamic);
@@ -236,81 +273,16 @@ static bool is_linkers(sv_str name)
     return false;
 }
 
-typedef struct ban {
-    const char *name, *why;
-} ban;
-
-#define THREADS "a module never starts a thread or leaves something in one"
-#define EXITS "a module leaves nothing to run at exit; free things in stop()"
-#define SIGNALS "signals belong to the server"
-#define PROCESSES "a module starts no process"
-#define LOADING "a module loads no code"
-#define ENDING "a module does not end the server"
-#define WHOLE "it would change the whole process"
-
-static const ban bans[] = {
-    {"pthread_create", THREADS},
-    {"pthread_key_create", THREADS},
-    {"thrd_create", THREADS},
-    {"tss_create", THREADS},
-    {"__tls_get_addr", THREADS},
-    {"__cxa_thread_atexit_impl", THREADS},
-    {"timer_create", THREADS},
-    {"atexit", EXITS},
-    {"at_quick_exit", EXITS},
-    {"on_exit", EXITS},
-    {"__cxa_atexit", EXITS},
-    {"__cxa_at_quick_exit", EXITS},
-    {"pthread_atfork", EXITS},
-    {"__register_atfork", EXITS},
-    {"signal", SIGNALS},
-    {"bsd_signal", SIGNALS},
-    {"sysv_signal", SIGNALS},
-    {"__sysv_signal", SIGNALS},
-    {"sigaction", SIGNALS},
-    {"sigset", SIGNALS},
-    {"sigprocmask", SIGNALS},
-    {"pthread_sigmask", SIGNALS},
-    {"sigaltstack", SIGNALS},
-    {"setitimer", SIGNALS},
-    {"alarm", SIGNALS},
-    {"fork", PROCESSES},
-    {"vfork", PROCESSES},
-    {"_Fork", PROCESSES},
-    {"clone", PROCESSES},
-    {"posix_spawn", PROCESSES},
-    {"posix_spawnp", PROCESSES},
-    {"system", PROCESSES},
-    {"popen", PROCESSES},
-    {"execve", PROCESSES},
-    {"execv", PROCESSES},
-    {"execvp", PROCESSES},
-    {"execl", PROCESSES},
-    {"execlp", PROCESSES},
-    {"dlopen", LOADING},
-    {"dlmopen", LOADING},
-    {"dlclose", LOADING},
-    {"dlsym", LOADING},
-    {"exit", ENDING},
-    {"_exit", ENDING},
-    {"_Exit", ENDING},
-    {"quick_exit", ENDING},
-    {"setlocale", WHOLE},
-    {"setenv", WHOLE},
-    {"putenv", WHOLE},
-    {"unsetenv", WHOLE},
-    {"chdir", WHOLE},
-    {"umask", WHOLE},
-    {"setuid", WHOLE},
-    {"setgid", WHOLE},
-    {"setrlimit", WHOLE},
-};
-
-static sv_status check_import(const image *im, sv_str name)
+static sv_status check_import(const image *im, const elf_symbol *symbol, sv_str name)
 {
-    for (size_t i = 0; i < sizeof bans / sizeof *bans; i++)
-        if (sv_str_eq(name, sv_str_of(bans[i].name)))
-            return svi_err(im->err, SV_EINVAL, "it calls %s: %s", bans[i].name, bans[i].why);
+    const unsigned kind = symbol->st_info & 15u;
+    const char *ban = svi_mods_ban(name);
+    if (ban != NULL && !(tolerates_sanitizers && is_sanitizers(name)))
+        return svi_err(im->err, SV_EINVAL, "it %s %.*s: %s", kind == STT_OBJECT ? "uses" : "calls",
+                       (int)(name.n < 60 ? name.n : 60), name.p, ban);
+    if (kind == STT_TLS)
+        return svi_err(im->err, SV_EINVAL, "it uses the thread-local variable %.*s of a library",
+                       (int)(name.n < 60 ? name.n : 60), name.p);
     const bool is_cxx =
         svi_str_starts(name, SV_STR("_Z")) || svi_str_starts(name, SV_STR("__gxx_")) ||
         (svi_str_starts(name, SV_STR("__cxa_")) && !sv_str_eq(name, SV_STR("__cxa_finalize")));
@@ -350,7 +322,7 @@ static sv_status check_symbols(const image *im)
         sv_str name;
         if (!symbol_at(im, i, &symbol, &name)) return bad(im, "its symbol table can't be read");
         const sv_status status = symbol.st_shndx == SHN_UNDEF
-                                     ? check_import(im, name)
+                                     ? check_import(im, &symbol, name)
                                      : check_export(im, &symbol, name, &has_entry);
         if (status != SV_OK) return status;
     }
@@ -375,16 +347,28 @@ static bool text_is(const image *im, const elf_section *strings, size_t place, c
     return n <= im->size - offset && memcmp(im->bytes + offset, begin, n) == 0;
 }
 
-/* Address of the section of start code, 0 if there is none. */
-static elf_address init_section(const image *im)
+/* The section of the compiler's own start code (".init") or end code (".fini"); false if there is none. */
+static bool code_section(const image *im, const char *name, elf_section *to)
 {
-    elf_section names, section;
-    if (!section_at(im, im->head.e_shstrndx, &names)) return 0;
-    for (size_t i = 0; section_at(im, i, &section); i++)
-        if (text_is(im, &names, section.sh_name, ".init") &&
-            !text_is(im, &names, section.sh_name, ".init_"))
-            return section.sh_addr;
-    return 0;
+    char longer[16];
+    elf_section names;
+    if (!section_at(im, im->head.e_shstrndx, &names)) return false;
+    (void)snprintf(longer, sizeof longer, "%s_", name); /* .init_array */
+    for (size_t i = 0; section_at(im, i, to); i++)
+        if (text_is(im, &names, to->sh_name, name) && !text_is(im, &names, to->sh_name, longer))
+            return true;
+    return false;
+}
+
+/* The code at an address is that section, as the compiler's start files make it: where its length is known, nothing was put
+ * between. */
+static bool is_compilers(const image *im, const char *name, elf_address at)
+{
+    elf_section section;
+    if (!code_section(im, name, &section) || section.sh_addr != at) return false;
+    if (im->head.e_machine != EM_X86_64) return true;
+    const size_t plain = strcmp(name, ".init") == 0 ? 23 : 9, marked = plain + 4; /* endbr64 */
+    return section.sh_size == plain || section.sh_size == marked;
 }
 
 /* How many functions of the local symbol table a sanitizer made to run at the start or the end, one per source file. */
@@ -414,9 +398,11 @@ static size_t count_sanitizers(const image *im, bool at_start)
  * files have no DT_INIT and may have none. */
 static sv_status check_constructors(const image *im)
 {
-    if (im->dyn.has_init && im->dyn.init != init_section(im))
+    if (im->dyn.has_init && !is_compilers(im, ".init", im->dyn.init))
         return bad(im, "it has a start function of its own (DT_INIT): nothing may run before the "
                        "module's entry");
+    if (im->dyn.has_fini && !is_compilers(im, ".fini", im->dyn.fini))
+        return bad(im, "it has an end function of its own (DT_FINI): modules stay loaded; use stop()");
     const size_t own = im->dyn.has_init ? 1 : 0;
     if (im->dyn.init_array_bytes / sizeof(elf_address) > own + count_sanitizers(im, true))
         return bad(im, "it has a constructor: nothing may run before the module's entry; use "
@@ -436,6 +422,48 @@ static unsigned indirect_kind(const image *im)
     }
 }
 
+/* --- libraries ------------------------------------------------------------------------------------- */
+
+/* Those that the server has anyway, or that only compute: what they do when they are loaded is known. */
+static bool is_known_library(sv_str name)
+{
+    static const char *const known[] = {"libc.so.",      "libm.so.",     "ld-linux",    "libgcc_s.so.",
+                                        "libcrypto.so.", "libexpat.so.", "libidn2.so.", "libunistring.so.",
+                                        "libjansson.so.", "libz.so."};
+    static const char *const sanitizers[] = {"libasan.so.", "libubsan.so.", "libtsan.so.", "libclang_rt."};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (svi_str_starts(name, sv_str_of(known[i]))) return true;
+    for (size_t i = 0; tolerates_sanitizers && i < sizeof sanitizers / sizeof *sanitizers; i++)
+        if (svi_str_starts(name, sv_str_of(sanitizers[i]))) return true;
+    return false;
+}
+
+/* Loading a library runs its constructors, which nobody has checked, and it stays for ever. */
+static sv_status check_libraries(const image *im)
+{
+    const dynamic *dyn = &im->dyn;
+    if (dyn->has_folders)
+        return bad(im, "it names folders for libraries (DT_RUNPATH or DT_RPATH): code would come from "
+                       "where nobody looks; link without -rpath");
+    if (dyn->has_others)
+        return bad(im, "it has other objects loaded in its place (DT_FILTER, DT_AUXILIARY, DT_AUDIT)");
+    if (dyn->library_count > LIBRARIES_MAX) return bad(im, "it names too many libraries");
+    for (size_t i = 0; i < dyn->library_count; i++) {
+        const sv_str name = string_at(im, dyn->libraries[i]);
+        if (svi_str_starts(name, SV_STR("libstdc++")) || svi_str_starts(name, SV_STR("libc++")))
+            return svi_err(im->err, SV_EINVAL, "it needs the C++ runtime (%.*s)",
+                           (int)(name.n < 60 ? name.n : 60), name.p);
+        if (is_known_library(name)) continue;
+        return svi_err(im->err, SV_EINVAL,
+                       "it needs the library %.*s, whose code would run unchecked: link it statically "
+                       "(-l:NAME.a -Wl,--exclude-libs,ALL), or make an engine of what needs it",
+                       (int)(name.n < 60 ? name.n : 60), name.p);
+    }
+    return SV_OK;
+}
+
+/* --- relocations ------------------------------------------------------------------------------------ */
+
 static sv_status check_relocations(const image *im, elf_address table, size_t bytes)
 {
     const unsigned indirect = indirect_kind(im);
@@ -443,6 +471,8 @@ static sv_status check_relocations(const image *im, elf_address table, size_t by
         elf_relocation entry;
         if (!get_at(im, table + i * sizeof entry, &entry, sizeof entry))
             return bad(im, "its relocations can't be read");
+        if (ELF_SYMBOL(entry.r_info) >= im->symbol_count)
+            return bad(im, "its relocations name symbols that are not in its table");
         if (indirect != 0 && (entry.r_info & 0xffffffffu) == indirect)
             return bad(im, "it chooses functions while it is loaded (ifunc): nothing may run "
                            "before the module's entry");
@@ -454,15 +484,19 @@ sv_status svi_mods_check_image(const void *bytes, size_t size, sv_err *err)
 {
     image im = {.bytes = bytes, .size = size, .err = err};
     sv_status status = read_head(&im);
+    if (status == SV_OK) status = check_segments(&im);
     if (status == SV_OK) status = read_dynamic(&im);
     if (status == SV_OK) status = count_symbols(&im);
     if (status != SV_OK) return status;
     if (im.dyn.has_text_relocations) return bad(&im, "it has text relocations: build with -fPIC");
     if (im.dyn.stays) return bad(&im, "it is linked with -z nodelete");
-    status = check_symbols(&im);
+    if (im.dyn.has_short_relocations || (im.dyn.plt_rela != 0 && im.dyn.plt_kind != DT_RELA))
+        return bad(&im, "its relocations can't be read");
+    status = check_libraries(&im);
+    if (status == SV_OK) status = check_symbols(&im);
     if (status == SV_OK) status = check_constructors(&im);
     if (status == SV_OK) status = check_relocations(&im, im.dyn.rela, im.dyn.rela_bytes);
-    if (status == SV_OK && im.dyn.plt_kind == DT_RELA)
+    if (status == SV_OK)
         status = check_relocations(&im, im.dyn.plt_rela, im.dyn.plt_rela_bytes);
     return status;
 }

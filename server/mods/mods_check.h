@@ -5,12 +5,19 @@
 
 #include <stave/types.h>
 
-/* Checks the image of a module (house-style C.3): an object for this machine that exports
- * sv_module_entry and nothing else, runs no code while it is loaded (constructors, indirect
- * functions), has no thread-local storage and no text relocations, imports nothing that outlives a
- * call or changes the process (threads, exit handlers, signals, processes, loading), nothing of the
- * C++ runtime and nothing of the server. SV_EINVAL with the first breach as text. In builds with
- * SVI_DEBUG what a sanitizer adds to a module is allowed. Any bytes may be given; any thread. */
+/* Checks the image of a module (house-style C.3): an object for this machine that
+ * - exports sv_module_entry and nothing else;
+ * - runs no code while it is loaded: no constructors, indirect functions, libraries that the server does not
+ *   have anyway, no folders where others would be looked for (DT_RUNPATH);
+ * - has no thread-local storage, no text relocations, no code that can be written to, no executable stack;
+ * - imports nothing that svi_mods_ban names, nothing of the C++ runtime and nothing of the server.
+ *
+ * SV_EINVAL with the first breach as text, which says what to do instead. In builds with SVI_DEBUG what a
+ * sanitizer adds to a module is allowed. Any bytes may be given; any thread. */
 sv_status svi_mods_check_image(const void *image, size_t bytes, sv_err *err);
+
+/* Why a module must not call the function, or use the variable, of this name in libc, and what to do
+ * instead; NULL: it may. Other forms (`__open64`, `__fprintf_chk`) count as the function. Static text. */
+const char *svi_mods_ban(sv_str function);
 
 #endif

@@ -53,26 +53,78 @@ static void good_modules_pass(void **state)
     }
 }
 
+/* Each is a real object that the compiler and the linker made so. */
 static void bad_modules_are_refused(void **state)
 {
     (void)state;
     static const char *const bad[][2] = {
-        {"tests/mods/bad_exports.so", "exports helper_that_clashes"},
-        {"tests/mods/bad_constructor.so", "has a constructor"},
-        {"tests/mods/bad_destructor.so", "has a destructor"},
-        {"tests/mods/bad_ifunc.so", "chooses functions while it is loaded"},
-        {"tests/mods/bad_thread.so", "calls pthread_create: a module never starts a thread"},
-        {"tests/mods/bad_tls.so", "thread-local"},
-        {"tests/mods/bad_exit.so", "runs at exit; free things in stop()"},
+        {"exports", "exports helper_that_clashes"},
+        {"constructor", "has a constructor"},
+        {"destructor", "has a destructor"},
+        {"ifunc", "chooses functions while it is loaded"},
+        {"thread", "calls pthread_create: a module never starts a thread"},
+        {"tls", "thread-local"},
+        {"exit", "calls __cxa_atexit: a module leaves nothing to run at exit; free things in stop()"},
+        {"stack", "make the stacks of the whole process executable: link with -z noexecstack"},
+        {"segment", "has code that can be written to"},
+        {"rpath", "names folders for libraries (DT_RUNPATH or DT_RPATH)"},
+        {"library", "needs the library libuv.so.1, whose code would run unchecked: link it statically"},
+        {"nodelete", "linked with -z nodelete"},
+        {"init", "has a start function of its own (DT_INIT)"},
+#ifdef __x86_64__
+        {"init_code", "has a start function of its own (DT_INIT)"},
+#endif
+        {"textrel", "has text relocations: build with -fPIC"},
+        {"server", "takes svi_session_end from the server: a module calls it through the table"},
+        {"call_pthread_mutex_lock", "calls pthread_mutex_lock: a module never starts a thread, takes a lock"},
+        {"call_atexit", "free things in stop()"}, /* __cxa_atexit, or atexit of libc_nonshared */
+        {"call_sigaction", "calls sigaction: signals belong to the server; for timers there is sv->every"},
+        {"call_fork", "calls fork: a module starts no process"},
+        {"call_execve", "calls execve: a module starts no process"},
+        {"call_dlopen", "calls dlopen: a module loads no code"},
+        {"call_raise", "calls raise: a module does not end the server"},
+        {"call_chdir", "calls chdir: it would change the whole process"},
+        {"call_mprotect", "calls mprotect: a module maps no memory; it obtains it from the table"},
+        {"call_socket", "calls socket: a module opens no sockets and waits for none; what must is an engine"},
+        {"call_poll", "calls poll: a module opens no sockets"},
+        {"call_nanosleep", "calls nanosleep: a handler never waits, all others would wait with it: say SV_LATER"},
+        {"call_fopen", "calls fopen: a module sees no files or descriptors: what it keeps goes into a store"},
+        {"call_read", "calls read: a module sees no files"},
+        {"call_printf", "calls printf: nobody reads what a module prints: use sv->log"},
+        {"call_time", "calls time: the time comes from sv->now_s and sv->now_ms"},
+        {"call_localtime", "calls localtime: the server's times are in UTC: use sv->stamp"},
+        {"call_getrandom", "calls getrandom: random bytes come from sv->random_hex"},
+        {"call_getenv", "calls getenv: a module is told by its options"},
+        {"call_syscall", "calls syscall: it would go round this check"},
+        {"call__Znwm", "needs the C++ runtime (_Znwm)"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        image im = read_image(bad[i][0]);
-        if (strstr(bad[i][0], "bad_exit") != NULL)
-            assert_refused(&im, "calls __cxa_atexit: a module leaves nothing to run at exit");
-        else
-            assert_refused(&im, bad[i][1]);
+        char path[128];
+        snprintf(path, sizeof path, "tests/mods/bad_%s.so", bad[i][0]);
+        image im = read_image(path);
+        assert_refused(&im, bad[i][1]);
         free(im.bytes);
     }
+}
+
+/* The same function under its other names, and what looks like one but is none. */
+static void other_forms_count_as_the_function(void **state)
+{
+    (void)state;
+    static const char *const banned[] = {
+        "open64",   "__open64_2",  "__fprintf_chk", "fwrite_unlocked", "__isoc99_fscanf",  "__isoc23_fscanf",
+        "__fork",   "_exit",       "_Exit",         "__poll_chk",      "__libc_dlopen_mode", "__pread64_chk",
+        "stdout",   "_IO_2_1_stderr_", "__fxstat64", "execvpe",        "pthread_setname_np", "uv_default_loop",
+        "__res_init", "__xstat",   "sem_init",      "getpwnam_r",      "inotify_add_watch", "__tls_get_addr",
+        "__cxa_atexit", "thrd_create", "posix_spawnp", "timer_create", "preadv64v2", "__clock_gettime64"};
+    static const char *const fine[] = {
+        "memcpy", "strlen", "snprintf", "__snprintf_chk", "__isoc99_sscanf", "qsort", "bsearch", "abort",
+        "__assert_fail", "__errno_location", "__stack_chk_fail", "__cxa_finalize", "free", "strtoll", "gmtime_r",
+        "__ctype_b_loc", "opens", "timed", "", "_", "*", "clo", "XML_ParserCreate", "__gmon_start__"};
+    for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
+        if (svi_mods_ban(sv_str_of(banned[i])) == NULL) fail_msg("%s may be called", banned[i]);
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        if (svi_mods_ban(sv_str_of(fine[i])) != NULL) fail_msg("%s may not be called", fine[i]);
 }
 
 static void other_files_are_refused(void **state)
@@ -194,10 +246,43 @@ static void tricks_are_refused(void **state)
     assert_refused(&im, "symbol table can't be read");
     memcpy(im.bytes, same.bytes, im.size);
 
+    dynamic_of(&im, DT_FINI)->d_un.d_val += 4;
+    assert_refused(&im, "an end function of its own (DT_FINI): modules stay loaded; use stop()");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_FINI)->d_tag = DT_FILTER;
+    assert_refused(&im, "has other objects loaded in its place");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_FINI)->d_tag = DT_RPATH;
+    assert_refused(&im, "names folders for libraries");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    dynamic_of(&im, DT_RELA)->d_tag = DT_REL; /* a form that this machine does not use */
+    assert_refused(&im, "relocations can't be read");
+    memcpy(im.bytes, same.bytes, im.size);
+
+    segment_of(&im, PT_GNU_STACK)->p_type = PT_NOTE; /* unsaid: the loader takes it for yes */
+    assert_refused(&im, "stacks of the whole process executable");
+    memcpy(im.bytes, same.bytes, im.size);
+
     segment_of(&im, PT_DYNAMIC)->p_type = PT_NOTE;
     assert_refused(&im, "no dynamic section");
 
     free(same.bytes);
+    free(im.bytes);
+}
+
+/* A symbol that the loader would find, but that stands behind those that the hash table tells of. */
+static void hidden_symbols_are_refused(void **state)
+{
+    (void)state;
+    image im = read_image("modules/ping.so");
+    const ElfW(Dyn) *table = dynamic_of(&im, DT_RELA);
+    const size_t offset = table->d_un.d_ptr; /* the first segment is loaded as it lies in the file */
+    ElfW(Rela) *first = (ElfW(Rela) *)(void *)(im.bytes + offset);
+    first->r_info += (ElfW(Xword))5000 << 32;
+    assert_refused(&im, "name symbols that are not in its table");
     free(im.bytes);
 }
 
@@ -249,7 +334,8 @@ int main(void)
         cmocka_unit_test(other_files_are_refused), cmocka_unit_test(other_machines_are_refused),
         cmocka_unit_test(entry_must_be_there),     cmocka_unit_test(imports_by_name),
         cmocka_unit_test(tricks_are_refused),      cmocka_unit_test(cut_images_are_safe),
-        cmocka_unit_test(damaged_images_are_safe),
+        cmocka_unit_test(damaged_images_are_safe), cmocka_unit_test(other_forms_count_as_the_function),
+        cmocka_unit_test(hidden_symbols_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ typedef struct svi_mod_file {
 
 typedef struct svi_group svi_group;
 typedef struct svi_block svi_block; /* mods_memory.c: memory that a module asked for */
+typedef struct svi_watch svi_watch; /* mods_watch.c: a file that a module follows */
 
 /* A timer of every(); linked in its module. */
 struct sv_timer {
@@ -129,6 +130,7 @@ struct sv_mod {
     svi_conduct conduct;
     sv_timer *timers;
     svi_block *blocks;
+    svi_watch *watches;
     sv_store *stores;
     svi_mod_memory *memory; /* a reference */
     svi_provider *provider; /* if it keeps the host's accounts */
@@ -275,6 +277,11 @@ void svi_group_stream_features(const svi_group *group);
 
 /* Reads the next owners of the map and fires store/sweep for each, unless that is going on. */
 void svi_sweep_step(sv_store *store);
+
+/* --- mods_watch.c ------------------------------------------------------------------ */
+
+/* Ends the following of the module's files. */
+void svi_watches_drop(sv_mod *mod);
 
 /* --- mods_overlay.c ---------------------------------------------------------------- */
 

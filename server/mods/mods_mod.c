@@ -173,6 +173,7 @@ void svi_group_retire(svi_group *group)
     for (size_t i = 0; i < group->count; i++) {
         sv_mod *mod = group->mods[i];
         if (mod->provider) svi_provider_retire(mod->provider, group->is_ending ? SV_ECANCELED : SV_EIO);
+        svi_watches_drop(mod);
         while (mod->timers != NULL) {
             sv_timer *timer = mod->timers;
             mod->timers = timer->next;
@@ -210,7 +211,7 @@ static void drop_stanzas(sv_mod *mod)
 static void mod_free(sv_mod *mod)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    SV_ASSERT(mod->timers == NULL && !mod->is_started);
+    SV_ASSERT(mod->timers == NULL && mod->watches == NULL && !mod->is_started);
     svi_provider_free(&mod->provider);
     drop_stanzas(mod);
     memory_unref(&mod->memory);

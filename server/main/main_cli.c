@@ -202,6 +202,11 @@ static sv_status take_option(svi_cli *cli, const char *text, const char *next, b
     return SV_OK;
 }
 
+static bool is_many(const svi_core_command *core)
+{
+    return core && (core->flags & SVI_CORE_MANY);
+}
+
 /* --- arguments by their places -------------------------------------------------------------------------- */
 
 static const sv_arg *positional_at(const sv_command *what, size_t place)
@@ -212,6 +217,14 @@ static const sv_arg *positional_at(const sv_command *what, size_t place)
         if (place-- == 0) return arg;
     }
     return NULL;
+}
+
+static sv_status put_one_more(svi_cli *cli, const sv_arg *arg, const char *value, sv_err *err)
+{
+    json_t *list = json_object_get(cli->request, arg->name), *text = json_string(value);
+    if (!text) return svi_err(err, SV_EINVAL, "%s: %s must be UTF-8", cli->what->name, arg->name);
+    if (!list) (void)json_object_set_new(cli->request, arg->name, list = json_array());
+    return json_array_append_new(list, text) == 0 ? SV_OK : SV_EINVAL;
 }
 
 static bool has_secret(const sv_command *what)
@@ -225,6 +238,7 @@ static bool has_secret(const sv_command *what)
 static sv_status take_place(svi_cli *cli, size_t place, const char *text, sv_err *err)
 {
     const sv_arg *arg = positional_at(cli->what, place);
+    if (is_many(cli->core)) return put_one_more(cli, positional_at(cli->what, 0), text, err);
     if (arg) return put(cli, arg->name, text, err);
     if (has_secret(cli->what)) /* what stands here may be one: it is not repeated */
         return svi_err(err, SV_EINVAL,
@@ -347,6 +361,7 @@ static void put_usage(const sv_command *c, svi_buf *out)
         svi_buf_putc(out, ' ');
         svi_arg_usage(arg, out);
     }
+    if (is_many(svi_core_find(sv_str_of(c->name)))) svi_buf_put(out, SV_STR("..."));
 }
 
 static void pad(svi_buf *out, size_t from, size_t width)

@@ -83,6 +83,13 @@ static void test_commands(void **state)
     is_command("backup check"); /* the longer one */
     assert_string_equal(svi_cli_arg(&cli, "file"), "f");
     refuses(PARSE(W("restore"), W("--force")), "restore needs FILE");
+    assert_int_equal(PARSE(W("check-module"), W("a.so"), W("--json"), W("b.so")), SV_OK);
+    const json_t *files = json_object_get(cli.request, "file");
+    assert_int_equal(json_array_size(files), 2);
+    assert_string_equal(json_string_value(json_array_get(files, 0)), "a.so");
+    assert_string_equal(json_string_value(json_array_get(files, 1)), "b.so");
+    refuses(PARSE(W("check-module")), "check-module needs FILE");
+    refuses(PARSE(W("check-module"), W("a.so"), W("--config"), W("x")), "takes no option '--config'");
     assert_int_equal(PARSE(W("run"), W("--dir"), W("d")), SV_OK);
     assert_string_equal(svi_cli_arg(&cli, "dir"), "d");
     assert_int_equal(PARSE(W("--help")), SV_OK);

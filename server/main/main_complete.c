@@ -211,7 +211,9 @@ static void offer_options(completion *c, const sv_command *what)
 /* What stands by its place number `place`. */
 static void offer_place(completion *c, const sv_command *what, size_t place)
 {
+    const svi_core_command *core = svi_core_find(sv_str_of(what->name));
     const sv_arg *arg;
+    if (core && (core->flags & SVI_CORE_MANY)) place = 0; /* such a command has but one */
     for (size_t i = 0; (arg = svi_arg_at(what, i)) != NULL; i++) {
         if (is_option(arg) || arg->kind == SV_ARG_SECRET) continue;
         if (place-- > 0) continue;

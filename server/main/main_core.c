@@ -42,6 +42,11 @@ static const sv_arg backup_check_args[] = {
     {0},
 };
 
+static const sv_arg check_module_args[] = {
+    {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "NAME.so"},
+    {0},
+};
+
 static const sv_arg restore_args[] = {
     {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "the backup"},
     {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "this host alone"},
@@ -309,6 +314,17 @@ static const svi_core_command commands[] = {
               .summary = "read the configuration and load the modules, print all problems",
               .examples = "check --config /etc/stave/new.cfg.lua"},
      .here = svi_tool_check},
+    {.what = {.name = "check-module",
+              .summary = "check modules as the server does, and tell what they do",
+              .manual = "Nothing of a module runs before it was found to have only what a module may have; "
+                        "then it is loaded and asked, not started. Told are its interface, what it needs, its "
+                        "hooks, options and commands, and the functions that it takes from libraries. Ends "
+                        "with 1 if one is refused.",
+              .examples = "check-module /usr/local/lib/stave/modules/*.so",
+              .args = check_module_args},
+     .flags = SVI_CORE_NO_CONFIG | SVI_CORE_MANY,
+     .here = svi_tool_check_module,
+     .print = svi_print_module},
     {.what = {.name = "status", .summary = "what the running server does"},
      .run = svi_command_status,
      .print = svi_print_status},

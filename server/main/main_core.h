@@ -11,6 +11,8 @@ typedef struct svi_tool svi_tool;
 #define SVI_CORE_NO_JSON 2u   /* takes no --json */
 #define SVI_CORE_HIDDEN 4u    /* for programs: not told by `help` */
 
+#define SVI_CORE_MANY 8u      /* its one argument by its place may be given several times: an array in the request */
+
 /* A command of the server. It has `run`, or `here`, or both: then that is what `stave` calls. */
 typedef struct svi_core_command {
     sv_command what; /* its own `run` is not used */

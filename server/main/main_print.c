@@ -145,6 +145,52 @@ void svi_print_modules(const json_t *a)
     for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
 }
 
+/* "  iq-get/account {urn:x}q  late, after roster, guard" */
+static void print_hook(const json_t *hook)
+{
+    const json_t *flags = json_object_get(hook, "flags");
+    (void)printf("  %-40s %s", text_of(hook, "on"), text_of(hook, "band"));
+    if (*text_of(hook, "after")) (void)printf(", after %s", text_of(hook, "after"));
+    for (size_t i = 0; i < json_array_size(flags); i++)
+        (void)printf(", %s", json_string_value(json_array_get(flags, i)));
+    (void)putchar('\n');
+}
+
+static void print_words(const char *head, const json_t *list)
+{
+    if (json_array_size(list) == 0) return;
+    (void)printf("%s", head);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        (void)printf(" %s", json_string_value(json_array_get(list, i)));
+    (void)putchar('\n');
+}
+
+void svi_print_module(const json_t *a)
+{
+    const json_t *item;
+    size_t i;
+    if (!json_is_true(json_object_get(a, "ok"))) {
+        (void)fprintf(stderr, "%s: refused: %s\n", text_of(a, "file"), text_of(a, "error"));
+        return;
+    }
+    (void)printf("%s: good\n%s: %s (interface %s)\n", text_of(a, "file"), text_of(a, "name"),
+                 text_of(a, "summary"), text_of(a, "interface"));
+    print_words("needs:", json_object_get(a, "needs"));
+    print_words("features of the host:", json_object_get(a, "features"));
+    print_words("features of accounts:", json_object_get(a, "account-features"));
+    if (*text_of(a, "stream-features"))
+        (void)printf("features of streams: %s\n", text_of(a, "stream-features"));
+    if (json_array_size(json_object_get(a, "hooks")) > 0) (void)printf("hooks:\n");
+    json_array_foreach(json_object_get(a, "hooks"), i, item) print_hook(item);
+    if (json_array_size(json_object_get(a, "options")) > 0) (void)printf("options:\n");
+    json_array_foreach(json_object_get(a, "options"), i, item)
+        (void)printf("  %-40s %s\n", text_of(item, "name"), text_of(item, "manual"));
+    if (json_array_size(json_object_get(a, "commands")) > 0) (void)printf("commands:\n");
+    json_array_foreach(json_object_get(a, "commands"), i, item)
+        (void)printf("  %-40s %s\n", text_of(item, "name"), text_of(item, "summary"));
+    print_words("takes from libraries:", json_object_get(a, "calls"));
+}
+
 static void print_some(const char *head, const json_t *list)
 {
     if (json_array_size(list) > 0) print_list(head, list);

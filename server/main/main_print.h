@@ -35,6 +35,9 @@ void svi_print_rows(svi_printer *printer, const json_t *answer);
 #define SVI_SIZE_TEXT 32
 const char *svi_print_size(int64_t bytes, char to[SVI_SIZE_TEXT]);
 
+/* Prints what a module's file is (svi_mods_describe): a refusal to standard error. */
+void svi_print_module(const json_t *answer);
+
 /* Prints what a backup is. */
 void svi_print_backup(const json_t *answer);
 

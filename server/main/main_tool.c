@@ -15,6 +15,7 @@
 #include "main/main_complete.h"
 #include "main/main_manual.h"
 #include "main/main_offline.h"
+#include "mods/mods_describe.h"
 #include "main/main_print.h"
 #include "main/main_prompt.h"
 #include "main/main_restore.h"
@@ -216,6 +217,26 @@ int svi_tool_check(tool *t)
     (void)printf("%s: no %s\n", t->cli.config,
                  t->warnings.count ? "errors, but see the warnings" : "problems");
     return SVI_EXIT_OK;
+}
+
+int svi_tool_check_module(tool *t)
+{
+    const json_t *files = json_object_get(t->cli.request, "file");
+    json_t *answers = json_array();
+    bool is_good = true;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        json_t *one = svi_mods_describe(&t->acct, json_string_value(json_array_get(files, i)));
+        is_good = is_good && json_is_true(json_object_get(one, "ok"));
+        if (!t->cli.is_json) svi_print_module(one);
+        (void)json_array_append_new(answers, one);
+    }
+    json_t *answer = json_pack("{s:b, s:o}", "ok", is_good, "modules", answers);
+    if (!is_good)
+        (void)json_object_update_new(answer, json_pack("{s:s, s:s}", "class", "refused", "error",
+                                                       "a server would not load all of them"));
+    if (t->cli.is_json) print_json(answer);
+    json_decref(answer);
+    return is_good ? SVI_EXIT_OK : SVI_EXIT_FAILED;
 }
 
 /* Prints a text, in JSON as the member `name`. */

@@ -11,6 +11,7 @@ int svi_tool_main(int argc, char *const *argv, const char *program);
 int svi_tool_serve(svi_tool *tool);
 int svi_tool_run(svi_tool *tool);
 int svi_tool_check(svi_tool *tool);
+int svi_tool_check_module(svi_tool *tool);
 int svi_tool_stop(svi_tool *tool);
 int svi_tool_follow(svi_tool *tool);
 int svi_tool_top(svi_tool *tool);

@@ -500,3 +500,16 @@ sv_status svi_mods_check_image(const void *bytes, size_t size, sv_err *err)
         status = check_relocations(&im, im.dyn.plt_rela, im.dyn.plt_rela_bytes);
     return status;
 }
+
+void svi_mods_image_calls(const void *bytes, size_t size, void (*each)(void *ctx, sv_str name), void *ctx)
+{
+    image im = {.bytes = bytes, .size = size};
+    if (read_head(&im) != SV_OK || read_dynamic(&im) != SV_OK || count_symbols(&im) != SV_OK) return;
+    for (size_t i = 1; i < im.symbol_count; i++) {
+        elf_symbol symbol;
+        sv_str name;
+        if (symbol_at(&im, i, &symbol, &name) && symbol.st_shndx == SHN_UNDEF &&
+            symbol.st_info >> 4 == STB_GLOBAL && !(tolerates_sanitizers && is_sanitizers(name)))
+            each(ctx, name);
+    }
+}

@@ -16,6 +16,9 @@
  * sanitizer adds to a module is allowed. Any bytes may be given; any thread. */
 sv_status svi_mods_check_image(const void *image, size_t bytes, sv_err *err);
 
+/* Calls `each` for every name that the image, which was checked, takes from libraries; the name is borrowed. */
+void svi_mods_image_calls(const void *image, size_t bytes, void (*each)(void *ctx, sv_str name), void *ctx);
+
 /* Why a module must not call the function, or use the variable, of this name in libc, and what to do
  * instead; NULL: it may. Other forms (`__open64`, `__fprintf_chk`) count as the function. Static text. */
 const char *svi_mods_ban(sv_str function);

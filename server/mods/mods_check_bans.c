@@ -117,7 +117,7 @@ static const ban bans[] = {
     {PART(sockets), "a module opens no sockets and waits for none; what must is an engine"},
     {PART(blocking), "a handler never waits, all others would wait with it: say SV_LATER, or use sv->every"},
     {PART(files), "a module sees no files or descriptors: what it keeps goes into a store "
-                  "(sv->store_open), what the operator decides into options"},
+                  "(sv->store_open), what the operator decides into options or a file (sv->follow_file)"},
     {PART(output), "nobody reads what a module prints: use sv->log"},
     {PART(clocks), "the time comes from sv->now_s and sv->now_ms, so that tests can set it"},
     {PART(local_times), "the server's times are in UTC: use sv->stamp"},

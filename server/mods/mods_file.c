@@ -333,6 +333,38 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     return status;
 }
 
+sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **file_out, sv_err *err)
+{
+    const svi_mods_config config = {.path_count = 0};
+    const char *slash = strrchr(path, '/');
+    sv_str name = sv_str_of(slash != NULL ? slash + 1 : path);
+    char *image;
+    size_t size;
+    *file_out = NULL;
+    if (!svi_str_ends(name, SV_STR(".so")) || !is_name((sv_str){name.p, name.n - 3}))
+        return svi_err(err, SV_EINVAL,
+                       "the file of a module is called NAME.so: lower-case letters, digits, - and _");
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return svi_err(err, SV_EIO, "it can't be opened: %s", strerror(errno));
+    sv_status status = read_all(acct, fd, &image, &size);
+    close(fd);
+    if (status != SV_OK) return svi_err(err, status, "it can't be read");
+    name.n -= 3;
+    status = load_new(acct, &config, name, image, size, file_out, err);
+    svi_free(image);
+    return status;
+}
+
+char *svi_mod_file_image(svi_acct *acct, const svi_mod_file *file)
+{
+    char *image = NULL;
+    size_t size;
+    const int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && lseek(fd, 0, SEEK_SET) == 0) (void)read_all(acct, fd, &image, &size);
+    if (fd >= 0) close(fd);
+    return image;
+}
+
 sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
                             svi_mod_file **file_out, sv_err *err)
 {

@@ -191,6 +191,10 @@ void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config
  * has a reference. */
 sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
                             svi_mod_file **file_out, sv_err *err);
+/* The same for a file at a path that ends with NAME.so; no server needs to be there. */
+sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **file_out, sv_err *err);
+/* All bytes of the loaded code's copy (svi_free); NULL if they can't be read. */
+char *svi_mod_file_image(svi_acct *acct, const svi_mod_file *file);
 svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
 /* The last reference unloads the code in builds with SVI_DEBUG; in production it stays mapped
  * (house-style C.3). */

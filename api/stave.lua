@@ -273,6 +273,8 @@ point "account/removing" {meaning = "an account is being deleted: fired again un
     done = "the round ends; if the handler refused, so does the deletion for now", default = "the deletion goes on"}
 point "offline/turn" {meaning = "another session of an account may take what is kept for it", about = ACCOUNT, done = HEARD,
     default = NOTHING, later = true}
+point "host/item" {meaning = "an item of the host was set, changed or taken away", about = HOST, subject = "its name", done = HEARD,
+    default = NOTHING, later = true}
 
 -- ---- functions -----------------------------------------------------------------------------------------------------
 
@@ -356,9 +358,11 @@ local groups = {
      {"session_set_presence", "native", "event:session_set_presence(session: session, presence: stanza?, priority: integer)"},
      {"session_data", "native", no_lua = "Lua keeps tables by session; what must outlive a reload is an item"},
     },
-    {name = "items", title = "Named items on sessions",
+    {name = "items", title = "Named items on sessions and hosts",
      {"session_set_item", "message", "session:set_item(name: string, value: string)"},
      {"session_item", "local", "session:item(name: string): string?"},
+     {"host_set_item", "message", "sv.host_set_item(name: string, value: string?): status"},
+     {"host_item", "local", "sv.host_item(name: string): string?"},
     },
     {name = "hooks", title = "Verdicts, answers, what is sent, occasions",
      {"reply", "local", "event:reply(name: string, ns: string): draft?"},
@@ -430,6 +434,9 @@ local groups = {
      {"answer_more", "local", "event:answer_more(from: string): verdict"},
      {"asked_from", "local", "event:asked_from(): string"},
      {"fail", "local", "event:fail(fault: fault, text: string): verdict"},
+    },
+    {name = "files", title = "Files that the operator names",
+     {"follow_file", "message", no_lua = "scripts have options only"},
     },
     {name = "accounts", title = "Accounts",
      {"accounts", "message", "sv.accounts(after: string, max: integer): table?, boolean?, status yields"},

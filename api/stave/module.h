@@ -188,7 +188,9 @@ typedef struct sv_module_desc {
     void (*save)(sv_blob *out, void *self);
     /* Gives back what is not the server's; behind the last event. */
     void (*stop)(void *self);
-    const char *after; /* modules that must be enabled too and start before, separated by blanks */
+    /* Modules that start before it, separated by blanks: "name" must be enabled, too, and stays as long as
+     * this one does; "?name" only if it is enabled. */
+    const char *after;
     /* Elements that a client sees among the stream features once it has logged in (RFC 6120 4.3.2), each
      * with its own xmlns. */
     const char *stream_features;
@@ -665,6 +667,19 @@ typedef struct sv_api {
      * SV_ENOTFOUND, SV_EDENIED, SV_ELIMIT if it is larger, SV_EAGAIN if it grew meanwhile, SV_EIO. */
     sv_status (*follow_file)(sv_mod *mod, sv_str path, size_t max_bytes, int64_t period_ms,
                              sv_file_fn changed, sv_str *text_out);
+
+    /* -- items of the host -- */
+
+    /* Sets a named text on the host for all its modules to read ("archive/ready"); a value with .p NULL takes it
+     * away. It belongs to the module that set it first, and goes when that is not enabled any more; each
+     * generation sets its own, in `start`. Soon after a change, also one by a reload, host/item is fired with the
+     * name as its subject. SV_EINVAL: the name is not 1 to 64 of a-z 0-9 - _ / . or the value is no UTF-8;
+     * SV_EDENIED: another module's; SV_ELIMIT: over 16384 bytes, or over 64 items; SV_ECLOSED: a later
+     * generation of the module runs. */
+    sv_status (*host_set_item)(sv_mod *mod, const char *name, sv_str value);
+    /* An item of any module on the host, .p NULL if there is none; borrowed until the handler returns or it is
+     * set. An event that has waited for longer than a reload sees those of the generation before. */
+    sv_str (*host_item)(const sv_mod *mod, const char *name);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

@@ -85,7 +85,8 @@
     X(ACCOUNT_ENABLED, "account/enabled", "somebody may log in to it again")                       \
     X(ACCOUNT_REMOVING, "account/removing",                                                        \
       "an account is being deleted: fired again until its handlers write nothing, before account/removed; a handler may say LATER, and refuses if it can't do its part now") \
-    X(OFFLINE_TURN, "offline/turn", "another session of an account may take what is kept for it")
+    X(OFFLINE_TURN, "offline/turn", "another session of an account may take what is kept for it")  \
+    X(HOST_ITEM, "host/item", "an item of the host was set, changed or taken away")
 /* generated: end */
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,

@@ -145,15 +145,24 @@ static json_t *quarantine_of(const svi_mod_info *m)
                      (json_int_t)m->refused, "skipped", (json_int_t)m->skipped);
 }
 
+static json_t *words(const char *text)
+{
+    json_t *list = json_array();
+    sv_str rest = sv_str_of(text), word;
+    while (svi_str_split(&rest, ' ', &word))
+        if (word.n > 0) (void)json_array_append_new(list, json_stringn(word.p, word.n));
+    return list;
+}
+
 static json_t *modules(const svi_commands *commands)
 {
     json_t *list = json_array();
     svi_mod_info m;
     for (size_t i = 0; svi_mods_info(svi_shard_mods(commands->config.shard), i, &m); i++) {
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "name", m.name, "host", m.host,
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "name", m.name, "host", m.host,
                                 "summary", m.summary, "state", m.state, "calls", (json_int_t)m.calls,
                                 "cpu-us", (json_int_t)m.cpu_us, "bytes", (json_int_t)m.live_bytes,
-                                "quarantine", quarantine_of(&m));
+                                "quarantine", quarantine_of(&m), "needs", words(m.needs));
         svi_figures_costs(one, &m);
         (void)json_array_append_new(list, one);
     }

@@ -125,22 +125,36 @@ const char *svi_print_size(int64_t bytes, char to[SVI_SIZE_TEXT])
     return to;
 }
 
+/* Words with commas between, cut to what has room; "-" if there are none. */
+static void join(const json_t *list, char *to, size_t room)
+{
+    (void)snprintf(to, room, "-");
+    for (size_t i = 0, n = 0; i < json_array_size(list) && n < room; i++) {
+        const int more = snprintf(to + n, room - n, "%s%s", i ? "," : "",
+                                  json_string_value(json_array_get(list, i)));
+        n += more > 0 ? (size_t)more : room;
+    }
+}
+
 void svi_print_modules(const json_t *a)
 {
     const json_t *list = json_object_get(a, "modules");
-    (void)printf("%-16s %-24s %-11s %10s %8s %8s %8s %6s %9s %8s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
-                 "CPU-MS", "MEMORY", "PEAK", "FAULTS", "STORE", "WRITTEN", "WHAT");
+    (void)printf("%-16s %-24s %-11s %10s %8s %8s %8s %6s %9s %8s  %-16s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
+                 "CPU-MS", "MEMORY", "PEAK", "FAULTS", "STORE", "WRITTEN", "NEEDS", "WHAT");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
         const int64_t store = number_of(m, "store-reads") + number_of(m, "store-loads") +
                               number_of(m, "store-puts") + number_of(m, "store-deletes");
+        char needs[200];
+        join(json_object_get(m, "needs"), needs, sizeof needs);
         char now[SVI_SIZE_TEXT], peak[SVI_SIZE_TEXT], written[SVI_SIZE_TEXT];
         (void)printf("%-16s %-24s %-11s %10" PRId64 " %8" PRId64 " %8s %8s %6" PRId64 " %9" PRId64
-                     " %8s  %s\n",
+                     " %8s  %-16s  %s\n",
                      text_of(m, "name"), text_of(m, "host"), text_of(m, "state"), number_of(m, "calls"),
                      number_of(m, "cpu-us") / 1000, svi_print_size(number_of(m, "bytes"), now),
                      svi_print_size(number_of(m, "peak-bytes"), peak), number_of(m, "faults"), store,
-                     svi_print_size(number_of(m, "store-written-bytes"), written), text_of(m, "summary"));
+                     svi_print_size(number_of(m, "store-written-bytes"), written), needs,
+                     text_of(m, "summary"));
     }
     for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
 }

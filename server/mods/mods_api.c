@@ -353,6 +353,8 @@ static const sv_api api = {
     .metric_set = svi_api_metric_set,
 
     .follow_file = svi_api_follow_file,
+    .host_set_item = svi_api_host_set_item,
+    .host_item = svi_api_host_item,
 };
 
 const sv_api *svi_mods_api(void)

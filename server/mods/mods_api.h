@@ -135,6 +135,12 @@ void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done
 /* Member of the same name in sv_api. */
 const void *svi_api_query(const char *group, uint32_t least);
 
+/* --- mods_items.c ------------------------------------------------------------------ */
+
+/* Members of the same names in sv_api. */
+sv_status svi_api_host_set_item(sv_mod *mod, const char *name, sv_str value);
+sv_str svi_api_host_item(const sv_mod *mod, const char *name);
+
 /* --- mods_watch.c ------------------------------------------------------------------ */
 
 /* Member of the same name in sv_api. */

@@ -36,6 +36,7 @@ typedef struct svi_mod_file {
 
 typedef struct svi_group svi_group;
 typedef struct svi_block svi_block; /* mods_memory.c: memory that a module asked for */
+typedef struct svi_item svi_item;   /* mods_items.c: a named text of a module, for all of its host */
 typedef struct svi_watch svi_watch; /* mods_watch.c: a file that a module follows */
 
 /* A timer of every(); linked in its module. */
@@ -131,6 +132,8 @@ struct sv_mod {
     sv_timer *timers;
     svi_block *blocks;
     svi_watch *watches;
+    svi_item *items;
+    size_t item_count;
     sv_store *stores;
     svi_mod_memory *memory; /* a reference */
     svi_provider *provider; /* if it keeps the host's accounts */
@@ -162,6 +165,7 @@ struct svi_group {
     size_t count;
     svi_hooks *hooks;
     svi_overlay *overlays;
+    svi_dict *changed_items; /* names that host/item will be fired for; NULL: none */
     svi_hooks *newcomers; /* those of new modules alone; NULL if nobody has to be told */
     sv_str *features[2]; /* of the host, of its accounts */
     size_t feature_count[2];
@@ -254,6 +258,19 @@ void svi_timer_resume(sv_timer *timer);
  * SV_EINVAL if it can't be read. */
 sv_status svi_mod_needs_check(const char *needs, sv_err *err);
 
+/* --- mods_order.c ------------------------------------------------------------------ */
+
+/* Tells of a problem, at the value if there is one, else at the section. */
+void svi_mods_complain(const svi_mods *mods, const svi_section *section, const svi_value *place,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* True if all that the group's modules need are in it; what is missing is told with who needs it. */
+bool svi_group_has_needs(const svi_mods *mods, const svi_group *group);
+/* Puts the group's modules into the order of starting: what they name in `after` first, then the order of the
+ * config. False if some wait for each other, which is told with the whole circle. */
+bool svi_group_order(const svi_mods *mods, svi_group *group);
+/* Appends the names of those that need the module, or one that needs it; how many. */
+size_t svi_group_dependents(const svi_group *group, sv_str name, svi_buf *names);
+
 /* --- mods_hooks.c ------------------------------------------------------------------ */
 
 /* Reads the hooks of a module: SV_EINVAL with text if one can't be understood. */
@@ -281,6 +298,13 @@ void svi_group_stream_features(const svi_group *group);
 
 /* Reads the next owners of the map and fires store/sweep for each, unless that is going on. */
 void svi_sweep_step(sv_store *store);
+
+/* --- mods_items.c ------------------------------------------------------------------ */
+
+/* The group is the host's from now on: tells of items that are others than those of the one it replaces. */
+void svi_group_items_live(svi_group *group);
+/* Frees the module's items. */
+void svi_items_drop(sv_mod *mod);
 
 /* --- mods_watch.c ------------------------------------------------------------------ */
 

@@ -2,14 +2,10 @@
  * nothing. */
 #include "mods/mods_loader.h"
 
-#include <stdio.h>
-
 #include "base/base_log.h"
 #include "mods/mods_command.h"
 #include "mods/mods_impl.h"
 #include "xmpp/xmpp_jid.h"
-
-enum { TEXT_BYTES = 400 };
 
 svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config)
 {
@@ -20,22 +16,6 @@ svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config)
     mods->config = *config;
     mods->groups_end = &mods->groups;
     return mods;
-}
-
-/* --- reporting -------------------------------------------------------------------------------------- */
-
-/* Tells of a problem, at the value if there is one, else at the section. */
-static void __attribute__((format(printf, 4, 5)))
-complain(const svi_mods *mods, const svi_section *section, const svi_value *place,
-         const char *format, ...)
-{
-    char text[TEXT_BYTES];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    mods->config.report(mods->config.report_ctx, place != NULL ? place->file : section->file,
-                        place != NULL ? place->line : section->line, text);
 }
 
 /* --- loading ---------------------------------------------------------------------------------------- */
@@ -77,7 +57,7 @@ static svi_mod_file *file_of(svi_mods *mods, const svi_group *group, const svi_v
     sv_err err = {.text = ""};
     if (file == NULL &&
         svi_mod_file_load(mods->acct, &mods->config, item->text, &file, &err) != SV_OK) {
-        complain(mods, group->section, item, "%s", err.text);
+        svi_mods_complain(mods, group->section, item, "%s", err.text);
         return NULL;
     }
     keep_file(mods, file);
@@ -87,11 +67,11 @@ static svi_mod_file *file_of(svi_mods *mods, const svi_group *group, const svi_v
 static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
 {
     if (item->kind != SVI_VALUE_STRING) {
-        complain(mods, group->section, item, "modules_enabled lists names of modules as strings");
+        svi_mods_complain(mods, group->section, item, "modules_enabled lists names of modules as strings");
         return false;
     }
     if (svi_group_find(group, item->text) != NULL) {
-        complain(mods, group->section, item, "module \"%.*s\" is listed twice", (int)item->text.n,
+        svi_mods_complain(mods, group->section, item, "module \"%.*s\" is listed twice", (int)item->text.n,
                  item->text.p);
         return false;
     }
@@ -109,88 +89,6 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
                         &mod->conduct.budget, mods->config.report, mods->config.report_ctx);
     svi_conduct_begin(mod);
     return status == SV_OK && budget == SV_OK;
-}
-
-/* --- order of starting ------------------------------------------------------------------------------ */
-
-/* True if everything that the module names in `after` is among the first `placed` of the order. */
-static bool may_start(const svi_group *group, const sv_mod *mod, size_t placed)
-{
-    sv_str rest = sv_str_of(mod->file->desc.after), name;
-    while (svi_str_split(&rest, ' ', &name)) {
-        bool found = name.n == 0;
-        for (size_t i = 0; i < placed && !found; i++)
-            found = sv_str_eq(sv_str_of(group->order[i]->file->name), name);
-        if (!found) return false;
-    }
-    return true;
-}
-
-static bool has_needs(const svi_mods *mods, const svi_group *group, const sv_mod *mod)
-{
-    bool fine = true;
-    sv_str rest = sv_str_of(mod->file->desc.after), name;
-    while (svi_str_split(&rest, ' ', &name)) {
-        if (name.n == 0 || svi_group_find(group, name) != NULL) continue;
-        complain(mods, group->section, mod->place,
-                 "module \"%s\" needs module \"%.*s\": add it to modules_enabled", mod->file->name,
-                 (int)name.n, name.p);
-        fine = false;
-    }
-    return fine;
-}
-
-static bool is_placed(const svi_group *group, const sv_mod *mod, size_t placed)
-{
-    for (size_t i = 0; i < placed; i++)
-        if (group->order[i] == mod) return true;
-    return false;
-}
-
-static void complain_circle(const svi_mods *mods, const svi_group *group, size_t placed)
-{
-    svi_buf names;
-    svi_buf_init(&names, mods->acct);
-    const sv_mod *first = NULL;
-    for (size_t i = 0; i < group->count; i++) {
-        const sv_mod *mod = group->mods[i];
-        if (is_placed(group, mod, placed)) continue;
-        if (first == NULL)
-            first = mod;
-        else
-            svi_buf_put(&names, SV_STR(", "));
-        svi_buf_printf(&names, "%s after %s", mod->file->name, mod->file->desc.after);
-    }
-    SV_ASSERT(first != NULL);
-    const sv_str text = svi_buf_str(&names);
-    complain(mods, group->section, first->place, "modules wait for each other: %.*s", (int)text.n,
-             text.p);
-    svi_buf_free(&names);
-}
-
-/* `after` first, then the order of the config. */
-static bool order_group(svi_mods *mods, svi_group *group)
-{
-    bool fine = true;
-    for (size_t i = 0; i < group->count; i++)
-        if (!has_needs(mods, group, group->mods[i])) fine = false;
-    if (!fine || group->count == 0) return fine;
-    group->order = svi_alloc(group->acct, group->count * sizeof(sv_mod *));
-    for (size_t placed = 0; placed < group->count; placed++) {
-        sv_mod *next = NULL;
-        for (size_t i = 0; i < group->count && next == NULL; i++) {
-            sv_mod *mod = group->mods[i];
-            if (!is_placed(group, mod, placed) && may_start(group, mod, placed)) next = mod;
-        }
-        if (next == NULL) {
-            complain_circle(mods, group, placed);
-            svi_free(group->order);
-            group->order = NULL;
-            return false;
-        }
-        group->order[placed] = next;
-    }
-    return true;
 }
 
 /* --- a host's modules ------------------------------------------------------------------------------- */
@@ -225,7 +123,7 @@ static bool has_own_commands(const svi_mods *mods, const svi_group *group, const
     for (size_t k = 0; (c = svi_command_at(mod->file->desc.commands, k)) != NULL; k++) {
         const svi_mod_file *other = also_declares(mods, mod->file, c->name);
         if (other == NULL) continue;
-        complain(mods, group->section, mod->place,
+        svi_mods_complain(mods, group->section, mod->place,
                  "module \"%s\" declares the command \"%s\", which is one of module \"%s\"",
                  mod->file->name, c->name, other->name);
         return false;
@@ -245,7 +143,7 @@ static bool load_group(svi_mods *mods, svi_group *group)
     const svi_value *names = group->place;
     if (names == NULL) return true;
     if (names->kind != SVI_VALUE_LIST) {
-        complain(mods, group->section, names, "modules_enabled is a list of names of modules");
+        svi_mods_complain(mods, group->section, names, "modules_enabled is a list of names of modules");
         return false;
     }
     bool fine = true;
@@ -253,14 +151,15 @@ static bool load_group(svi_mods *mods, svi_group *group)
         if (!load_one(mods, group, &names->items[i])) fine = false;
     for (size_t i = 0; i < group->count; i++)
         if (!has_own_commands(mods, group, group->mods[i])) fine = false;
-    return fine && order_group(mods, group);
+    if (!svi_group_has_needs(mods, group)) fine = false;
+    return fine && svi_group_order(mods, group);
 }
 
 static bool prepare_host(svi_mods *mods, const svi_section *section)
 {
     svi_host *host = host_of(mods, section);
     if (host == NULL) {
-        complain(mods, section, NULL, "host \"%.*s\" is not served", (int)section->name.n,
+        svi_mods_complain(mods, section, NULL, "host \"%.*s\" is not served", (int)section->name.n,
                  section->name.p);
         return false;
     }
@@ -288,7 +187,7 @@ static sv_status prepare(svi_mods *mods)
     for (svi_group *group = mods->groups; group != NULL && fine; group = group->next) {
         sv_err err = {.text = ""};
         if (group->is_same || svi_group_hooks_build(group, &err) == SV_OK) continue;
-        complain(mods, group->section, group->place, "%s", err.text);
+        svi_mods_complain(mods, group->section, group->place, "%s", err.text);
         fine = false;
     }
     return fine ? SV_OK : SV_EINVAL;
@@ -358,6 +257,19 @@ static bool must_hold(const svi_mods *mods, sv_mod *mod)
     return mod->conduct.is_held;
 }
 
+static void tell_failed(const svi_mods *mods, const svi_group *group, const sv_mod *mod, sv_status status)
+{
+    svi_buf names;
+    svi_buf_init(&names, mods->acct);
+    const size_t count = svi_group_dependents(group, sv_str_of(mod->file->name), &names);
+    svi_mods_complain(mods, group->section, mod->place, "module \"%s\" does not start: %s%s%.*s",
+                      mod->file->name,
+                      status == SV_EVERSION && mod->why_not ? mod->why_not : svi_status_name(status),
+                      count > 0 ? "; nor do those that need it: " : "", (int)names.len,
+                      count > 0 ? names.data : "");
+    svi_buf_free(&names);
+}
+
 static sv_status start_group(svi_mods *mods, svi_group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
@@ -365,9 +277,7 @@ static sv_status start_group(svi_mods *mods, svi_group *group)
         if (must_hold(mods, mod)) continue;
         const sv_status status = svi_mod_start(mod);
         if (status != SV_OK) {
-            complain(mods, group->section, mod->place, "module \"%s\" does not start: %s",
-                     mod->file->name,
-                     status == SV_EVERSION && mod->why_not ? mod->why_not : svi_status_name(status));
+            tell_failed(mods, group, mod, status);
             return status;
         }
         SV_LOG(SV_INFO, "module-loaded", LF_TXT("module", mod->file->name),
@@ -386,6 +296,7 @@ static void put_in_place(svi_group *group)
         if (group->mods[i]->provider) svi_provider_attach(group->mods[i]->provider);
     group->is_live = true;
     svi_group_stream_features(group);
+    svi_group_items_live(group);
     svi_hooks_unref(&group->hooks);
     svi_hooks_unref(&group->newcomers);
     group->before = NULL;
@@ -623,6 +534,7 @@ bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
     const svi_hook_stats sum = svi_costs_sum(mod->costs);
     *info_out = (svi_mod_info){.name = mod->file->name,
                                .host = mod->group->host_name.p,
+                               .needs = desc->after != NULL ? desc->after : "",
                                .summary = desc->summary != NULL ? desc->summary : "",
                                .state = c->ward.is_closed ? "quarantined"
                                         : mod->is_started ? "running"

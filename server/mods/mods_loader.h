@@ -73,6 +73,7 @@ void svi_mods_free(svi_mods **mods);
 /* One enabled module, for `stave modules`: number `i` over all hosts; false past the end. */
 typedef struct svi_mod_info {
     const char *name, *host, *summary, *state;
+    const char *needs; /* as its description has it in `after` */
     uint64_t calls, passed, done, later;
     int64_t cpu_us, live_bytes, live_count;
     const char *reason; /* of quarantine; "" */

@@ -177,6 +177,14 @@ static void what_is_wrong_with_a_module_is_said(void **state)
         {"\"needs\"", "module \"needs\" needs module \"probe\": add it to modules_enabled"},
         {"\"loop_a\", \"ping\", \"loop_b\"",
          "modules wait for each other: loop_a after loop_b, loop_b after loop_a"},
+        {"\"ring_d\", \"ring_a\", \"ring_b\", \"ring_c\", \"ping\"",
+         "modules wait for each other: ring_a after ring_b, ring_b after ring_c, ring_c after ring_a\n"},
+        {"\"ring_d\", \"ring_c\", \"ring_b\", \"ring_a\"",
+         "modules wait for each other: ring_c after ring_a, ring_a after ring_b, ring_b after ring_c\n"},
+        {"\"needs_start_too\", \"bad_start\", \"needs_start\", \"ping\"",
+         "module \"bad_start\" does not start: denied; nor do those that need it: needs_start, needs_start_too\n"},
+        {"\"needs_tls\", \"bad_tls\"",
+         "module \"needs_tls\" is not started: it needs module \"bad_tls\", which can't be loaded\n"},
         {"\"probe\", \"bad_start\"", "cfg.lua:2: module \"bad_start\" does not start: denied"},
     };
     world *w = world_new();
@@ -310,6 +318,46 @@ static void order_of_starting(void **state)
     svi_mod_info info;
     assert_true(svi_mods_info(w->mods, 0, &info));
     assert_string_equal(info.name, "needs"); /* hooks and features keep the order of the config */
+    assert_string_equal(info.needs, "probe");
+    assert_true(svi_mods_info(w->mods, 1, &info));
+    assert_string_equal(info.needs, "");
+    world_free(w);
+}
+
+/* A wish decides the order if it can be had, and hinders nobody if not. */
+static void wishes_are_no_needs(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, ONE "\"wishes\", \"needs\", \"probe\" }\n");
+    svi_buf_putc(&w->log, '\0');
+    const char *needs = strstr(w->log.data, "needs-start"), *wishes = strstr(w->log.data, "wishes-start");
+    assert_true(needs != NULL && wishes != NULL && needs < wishes);
+    svi_mod_info info;
+    assert_true(svi_mods_info(w->mods, 0, &info));
+    assert_string_equal(info.needs, "?needs ?none");
+    svi_mods_free(&w->mods);
+    svi_buf_clear(&w->log);
+    start(w, ONE "\"wishes\" }\n");
+    assert_has(&w->log, "wishes-start");
+    world_free(w);
+}
+
+/* A module that others need stays where it is. */
+static void what_is_needed_is_not_taken_away(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    start(w, ONE "\"needs\", \"probe\", \"wishes\" }\n");
+    client *c = join(w, "romeo@one.example/a");
+    assert_int_equal(reload(w, ONE "\"needs\", \"wishes\" }\n"), SV_EINVAL);
+    assert_has(&w->reports, "cfg.lua:2: module \"probe\" can't be taken away: module \"needs\" needs it; take "
+                            "that away, too, or leave it in modules_enabled\n");
+    assert_has_not(&w->log, "probe-stop");
+    say(w, c, ASK_MISC); /* all go on */
+    assert_has(&c->in, "limit='5'");
+    reloaded(w, ONE "\"probe\", \"wishes\" }\n"); /* a wish holds nobody */
+    reloaded(w, ONE "\"wishes\" }\n");
     world_free(w);
 }
 
@@ -554,6 +602,8 @@ int main(void)
         cmocka_unit_test(unreadable_files_are_named),
         cmocka_unit_test(files_may_change_underneath),
         cmocka_unit_test(order_of_starting),
+        cmocka_unit_test(wishes_are_no_needs),
+        cmocka_unit_test(what_is_needed_is_not_taken_away),
         cmocka_unit_test(checking_starts_nothing),
         cmocka_unit_test(a_leak_is_blamed),
         cmocka_unit_test(leaks_and_double_disposals_end_a_strict_worker),

@@ -226,6 +226,7 @@ static void mod_free(sv_mod *mod)
     svi_str_free(&mod->stream_feature);
     svi_conduct_end(mod);
     svi_blocks_drop(mod);
+    svi_items_drop(mod);
     svi_free(mod->self);
     SV_ASSERT(atomic_load(&mod->acct.live_count) == 0); /* all that was counted to it is gone */
     svi_free(mod->metrics);
@@ -246,6 +247,7 @@ void svi_group_unref(svi_group **group)
     for (size_t i = g->count; i > 0; i--) stop(g->order != NULL ? g->order[i - 1] : g->mods[i - 1]);
     for (size_t i = g->count; i > 0; i--) mod_free(g->mods[i - 1]);
     svi_overlays_drop(g);
+    svi_dict_free(&g->changed_items);
     svi_free(g->mods);
     svi_free(g->order);
     svi_free(g->features[false]);

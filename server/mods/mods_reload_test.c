@@ -201,7 +201,7 @@ static void all_hosts_or_none(void **state)
          "test.cfg.lua:5: module \"hello\" does not start: invalid"},
         {HOST("\"hello\"") TWO("\"hello\", \"nosuch\""), "there is no module \"nosuch\""},
         {HOST("\"probe\"") "probe_limit = \"many\"\n", "'probe_limit' must be a whole number"},
-        {HOST("\"needs\"") TWO("\"probe\""), "module \"needs\" needs module \"probe\""},
+        {HOST("\"needs\"") TWO("\"probe\""), "module \"needs\" needs it"},
         {HOST("\"probe\"") "VirtualHost \"three.example\"\n", "host \"three.example\" is not served"},
     };
     for (int round = 0; round < 2; round++)

@@ -78,6 +78,11 @@ static void look(void *ctx)
     if (fd >= 0) (void)close(fd);
 }
 
+static bool is_closed(const svi_watch *w)
+{
+    return w->mod->conduct.ward.is_closed;
+}
+
 static void text_free(svi_watch *w)
 {
     svi_free(w->text);
@@ -95,7 +100,9 @@ static void looked(void *ctx, bool is_over)
 {
     svi_watch *w = ctx;
     w->is_looking = false;
-    if (w->mod != NULL && w->is_new && !is_over) {
+    if (w->mod != NULL && is_closed(w)) {
+        w->seen.st_size = -1; /* is told when it is let out */
+    } else if (w->mod != NULL && w->is_new && !is_over) {
         const svi_exec saved = svi_mod_enter(w->mod, "file");
         w->changed(w->status, w->status == SV_OK ? (sv_str){w->text, w->bytes} : SV_STR_NONE,
                    w->mod->self);
@@ -112,7 +119,7 @@ static void fired(void *ctx)
     svi_watch *w = ctx;
     svi_server *server = w->mod->group->server;
     w->timer = svi_timer_start(svi_server_timers(server), w->period_us, fired, w);
-    if (w->is_looking) return; /* a slow disk */
+    if (w->is_looking || is_closed(w)) return; /* a slow disk; in quarantine */
     text_free(w);
     w->is_looking = true;
     svi_server_work(server, look, looked, w);

@@ -421,4 +421,4 @@ static const sv_option options[] = {
 
 SV_MODULE(.name = "blocking", .summary = "Blocking (XEP-0191) and reports with it (XEP-0377)",
           .features = NS_BLOCKING " urn:xmpp:reporting:1", .self_size = sizeof(blocking),
-          .hooks = hooks, .options = options, .start = start)
+          .hooks = hooks, .options = options, .start = start, .after = "?roster")

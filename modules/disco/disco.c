@@ -378,4 +378,4 @@ static const sv_option options[] = {
 SV_MODULE(.name = "disco", .summary = "Service discovery (XEP-0030, XEP-0128, XEP-0157)",
           .features = SV_DISCO_INFO " " SV_DISCO_ITEMS,
           .account_features = SV_DISCO_INFO " " SV_DISCO_ITEMS, .self_size = sizeof(disco),
-          .hooks = hooks, .options = options, .start = start, .stop = stop)
+          .hooks = hooks, .options = options, .start = start, .stop = stop, .after = "?roster")

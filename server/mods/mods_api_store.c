@@ -66,6 +66,11 @@ sv_status svi_api_store_open_versions(sv_mod *mod, const char *owner_module, con
     *store_out = NULL;
     if (owner_module == NULL) owner_module = mod->file->name;
     if (!is_word(name) || !is_word(owner_module)) return SV_EINVAL;
+    if (strcmp(owner_module, mod->file->name) != 0 && !svi_mod_names(mod, sv_str_of(owner_module))) {
+        SV_LOG(SV_ERROR, "module-refused", LF_TXT("map", owner_module),
+               LF_TXT("reason", "a module opens maps of those only that it names in `after`"));
+        return SV_EDENIED;
+    }
     sv_store *store = svi_alloc(&mod->acct, sizeof *store);
     store->magic = SVI_STORE_MAGIC;
     store->mod = mod;

@@ -268,6 +268,8 @@ bool svi_group_has_needs(const svi_mods *mods, const svi_group *group);
 /* Puts the group's modules into the order of starting: what they name in `after` first, then the order of the
  * config. False if some wait for each other, which is told with the whole circle. */
 bool svi_group_order(const svi_mods *mods, svi_group *group);
+/* True if the module names that one in `after`, as one that it needs or would like. */
+bool svi_mod_names(const sv_mod *mod, sv_str name);
 /* Appends the names of those that need the module, or one that needs it; how many. */
 size_t svi_group_dependents(const svi_group *group, sv_str name, svi_buf *names);
 

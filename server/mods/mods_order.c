@@ -33,6 +33,15 @@ static bool next_need(sv_str *rest, sv_str *name_out, bool *is_wish_out)
     return false;
 }
 
+bool svi_mod_names(const sv_mod *mod, sv_str name)
+{
+    sv_str rest = sv_str_of(mod->file->desc.after), need;
+    bool is_wish;
+    while (next_need(&rest, &need, &is_wish))
+        if (sv_str_eq(need, name)) return true;
+    return false;
+}
+
 static bool is_marked(const bool *marked, const svi_group *group, sv_str name)
 {
     for (size_t i = 0; i < group->count; i++)

@@ -60,4 +60,5 @@ static const sv_hook hooks[] = {
 };
 
 SV_MODULE(.name = "asks_caps", .summary = "Asks for capabilities", .self_size = sizeof(asks),
-          .hooks = hooks, .start = start)
+          .hooks = hooks, .start = start,
+          .after = "?caps")

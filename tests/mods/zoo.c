@@ -1,0 +1,144 @@
+/* Does wrong in each way that a module can while it runs: one request, one misdeed. tests/suites/48-zoo says what becomes of it. */
+#include <stave/module.h>
+#include <stdlib.h>
+
+#define NS "urn:stave:zoo"
+
+typedef struct zoo {
+    sv_mod *mod;
+    sv_store *own;
+    sv_event *kept_event;
+    const sv_stanza *kept_stanza;
+    int64_t depth;
+} zoo;
+
+static bool says(sv_event *ev, const char *what)
+{
+    return sv_str_eq(sv->attr(sv->payload(ev), SV_STR("what")), sv_str_of(what));
+}
+
+static sv_verdict done(sv_event *ev, int64_t value)
+{
+    sv_draft *out = sv->reply(ev, SV_STR("done"), SV_STR(NS));
+    if (out != NULL) sv->set_int(out, SV_STR("value"), value);
+    return sv->send(ev);
+}
+
+/* Both callbacks of an event that asked twice come here. */
+static void answer(sv_event *ev, sv_status status, sv_str value, void *self)
+{
+    (void)status;
+    (void)value;
+    (void)self;
+    (void)done(ev, 1);
+}
+
+static sv_verdict ask_twice(sv_event *ev, zoo *me)
+{
+    sv->get(ev, me->own, SV_STR("/x"), SV_STR("k"), answer);
+    sv->get(ev, me->own, SV_STR("/x"), SV_STR("k"), answer);
+    return SV_LATER;
+}
+
+/* A DONE that a handler can't take back, and a pass behind it. */
+static sv_verdict pass_too(sv_event *ev)
+{
+    (void)done(ev, 1);
+    sv->pass(ev);
+    return SV_PASS;
+}
+
+/* Holds on to memory that it never gives back. */
+static sv_verdict leak(sv_event *ev, zoo *me)
+{
+    for (int i = 0; i < 64; i++) (void)sv->alloc(me->mod, 16384);
+    return done(ev, 64);
+}
+
+/* Another's rows, which it has no business with. */
+static sv_verdict write_elsewhere(sv_event *ev, zoo *me)
+{
+    sv_store *roster = NULL;
+    const sv_status status = sv->store_open(me->mod, "roster", "items", 1, &roster);
+    if (status == SV_OK) (void)sv->put(ev, roster, SV_STR("user000000"), SV_STR("x"), SV_STR("y"));
+    return done(ev, status);
+}
+
+static sv_verdict keep(sv_event *ev, zoo *me)
+{
+    me->kept_event = ev;
+    me->kept_stanza = sv->stanza(ev); /* without stanza_ref */
+    return done(ev, 0);
+}
+
+/* What was kept may be anything by now. */
+static sv_verdict use_kept(sv_event *ev, zoo *me)
+{
+    if (me->kept_event != NULL) (void)sv->send(me->kept_event);
+    return done(ev, 0);
+}
+
+static sv_verdict on_do(sv_event *ev, void *self)
+{
+    zoo *me = self;
+    volatile bool is_forever = true;
+    if (says(ev, "answer-twice")) {
+        (void)done(ev, 1);
+        return done(ev, 2);
+    }
+    if (says(ev, "refuse-too")) {
+        (void)done(ev, 1);
+        return sv->refuse(ev, SV_FORBIDDEN);
+    }
+    if (says(ev, "done-without-answer")) return SV_DONE;
+    if (says(ev, "later-twice")) return ask_twice(ev, me);
+    if (says(ev, "never")) return SV_LATER;
+    if (says(ev, "pass-too")) return pass_too(ev);
+    if (says(ev, "leak")) return leak(ev, me);
+    if (says(ev, "write-elsewhere")) return write_elsewhere(ev, me);
+    if (says(ev, "keep")) return keep(ev, me);
+    if (says(ev, "use-kept")) return use_kept(ev, me);
+    if (says(ev, "fire")) {
+        me->depth = 0;
+        sv->fire(ev, "roster/changed", sv->from(ev), SV_STR("zoo@localhost"));
+        return done(ev, me->depth);
+    }
+    if (says(ev, "crash")) abort();
+    while (says(ev, "loop") && is_forever) continue;
+    return done(ev, 0);
+}
+
+/* Without end, if the server lets it. */
+static sv_verdict on_fired(sv_event *ev, void *self)
+{
+    zoo *me = self;
+    if (!sv_str_eq(sv->subject(ev), SV_STR("zoo@localhost"))) return SV_PASS;
+    me->depth++;
+    sv->fire(ev, "roster/changed", sv->from(ev), SV_STR("zoo@localhost"));
+    return SV_PASS;
+}
+
+/* A MONITOR that acts. */
+static sv_verdict on_seen(sv_event *ev, void *self)
+{
+    (void)self;
+    if (says(ev, "monitor-acts")) (void)sv->drop(ev, "zoo");
+    return SV_DONE;
+}
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    zoo *me = self;
+    me->mod = mod;
+    return sv->store_open(mod, NULL, "own", 1, &me->own);
+}
+
+static const sv_hook hooks[] = {
+    {.on = "iq-set/host {" NS "}do", .call = on_do},
+    {.on = "iq-set/host {" NS "}do", .call = on_seen, .band = SV_MONITOR},
+    {.on = "roster/changed", .call = on_fired},
+    {0},
+};
+
+SV_MODULE(.name = "zoo", .summary = "Does wrong when told to", .self_size = sizeof(zoo), .hooks = hooks,
+          .start = start)

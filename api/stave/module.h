@@ -408,12 +408,10 @@ typedef struct sv_api {
     /* -- store -- */
 
     /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else
-     * another module's map, whose record format that module documents. The module knows one version of
-     * its records; one that knows several calls store_open_versions. SV_EINVAL for a name that is no word of
-     * small letters, digits, '-' and '_', or a version out of bounds, SV_EVERSION as store_open_versions. */
-
      * another module's map, whose record format that module documents; SV_EDENIED unless this module names that
-     * one in `after`. */
+     * one in `after`. The module knows one version of its records; one that knows several calls
+     * store_open_versions. SV_EINVAL for a name that is no word of small letters, digits, '-' and '_', or a version
+     * out of bounds, SV_EVERSION as store_open_versions. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
     /* Writes a row in the event's unit: all of it durable together, or not at all. An owner is the localpart of an

@@ -19,6 +19,7 @@
     X("overlay", 1u, flat) \
     X("features", 1u, flat) \
     X("commands", 1u, flat) \
+    X("files", 1u, flat) \
     X("accounts", 1u, flat) \
     X("auth", 1u, flat)
 

@@ -800,7 +800,23 @@ const svi_binding svi_bindings[] = {
                 {SVI_LUA_FUNCTION, SVI_ROLE_CALLBACK, false, "done"}},
      .given_count = 3, .given = {{SVI_LUA_STR, true}, {SVI_LUA_UINT32, false}, {SVI_LUA_STATUS, false}}},
     {.member = "metric_add", .group = "metrics", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, metric_add)},
-    {.member = "metric_set", .group = "metrics", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, metric_set)}
+    {.member = "metric_set", .group = "metrics", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, metric_set)},
+    {.member = "follow_file", .group = "files", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, follow_file)},
+    {.member = "host_set_item", .group = "items", .since = 1, .mark = SVI_MARK_MESSAGE, .offset = offsetof(sv_api, host_set_item),
+     .owner = "sv", .name = "host_set_item",
+     .signature = "sv.host_set_item(name: string, value: string?): status",
+     .value_count = 3,
+     .values = {{SVI_LUA_MOD, SVI_ROLE_GIVEN, false, "mod"},
+                {SVI_LUA_WORD, SVI_ROLE_ARGUMENT, false, "name"},
+                {SVI_LUA_STR, SVI_ROLE_ARGUMENT, true, "value"}},
+     .given_count = 1, .given = {{SVI_LUA_STATUS, false}}},
+    {.member = "host_item", .group = "items", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, host_item),
+     .owner = "sv", .name = "host_item",
+     .signature = "sv.host_item(name: string): string?",
+     .value_count = 2,
+     .values = {{SVI_LUA_MOD, SVI_ROLE_GIVEN, false, "mod"},
+                {SVI_LUA_WORD, SVI_ROLE_ARGUMENT, false, "name"}},
+     .given_count = 1, .given = {{SVI_LUA_STR, true}}}
 };
 
 const size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];

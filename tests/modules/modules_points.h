@@ -71,6 +71,7 @@
     X("account/disabled", ACCOUNT, false, false, true, false) \
     X("account/enabled", ACCOUNT, false, false, true, false) \
     X("account/removing", ACCOUNT, false, false, true, true) \
-    X("offline/turn", ACCOUNT, false, false, false, true)
+    X("offline/turn", ACCOUNT, false, false, false, true) \
+    X("host/item", HOST, false, false, true, true)
 
 #endif

@@ -23,7 +23,7 @@ typedef struct svi_hook_stats {
     uint64_t calls; /* of the handler */
     uint64_t passed, done, later;
     uint64_t callbacks; /* of functions that are no handlers: what it waited for has come, timers, start */
-    uint64_t faults;    /* breaches of the bus's rules, `handler-fault` in the log */
+    uint64_t faults;    /* what svi_bus_on_fault tells of it */
     int64_t cpu_ns;     /* of calls and callbacks; scaled, see above */
 } svi_hook_stats;
 

@@ -84,6 +84,11 @@ static void test_faults_are_counted_on_who_made_them(void **state)
     p->verdict = (sv_verdict)7;
     run(w, "");
     assert_int_equal(w->stats[1].faults, 3);
+    p->verdict = SV_DONE;
+    p->disposes = true;
+    p->takes_us = SLOW_US + 1;
+    run(w, "");
+    assert_int_equal(w->stats[1].faults, 4);
     assert_int_equal(w->stats[0].faults + w->stats[2].faults, 0);
 }
 

@@ -103,10 +103,10 @@ static void looked(void *ctx, bool is_over)
     if (w->mod != NULL && is_closed(w)) {
         w->seen.st_size = -1; /* is told when it is let out */
     } else if (w->mod != NULL && w->is_new && !is_over) {
-        const svi_exec saved = svi_mod_enter(w->mod, "file");
+        const svi_mod_visit visit = svi_mod_enter(w->mod, "file");
         w->changed(w->status, w->status == SV_OK ? (sv_str){w->text, w->bytes} : SV_STR_NONE,
                    w->mod->self);
-        svi_mod_leave(&saved);
+        svi_mod_leave(&visit);
     }
     if (w->mod == NULL)
         watch_free(w);

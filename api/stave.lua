@@ -7,7 +7,7 @@ its prototype, once; here stands what a compiler can't see.
 
 MARKS: what it takes to call a function from another process, where a module may run later.
   local    the event's snapshot is enough, or what a handler says travels back with its verdict
-  message  a message to the server; an answer, if there is one, comes by a callback
+  message  a message to the server; what comes back comes by a callback, or is waited for in start()
   native   needs the server's memory at once: only for modules in its process
 
 LUA SIGNATURES: "event:NAME(argument: type, ...): result, ...". Before the colon stands whose method it is; sv.NAME belongs to

@@ -217,7 +217,7 @@ Each function has a mark, which says what it takes to call it from a process of 
 | mark | |
 |---|---|
 | local | the event's snapshot is enough, or what a handler says travels back with its verdict |
-| message | a message to the server; an answer, if there is one, comes by a callback |
+| message | a message to the server; what comes back comes by a callback, or is waited for in start() |
 | native only | it needs the server's memory at once |
 
 How the table grows: [growth.md](../growth.md).

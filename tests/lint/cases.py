@@ -111,6 +111,7 @@ CASES = [
     ("described-together", described(put=PUT.replace("Writes.", "Writes / reads."), get=GET.split("\n")[1] + "\n"), []),
     ("described-in-another-group", described(section="items"), [f"api/stave/module.h:{n}: description" for n in (8, 10)]),
     ("described-mark", described(put_lua=PUT_LUA.replace("local", "far")), ["api/stave.lua:4: description"]),
+    ("described-mark-of-a-callback", described(get_lua=GET_LUA.replace("message", "native")), ["api/stave.lua:5: description"]),
     ("described-of-a-later-minor", described(get_lua=GET_LUA[:-1] + ", since = 3}"), ["api/stave.lua:5: description"]),
     ("described-appended", described(get_lua=GET_LUA[:-1] + ", since = 2}"), []),
     ("described-in-between", described(put_lua=PUT_LUA[:-1] + ", since = 2}"), ["api/stave/module.h:10: description"]),

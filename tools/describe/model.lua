@@ -84,6 +84,9 @@ function Model:check_function(group, entry)
     if not read then return self:breach(DESCRIPTION, line, ("%s: \"%s\" %s"):format(name, lua, why)) end
     local fault = signature.check(read, member)
     if fault then return self:breach(DESCRIPTION, line, ("%s: \"%s\" %s"):format(name, lua, fault)) end
+    if read.yields and mark ~= "message" then
+        return self:breach(DESCRIPTION, line, name .. " calls back later: its mark is message")
+    end
     item.lua = read
 end
 

@@ -270,7 +270,7 @@ point "account/enabled" {meaning = "somebody may log in to it again", about = AC
     default = NOTHING, later = INSIDE}
 point "account/removing" {meaning = "an account is being deleted: fired again until its handlers write nothing, before account/removed; a " ..
     "handler may say LATER, and refuses if it can't do its part now", about = ACCOUNT, subject = "its address", later = true,
-    done = "the round ends; if the handler refused, so does the deletion for now", default = "the deletion goes on"}
+    done = "the deletion ends here, and goes on when it is asked for again: so a handler refuses", default = "the deletion goes on"}
 point "offline/turn" {meaning = "another session of an account may take what is kept for it", about = ACCOUNT, done = HEARD,
     default = NOTHING, later = true}
 point "host/item" {meaning = "an item of the host was set, changed or taken away", about = HOST, subject = "its name", done = HEARD,

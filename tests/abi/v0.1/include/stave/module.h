@@ -135,6 +135,21 @@ typedef struct sv_option {
         .name = name_, .kind = SV_OPTION_LIST, .offset = offsetof(type, field), .manual = manual_  \
     }
 
+/* generated from api/stave.lua by `make generate`: sv_metric_kind */
+/* What a metric's value is. */
+typedef enum sv_metric_kind {
+    SV_METRIC_COUNTER = 1, /* counts what has happened; never falls */
+    SV_METRIC_GAUGE = 2    /* is now so much */
+} sv_metric_kind;
+/* generated: end */
+
+/* One figure that `stave metrics` shows, of each host. */
+typedef struct sv_metric {
+    const char *name; /* "module_what": begins with the module's name, '-' as '_'; a-z, 0-9 and single '_' */
+    sv_metric_kind kind;
+    const char *manual; /* a sentence: what it counts, in which unit */
+} sv_metric;
+
 /* Values handed from one generation of a module to the next. */
 typedef struct sv_blob sv_blob;
 
@@ -173,7 +188,9 @@ typedef struct sv_module_desc {
     void (*save)(sv_blob *out, void *self);
     /* Gives back what is not the server's; behind the last event. */
     void (*stop)(void *self);
-    const char *after; /* modules that must be enabled too and start before, separated by blanks */
+    /* Modules that start before it, separated by blanks: "name" must be enabled, too, and stays as long as
+     * this one does; "?name" only if it is enabled. */
+    const char *after;
     /* Elements that a client sees among the stream features once it has logged in (RFC 6120 4.3.2), each
      * with its own xmlns. */
     const char *stream_features;
@@ -183,18 +200,27 @@ typedef struct sv_module_desc {
      * commas: "engine 1, store 2" (doc/reference/functions.md). A server that has less refuses the module, and
      * says so. NULL: none. */
     const char *needs;
+
+    const sv_metric *metrics; /* ends with .name == NULL; at most 64 */
+    uint32_t metric_stride;
 } sv_module_desc;
 
 /* --- what a module is given -------------------------------------------------------- */
 
 typedef void (*sv_rows_fn)(sv_event *ev, sv_status status, sv_rows *rows, void *self);
 typedef void (*sv_get_fn)(sv_event *ev, sv_status status, sv_str value, void *self);
+/* `schema` is the version in which the value was written, 0 without one. */
+typedef void (*sv_get_schema_fn)(sv_event *ev, sv_status status, sv_str value, uint32_t schema,
+                                 void *self);
 typedef void (*sv_timer_fn)(void *self);
 typedef void (*sv_difference_fn)(sv_event *ev, sv_str key, sv_str before, sv_str after, size_t left,
                                  void *self);
 /* Names of accounts in order; `more` if there are further ones. Borrowed for the call. */
 typedef void (*sv_accounts_fn)(sv_status status, const sv_str *names, size_t count, bool more,
                                void *self);
+
+/* What is in a file that has changed, borrowed for the call; or why it can't be read. */
+typedef void (*sv_file_fn)(sv_status status, sv_str text, void *self);
 
 #define SV_OVERLAY_UNKNOWN ((sv_str){"", 1}) /* one NUL */
 
@@ -382,7 +408,10 @@ typedef struct sv_api {
     /* -- store -- */
 
     /* Opens the host's map "module.name", made if new. `owner_module` NULL: this module's; else
-     * another module's map, whose record format that module documents. */
+     * another module's map, whose record format that module documents; SV_EDENIED unless this module names that
+     * one in `after`. The module knows one version of its records; one that knows several calls
+     * store_open_versions. SV_EINVAL for a name that is no word of small letters, digits, '-' and '_', or a version
+     * out of bounds, SV_EVERSION as store_open_versions. */
     sv_status (*store_open)(sv_mod *mod, const char *owner_module, const char *name,
                             uint32_t schema, sv_store **store_out);
     /* Writes a row in the event's unit: all of it durable together, or not at all. An owner is the localpart of an
@@ -598,6 +627,60 @@ typedef struct sv_api {
      * whose functions are members of sv_api it is that table. A group with a table of its own (a header says so)
      * begins with its size. At any time, from any module; `.needs` asks before the module starts. */
     const void *(*query)(const char *group, uint32_t least);
+
+    /* -- store: versions of records -- */
+
+    /* Opens a map as store_open does, for a module that writes records of the versions up to `schema` and reads and
+     * writes those down to `oldest`. The first is 1, the last that there can be 255; a module raises `schema` by one
+     * when it changes what it writes, and goes on knowing the one before, at least. Each row carries the version in
+     * which it was written. Rows are written in one version at a time, which all code that has the map open knows: a
+     * new map begins with the newest; after an upgrade of the module the one before goes on to be written, so that the
+     * older code can be started again, until the operator calls `stave upgrade finish`. SV_EVERSION, whose text is
+     * told when the module does not start, if rows are written in a newer version, or there may be rows of an older
+     * one; SV_EINVAL as store_open. */
+    sv_status (*store_open_versions)(sv_mod *mod, const char *owner_module, const char *name,
+                                     uint32_t schema, uint32_t oldest, sv_store **store_out);
+    /* The version in which the map is written now: what `put` is given is of this one. It may be another
+     * in the next handler, so ask where the value is made, and put it before returning. */
+    uint32_t (*store_schema)(const sv_store *store);
+    /* The version of what `row` or row_next gave for that key (if a row is stored and added, of the
+     * stored one, so `merge` keeps to that); 0 if there is none. */
+    uint32_t (*row_schema)(const sv_rows *rows, sv_str key);
+    /* As `get`, and tells the version. */
+    void (*get_schema)(sv_event *ev, sv_store *store, sv_str owner, sv_str key,
+                       sv_get_schema_fn done);
+
+    /* -- metrics -- */
+
+    /* Adds to the metric at that place in the module's table, on the module's host. A counter does not fall: a
+     * negative delta of one, as a place that is not there, is logged once (`metric-wrong`) and changes nothing.
+     * Values go on in the next generation, by name, and begin at 0 when the server starts. */
+    void (*metric_add)(sv_mod *mod, uint32_t index, int64_t delta);
+    /* Sets a gauge; for a counter as above. */
+    void (*metric_set)(sv_mod *mod, uint32_t index, int64_t value);
+
+    /* -- files that the operator names -- */
+
+    /* In `start`: reads a file of `max_bytes` at most and follows it: every `period_ms` it is looked,
+     * off the router, whether it has changed; `changed` then gets the new text, or why it can't be read. A
+     * file that is away for a moment has not changed. *text_out is what is in it now, borrowed until start
+     * returns. Other than SV_OK, nothing is followed: SV_EINVAL if the name does not begin with '/',
+     * SV_ENOTFOUND, SV_EDENIED, SV_ELIMIT if it is larger, SV_EAGAIN if it grew meanwhile, SV_EIO. */
+    sv_status (*follow_file)(sv_mod *mod, sv_str path, size_t max_bytes, int64_t period_ms,
+                             sv_file_fn changed, sv_str *text_out);
+
+    /* -- items of the host -- */
+
+    /* Sets a named text on the host for all its modules to read ("archive/ready"); a value with .p NULL takes it
+     * away. It belongs to the module that set it first, and goes when that is not enabled any more; each
+     * generation sets its own, in `start`. Soon after a change, also one by a reload, host/item is fired with the
+     * name as its subject. SV_EINVAL: the name is not 1 to 64 of a-z 0-9 - _ / . or the value is no UTF-8;
+     * SV_EDENIED: another module's; SV_ELIMIT: over 16384 bytes, or over 64 items; SV_ECLOSED: a later
+     * generation of the module runs. */
+    sv_status (*host_set_item)(sv_mod *mod, const char *name, sv_str value);
+    /* An item of any module on the host, .p NULL if there is none; borrowed until the handler returns or it is
+     * set. An event that has waited for longer than a reload sees those of the generation before. */
+    sv_str (*host_item)(const sv_mod *mod, const char *name);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he
@@ -630,6 +713,7 @@ typedef const sv_module_desc *(*sv_module_entry_fn)(const sv_api *api);
                                                   .command_stride = sizeof(sv_command),            \
                                                   .arg_stride = sizeof(sv_arg),                    \
                                                   .column_stride = sizeof(sv_column),              \
+                                                  .metric_stride = sizeof(sv_metric),              \
                                                   __VA_ARGS__};                                    \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api);                            \
     SV_EXPORT const sv_module_desc *sv_module_entry(const sv_api *api)                             \

@@ -102,6 +102,7 @@ AT(account_disabled, "account/disabled")
 AT(account_enabled, "account/enabled")
 AT(account_removing, "account/removing")
 AT(offline_turn, "offline/turn")
+AT(host_item, "host/item")
 
 static sv_verdict at_command(sv_event *ev, void *self)
 {
@@ -115,6 +116,7 @@ static void tick(void *self)
 {
     const everywhere *me = self;
     sv->begin(me->mod, "host/timer", SV_STR("everywhere"));
+    (void)sv->host_set_item(me->mod, "everywhere", sv->host_item(me->mod, "everywhere").p ? SV_STR_NONE : SV_STR("yes"));
 }
 
 static sv_status start(sv_mod *mod, void *self)
@@ -179,6 +181,7 @@ static const sv_hook hooks[] = {
     HOOK(presence_nobody, "presence/nobody"),
     HOOK(store_sweep, "store/sweep"),
     HOOK(host_timer, "host/timer"),
+    HOOK(host_item, "host/item"),
     HOOK(disco_host, "disco/host"),
     HOOK(disco_account, "disco/account"),
     HOOK(disco_host_items, "disco/host-items"),

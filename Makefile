@@ -63,7 +63,7 @@ MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
 # Modules that only tests load: one file each; and one for each function of BAD_CALLS, made of one file.
 TESTMOD_SRC := $(filter-out tests/mods/bad_call.c,$(wildcard tests/mods/*.c))
 BAD_CALLS   := pthread_mutex_lock atexit sigaction fork execve dlopen raise chdir mprotect socket poll nanosleep \
-               fopen read printf time localtime getrandom getenv syscall _Znwm
+               fopen read printf time localtime getrandom getenv syscall malloc strdup _Znwm
 BAD_CALL_SO := $(BAD_CALLS:%=$(B)/tests/mods/bad_call_%.so)
 TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so) $(BAD_CALL_SO)
 

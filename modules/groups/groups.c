@@ -4,7 +4,6 @@
  * Answers "roster/shared" (<stave/roster.h>); the roster module does the rest. */
 #include "groups.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 #define PAGE 500
 
@@ -13,7 +12,7 @@ typedef struct groups {
     sv_str file;
     int64_t check_ms;
 
-    char *path; /* the file's name; NULL if there is none */
+    sv_str path; /* the file's name, with a NUL behind it; empty if there is none */
     sv_mod *mod;
     sv_store *roster;
     shared_groups set;
@@ -46,11 +45,11 @@ static bool read_list(const groups *me, sv_event *ev, shared_groups *set, groups
 /* All groups anew; false, with what is wrong logged, and those before stay. */
 static bool read_all(groups *me, sv_event *ev)
 {
-    shared_groups set = {.count = 0};
+    shared_groups set = {.mod = me->mod};
     groups_fault fault = {.line = 0};
     const bool is_list_fine = read_list(me, ev, &set, &fault);
     if (!is_list_fine || !groups_read_text(&set, ev, (sv_str){me->text, me->text_bytes}, &fault)) {
-        complain(me, is_list_fine ? me->path : "groups_list", &fault);
+        complain(me, is_list_fine ? me->path.p : "groups_list", &fault);
         groups_free(&set);
         return false;
     }
@@ -88,8 +87,7 @@ static void names_changed(groups *me)
 {
     for (size_t i = 0; i < me->set.count; i++) {
         if (!me->set.groups[i].has_everybody) continue;
-        free(me->set.groups[i].line);
-        me->set.groups[i].line = NULL;
+        sv->free(me->mod, &me->set.groups[i].line);
     }
     if (me->wants_names && me->has_names) sv->overlay_changed(me->roster);
 }
@@ -101,12 +99,11 @@ static void add_name(groups *me, sv_str name)
     if (found || name.n == 0) return;
     if (me->name_count == me->name_cap) {
         me->name_cap = me->name_cap ? 2 * me->name_cap : 64;
-        me->names = realloc(me->names, me->name_cap * sizeof *me->names);
-        if (me->names == NULL) abort();
+        me->names = sv->alloc_resize(me->mod, me->names, me->name_cap * sizeof *me->names);
     }
     memmove(me->names + place + 1, me->names + place, (me->name_count - place) * sizeof *me->names);
-    me->names[place] = strndup(name.p, name.n);
-    if (me->names[place] == NULL) abort();
+    me->names[place] = sv->alloc(me->mod, name.n + 1);
+    memcpy(me->names[place], name.p, name.n);
     me->name_count++;
 }
 
@@ -141,7 +138,7 @@ static sv_verdict on_removed(sv_event *ev, void *self)
     bool found;
     const size_t place = name_place(me, sv->from(ev)->node, &found);
     if (!found) return SV_PASS;
-    free(me->names[place]);
+    sv->free(me->mod, &me->names[place]);
     me->name_count--;
     memmove(me->names + place, me->names + place + 1,
             (me->name_count - place) * sizeof *me->names);
@@ -170,8 +167,7 @@ static size_t line_room(const groups *me, const group *g)
 /* Members with the names that the operator gave them; other accounts by their localparts. */
 static void make_line(const groups *me, group *g)
 {
-    g->line = malloc(line_room(me, g));
-    if (g->line == NULL) abort();
+    g->line = sv->alloc(me->mod, line_room(me, g));
     g->line_bytes = 0;
     put(g, g->name);
     for (size_t i = 0; i < g->count; i++) {
@@ -220,9 +216,8 @@ static sv_verdict on_asked(sv_event *ev, void *self)
 
 static void keep_text(groups *me, sv_str text)
 {
-    free(me->text);
-    me->text = malloc(text.n + 1);
-    if (me->text == NULL) abort();
+    sv->free(me->mod, &me->text);
+    me->text = sv->alloc(me->mod, text.n + 1);
     if (text.n > 0) memcpy(me->text, text.p, text.n);
     me->text_bytes = text.n;
 }
@@ -232,7 +227,7 @@ static void file_changed(sv_status status, sv_str text, void *self)
     groups *me = self;
     groups_fault fault;
     if (groups_refuse_file(status, &fault)) {
-        complain(me, me->path, &fault);
+        complain(me, me->path.p, &fault);
         return;
     }
     keep_text(me, text);
@@ -248,29 +243,19 @@ static bool follow(groups *me)
     const sv_status status =
         sv->follow_file(me->mod, me->file, GROUPS_FILE_MAX, me->check_ms, file_changed, &text);
     if (groups_refuse_file(status, &fault)) {
-        complain(me, me->path, &fault);
+        complain(me, me->path.p, &fault);
         return false;
     }
     keep_text(me, text);
     return true;
 }
 
-static void stop(void *self)
-{
-    groups *me = self;
-    groups_free(&me->set);
-    free(me->path);
-    free(me->text);
-    for (size_t i = 0; i < me->name_count; i++) free(me->names[i]);
-    free(me->names);
-}
-
 /* What is wrong is told now; addresses are prepared when the first account asks, which takes an event. */
-static sv_status begin(sv_mod *mod, void *self)
+static sv_status start(sv_mod *mod, void *self)
 {
     groups *me = self;
-    me->mod = mod;
-    if (me->file.n && (me->path = strndup(me->file.p, me->file.n)) == NULL) abort();
+    me->mod = me->set.mod = mod;
+    me->path = sv->str_dup(mod, me->file);
     if (!follow(me) || !read_all(me, NULL)) return SV_EINVAL;
     me->is_stale = true;
     const sv_status status =
@@ -278,13 +263,6 @@ static sv_status begin(sv_mod *mod, void *self)
     if (status != SV_OK) return status;
     sv->accounts(mod, SV_STR_NONE, PAGE, got_names);
     return SV_OK;
-}
-
-static sv_status start(sv_mod *mod, void *self)
-{
-    const sv_status status = begin(mod, self);
-    if (status != SV_OK) stop(self); /* nobody else calls it then */
-    return status;
 }
 
 static const sv_hook hooks[] = {
@@ -307,4 +285,4 @@ static const sv_option options[] = {
 };
 
 SV_MODULE(.name = "groups", .summary = "Shared groups", .self_size = sizeof(groups),
-          .hooks = hooks, .options = options, .start = start, .stop = stop, .after = "roster")
+          .hooks = hooks, .options = options, .start = start, .after = "roster")

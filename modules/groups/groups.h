@@ -21,6 +21,7 @@ typedef struct group {
 
 /* Groups and all their text, freed together. */
 typedef struct shared_groups {
+    sv_mod *mod; /* whose memory it is */
     group *groups;
     size_t count;
     char **texts;

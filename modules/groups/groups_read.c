@@ -16,19 +16,12 @@ static bool fail(groups_fault *fault, int line, const char *format, ...)
     return false;
 }
 
-/* Memory that a server can't do without. */
-static void *need(void *memory)
-{
-    if (memory == NULL) abort();
-    return memory;
-}
-
 static sv_str keep(shared_groups *set, sv_str text)
 {
-    char *copy = need(malloc(text.n + 1));
+    char *copy = sv->alloc(set->mod, text.n + 1);
     if (text.n) memcpy(copy, text.p, text.n);
     copy[text.n] = '\0';
-    set->texts = need(realloc(set->texts, (set->text_count + 1) * sizeof *set->texts));
+    set->texts = sv->alloc_resize(set->mod, set->texts, (set->text_count + 1) * sizeof *set->texts);
     set->texts[set->text_count++] = copy;
     return (sv_str){copy, text.n};
 }
@@ -74,7 +67,7 @@ static bool begin_group(shared_groups *set, sv_str name, int line, groups_fault 
             return fail(fault, line, "there is a group \"%.*s\" already",
                         (int)(name.n < 80 ? name.n : 80), name.p);
     if (set->count == GROUPS_MAX) return fail(fault, line, "there are more than %u groups", GROUPS_MAX);
-    set->groups = need(realloc(set->groups, (set->count + 1) * sizeof *set->groups));
+    set->groups = sv->alloc_resize(set->mod, set->groups, (set->count + 1) * sizeof *set->groups);
     set->groups[set->count++] = (group){.name = keep(set, name)};
     return true;
 }
@@ -108,7 +101,7 @@ static bool add_member(shared_groups *set, sv_event *ev, sv_str text, int line, 
         return false;
     if (g->count == g->cap) {
         g->cap = g->cap ? 2 * g->cap : 16;
-        g->members = need(realloc(g->members, g->cap * sizeof *g->members));
+        g->members = sv->alloc_resize(set->mod, g->members, g->cap * sizeof *g->members);
     }
     g->members[g->count++] = (shared_member){keep(set, jid), keep(set, name)};
     return true;
@@ -187,11 +180,11 @@ bool groups_has(const group *g, sv_str jid)
 void groups_free(shared_groups *set)
 {
     for (size_t i = 0; i < set->count; i++) {
-        free(set->groups[i].members);
-        free(set->groups[i].line);
+        sv->free(set->mod, &set->groups[i].members);
+        sv->free(set->mod, &set->groups[i].line);
     }
-    for (size_t i = 0; i < set->text_count; i++) free(set->texts[i]);
-    free(set->groups);
-    free(set->texts);
-    *set = (shared_groups){.count = 0};
+    for (size_t i = 0; i < set->text_count; i++) sv->free(set->mod, &set->texts[i]);
+    sv->free(set->mod, &set->groups);
+    sv->free(set->mod, &set->texts);
+    *set = (shared_groups){.mod = set->mod};
 }

@@ -41,6 +41,11 @@ static const char *const whole[] = {
     "nice",      "setpriority", "sched_set*", "mallopt",
     "personality", "reboot",  "mount",    "umount*",   "ioperm",    "iopl",      "capset"};
 
+static const char *const memory[] = {"malloc",  "calloc",         "realloc", "reallocarray", "memalign",
+                                     "aligned_alloc", "posix_memalign", "valloc", "pvalloc", "strdup",
+                                     "strndup", "wcsdup", "asprintf", "vasprintf", "open_memstream",
+                                     "open_wmemstream", "fmemopen", "obstack_*"};
+
 static const char *const mapping[] = {"mmap",   "munmap", "mremap", "mprotect", "pkey_*", "brk",     "sbrk",
                                       "shm_*",  "shmat",  "shmget", "shmdt",    "madvise", "posix_madvise",
                                       "memfd_create", "mlock*", "munlock*", "remap_file_pages", "process_vm_*"};
@@ -113,7 +118,9 @@ static const ban bans[] = {
     {PART(ending), "a module does not end the server; if it can't go on, start() says so, or a handler "
                    "refuses"},
     {PART(whole), "it would change the whole process"},
-    {PART(mapping), "a module maps no memory; it obtains it from the table `sv`, where it is counted"},
+    {PART(memory), "memory comes from sv->alloc, which counts it and frees it with the module; for one event "
+                   "there is sv->scratch"},
+    {PART(mapping), "a module maps no memory; it comes from sv->alloc, where it is counted"},
     {PART(sockets), "a module opens no sockets and waits for none; what must is an engine"},
     {PART(blocking), "a handler never waits, all others would wait with it: say SV_LATER, or use sv->every"},
     {PART(files), "a module sees no files or descriptors: what it keeps goes into a store "

@@ -7,8 +7,9 @@
 typedef struct zoo {
     sv_mod *mod;
     sv_store *own;
-    sv_event *kept_event;
-    const sv_stanza *kept_stanza;
+    sv_event *kept_event;         /* kept, and used by a timer, though it is over */
+    const sv_stanza *kept_stanza; /* the same, without a reference */
+    bool uses_event, uses_stanza;
     int64_t depth;
 } zoo;
 
@@ -64,18 +65,20 @@ static sv_verdict write_elsewhere(sv_event *ev, zoo *me)
     return done(ev, status);
 }
 
-static sv_verdict keep(sv_event *ev, zoo *me)
+static sv_verdict keep(sv_event *ev, zoo *me, bool uses_event)
 {
     me->kept_event = ev;
-    me->kept_stanza = sv->stanza(ev); /* without stanza_ref */
+    me->kept_stanza = sv->stanza(ev);
+    me->uses_event = uses_event;
+    me->uses_stanza = !uses_event;
     return done(ev, 0);
 }
 
-/* What was kept may be anything by now. */
-static sv_verdict use_kept(sv_event *ev, zoo *me)
+static void tick(void *self)
 {
-    if (me->kept_event != NULL) (void)sv->send(me->kept_event);
-    return done(ev, 0);
+    const zoo *me = self;
+    if (me->uses_event) (void)sv->send(me->kept_event);
+    if (me->uses_stanza) (void)sv->name(sv->stanza_root(me->kept_stanza));
 }
 
 static sv_verdict on_do(sv_event *ev, void *self)
@@ -96,8 +99,8 @@ static sv_verdict on_do(sv_event *ev, void *self)
     if (says(ev, "pass-too")) return pass_too(ev);
     if (says(ev, "leak")) return leak(ev, me);
     if (says(ev, "write-elsewhere")) return write_elsewhere(ev, me);
-    if (says(ev, "keep")) return keep(ev, me);
-    if (says(ev, "use-kept")) return use_kept(ev, me);
+    if (says(ev, "keep-event")) return keep(ev, me, true);
+    if (says(ev, "keep-stanza")) return keep(ev, me, false);
     if (says(ev, "fire")) {
         me->depth = 0;
         sv->fire(ev, "roster/changed", sv->from(ev), SV_STR("zoo@localhost"));
@@ -123,13 +126,14 @@ static sv_verdict on_seen(sv_event *ev, void *self)
 {
     (void)self;
     if (says(ev, "monitor-acts")) (void)sv->drop(ev, "zoo");
-    return SV_DONE;
+    return SV_PASS;
 }
 
 static sv_status start(sv_mod *mod, void *self)
 {
     zoo *me = self;
     me->mod = mod;
+    if (sv->every(mod, 200, tick) != SV_OK) return SV_EINVAL;
     return sv->store_open(mod, NULL, "own", 1, &me->own);
 }
 

@@ -383,6 +383,31 @@ static void mistakes(void **state)
     }
 }
 
+/* A look at the file that is on its way when the module goes, or when the server ends, is told to nobody. */
+static void a_look_outlives_the_module(void **state)
+{
+    (void)state;
+    for (int ends = 0; ends < 2; ends++) {
+        char path[] = "/tmp/stave-groups-XXXXXX", config[300];
+        const int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+        snprintf(config, sizeof config, "groups_file = \"%s\"", path);
+        world *w = stage(WITH_GROUPS, config);
+        write_file(path, "no group\n");
+        svi_plat_virtual_advance(&w->plat, 61 * 1000000);
+        (void)svi_timers_run(svi_server_timers(w->server)); /* the look has begun */
+        if (!ends) reloaded(w, "VirtualHost \"" HERE "\"\nmodules_enabled = { " ALL_MODULES " }\n");
+        if (!ends) turn(w);
+        assert_has_not(&w->log, "groups-refused");
+        if (ends)
+            world_free(w);
+        else
+            leave(w);
+        (void)unlink(path);
+    }
+}
+
 /* A file that can't be followed: the module does not start, and says why. */
 static void files_that_are_refused(void **state)
 {
@@ -418,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_file_that_changes),
         cmocka_unit_test(mistakes),
         cmocka_unit_test(files_that_are_refused),
+        cmocka_unit_test(a_look_outlives_the_module),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

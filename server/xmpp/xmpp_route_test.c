@@ -330,6 +330,39 @@ static void to_resources(void **state)
     tear_down(&s);
 }
 
+static sv_verdict pass(sv_event *ev, void *self)
+{
+    (void)ev;
+    (void)self;
+    return SV_PASS;
+}
+
+/* What is ignored of an account that does not exist is ignored here, too; only one's own server tells that a
+ * subscription could not be asked for. */
+static void presence_in_quarantine(void **state)
+{
+    (void)state;
+    world *w = world_new(NULL);
+    svi_ward out = {.is_closed = false}, in = {.is_closed = true};
+    on(w, "presence/out", pass, NULL)->ward = &out;
+    on(w, "presence/account", pass, NULL)->ward = &in;
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    (void)join(w, "juliet", "balcony");
+    static const char said[] = "<presence id='p' type='subscribe' to='juliet@example.org'/>"
+                               "<presence to='juliet@example.org'/>";
+    tell(romeo, said);
+    QUIET(romeo);
+    assert_int_equal(dropped_by(w, "quarantined"), 2);
+    out.is_closed = true;
+    tell(romeo, said);
+    HAS_N(romeo, UNAVAILABLE, 1);
+    HAS(romeo, "id='p'");
+    assert_int_equal(dropped_by(w, "quarantined"), 3);
+    BALANCED(w);
+    world_free(&w);
+}
+
 /* A default by kind, type and recipient: what the sender gets. */
 typedef struct fate {
     const char *stanza;
@@ -718,6 +751,7 @@ int main(void)
         cmocka_unit_test(two_faulty_clients),
         cmocka_unit_test(forged_sender),
         cmocka_unit_test(subscription_sender_is_bare),
+        cmocka_unit_test(presence_in_quarantine),
         cmocka_unit_test(malformed_recipient),
         cmocka_unit_test(iq_rules),
         cmocka_unit_test(no_stanza_at_all),

@@ -318,6 +318,30 @@ static void unsent_refused(void **state)
     world_free(&w);
 }
 
+/* Who wrote or asked is told; an answer, and what the server made itself, is dropped. */
+static void unsent_in_quarantine(void **state)
+{
+    (void)state;
+    world *w = world_new(NULL);
+    svi_ward ward = {.is_closed = true};
+    on(w, "session/unsent", refuse_unsent, NULL)->ward = &ward;
+    use_handlers(w, w->host);
+    client *romeo = join(w, "romeo", "orchard");
+    client *juliet = deaf_juliet(w, romeo, 30);
+    const uint64_t written = disposed(w, SVI_HANDED_OVER);
+    tell(romeo, "<iq type='get' id='asked' to='juliet@example.org/balcony'><q xmlns='x:y'/></iq>"
+                "<iq type='result' id='answered' to='juliet@example.org/balcony'/>"
+                "<message type='headline' to='juliet@example.org/balcony'><body>h</body></message>");
+    cut(juliet);
+    HAS_N(romeo, ERROR_OF("service-unavailable"), 30 - (size_t)written + 1);
+    HAS(romeo, "id='asked'");
+    HAS_NOT(romeo, "recipient-unavailable");
+    assert_int_equal(dropped_by(w, "quarantined"), 2);
+    assert_int_equal(ward.refused, 30 - written + 3);
+    BALANCED(w);
+    world_free(&w);
+}
+
 /* --- bounds ----------------------------------------------------------------------------------- */
 
 static svi_limits small_queues(void)
@@ -577,6 +601,7 @@ int main(void)
         cmocka_unit_test(unsent_come_back),
         cmocka_unit_test(unsent_requests),
         cmocka_unit_test(unsent_refused),
+        cmocka_unit_test(unsent_in_quarantine),
         cmocka_unit_test(unsent_goes_to_others),
         cmocka_unit_test(presence_is_coalesced),
         cmocka_unit_test(hard_bound),

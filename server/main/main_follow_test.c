@@ -177,6 +177,31 @@ static void gap(void **state)
     svi_follower_free(&quick);
 }
 
+/* A shorter line that would find room behind a longer one that did not is behind the gap, too. */
+static void gap_is_one(void **state)
+{
+    place *p = *state;
+    static char text[1024];
+    memset(text, 'x', sizeof text - 1);
+    svi_follower *one = add(p, LOG_OF(.level = SV_INFO));
+    for (size_t left = SVI_FOLLOW_ROOM_BYTES; left > 0; left -= left < 1024 ? left : 1024)
+        SV_LOG(SV_INFO, "login", LF_TXT("text", text));
+    for (size_t n = sizeof text - 1; n-- > 0;) {
+        text[n] = '\0';
+        SV_LOG(SV_INFO, "server-ready", LF_TXT("text", text));
+    }
+    size_t lines = 0;
+    for (sv_str rest = svi_follower_lines(one); rest.n > 0; lines++) {
+        json_t *line = next_line(&rest);
+        const char *event = json_string_value(json_object_get(json_object_get(line, "record"), "event"));
+        assert_true((event == NULL) == (rest.n == 0)); /* the gap is the last one */
+        if (event) assert_string_equal(event, "login");
+        json_decref(line);
+    }
+    assert_true(lines > 10);
+    svi_follower_free(&one);
+}
+
 static void too_many(void **state)
 {
     place *p = *state;
@@ -402,7 +427,7 @@ static void passwords(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(log_filters), T(log_line),       T(gap),      T(too_many),  T(ready),
+        T(log_filters), T(log_line),       T(gap),      T(gap_is_one), T(too_many),  T(ready),
         T(threads),     T(stanza_filters), T(contents), T(passwords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

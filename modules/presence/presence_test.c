@@ -279,7 +279,9 @@ static void probes(void **state)
         {FROM, NURSE, NURSE, "unavailable", true},                   /* nobody there */
         {TO, JULIET, JULIET, "unsubscribed", true},
         {0, JULIET "/balcony", JULIET, "unsubscribed", true},
+        {0, NURSE, NURSE, "unsubscribed", true},
         {IN, JULIET, NULL, NULL, true}, /* a request that waits is not ended */
+        {IN, NURSE, NULL, NULL, true},
         {SV_ROSTER_APPROVED, JULIET, JULIET, "unsubscribed", true}, /* nor is an approval (rule 1) */
     };
     world *w = stage(ALL_MODULES, "");
@@ -293,6 +295,7 @@ static void probes(void **state)
         subscribe(w, "nurse", ROMEO, cases[i].flags);
         subscribe(w, "romeo", JULIET,
                   SV_ROSTER_PENDING_OUT); /* else an 'unsubscribed' is not shown */
+        subscribe(w, "romeo", NURSE, SV_ROSTER_PENDING_OUT);
         forget(w);
         snprintf(text, sizeof text, "<presence type='probe' to='%s' id='p'/>", cases[i].to);
         say(w, romeo, text);

@@ -264,8 +264,9 @@ static void goes_while_it_is_bound(void **state)
 static void end_is_told_while_others_wait(void **state)
 {
     (void)state;
-    static const char *const orders[] = {ALL_MODULES, "\"message\", \"offline\", \"roster\", \"presence\""};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const orders[] = {ALL_MODULES, "\"message\", \"offline\", \"roster\", \"presence\"",
+                                         "\"lingers\", " ALL_MODULES};
+    for (size_t i = 0; i < 3; i++) {
         world *w = stage(orders[i], "");
         account(w, "juliet");
         client *juliet = online(w, JULIET "/balcony"), *romeo = online(w, ROMEO "/orchard");

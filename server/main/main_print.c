@@ -189,6 +189,7 @@ void svi_print_module(const json_t *a)
     }
     (void)printf("%s: good\n%s: %s (interface %s)\n", text_of(a, "file"), text_of(a, "name"),
                  text_of(a, "summary"), text_of(a, "interface"));
+    if (*text_of(a, "groups")) (void)printf("needs of the table: %s\n", text_of(a, "groups"));
     print_words("needs:", json_object_get(a, "needs"));
     print_words("features of the host:", json_object_get(a, "features"));
     print_words("features of accounts:", json_object_get(a, "account-features"));

@@ -22,6 +22,18 @@ static json_t *words_of(const char *text)
     return array;
 }
 
+static json_t *flags_of(const sv_hook *hook)
+{
+    static const struct {
+        uint32_t flag;
+        const char *name;
+    } flags[] = {{SV_HOOK_GUARD, "guard"}, {SV_HOOK_STORES, "stores"}, {SV_HOOK_OPEN, "open"}};
+    json_t *array = json_array();
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (hook->flags & flags[i].flag) (void)json_array_append_new(array, json_string(flags[i].name));
+    return array;
+}
+
 static json_t *hooks_of(const sv_module_desc *desc)
 {
     static const char *const bands[] = {[SV_NORMAL] = "normal", [SV_FIRST] = "first", [SV_EARLY] = "early",
@@ -31,12 +43,9 @@ static json_t *hooks_of(const sv_module_desc *desc)
         const sv_hook *hook =
             (const sv_hook *)(const void *)((const char *)desc->hooks + i * desc->hook_stride);
         if (desc->hooks == NULL || hook->on == NULL) return array;
-        const char *flags = (hook->flags & SV_HOOK_GUARD) ? (hook->flags & SV_HOOK_STORES) ? "guard stores" : "guard"
-                            : (hook->flags & SV_HOOK_STORES) ? "stores"
-                                                             : "";
         (void)json_array_append_new(
             array, json_pack("{s:o, s:s, s:o, s:o}", "on", text_of(hook->on), "band",
-                             bands[hook->band], "after", text_of(hook->after), "flags", words_of(flags)));
+                             bands[hook->band], "after", text_of(hook->after), "flags", flags_of(hook)));
     }
 }
 
@@ -87,8 +96,9 @@ json_t *svi_mods_describe(svi_acct *acct, const char *path)
     char interface[32];
     (void)snprintf(interface, sizeof interface, "%u.%u", desc->abi_major, desc->abi_minor);
     json_t *answer = json_pack(
-        "{s:o, s:b, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "file", text_of(path),
-        "ok", 1, "name", file->name, "summary", text_of(desc->summary), "interface", interface, "needs",
+        "{s:o, s:b, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "file", text_of(path),
+        "ok", 1, "name", file->name, "summary", text_of(desc->summary), "interface", interface, "groups",
+        text_of(desc->needs), "needs",
         words_of(desc->after), "hooks", hooks_of(desc), "options", options_of(desc), "commands",
         commands_of(desc), "features", words_of(desc->features), "account-features",
         words_of(desc->account_features), "stream-features", text_of(desc->stream_features), "calls",

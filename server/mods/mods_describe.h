@@ -8,8 +8,8 @@
 
 /* Checks the file as the loader does and asks it for its description; nothing of it is started. The answer
  * (a new reference) has "file" and "ok"; if that is false "error", else what the module declares: "name",
- * "summary", "interface", "needs" (modules that must be enabled, too), "hooks", "options", "commands", "features",
- * "account-features", "stream-features", "self-bytes"; and "calls": what it takes from libraries. */
+ * "summary", "interface", "groups" (of the table, that it needs), "needs" (modules, as in `after`), "hooks",
+ * "options", "commands", "features", "account-features", "stream-features", "self-bytes"; and "calls": what it takes from libraries. */
 json_t *svi_mods_describe(svi_acct *acct, const char *path);
 
 #endif

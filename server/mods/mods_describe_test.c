@@ -67,6 +67,14 @@ static void good_modules_are_told_whole(void **state)
     json_t *presence = describe(&acct, "modules/presence.so");
     assert_true(holds(json_object_get(presence, "needs"), "roster"));
     json_decref(presence);
+    json_t *unruly = describe(&acct, "tests/mods/unruly.so");
+    hook = with(json_object_get(unruly, "hooks"), "on", "iq-get/host {urn:stave:unruly}open");
+    assert_true(holds(json_object_get(hook, "flags"), "open"));
+    json_decref(unruly);
+    json_t *needs = describe(&acct, "tests/mods/needs.so");
+    assert_string_equal(text_of(needs, "groups"), "store 1,commands 1, hooks 1");
+    assert_true(holds(json_object_get(needs, "needs"), "probe"));
+    json_decref(needs);
     json_t *ping = describe(&acct, "modules/ping.so");
     assert_true(holds(json_object_get(ping, "features"), "urn:xmpp:ping"));
     json_decref(ping);

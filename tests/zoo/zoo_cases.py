@@ -381,15 +381,36 @@ async def third_time(server, chat, visitor):
     return ""
 
 
+async def crash_in_start(server, chat):
+    """A reload brings a module that ends the worker in its start: three times, then it is left out, and all others serve."""
+    mark, losses = len(server.read_log()), chat.losses
+    server.deaths += 3
+    server.set_modules(*MODULES, "zoo", "zoo_start")
+    status, out = await server.ask("reload")
+    assert status != 0, out
+    await server.await_log(mark, "module-quarantined .*zoo_start")
+    await server.await_log(mark, r"server-ready")
+    crashes = re.findall(r"worker-crash .*", server.log_since(mark))
+    assert len(crashes) == 3 and all("module=zoo_start" in c and "hook=start" in c for c in crashes), crashes
+    await chat.goes_on()
+    state = await server.module("zoo_start")
+    assert state["state"] == "quarantined" and "it is not started" in state["quarantine"]["reason"], state
+    server.set_modules(*MODULES, "zoo")
+    status, out = await server.ask("reload")
+    assert status == 0, out
+    await chat.goes_on()
+    return f"cut off {chat.losses - losses} times"
+
+
 async def run(tell):
-    """All of them, on three servers; `tell(name, note)` for each, `tell(name, None)` behind a failure."""
+    """All of them, each part on a server of its own; `tell(name, note)` for each, `tell(name, None)` behind a failure."""
     async def one(name, doing):
         try:
             tell(name, await asyncio.wait_for(doing, 4 * LIMIT_S))
         except Exception as problem:  # noqa: BLE001 (each is judged by itself)
             tell(name, None, problem)
 
-    for part in (living, dying, keeping):
+    for part in (living, dying, keeping, starting):
         server = Zoo('module_memory_max = "8M"\n')
         try:
             server.start()
@@ -430,3 +451,8 @@ async def dying(server, chat, visitor, one):
 async def keeping(server, chat, visitor, one):
     for what, how, least_s in KEPT:
         await one(what, deadly(server, chat, visitor, what, how, least_s))
+
+
+async def starting(server, chat, visitor, one):
+    await one("crash-in-start", crash_in_start(server, chat))
+    await visitor.begin()

@@ -77,9 +77,9 @@ static void updates(void **state)
                                "subscription='none'><group>g1</group><group>&gt;g2</group></item>";
     assert_int_equal(SEEN(w, romeo, .type = "result", .id = "s"), 1);
     assert_int_equal(
-        SEEN(w, romeo, .type = "set", .to = ROMEO "/orchard", .from = "", .holds = item), 1);
+        SEEN(w, romeo, .type = "set", .to = ROMEO "/orchard", .from = ROMEO, .holds = item), 1);
     assert_int_equal(
-        SEEN(w, street, .type = "set", .to = ROMEO "/street", .from = "", .holds = item), 1);
+        SEEN(w, street, .type = "set", .to = ROMEO "/street", .from = ROMEO, .holds = item), 1);
     assert_int_equal(SEEN(w, quiet), 0);
     write_row(w, ITEMS, "romeo", "a@b.example", "R123\nOld\ng\n");
     set(w, romeo, "<item jid='a@b.example' name=''/>");

@@ -136,10 +136,14 @@ static sv_str stamp(sv_event *ev, roster *me, const sv_jid *account, const sv_ro
 
 /* --- pushes (RFC 6121 2.1.6) --------------------------------------------------------------- */
 
-static const sv_stanza *make_push(sv_event *ev, sv_str contact, sv_str record, sv_str version)
+/* 2.1.6 has a push with the account's address in `from`, or without: COMPAT(profanity, 0.15.0, until Debian 13's end) it
+ * takes no push without. */
+static const sv_stanza *make_push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record,
+                                  sv_str version)
 {
     sv_draft *iq = sv->draft(ev, SV_STR("iq"), SV_STR("jabber:client"));
     sv->set(iq, SV_STR("type"), SV_STR("set"));
+    sv->set(iq, SV_STR("from"), account->bare);
     sv->set(iq, SV_STR("id"), sv->random_hex(ev, 8));
     sv_draft *query = sv->child(iq, SV_STR("query"), SV_STR(NS_ROSTER));
     sv->set(query, SV_STR("ver"), version);
@@ -153,7 +157,7 @@ void roster_push(sv_event *ev, const sv_jid *account, sv_str contact, sv_str rec
     sv_session *session = NULL;
     while ((session = sv->session_next(ev, account, session))) {
         if (!sv->session_item(session, INTERESTED).p) continue;
-        if (!iq) iq = make_push(ev, contact, record, version);
+        if (!iq) iq = make_push(ev, account, contact, record, version);
         sv->push(ev, session, iq);
     }
 }
@@ -185,7 +189,7 @@ static int by_version(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-#define PUSH_COST 160 /* of a push besides its item, in bytes on the wire */
+#define PUSH_COST 190 /* of a push besides its item, in bytes on the wire */
 
 /* The items changed since a version, oldest first; NULL if it is less to send all. */
 static const changed *changes_since(sv_event *ev, const sv_rows *rows, uint64_t since,
@@ -234,7 +238,7 @@ bool roster_send_changes(sv_event *ev, const sv_rows *rows)
     (void)sv->send(ev);
     for (size_t i = 0; i < count; i++)
         sv->push(ev, session,
-                 make_push(ev, list[i].contact, list[i].record,
+                 make_push(ev, sv->from(ev), list[i].contact, list[i].record,
                            with_mark(ev, rows, list[i].version)));
     return true;
 }

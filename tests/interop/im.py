@@ -139,7 +139,9 @@ async def scenario(site, make, blocks):
     if blocks:
         await blocking(nurse, client)
     await kept(site, nurse, client)
-    assert not site.lines("stream-error"), site.lines("stream-error")
+    # slixmpp of Debian 13, poezio's too, tries TLS without STARTTLS on any port first
+    wrong = [line for line in site.lines("stream-error") if "step=header" not in line]
+    assert not wrong, wrong
     await nurse.leave()
 
 

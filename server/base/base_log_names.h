@@ -32,6 +32,8 @@ SVI_LOG_NAME("module-quarantined", "A module had too many faults: its handlers a
 SVI_LOG_NAME("module-released", "A module is out of quarantine, by an operator or by new code.")
 SVI_LOG_NAME("metric-wrong", "A module changed a metric that it does not declare, or let a counter fall; told once.")
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
+SVI_LOG_NAME("engine-ended", "A thread of an engine module ended by itself; what the module does in it is not done any more.")
+SVI_LOG_NAME("engine-stuck", "A thread of an engine module did not end within three seconds when the server stopped; the process ended with it.")
 SVI_LOG_NAME("control-command", "A command came over the control socket.")
 SVI_LOG_NAME("control-failed", "The control socket or a connection on it failed.")
 SVI_LOG_NAME("watch-begin", "An operator sees stanzas live from now on: who (uid), whose, and whether with their contents.")

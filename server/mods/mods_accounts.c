@@ -24,7 +24,7 @@ static void listed(void *ctx, sv_status status, const sv_str *names, size_t coun
 void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    SV_ASSERT(done != NULL && max > 0);
+    SV_ASSERT(done != NULL && max > 0 && mod->group->host != NULL);
     listing *l = svi_alloc(mod->group->acct, sizeof *l);
     *l = (listing){.group = svi_group_ref(mod->group), .mod = mod, .done = done};
     svi_store_owners(svi_host_accounts(mod->group->host), after, max, listed, l);

@@ -2,6 +2,7 @@
 #include "mods/mods_api.h"
 
 #include "base/base_log.h"
+#include "mods/mods_engine_impl.h"
 
 enum { LOG_FIELDS = 16, SLOW_US = 100000, LONG_US = 1000000 };
 
@@ -45,25 +46,20 @@ static int64_t plat_us(const sv_mod *mod)
     return plat->coarse_us != NULL ? plat->coarse_us(plat->ctx) : plat->mono_us(plat->ctx);
 }
 
-/* When something of a module began, and what the thread had run then. */
-typedef struct stretch {
-    int64_t from_us, cpu_us;
-} stretch;
-
 static int64_t plat_cpu_us(const sv_mod *mod)
 {
     const svi_plat *plat = mod->group->plat;
     return plat->cpu_us != NULL ? plat->cpu_us(plat->ctx) : plat_us(mod);
 }
 
-static stretch begin_stretch(sv_mod *mod)
+svi_stretch svi_mod_stretch(sv_mod *mod)
 {
     svi_bus_count_call(svi_server_bus(mod->group->server));
-    return (stretch){.from_us = plat_us(mod), .cpu_us = plat_cpu_us(mod)};
+    return (svi_stretch){.from_us = plat_us(mod), .cpu_us = plat_cpu_us(mod)};
 }
 
 /* As the bus does with handlers. */
-static void judge_time(sv_mod *mod, const char *what, const stretch *s)
+void svi_mod_judge_time(sv_mod *mod, const char *what, const svi_stretch *s)
 {
     const int64_t took_us = plat_us(mod) - s->from_us;
     if (took_us <= SLOW_US) return;
@@ -85,11 +81,11 @@ static void fired(void *ctx)
         svi_sweep_step(timer->store);
         return;
     }
-    const stretch s = begin_stretch(mod);
+    const svi_stretch s = svi_mod_stretch(mod);
     const svi_mod_visit visit = svi_mod_enter(mod, "timer");
     timer->fire(mod->self);
     svi_mod_leave(&visit);
-    judge_time(mod, "timer", &s);
+    svi_mod_judge_time(mod, "timer", &s);
 }
 
 void svi_timer_resume(sv_timer *timer)
@@ -102,6 +98,7 @@ void svi_timer_resume(sv_timer *timer)
 static sv_status start_timer(sv_mod *mod, int64_t period_ms, sv_timer_fn fire, sv_store *store)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
+    if (mod->group->host == NULL) return SV_EDENIED;
     if (period_ms < 1 || period_ms > INT64_MAX / 1000) return SV_EINVAL;
     sv_timer *timer = svi_alloc(&mod->acct, sizeof *timer);
     timer->mod = mod;
@@ -175,16 +172,17 @@ static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
 {
     sv_mod *mod = ctx;
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    const stretch s = begin_stretch(mod);
+    const svi_stretch s = svi_mod_stretch(mod);
     const svi_mod_visit visit = svi_mod_enter(mod, "auth");
     run(arg);
     svi_mod_leave(&visit);
-    judge_time(mod, "auth", &s);
+    svi_mod_judge_time(mod, "auth", &s);
 }
 
 sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
+    if (mod->group->host == NULL) return SV_EDENIED;
     const svi_provider_config config = {.auth = auth,
                                         .name = mod->file->name,
                                         .self = mod->self,

@@ -64,6 +64,7 @@ sv_status svi_api_store_open_versions(sv_mod *mod, const char *owner_module, con
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     *store_out = NULL;
+    if (mod->group->host == NULL) return SV_EDENIED; /* it keeps the store */
     if (owner_module == NULL) owner_module = mod->file->name;
     if (!is_word(name) || !is_word(owner_module)) return SV_EINVAL;
     if (strcmp(owner_module, mod->file->name) != 0 && !svi_mod_names(mod, sv_str_of(owner_module))) {

@@ -38,6 +38,7 @@ typedef struct image {
     elf_head head;
     dynamic dyn;
     size_t symbol_count;
+    bool is_engine; /* has the mark of SV_ENGINE */
     sv_err *err;
 } image;
 
@@ -167,15 +168,20 @@ static void note_dynamic(dynamic *dyn, const elf_dynamic *entry)
     }
 }
 
+static bool has_thread_locals(const image *im)
+{
+    elf_segment segment;
+    for (size_t i = 0; segment_at(im, i, &segment); i++)
+        if (segment.p_type == PT_TLS) return true;
+    return false;
+}
+
 /* What the segments ask for. */
 static sv_status check_segments(const image *im)
 {
     elf_segment segment;
     bool has_stack = false;
     for (size_t i = 0; segment_at(im, i, &segment); i++) {
-        if (segment.p_type == PT_TLS)
-            return bad(im, "it has thread-local variables (a TLS segment): after a few reloads "
-                           "there is no room for them; keep state in `self`");
         if (segment.p_type == PT_LOAD && (segment.p_flags & PF_W) && (segment.p_flags & PF_X))
             return bad(im, "it has code that can be written to (a segment with W and X): link without "
                            "-N and --omagic");
@@ -276,11 +282,11 @@ static bool is_linkers(sv_str name)
 static sv_status check_import(const image *im, const elf_symbol *symbol, sv_str name)
 {
     const unsigned kind = symbol->st_info & 15u;
-    const char *ban = svi_mods_ban(name);
+    const char *ban = im->is_engine ? svi_mods_engine_ban(name) : svi_mods_ban(name);
     if (ban != NULL && !(tolerates_sanitizers && is_sanitizers(name)))
         return svi_err(im->err, SV_EINVAL, "it %s %.*s: %s", kind == STT_OBJECT ? "uses" : "calls",
                        (int)(name.n < 60 ? name.n : 60), name.p, ban);
-    if (kind == STT_TLS)
+    if (kind == STT_TLS && !im->is_engine)
         return svi_err(im->err, SV_EINVAL, "it uses the thread-local variable %.*s of a library",
                        (int)(name.n < 60 ? name.n : 60), name.p);
     const bool is_cxx =
@@ -306,11 +312,21 @@ static sv_status check_export(const image *im, const elf_symbol *symbol, sv_str 
         *is_entry_out = true;
         return SV_OK;
     }
+    if (sv_str_eq(name, SV_STR(SVI_ENGINE_MARK)) && kind == STT_OBJECT) return SV_OK;
     if (is_linkers(name) || (tolerates_sanitizers && is_sanitizers(name))) return SV_OK;
     return svi_err(im->err, SV_EINVAL,
                    "it exports %.*s: only sv_module_entry may be seen (make it static, or build "
                    "with -fvisibility=hidden)",
                    (int)(name.n < 60 ? name.n : 60), name.p);
+}
+
+static bool has_mark(const image *im)
+{
+    elf_symbol symbol;
+    sv_str name;
+    for (size_t i = 1; symbol_at(im, i, &symbol, &name); i++)
+        if (symbol.st_shndx != SHN_UNDEF && sv_str_eq(name, SV_STR(SVI_ENGINE_MARK))) return true;
+    return false;
 }
 
 /* Imports and exports. */
@@ -453,7 +469,7 @@ static sv_status check_libraries(const image *im)
         if (svi_str_starts(name, SV_STR("libstdc++")) || svi_str_starts(name, SV_STR("libc++")))
             return svi_err(im->err, SV_EINVAL, "it needs the C++ runtime (%.*s)",
                            (int)(name.n < 60 ? name.n : 60), name.p);
-        if (is_known_library(name)) continue;
+        if (im->is_engine || is_known_library(name)) continue;
         return svi_err(im->err, SV_EINVAL,
                        "it needs the library %.*s, whose code would run unchecked: link it statically "
                        "(-l:NAME.a -Wl,--exclude-libs,ALL), or make an engine of what needs it",
@@ -488,6 +504,10 @@ sv_status svi_mods_check_image(const void *bytes, size_t size, sv_err *err)
     if (status == SV_OK) status = read_dynamic(&im);
     if (status == SV_OK) status = count_symbols(&im);
     if (status != SV_OK) return status;
+    im.is_engine = has_mark(&im);
+    if (!im.is_engine && has_thread_locals(&im))
+        return bad(&im, "it has thread-local variables (a TLS segment): after a few reloads "
+                        "there is no room for them; keep state in `self`");
     if (im.dyn.has_text_relocations) return bad(&im, "it has text relocations: build with -fPIC");
     if (im.dyn.stays) return bad(&im, "it is linked with -z nodelete");
     if (im.dyn.has_short_relocations || (im.dyn.plt_rela != 0 && im.dyn.plt_kind != DT_RELA))

@@ -106,31 +106,32 @@ typedef struct ban {
     const char *const *names;
     size_t count;
     const char *why;
+    bool spares_engines; /* a library that they are for needs it, in threads of its own */
 } ban;
 
 static const ban bans[] = {
-    {PART(exits), "a module leaves nothing to run at exit; free things in stop()"},
+    {PART(exits), "a module leaves nothing to run at exit; free things in stop()", false},
     {PART(threads), "a module never starts a thread, takes a lock or leaves something in a thread; it has "
-                    "the router's to itself, for as long as a handler runs"},
-    {PART(signals), "signals belong to the server; for timers there is sv->every"},
-    {PART(processes), "a module starts no process"},
-    {PART(loading), "a module loads no code"},
+                    "the router's to itself, for as long as a handler runs", true},
+    {PART(signals), "signals belong to the server; for timers there is sv->every", false},
+    {PART(processes), "a module starts no process", false},
+    {PART(loading), "a module loads no code", false},
     {PART(ending), "a module does not end the server; if it can't go on, start() says so, or a handler "
-                   "refuses"},
-    {PART(whole), "it would change the whole process"},
+                   "refuses", false},
+    {PART(whole), "it would change the whole process", false},
     {PART(memory), "memory comes from sv->alloc, which counts it and frees it with the module; for one event "
-                   "there is sv->scratch"},
-    {PART(mapping), "a module maps no memory; it comes from sv->alloc, where it is counted"},
-    {PART(sockets), "a module opens no sockets and waits for none; what must is an engine"},
-    {PART(blocking), "a handler never waits, all others would wait with it: say SV_LATER, or use sv->every"},
+                   "there is sv->scratch", true},
+    {PART(mapping), "a module maps no memory; it comes from sv->alloc, where it is counted", true},
+    {PART(sockets), "a module opens no sockets and waits for none; what must is an engine", true},
+    {PART(blocking), "a handler never waits, all others would wait with it: say SV_LATER, or use sv->every", true},
     {PART(files), "a module sees no files or descriptors: what it keeps goes into a store "
-                  "(sv->store_open), what the operator decides into options or a file (sv->follow_file)"},
-    {PART(output), "nobody reads what a module prints: use sv->log"},
-    {PART(clocks), "the time comes from sv->now_s and sv->now_ms, so that tests can set it"},
-    {PART(local_times), "the server's times are in UTC: use sv->stamp"},
-    {PART(randomness), "random bytes come from sv->random_hex"},
-    {PART(environment), "a module is told by its options, not by the environment"},
-    {PART(around), "it would go round this check"},
+                  "(sv->store_open), what the operator decides into options or a file (sv->follow_file)", true},
+    {PART(output), "nobody reads what a module prints: use sv->log", true},
+    {PART(clocks), "the time comes from sv->now_s and sv->now_ms, so that tests can set it", true},
+    {PART(local_times), "the server's times are in UTC: use sv->stamp", true},
+    {PART(randomness), "random bytes come from sv->random_hex", true},
+    {PART(environment), "a module is told by its options, not by the environment", true},
+    {PART(around), "it would go round this check", false},
 };
 
 /* The name without what marks it as one of several forms of the same function: `__open64`, `__isoc99_fscanf`,
@@ -155,11 +156,28 @@ static bool is_meant(const char *banned, sv_str name)
                                            : sv_str_eq(text, name);
 }
 
-const char *svi_mods_ban(sv_str function)
+/* The first ban that a name falls under. */
+static const ban *ban_of(sv_str name)
 {
-    const sv_str name = name_of(function);
     for (size_t b = 0; b < sizeof bans / sizeof *bans; b++)
         for (size_t i = 0; i < bans[b].count; i++)
-            if (is_meant(bans[b].names[i], name)) return bans[b].why;
+            if (is_meant(bans[b].names[i], name)) return &bans[b];
     return NULL;
+}
+
+const char *svi_mods_ban(sv_str function)
+{
+    const ban *of = ban_of(name_of(function));
+    return of != NULL ? of->why : NULL;
+}
+
+const char *svi_mods_engine_ban(sv_str function)
+{
+    /* threads that libc makes on its own, at times that nobody knows */
+    static const char *const hidden[] = {"timer_create", "getaddrinfo_a", "mq_notify", "aio_*", "lio_listio"};
+    const sv_str name = name_of(function);
+    const ban *of = ban_of(name);
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        if (is_meant(hidden[i], name)) return of->why;
+    return of != NULL && !of->spares_engines ? of->why : NULL;
 }

@@ -142,6 +142,7 @@ static void quarantine_soon(sv_mod *mod, const char *why)
 {
     svi_conduct *c = &mod->conduct;
     if (c->is_due || mod->group->is_retired) return;
+    if (mod->group->host == NULL) return; /* it keeps the store: without it there is no server */
     c->is_due = true;
     (void)snprintf(c->due_why, sizeof c->due_why, "%s", why);
     (void)svi_group_ref(mod->group);

@@ -62,6 +62,7 @@ sv_status svi_api_set_stream_feature(sv_mod *mod, sv_str xml)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     const svi_group *group = mod->group;
+    if (group->host == NULL) return SV_EDENIED;
     const sv_status status = check(group->acct, group->server, xml);
     if (status != SV_OK) return status;
     svi_str_free(&mod->stream_feature);

@@ -230,8 +230,25 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
     return svi_commands_take(file->arena, &file->desc, &file->desc.commands, err);
 }
 
+/* Looks for the mark of SV_ENGINE. */
+static sv_status look_for_mark(svi_mod_file *file, sv_err *err)
+{
+    const void *const mark = dlsym(file->handle, SVI_ENGINE_MARK);
+    uint32_t needed = 0;
+    file->is_engine = mark != NULL;
+    if (mark != NULL) memcpy(&needed, mark, sizeof needed);
+    if (needed > SV_ENGINE_VERSION)
+        return svi_err(err, SV_EVERSION,
+                       "it needs group \"engine\" %u, this server has %u: upgrade the server, or take "
+                       "the module's release for \"engine\" %u",
+                       needed, SV_ENGINE_VERSION, SV_ENGINE_VERSION);
+    return SV_OK;
+}
+
 static sv_status ask(svi_mod_file *file, sv_err *err)
 {
+    const sv_status marked = look_for_mark(file, err);
+    if (marked != SV_OK) return marked;
     void *const found = dlsym(file->handle, "sv_module_entry");
     sv_module_entry_fn entry = NULL;
     memcpy(&entry, &found,
@@ -426,6 +443,11 @@ void svi_mods_folder_commands(svi_acct *acct, const char *folder, json_t *array)
         free(found[i]);
     }
     if (count >= 0) free(found);
+}
+
+bool svi_mod_is_engine(const svi_mod_file *file)
+{
+    return file->is_engine;
 }
 
 svi_mod_file *svi_mod_file_ref(svi_mod_file *file)

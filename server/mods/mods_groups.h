@@ -5,6 +5,8 @@
 #ifndef SVI_MODS_GROUPS_H
 #define SVI_MODS_GROUPS_H
 
+#include "mods/mods_engine_impl.h"
+
 #define SVI_GROUPS(X) \
     X("core", 1u, flat) \
     X("memory", 1u, flat) \
@@ -21,6 +23,7 @@
     X("commands", 1u, flat) \
     X("files", 1u, flat) \
     X("accounts", 1u, flat) \
-    X("auth", 1u, flat)
+    X("auth", 1u, flat) \
+    X("engine", 1u, svi_engine_table)
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "mods/mods_budget.h"
 #include "mods/mods_costs.h"
+#include "mods/mods_engine.h"
 #include "mods/mods_faults.h"
 #include "mods/mods_loader.h"
 #include "base/base_assert.h"
@@ -27,6 +28,7 @@ typedef struct svi_mod_file {
     size_t size; /* of the private copy */
     int fd;      /* of it; open as long as the code is mapped */
     void *handle;
+    bool is_engine;      /* declared with SV_ENGINE: never replaced */
     bool is_stale;       /* another file of that name was there when it was looked for last */
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
     svi_arena *arena;    /* its commands as desc has them, in this server's layout */
@@ -139,12 +141,14 @@ struct sv_mod {
     svi_provider *provider; /* if it keeps the host's accounts */
     svi_dict *stanzas;         /* those it keeps: address -> how often */
     sv_str stream_feature;     /* as it set it; besides that of its description */
+    struct svi_engine_part *engine; /* of an engine module: its sockets and threads (mods_engine_impl.h) */
 };
 
 /* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation
  * is in flight: an event that waits may go on with the handlers it began with. */
 struct svi_group {
     svi_group *next;
+    svi_engines *engines; /* NULL where there is no loop */
     svi_acct *acct;
     uint32_t refs;
     bool is_retired;
@@ -200,6 +204,9 @@ sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **fil
 /* All bytes of the loaded code's copy (svi_free); NULL if they can't be read. */
 char *svi_mod_file_image(svi_acct *acct, const svi_mod_file *file);
 svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
+/* Whether it is an engine module (api/stave/engine.h): its code is loaded once, and a new one comes with the next
+ * start of the server alone. */
+bool svi_mod_is_engine(const svi_mod_file *file);
 /* The last reference unloads the code in builds with SVI_DEBUG; in production it stays mapped
  * (house-style C.3). */
 void svi_mod_file_unref(svi_mod_file **file);
@@ -337,11 +344,15 @@ void svi_overlays_drop(svi_group *group);
 
 /* --- mods_mod.c -------------------------------------------------------------------- */
 
-/* An empty group for the host / one more reference. */
+/* An empty group for the host / for a module that is of no host, with no server / one more reference. */
 svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host);
+svi_group *svi_group_bare(svi_acct *acct, const svi_plat *plat);
 svi_group *svi_group_ref(svi_group *group);
-/* The last reference stops its modules and frees all they own. */
+/* The last reference stops its modules and frees all they own; if threads of theirs run, when those have ended
+ * (svi_engines_end). */
 void svi_group_unref(svi_group **group);
+/* Stops and frees: no reference is left, no thread runs. */
+void svi_group_finish(svi_group *group);
 /* Ends what would call into the modules by itself: timers. */
 void svi_group_retire(svi_group *group);
 /* Adds a module on the file (referenced); its `self` is zeroed. */
@@ -369,5 +380,15 @@ svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook);
 /* The same for the core's work on a module: counts and times nothing. */
 svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook);
 void svi_mod_leave(const svi_mod_visit *visit);
+
+/* --- mods_api.c --------------------------------------------------------------------- */
+
+/* When a call into a module began, and what the thread had run then. */
+typedef struct svi_stretch {
+    int64_t from_us, cpu_us;
+} svi_stretch;
+/* Begins a call from outside an event, of a module on a host / thinks of it what the bus does of handlers. */
+svi_stretch svi_mod_stretch(sv_mod *mod);
+void svi_mod_judge_time(sv_mod *mod, const char *what, const svi_stretch *stretch);
 
 #endif

@@ -164,6 +164,7 @@ static bool prepare_host(svi_mods *mods, const svi_section *section)
         return false;
     }
     svi_group *group = svi_group_new(mods->acct, mods->config.server, host);
+    group->engines = mods->config.engines;
     group->section = section;
     group->before = group_of(mods->config.before, host);
     *mods->groups_end = group;

@@ -12,6 +12,7 @@
 #include "xmpp/xmpp_server.h"
 
 typedef struct svi_mods svi_mods;
+typedef struct svi_engines svi_engines; /* mods_engine.h */
 
 /* A module that is blamed for the ends of workers: it begins in quarantine. */
 typedef struct svi_held {
@@ -22,6 +23,7 @@ typedef struct svi_held {
 typedef struct svi_mods_config {
     svi_server *server;
     const svi_config *config;
+    svi_engines *engines; /* what engine modules have sockets and threads from; outlives the server; NULL: none can */
     const char *const *paths; /* folders where NAME.so is looked for, in order */
     size_t path_count;
     svi_mods *before; /* the loader that runs, which this one shall replace: what it has loaded is not

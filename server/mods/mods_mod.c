@@ -1,5 +1,5 @@
 /* Modules on a host: their life from an empty `self` to the last thing they own. */
-#include "mods/mods_impl.h"
+#include "mods/mods_engine_impl.h"
 
 svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook)
 {
@@ -8,7 +8,7 @@ svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook)
     svi_mod_visit visit = {.saved = *now};
     now->module = mod->file->name;
     now->hook = hook;
-    now->host = mod->group->host_name.p;
+    now->host = mod->group->host != NULL ? mod->group->host_name.p : NULL;
     now->stanza = 0;
     now->head = NULL;
     return visit;
@@ -17,7 +17,7 @@ svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook)
 svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook)
 {
     svi_mod_visit visit = svi_mod_blame(mod, hook);
-    if (mod->group->is_retired) return visit;
+    if (mod->group->is_retired || mod->group->server == NULL) return visit;
     svi_hook_stats *const stats = svi_costs_line(mod->costs, hook);
     stats->callbacks++;
     visit.bus = svi_server_bus(mod->group->server);
@@ -31,16 +31,22 @@ void svi_mod_leave(const svi_mod_visit *visit)
     *svi_exec_now() = visit->saved;
 }
 
-svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host)
+svi_group *svi_group_bare(svi_acct *acct, const svi_plat *plat)
 {
     svi_group *group = svi_alloc(acct, sizeof *group);
     group->acct = acct;
     group->refs = 1;
+    group->plat = plat;
+    group->texts = svi_arena_new(acct, 1024);
+    return group;
+}
+
+svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host)
+{
+    svi_group *group = svi_group_bare(acct, svi_server_plat(server));
     group->server = server;
     group->host = host;
-    group->plat = svi_server_plat(server);
     group->host_name = svi_str_dup(acct, svi_host_domain(host));
-    group->texts = svi_arena_new(acct, 1024);
     return group;
 }
 
@@ -185,6 +191,7 @@ void svi_group_retire(svi_group *group)
 
 static void stop(sv_mod *mod)
 {
+    svi_engine_part_rest(mod->engine);
     if (!mod->is_started) return;
     mod->is_started = false;
     if (mod->file->desc.stop == NULL) return;
@@ -227,6 +234,7 @@ static void mod_free(sv_mod *mod)
     svi_conduct_end(mod);
     svi_blocks_drop(mod);
     svi_items_drop(mod);
+    svi_engine_part_close(&mod->engine);
     svi_free(mod->self);
     SV_ASSERT(atomic_load(&mod->acct.live_count) == 0); /* all that was counted to it is gone */
     svi_free(mod->metrics);
@@ -244,6 +252,12 @@ void svi_group_unref(svi_group **group)
     SV_ASSERT(g->refs > 0);
     if (--g->refs > 0) return;
     svi_group_retire(g);
+    if (svi_engines_end(g)) svi_group_finish(g);
+}
+
+void svi_group_finish(svi_group *g)
+{
+    SV_ASSERT(g->refs == 0);
     for (size_t i = g->count; i > 0; i--) stop(g->order != NULL ? g->order[i - 1] : g->mods[i - 1]);
     for (size_t i = g->count; i > 0; i--) mod_free(g->mods[i - 1]);
     svi_overlays_drop(g);

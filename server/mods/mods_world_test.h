@@ -28,6 +28,7 @@ typedef struct world {
     svi_listener *listener;
     svi_config *config;
     svi_mods *mods;
+    svi_engines *engines; /* NULL: there is no loop */
     char folder[TESTING_PATH], mods_path[TESTING_PATH], core_path[TESTING_PATH];
     const char *paths[2];
     svi_buf reports, log;
@@ -302,6 +303,7 @@ static inline void make_mods(world *w, const char *config)
     write_config(w, config);
     w->mods = svi_mods_new(&w->acct, &(svi_mods_config){.server = w->server,
                                                         .config = w->config,
+                                                        .engines = w->engines,
                                                         .paths = w->paths,
                                                         .path_count = 2,
                                                         .report = w_report,
@@ -416,6 +418,7 @@ static inline sv_status reload(world *w, const char *text)
     write_config(w, text);
     const svi_mods_config config = {.server = w->server,
                                     .config = w->config,
+                                    .engines = w->engines,
                                     .paths = w->paths,
                                     .path_count = 2,
                                     .before = w->mods,

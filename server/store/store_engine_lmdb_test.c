@@ -1,6 +1,6 @@
 /* The LMDB engine under the common layer: the model test with and without threads, kills at any moment, hash clashes,
  * failing disks, shortage, a second opener. */
-#include "store/store_model_test.h"
+#include "store/store_contract_test.h"
 /* after cmocka */
 #include "store/store_folder_test.h"
 
@@ -32,65 +32,22 @@ static svi_lmdb_config config_for(const folder *dir)
         .path = sv_str_of(dir->path), .segment_bytes = 64 << 10, .reserve_bytes = 1 << 20};
 }
 
-static void turn(model *m)
-{
-    if (!m->store->engine->ops->poll) model_wait(m);
-}
+typedef struct maker {
+    folder dir;
+    svi_lmdb_config config;
+} maker;
 
-static void random_turn(model *m)
+static svi_engine *make_next(model *m, void *ctx)
 {
-    const uint64_t dice = rnd(m, 100);
-    if (dice < 40)
-        do_unit(m);
-    else if (dice < 58)
-        do_read(m, false);
-    else if (dice < 61)
-        do_owners(m);
-    else if (dice < 68)
-        do_peek(m);
-    else if (dice < 90)
-        svi_store_poll(m->store);
-    else if (dice < 95)
-        drop_held(m, (int)rnd(m, HELD));
-    else if (dice < 97)
-        svi_plat_virtual_advance(&m->clock, 700000);
-    else
-        check_held(m);
-}
-
-static void settle(model *m)
-{
-    while (svi_store_committed(m->store) < svi_store_submitted(m->store)) {
-        turn(m);
-        svi_store_poll(m->store);
-    }
+    return engine_make(m, &((maker *)ctx)->config);
 }
 
 static void random_run(uint64_t seed, const svi_lmdb_config *base, int lives, int turns)
 {
-    model m;
-    const folder dir = folder_make();
-    model_init(&m, seed);
-    svi_lmdb_config config = *base;
-    config.path = sv_str_of(dir.path);
-    for (int life = 0; life < lives; life++) {
-        model_open(&m, engine_make(&m, &config), 0);
-        check_all(&m, turn);
-        for (int i = 0; i < turns; i++) random_turn(&m);
-        settle(&m);
-        check_held(&m);
-        check_all(&m, turn);
-        if (life % 2)
-            svi_store_drop(&m.store);
-        else
-            svi_store_close(&m.store);
-        assert_int_equal(m.open_reads, 0);
-        drop_all_held(&m);
-    }
-    assert_true(m.answers > turns / 10);
-    assert_int_equal(m.failures, 0);
-    model_free(&m);
-    folder_remove(&dir);
+    maker of = {.dir = folder_make(), .config = *base};
+    of.config.path = sv_str_of(of.dir.path);
+    contract_random(seed, make_next, &of, lives, turns);
+    folder_remove(&of.dir);
 }
 
 static void test_random_single(void **state)
@@ -129,9 +86,9 @@ static void test_hash_clash(void **state)
 static void die_somewhere(model *m, const svi_lmdb_config *config)
 {
     model_open(m, engine_make(m, config), 0);
-    check_all(m, turn);
+    check_all(m, contract_wait);
     const uint64_t last = 20 + rnd(m, 900);
-    for (uint64_t i = 0; i < last; i++) random_turn(m);
+    for (uint64_t i = 0; i < last; i++) contract_turn(m);
     raise(SIGKILL);
 }
 
@@ -157,7 +114,7 @@ static void test_kill(void **state)
         assert_int_equal(waitpid(child, &how, 0), child);
         assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
         model_open(&m, engine_make(&m, &config), 0); /* asserts: at least what was told */
-        check_all(&m, turn);
+        check_all(&m, contract_wait);
         svi_store_drop(&m.store);
         drop_all_held(&m);
     }
@@ -189,7 +146,7 @@ static void take_snapshot(snapshot *s)
     svi_lmdb_config config = config_for(&to);
     config.single_thread = true;
     model_open(&copy, engine_make(&copy, &config), 0);
-    check_all(&copy, turn);
+    check_all(&copy, contract_wait);
     svi_store_drop(&copy.store);
     drop_all_held(&copy);
     assert_int_equal(copy.acct.live_count, 0);
@@ -229,7 +186,7 @@ static void test_kill_inside_batches(void **state)
     config.single_thread = true;
     config.files = &files;
     model_open(&m, engine_make(&m, &config), 0);
-    for (int i = 0; i < 700; i++) random_turn(&m);
+    for (int i = 0; i < 700; i++) contract_turn(&m);
     svi_store_close(&m.store);
     drop_all_held(&m);
     assert_true(s.taken > 10);
@@ -279,19 +236,19 @@ static void test_failed_sync(void **state)
         config.single_thread = kind % 2 == 0;
         config.files = &files;
         model_open(&m, engine_make(&m, &config), 0);
-        for (int i = 0; i < 100; i++) random_turn(&m);
-        settle(&m);
+        for (int i = 0; i < 100; i++) contract_turn(&m);
+        contract_settle(&m);
         if (kind < 2)
             f.sync_in = 2;
         else
             f.write_in = 2;
         while (m.failures == 0) {
-            random_turn(&m);
+            contract_turn(&m);
             svi_store_poll(m.store);
         }
         const uint64_t committed = svi_store_committed(m.store);
         assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
-        for (int i = 0; i < 100; i++) random_turn(&m); /* still read, never acknowledged */
+        for (int i = 0; i < 100; i++) contract_turn(&m); /* still read, never acknowledged */
         assert_true(svi_store_submitted(m.store) > committed);
         assert_int_equal(svi_store_committed(m.store), committed);
         svi_store_close(&m.store);
@@ -301,7 +258,7 @@ static void test_failed_sync(void **state)
         drop_all_held(&m);
         config.files = NULL;
         model_open(&m, engine_make(&m, &config), 0);
-        check_all(&m, turn);
+        check_all(&m, contract_wait);
         svi_store_close(&m.store);
         drop_all_held(&m);
         model_free(&m);
@@ -325,8 +282,8 @@ static void test_failed_fold(void **state)
     low.rlim_cur = 80 << 10; /* more than a segment */
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &low);
-    for (int i = 0; i < 5000 && m.failures == 0; i++) random_turn(&m);
-    for (int i = 0; i < 100; i++) random_turn(&m);
+    for (int i = 0; i < 5000 && m.failures == 0; i++) contract_turn(&m);
+    for (int i = 0; i < 100; i++) contract_turn(&m);
     setrlimit(RLIMIT_FSIZE, &was);
     assert_int_equal(m.failures, 1);
     const uint64_t committed = svi_store_committed(m.store);
@@ -334,7 +291,7 @@ static void test_failed_fold(void **state)
     drop_all_held(&m);
     model_open(&m, engine_make(&m, &config), 0);
     assert_true(svi_store_submitted(m.store) >= committed);
-    check_all(&m, turn);
+    check_all(&m, contract_wait);
     svi_store_close(&m.store);
     drop_all_held(&m);
     model_free(&m);
@@ -366,11 +323,11 @@ static void test_shortage_of_map(void **state)
         svi_plat_virtual_advance(&m.clock, 200000);
     }
     assert_true(n > 10 && n < 100); /* refused near our own limit, far from the end of the map */
-    settle(&m);                     /* what was accepted lands */
+    contract_settle(&m);                     /* what was accepted lands */
     svi_unit *u = svi_unit_new(m.store);
     svi_unit_del_owner(u, m.map[0], SV_STR("filler")); /* deletes go on, and make room */
     svi_unit_submit(&u);
-    settle(&m);
+    contract_settle(&m);
     for (int i = 0; i < 4; i++) {
         svi_plat_virtual_advance(&m.clock, 2000000);
         svi_store_poll(m.store);
@@ -394,7 +351,7 @@ static void test_shortage_of_disk(void **state)
     model_open(&m, engine_make(&m, &config), 0);
     assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
     do_unit(&m); /* begun before: lands */
-    settle(&m);
+    contract_settle(&m);
     svi_store_close(&m.store);
     model_free(&m);
     folder_remove(&dir);
@@ -424,20 +381,20 @@ static int tmpfs_child(const folder *dir)
     config.single_thread = true;
     config.reserve_bytes = 3 << 20;
     model_open(&m, engine_make(&m, &config), 0);
-    settle(&m);
+    contract_settle(&m);
     assert_int_equal(svi_store_admit(m.store), SV_OK);
     fill(dir->path); /* the index is still as small as can be: folds need pages */
     svi_store_poll(m.store);
     assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
-    for (int i = 0; i < 250; i++) random_turn(&m); /* the last batches and their folds */
-    settle(&m);
-    check_all(&m, turn);
+    for (int i = 0; i < 250; i++) contract_turn(&m); /* the last batches and their folds */
+    contract_settle(&m);
+    check_all(&m, contract_wait);
     assert_int_equal(m.failures, 0);
     svi_store_drop(&m.store);
     drop_all_held(&m);
     model_open(&m, engine_make(&m, &config), 0); /* a start on a full disk */
     assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
-    check_all(&m, turn);
+    check_all(&m, contract_wait);
     char file[300];
     PATH_PRINT(file, "%s/filler", dir->path);
     unlink(file);
@@ -508,7 +465,7 @@ static void test_modes_and_folder(void **state)
     const svi_lmdb_config config = config_for(&dir);
     model_open(&m, engine_make(&m, &config), 0);
     do_unit(&m);
-    settle(&m);
+    contract_settle(&m);
     int files = 0;
     folder_each(above.path, check_mode, &files);
     assert_true(files >= 7);
@@ -538,7 +495,7 @@ static void test_unreadable_store(void **state)
         model_init(&m, 83);
         model_open(&m, engine_make(&m, &config), 0);
         do_unit(&m);
-        settle(&m);
+        contract_settle(&m);
         svi_store_close(&m.store);
         char path[300];
         PATH_PRINT(path, "%s/%s", dir.path, cases[i].file);

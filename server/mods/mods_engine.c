@@ -1,0 +1,423 @@
+/* Engine modules: their table, their handles on the loop, and how they end.
+ *
+ * A module ends in this order: its threads are told to end and joined, it gets what they left, stop(), then
+ * its handles are closed. The loop gives a handle's memory back later, when the module may be gone. */
+#include "mods/mods_engine_impl.h"
+
+#include "base/base_log.h"
+
+enum {
+    ENGINES_MAGIC = 0x454e4753,
+    WATCH_MAGIC = 0x57415443,
+    WAKER_MAGIC = 0x57414b45,
+    DEADLINE_MAGIC = 0x44454144
+};
+
+#define DEADLINE_MAX_MS (INT64_C(366) * 24 * 3600 * 1000)
+#define JOIN_MS 3000 /* the supervisor gives the whole end ten seconds */
+
+struct sv_watch {
+    uint32_t magic;
+    sv_watch *next, **link;
+    svi_engine_part *part;
+    uv_poll_t poll;
+    svi_engines *engines;
+    uint32_t what;
+    sv_watch_fn call;
+    void *ctx;
+};
+
+struct sv_waker {
+    svi_wake wake; /* first: its handle is what the loop hands back */
+    uint32_t magic;
+    sv_waker *next;
+    svi_engine_part *part;
+    svi_engines *engines;
+    sv_wake_fn call;
+    void *ctx;
+};
+
+struct sv_deadline {
+    uint32_t magic;
+    sv_deadline *next, **link;
+    svi_engine_part *part;
+    uv_timer_t timer;
+    svi_engines *engines;
+    sv_wake_fn call;
+    void *ctx;
+};
+
+/* --- the whole ------------------------------------------------------------------------------------------ */
+
+svi_engines *svi_engines_new(const svi_engines_config *config)
+{
+    SV_ASSERT(config->loop != NULL && config->plat != NULL);
+    svi_engines *engines = svi_alloc(config->acct, sizeof *engines);
+    engines->magic = ENGINES_MAGIC;
+    engines->config = *config;
+    if (engines->config.join_ms == 0) engines->config.join_ms = JOIN_MS;
+    return engines;
+}
+
+bool svi_engines_free(svi_engines **engines)
+{
+    svi_engines *e = *engines;
+    if (e == NULL) return true;
+    SV_CHECK(e, ENGINES_MAGIC);
+    if (e->stuck > 0) return false;
+    SV_ASSERT(e->open == 0 && e->ending == NULL);
+    *engines = NULL;
+    e->magic = 0;
+    svi_free(e);
+    return true;
+}
+
+svi_engine_part *svi_engine_part_of(sv_mod *mod)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    SV_ASSERT(mod->file->is_engine); /* it is declared with SV_ENGINE, which the check of its code looks at */
+    svi_group *group = mod->group;
+    if (mod->engine == NULL && group->engines != NULL) {
+        mod->engine = svi_alloc(group->acct, sizeof *mod->engine);
+        mod->engine->mod = mod;
+        mod->engine->engines = group->engines;
+    }
+    return mod->engine;
+}
+
+svi_engine_call svi_engine_enter(const svi_engine_part *part, const char *what)
+{
+    sv_mod *mod = part->mod;
+    svi_group *group = mod->group;
+    svi_engine_call call = {.mod = mod, .what = what, .engines = part->engines};
+    call.is_timed = group->server != NULL && !group->is_retired;
+    if (call.is_timed) call.stretch = svi_mod_stretch(mod);
+    call.visit = svi_mod_enter(mod, what);
+    if (group->refs > 0) call.group = svi_group_ref(group);
+    return call;
+}
+
+void svi_engine_leave(svi_engine_call *call)
+{
+    const svi_engines_config *config = &call->engines->config;
+    svi_mod_leave(&call->visit);
+    if (call->is_timed) svi_mod_judge_time(call->mod, call->what, &call->stretch);
+    svi_group_unref(&call->group);
+    if (config->turn != NULL) config->turn(config->ctx);
+}
+
+void svi_engine_handle_gone(svi_engines *engines, void *memory)
+{
+    SV_CHECK(engines, ENGINES_MAGIC);
+    SV_ASSERT(engines->open > 0);
+    engines->open--;
+    svi_free(memory);
+}
+
+/* --- descriptors ---------------------------------------------------------------------------------------- */
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    sv_watch *watch = poll->data;
+    SV_CHECK(watch, WATCH_MAGIC);
+    const svi_engine_part *part = watch->part;
+    uint32_t what = watch->what; /* of an error it is told as of all it looks for */
+    if (status == 0)
+        what = ((events & (UV_READABLE | UV_DISCONNECT)) != 0 ? SV_WATCH_READ : 0) |
+               ((events & UV_WRITABLE) != 0 ? SV_WATCH_WRITE : 0);
+    svi_engine_call now = svi_engine_enter(part, "watch");
+    watch->call(watch, what, watch->ctx, part->mod->self);
+    svi_engine_leave(&now);
+}
+
+static void watch_for(sv_watch *watch, uint32_t what)
+{
+    SV_CHECK(watch, WATCH_MAGIC);
+    SV_ASSERT((what & ~(SV_WATCH_READ | SV_WATCH_WRITE)) == 0);
+    watch->what = what;
+    if (what == 0)
+        (void)uv_poll_stop(&watch->poll);
+    else
+        (void)uv_poll_start(&watch->poll,
+                            ((what & SV_WATCH_READ) != 0 ? UV_READABLE : 0) |
+                                ((what & SV_WATCH_WRITE) != 0 ? UV_WRITABLE : 0),
+                            on_ready);
+}
+
+static sv_status watch_new(sv_mod *mod, int fd, uint32_t what, sv_watch_fn call, void *ctx,
+                           sv_watch **watch_out)
+{
+    svi_engine_part *part = svi_engine_part_of(mod);
+    *watch_out = NULL;
+    if (part == NULL) return SV_EVERSION;
+    if (fd < 0 || call == NULL) return SV_EINVAL;
+    if (part->watch_count == SVI_ENGINE_WATCHES) return SV_ELIMIT;
+    sv_watch *watch = svi_alloc(mod->group->acct, sizeof *watch);
+    if (uv_poll_init(part->engines->config.loop, &watch->poll, fd) != 0) {
+        svi_free(watch);
+        return SV_EINVAL;
+    }
+    watch->magic = WATCH_MAGIC;
+    watch->part = part;
+    watch->engines = part->engines;
+    watch->poll.data = watch;
+    watch->call = call;
+    watch->ctx = ctx;
+    watch->next = part->watches;
+    watch->link = &part->watches;
+    if (watch->next != NULL) watch->next->link = &watch->next;
+    part->watches = watch;
+    part->watch_count++;
+    part->engines->open++;
+    watch_for(watch, what);
+    *watch_out = watch;
+    return SV_OK;
+}
+
+static void watch_gone(uv_handle_t *handle)
+{
+    sv_watch *watch = handle->data;
+    svi_engine_handle_gone(watch->engines, watch);
+}
+
+static void unwatch(sv_watch **watch)
+{
+    sv_watch *w = *watch;
+    *watch = NULL;
+    if (w == NULL) return;
+    SV_CHECK(w, WATCH_MAGIC);
+    *w->link = w->next;
+    if (w->next != NULL) w->next->link = w->link;
+    w->part->watch_count--;
+    w->part = NULL;
+    w->magic = 0;
+    uv_close((uv_handle_t *)&w->poll, watch_gone);
+}
+
+/* --- wake-ups ------------------------------------------------------------------------------------------- */
+
+static void on_wake(void *ctx)
+{
+    sv_waker *waker = ctx;
+    SV_CHECK(waker, WAKER_MAGIC);
+    const svi_engine_part *part = waker->part;
+    svi_engine_call now = svi_engine_enter(part, "wake");
+    waker->call(waker->ctx, part->mod->self);
+    svi_engine_leave(&now);
+}
+
+static sv_waker *waker_new(sv_mod *mod, sv_wake_fn call, void *ctx)
+{
+    svi_engine_part *part = svi_engine_part_of(mod);
+    if (part == NULL || call == NULL || part->waker_count == SVI_ENGINE_WAKERS) return NULL;
+    sv_waker *waker = svi_alloc(mod->group->acct, sizeof *waker);
+    if (svi_wake_init(&waker->wake, part->engines->config.loop, on_wake, waker) != 0) {
+        svi_free(waker);
+        return NULL;
+    }
+    waker->magic = WAKER_MAGIC;
+    waker->part = part;
+    waker->engines = part->engines;
+    waker->call = call;
+    waker->ctx = ctx;
+    waker->next = part->wakers;
+    part->wakers = waker;
+    part->waker_count++;
+    part->engines->open++;
+    return waker;
+}
+
+/* Any thread. */
+static void wake(sv_waker *waker)
+{
+    SV_CHECK(waker, WAKER_MAGIC);
+    svi_wake_send(&waker->wake);
+}
+
+static void waker_gone(uv_handle_t *handle)
+{
+    svi_wake *of = handle->data;
+    sv_waker *waker = of->ctx;
+    svi_engine_handle_gone(waker->engines, waker);
+}
+
+/* One that was sent and not heard is not delivered any more. */
+static void waker_close(sv_waker *waker)
+{
+    waker->magic = 0;
+    waker->part = NULL;
+    svi_wake_close(&waker->wake, waker_gone);
+}
+
+/* --- deadlines ------------------------------------------------------------------------------------------ */
+
+static void deadline_gone(uv_handle_t *handle)
+{
+    sv_deadline *deadline = handle->data;
+    svi_engine_handle_gone(deadline->engines, deadline);
+}
+
+static void deadline_cancel(sv_deadline **deadline)
+{
+    sv_deadline *d = *deadline;
+    *deadline = NULL;
+    if (d == NULL) return;
+    SV_CHECK(d, DEADLINE_MAGIC);
+    *d->link = d->next;
+    if (d->next != NULL) d->next->link = d->link;
+    d->part->deadline_count--;
+    d->magic = 0;
+    uv_close((uv_handle_t *)&d->timer, deadline_gone);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    sv_deadline *deadline = timer->data;
+    SV_CHECK(deadline, DEADLINE_MAGIC);
+    const svi_engine_part *part = deadline->part;
+    const sv_wake_fn call = deadline->call;
+    void *ctx = deadline->ctx;
+    deadline_cancel(&deadline); /* it is over: nobody may cancel it any more */
+    svi_engine_call now = svi_engine_enter(part, "deadline");
+    call(ctx, part->mod->self);
+    svi_engine_leave(&now);
+}
+
+static sv_status deadline_new(sv_mod *mod, int64_t ms, sv_wake_fn call, void *ctx,
+                              sv_deadline **deadline_out)
+{
+    svi_engine_part *part = svi_engine_part_of(mod);
+    *deadline_out = NULL;
+    if (part == NULL) return SV_EVERSION;
+    if (ms < 0 || ms > DEADLINE_MAX_MS || call == NULL) return SV_EINVAL;
+    if (part->deadline_count == SVI_ENGINE_DEADLINES) return SV_ELIMIT;
+    uv_loop_t *loop = part->engines->config.loop;
+    sv_deadline *deadline = svi_alloc(mod->group->acct, sizeof *deadline);
+    deadline->magic = DEADLINE_MAGIC;
+    deadline->part = part;
+    deadline->engines = part->engines;
+    deadline->call = call;
+    deadline->ctx = ctx;
+    deadline->next = part->deadlines;
+    deadline->link = &part->deadlines;
+    if (deadline->next != NULL) deadline->next->link = &deadline->next;
+    part->deadlines = deadline;
+    part->deadline_count++;
+    part->engines->open++;
+    (void)uv_timer_init(loop, &deadline->timer);
+    deadline->timer.data = deadline;
+    uv_update_time(loop);
+    (void)uv_timer_start(&deadline->timer, on_deadline, (uint64_t)ms, 0);
+    *deadline_out = deadline;
+    return SV_OK;
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+static bool each_is_over(const svi_group *group)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (!svi_workers_are_over(group->mods[i]->engine)) return false;
+    return true;
+}
+
+/* Waits for the threads of a group, all of which were told to end. */
+static bool join(svi_group *group)
+{
+    bool all = true;
+    for (size_t i = 0; i < group->count; i++)
+        if (!svi_workers_join(group->mods[i]->engine)) all = false;
+    return all;
+}
+
+bool svi_engines_end(svi_group *group)
+{
+    svi_engines *engines = group->engines;
+    for (size_t i = 0; i < group->count; i++) svi_workers_tell(group->mods[i]->engine);
+    if (each_is_over(group)) return true;
+    if (group->is_ending || engines->is_settling) return join(group);
+    group->next = engines->ending;
+    engines->ending = group;
+    return false;
+}
+
+void svi_engine_worker_over(svi_engine_part *part)
+{
+    svi_group *group = part->mod->group;
+    svi_group **at = &part->engines->ending;
+    while (*at != NULL && *at != group) at = &(*at)->next;
+    if (*at == NULL || !each_is_over(group)) return;
+    *at = group->next;
+    svi_group_finish(group);
+}
+
+void svi_engines_settle(svi_engines *engines)
+{
+    if (engines == NULL) return;
+    SV_CHECK(engines, ENGINES_MAGIC);
+    engines->is_settling = true;
+    while (engines->ending != NULL) {
+        svi_group *group = engines->ending;
+        engines->ending = group->next;
+        if (join(group)) svi_group_finish(group);
+    }
+}
+
+void svi_engine_part_rest(svi_engine_part *part)
+{
+    if (part != NULL) svi_workers_rest(part);
+}
+
+void svi_engine_part_close(svi_engine_part **part)
+{
+    svi_engine_part *p = *part;
+    *part = NULL;
+    if (p == NULL) return;
+    svi_workers_close(p);
+    while (p->watches != NULL) {
+        sv_watch *watch = p->watches;
+        unwatch(&watch);
+    }
+    while (p->deadlines != NULL) {
+        sv_deadline *deadline = p->deadlines;
+        deadline_cancel(&deadline);
+    }
+    while (p->wakers != NULL) {
+        sv_waker *waker = p->wakers;
+        p->wakers = waker->next;
+        waker_close(waker);
+    }
+    svi_free(p);
+}
+
+/* --- the table ------------------------------------------------------------------------------------------ */
+
+const void *svi_engine_table(void)
+{
+    static const sv_engine_api api = {
+        .size = sizeof api,
+        .version = SV_ENGINE_VERSION,
+        .watch = watch_new,
+        .watch_for = watch_for,
+        .unwatch = unwatch,
+        .waker = waker_new,
+        .wake = wake,
+        .deadline = deadline_new,
+        .deadline_cancel = deadline_cancel,
+        .worker = svi_engine_worker,
+        .give = svi_engine_give,
+        .take = svi_engine_take,
+        .worker_fd = svi_engine_worker_fd,
+        .worker_ends = svi_engine_worker_ends,
+        .post = svi_engine_post,
+        .store_register = svi_engine_store_register,
+        .recover_unit = svi_engine_recover_unit,
+        .recover_ends = svi_engine_recover_ends,
+        .recover_folded = svi_engine_recover_folded,
+        .job_change = svi_engine_job_change,
+        .job_row = svi_engine_job_row,
+        .job_more = svi_engine_job_more,
+        .job_done = svi_engine_job_done,
+    };
+    return &api;
+}

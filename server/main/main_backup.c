@@ -74,6 +74,14 @@ static sv_status stream_offline(const svi_backup_job *job, int fd, sv_err *err)
     svi_engine *engine = NULL;
     svi_store *store = NULL;
     char path[PATH_MAX];
+    if (s->store_engine.n > 0) {
+        const sv_status foreign = svi_err(err, SV_EVERSION,
+                       "the store is kept by the engine \"%.*s\", which a backup reads through a running "
+                       "server: start it and try again, or use the means of that data base",
+                       (int)s->store_engine.n, s->store_engine.p);
+        send_error(fd, err);
+        return foreign;
+    }
     (void)snprintf(path, sizeof path, "%s/store", s->data_path.p);
     sv_status status = access(path, F_OK) == 0 ? SV_OK
                                                : svi_err(err, SV_ENOTFOUND, "%s: %s: there is no store",

@@ -52,17 +52,31 @@ static bool is_taken_over(const char *name)
 }
 
 /* What is not a host's stands in the global section, and nowhere else (main_settings.h). */
+static void add_difference(const svi_config *running, const svi_config *fresh, const char *name,
+                           json_t *list)
+{
+    const svi_value *is = own_value(running, sv_str_of(name)),
+                    *wanted = own_value(fresh, sv_str_of(name));
+    if ((is == NULL) != (wanted == NULL) || (is && !same_value(is, wanted)))
+        (void)json_array_append_new(list, json_string(name));
+}
+
 json_t *svi_reload_differences(const svi_config *running, const svi_config *fresh)
 {
     json_t *list = json_array();
-    for (const sv_option *o = svi_settings_options(); o->name; o++) {
-        if (svi_settings_is_of_host(o->name) || is_taken_over(o->name)) continue;
-        const svi_value *is = own_value(running, sv_str_of(o->name)),
-                        *wanted = own_value(fresh, sv_str_of(o->name));
-        if ((is == NULL) != (wanted == NULL) || (is && !same_value(is, wanted)))
-            (void)json_array_append_new(list, json_string(o->name));
-    }
+    for (const sv_option *o = svi_settings_options(); o->name; o++)
+        if (!svi_settings_is_of_host(o->name) && !is_taken_over(o->name))
+            add_difference(running, fresh, o->name, list);
     return list;
+}
+
+/* Those of the module that keeps the store, which stays as it was started. */
+static void add_store_options(const svi_reload_config *config, const svi_config *fresh, json_t *list)
+{
+    size_t stride;
+    const sv_option *o = svi_shard_store_options(config->shard, &stride);
+    for (; o && o->name; o = (const sv_option *)((const char *)o + stride))
+        add_difference(config->running, fresh, o->name, list);
 }
 
 /* --- reload ------------------------------------------------------------------------------------------- */
@@ -180,6 +194,7 @@ json_t *svi_reload(const svi_reload_config *config)
     if (status == SV_OK) status = take_hosts_over(config, fresh, &settings, &problems, answer);
     if (status == SV_OK) {
         json_t *needs_restart = svi_reload_differences(config->running, fresh);
+        add_store_options(config, fresh, needs_restart);
         take_over(config, &settings, &certs, needs_restart);
         add_stale(svi_shard_mods(config->shard), needs_restart);
         (void)json_object_set_new(answer, "needs-restart", needs_restart);

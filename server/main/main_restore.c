@@ -101,6 +101,12 @@ static sv_status open_state(restoring *r, sv_err *err)
                       snprintf(r->made, PATH_MAX, "%s/" NEW_STORE, data) < PATH_MAX &&
                       snprintf(r->salt, PATH_MAX, "%s/secrets/" SVI_SALT_NAME, data) < PATH_MAX;
     if (!fits) return svi_err(err, SV_ELIMIT, "%s: too long", data);
+    if (s->store_engine.n > 0)
+        return svi_err(err, SV_EINVAL,
+                       "the store is kept by the engine \"%.*s\", and a backup can be put back into the "
+                       "server's own store alone: use the means of that data base, or take store_engine "
+                       "out of the configuration",
+                       (int)s->store_engine.n, s->store_engine.p);
     r->file = open(r->job->from, O_RDONLY | O_CLOEXEC); /* with the rights of whoever calls */
     if (r->file < 0) return failed(err, r->job->from);
     sv_status status = svi_state_owner(geteuid(), s->user, &owner, &group, err);

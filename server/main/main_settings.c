@@ -21,6 +21,9 @@ static const sv_option options[] = {
     SV_OPT_STRING(svi_settings, data_path, "data_path", "/var/lib/stave",
                   "Folder of everything the server keeps: store, secrets, crash reports, control "
                   "socket. Made if missing."),
+    SV_OPT_STRING(svi_settings, store_engine, "store_engine", NULL,
+                  "Engine module that keeps what the server stores, in a data base for example; the "
+                  "server's own, in data_path, if not set. Its options stand in the global section."),
     SV_OPT_STRING(svi_settings, control_socket, "control_socket", NULL,
                   "Unix socket that commands such as `stave status` talk to; \"control\" in "
                   "data_path if not set."),

@@ -20,6 +20,7 @@ typedef struct svi_limit_settings {
 } svi_limit_settings;
 
 typedef struct svi_settings {
+    sv_str store_engine;   /* module that keeps the store; empty: the server's own engine */
     sv_str data_path;      /* state folder, made with mode 0700 */
     sv_str control_socket; /* unix socket; default DATA_PATH/control */
     sv_str_list modules_enabled;

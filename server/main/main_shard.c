@@ -12,6 +12,7 @@
 #include "main/main_core.h"
 #include "main/main_state.h"
 #include "mods/mods_command.h"
+#include "mods/mods_engine.h"
 #include "net/net_wake.h"
 #include "store/store_engine.h"
 #include "xmpp/xmpp_removal.h"
@@ -41,6 +42,9 @@ struct svi_shard {
     int64_t window_us;  /* when the window of `longest_us` began */
     int64_t longest_us; /* of the window; load.longest_us is that of the one before */
     svi_server *server;
+    svi_engines *engines;
+    svi_store_module store_module; /* if one keeps the store ... */
+    sv_str store_name;             /* ... its name */
     svi_mods *mods;
     module_paths *paths;
     svi_arena *arena;
@@ -166,6 +170,11 @@ static void open_loop(svi_shard *shard)
     SV_ASSERT(failed == 0);
     const int deaf = svi_wake_init(&shard->wake, &shard->loop, on_asked, shard);
     SV_ASSERT(deaf == 0);
+    shard->engines = svi_engines_new(&(svi_engines_config){.acct = shard->acct,
+                                                           .plat = svi_plat_kernel(),
+                                                           .loop = &shard->loop,
+                                                           .turn = on_wake,
+                                                           .ctx = shard});
     (void)uv_idle_init(&shard->loop, &shard->idle);
     (void)uv_timer_init(&shard->loop, &shard->timer);
     shard->idle.data = shard->timer.data = shard;
@@ -246,6 +255,7 @@ static svi_mods *mods_new(const svi_shard *shard, const svi_shard_config *config
 {
     const svi_mods_config mods = {.server = shard->server,
                                   .config = config->config,
+                                  .engines = shard->engines,
                                   .paths = paths->items,
                                   .path_count = paths->count,
                                   .before = shard->mods,
@@ -266,6 +276,7 @@ static svi_shard *shard_new(const svi_shard_config *config)
     shard->fatal_ctx = config->fatal_ctx;
     shard->arena = svi_arena_new(config->acct, 1024);
     shard->paths = paths_new(config);
+    shard->store_name = svi_arena_str(shard->arena, config->settings->store_engine);
     return shard;
 }
 
@@ -294,16 +305,40 @@ static sv_status open_server(svi_shard *shard, const svi_shard_config *config, s
     return status;
 }
 
+/* The module that store_engine names. */
+static sv_status open_store_module(const svi_shard *shard, const svi_shard_config *config,
+                                   bool is_check, svi_store_module *module_out, sv_err *err)
+{
+    const svi_mods_config mods = {.config = config->config,
+                                  .engines = shard->engines,
+                                  .paths = shard->paths->items,
+                                  .path_count = shard->paths->count,
+                                  .report = config->report,
+                                  .report_ctx = config->report_ctx};
+    return svi_store_module_open(shard->acct, &mods, config->settings->store_engine, is_check,
+                                 module_out, err);
+}
+
+static sv_status open_engine(svi_shard *shard, const svi_shard_config *config, const char *data,
+                             svi_engine **engine_out, sv_err *err)
+{
+    const svi_lmdb_config lmdb = {
+        .path = config->store_path ? sv_str_of(config->store_path)
+                                   : svi_arena_printf(shard->arena, "%s/store", data)};
+    if (config->store_path || config->settings->store_engine.n == 0)
+        return svi_engine_lmdb(config->acct, &lmdb, engine_out, err);
+    const sv_status status = open_store_module(shard, config, false, &shard->store_module, err);
+    *engine_out = shard->store_module.engine;
+    return status;
+}
+
 static sv_status open_stored_server(svi_shard *shard, const svi_shard_config *config, sv_err *err)
 {
     svi_engine *engine = NULL;
     shard->backup_rate = (uint64_t)config->settings->backup_rate;
     const char *data = svi_arena_str(shard->arena, config->settings->data_path).p;
-    const svi_lmdb_config lmdb = {
-        .path = config->store_path ? sv_str_of(config->store_path)
-                                   : svi_arena_printf(shard->arena, "%s/store", data)};
     sv_status status = svi_state_salt(data, svi_plat_kernel(), shard->salt, err);
-    if (status == SV_OK) status = svi_engine_lmdb(config->acct, &lmdb, &engine, err);
+    if (status == SV_OK) status = open_engine(shard, config, data, &engine, err);
     if (status == SV_OK)
         status = open_server(shard, config, engine, (sv_str){(const char *)shard->salt, sizeof shard->salt},
                              err);
@@ -329,13 +364,15 @@ static void add_table(name_tables *t, const sv_option *options, size_t stride)
 }
 
 /* Every name in the config that neither the core nor an enabled module knows. */
-static sv_status check_names(const svi_mods *mods, const svi_shard_config *config)
+static sv_status check_names(const svi_store_module *store, const svi_mods *mods,
+                             const svi_shard_config *config)
 {
     name_tables *t = svi_alloc(config->acct, sizeof *t);
     const sv_option *options;
     size_t stride;
     add_table(t, svi_settings_options(), sizeof(sv_option));
     add_table(t, svi_budget_options(), sizeof(sv_option));
+    add_table(t, store->options, store->option_stride);
     for (size_t i = 0; svi_mods_options(mods, i, &options, &stride); i++) add_table(t, options, stride);
     for (size_t i = 0; svi_mods_budget_options(mods, i, &options); i++)
         add_table(t, options, sizeof(sv_option));
@@ -409,7 +446,7 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
     if (status == SV_OK) {
         shard->mods = mods_new(shard, config, shard->paths);
         status = svi_mods_start(shard->mods);
-        if (status == SV_OK) status = check_names(shard->mods, config);
+        if (status == SV_OK) status = check_names(&shard->store_module, shard->mods, config);
         if (status == SV_OK) status = check_commands(shard->mods, config);
         if (status == SV_OK) status = check_essential(shard->mods, config);
     }
@@ -435,6 +472,28 @@ static bool has_host(const svi_config *config, sv_str domain)
     return false;
 }
 
+/* Names of another store engine, which the next start will have, are its own. */
+static sv_status check_next_names(const svi_shard *shard, const svi_shard_config *config,
+                                  const svi_mods *next, sv_err *err)
+{
+    const sv_str name = config->settings->store_engine;
+    svi_store_module other = {.engine = NULL};
+    if (sv_str_eq(name, shard->store_name)) {
+        const svi_mods_config values = {
+            .config = config->config, .report = config->report, .report_ctx = config->report_ctx};
+        const sv_status known = check_names(&shard->store_module, next, config);
+        return name.n == 0 || svi_store_module_check(shard->acct, &shard->store_module, &values) == SV_OK
+                   ? known
+                   : SV_EINVAL;
+    }
+    const sv_status status =
+        name.n > 0 ? open_store_module(shard, config, true, &other, err) : SV_OK;
+    if (status != SV_OK) return status;
+    const sv_status known = check_names(&other, next, config);
+    svi_store_module_free(&other);
+    return known;
+}
+
 /* Everything that can fail. */
 static sv_status make_ready(const svi_shard *shard, const svi_shard_config *config, svi_mods *next,
                             sv_err *err)
@@ -442,7 +501,7 @@ static sv_status make_ready(const svi_shard *shard, const svi_shard_config *conf
     sv_status status = prepare_hosts(shard, config, err);
     if (status == SV_OK) status = svi_mods_check(next);
     if (status == SV_OK) status = check_commands(next, config);
-    if (status == SV_OK) status = check_names(next, config);
+    if (status == SV_OK) status = check_next_names(shard, config, next, err);
     if (status == SV_OK) status = check_essential(next, config);
     return status == SV_OK ? svi_mods_ready(next) : status;
 }
@@ -556,8 +615,11 @@ void svi_shard_close(svi_shard **shard, unsigned within_ms)
     if (has_run) drain(s, within_ms);
     if (s->mods) svi_mods_free(&s->mods);
     if (has_run) log_ledger(s);
+    svi_engines_settle(s->engines);
     if (s->server) svi_server_free(&s->server, within_ms);
+    svi_store_module_free(&s->store_module);
     close_loop(s);
+    if (!svi_engines_free(&s->engines)) return; /* a thread still uses what it has: the process ends now */
     paths_free(&s->paths);
     svi_arena_free(&s->arena);
     s->magic = 0;
@@ -597,6 +659,8 @@ static sv_status with_checked(const svi_shard_config *config,
     svi_sim_disk *disk = svi_sim_disk_new(config->acct);
     sv_status status = open_server(shard, config, svi_engine_sim(config->acct, disk),
                                    SV_STR("no accounts here"), &err);
+    if (status == SV_OK && config->settings->store_engine.n > 0)
+        status = open_store_module(shard, config, true, &shard->store_module, &err);
     if (status == SV_OK) status = add_hosts(shard, config, &err);
     if (status == SV_OK) {
         shard->mods = mods_new(shard, config, shard->paths);
@@ -615,7 +679,7 @@ static sv_status look_at_names(const svi_shard *shard, const svi_shard_config *c
 {
     (void)ctx;
     const sv_status commands = check_commands(shard->mods, config);
-    const sv_status names = check_names(shard->mods, config);
+    const sv_status names = check_names(&shard->store_module, shard->mods, config);
     const sv_status essential = check_essential(shard->mods, config);
     return commands == SV_OK && names == SV_OK ? essential : SV_EINVAL;
 }
@@ -632,6 +696,8 @@ static sv_status write_manual(const svi_shard *shard, const svi_shard_config *co
     const sv_option *options;
     size_t stride;
     svi_mod_info m, before;
+    if (shard->store_module.options)
+        svi_options_manual(ctx, shard->store_module.options, shard->store_module.option_stride);
     for (size_t i = 0; svi_mods_options(shard->mods, i, &options, &stride); i++) {
         bool is_known = !svi_mods_info(shard->mods, i, &m);
         for (size_t k = 0; k < i && !is_known; k++)
@@ -670,6 +736,13 @@ static sv_status list_commands(const svi_shard *shard, const svi_shard_config *c
 void svi_shard_commands(const svi_shard_config *config, json_t *array)
 {
     (void)with_checked(config, list_commands, array);
+}
+
+const sv_option *svi_shard_store_options(const svi_shard *shard, size_t *stride_out)
+{
+    SV_CHECK(shard, MAGIC);
+    *stride_out = shard->store_module.option_stride;
+    return shard->store_module.options;
 }
 
 /* --- parts for others --------------------------------------------------------------------------------- */

@@ -58,6 +58,9 @@ void svi_shard_commands(const svi_shard_config *config, json_t *array);
 /* The same of modules that run. */
 void svi_shard_commands_of(const svi_mods *mods, json_t *array);
 
+/* The options of the module that keeps the store, which a reload does not take over; NULL if there are none. */
+const sv_option *svi_shard_store_options(const svi_shard *shard, size_t *stride_out);
+
 /* What it consists of; borrowed. */
 svi_server *svi_shard_server(svi_shard *shard);
 svi_mods *svi_shard_mods(svi_shard *shard);

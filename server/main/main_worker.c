@@ -438,5 +438,6 @@ int svi_worker_main(const svi_cli *cli)
     finish(&w);
     svi_crash_last(NULL, NULL);
     svi_log_end(&w.log);
-    return status == SV_OK ? SVI_EXIT_OK : SVI_EXIT_REFUSED;
+    /* SV_ECANCELED: it was stopped while its store waited for what keeps it */
+    return status == SV_OK || status == SV_ECANCELED ? SVI_EXIT_OK : SVI_EXIT_REFUSED;
 }

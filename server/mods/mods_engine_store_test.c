@@ -377,7 +377,7 @@ static void stopped_while_it_waits(void **state)
     (void)sigaddset(&term, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &term, &before);
     base_kill(f);
-    configure(f, "sock_wait = \"1h\"");
+    configure(f, "sock_wait = \"2s\"");
     svi_engine *engine = engine_open(f, "sock");
     assert_int_equal(raise(SIGTERM), 0);
     assert_int_equal(store_open(f, engine, &v, &store, &err), SV_ECANCELED);

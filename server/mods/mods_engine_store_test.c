@@ -203,8 +203,9 @@ typedef struct answer {
     char value[64];
 } answer;
 
-static void on_value(void *ctx, sv_status status, sv_str value)
+static void on_value(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
+    (void)schema;
     answer *a = ctx;
     a->count++;
     a->status = status;

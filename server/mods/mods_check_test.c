@@ -130,6 +130,21 @@ static void other_forms_count_as_the_function(void **state)
         if (svi_mods_ban(sv_str_of(fine[i])) != NULL) fail_msg("%s may not be called", fine[i]);
 }
 
+/* What a library needs an engine may have; what reaches beyond its threads, or outlives it, it may not. */
+static void engines_are_spared(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {"pthread_create", "__tls_get_addr", "socket", "open64", "malloc", "poll",
+                                       "clock_gettime", "getenv", "fprintf", "pthread_sigmask", "memcpy"};
+    static const char *const banned[] = {"atexit", "__cxa_atexit", "pthread_atfork", "fork", "dlopen", "sigaction",
+                                         "signal", "exit", "setlocale", "setenv", "syscall", "timer_create",
+                                         "getaddrinfo_a", "aio_read", "mq_notify"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        if (svi_mods_engine_ban(sv_str_of(fine[i])) != NULL) fail_msg("%s may not be called", fine[i]);
+    for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
+        if (svi_mods_engine_ban(sv_str_of(banned[i])) == NULL) fail_msg("%s may be called", banned[i]);
+}
+
 static void other_files_are_refused(void **state)
 {
     (void)state;
@@ -337,7 +352,7 @@ int main(void)
         cmocka_unit_test(other_files_are_refused), cmocka_unit_test(other_machines_are_refused),
         cmocka_unit_test(entry_must_be_there),     cmocka_unit_test(imports_by_name),
         cmocka_unit_test(tricks_are_refused),      cmocka_unit_test(cut_images_are_safe),
-        cmocka_unit_test(damaged_images_are_safe), cmocka_unit_test(other_forms_count_as_the_function),
+        cmocka_unit_test(damaged_images_are_safe), cmocka_unit_test(engines_are_spared), cmocka_unit_test(other_forms_count_as_the_function),
         cmocka_unit_test(hidden_symbols_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

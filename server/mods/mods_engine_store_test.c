@@ -276,7 +276,7 @@ static void ranges(void **state)
         for (size_t i = 0; i < job.row_count; i++) {
             snprintf(owner, sizeof owner, "o%02d", seen++);
             assert_true(sv_str_eq(job.rows[i].key.owner, sv_str_of(owner)));
-            assert_true(sv_str_eq(job.rows[i].value, SV_STR("a value")));
+            assert_non_null(memmem(job.rows[i].value.p, job.rows[i].value.n, "a value", 7)); /* with its version */
         }
         static char place[256];
         assert_true(!job.more || job.from.n <= sizeof place);

@@ -17,8 +17,8 @@ static sv_status recover(sv_recovery *to, sv_durability durability, sv_err *err,
     err->text[0] = '\0';
     if (me->what == NO_TEXT) return SV_EIO;
     if (me->what != GAP) return SV_OK;
-    (void)me->engine->recover_unit(to, 5, SV_STR("\1"));
-    return me->engine->recover_unit(to, 7, SV_STR("\1")) == SV_OK ? SV_EIO : SV_OK;
+    (void)me->engine->recover_unit(to, 5, SV_STR("\2"));
+    return me->engine->recover_unit(to, 7, SV_STR("\2")) == SV_OK ? SV_EIO : SV_OK;
 }
 
 static void on_job(sv_store_job *job, void *self)

@@ -59,6 +59,40 @@ static void makes_changes_deletes(void **state)
     world_free(w);
 }
 
+static void keys_came(void *ctx, sv_status status, svi_rows *rows)
+{
+    unsigned *found = ctx;
+    sv_str value;
+    assert_int_equal(status, SV_OK);
+    *found = svi_rows_find(rows, SV_STR("SCRAM-SHA-1"), &value) ? 1u : 0u;
+    *found += svi_rows_find(rows, SV_STR("SCRAM-SHA-256"), &value) ? 10u : 0u;
+    svi_rows_unref(&rows);
+}
+
+/* Keys of a mechanism that a new password has none for are those of the old one. */
+static void no_key_of_an_old_password(void **state)
+{
+    (void)state;
+    world *w = world_new(PLAIN);
+    svi_scram_keys keys[2];
+    int status = 1;
+    unsigned found = 0;
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys[0]), SV_OK);
+    assert_int_equal(svi_scram_derive("SCRAM-SHA-1", SV_STR("x"), SV_STR("salt"), 1, &keys[1]), SV_OK);
+    svi_account_set(w->host, SV_STR("juliet"), keys, 2, false, on_status, &status);
+    run(w);
+    svi_rows_load(svi_host_accounts(w->host), SV_STR("juliet"), keys_came, &found);
+    run(w);
+    assert_int_equal(found, 11);
+    svi_account_set(w->host, SV_STR("juliet"), keys, 1, true, on_status, &status);
+    run(w);
+    assert_int_equal(status, SV_OK);
+    svi_rows_load(svi_host_accounts(w->host), SV_STR("juliet"), keys_came, &found);
+    run(w);
+    assert_int_equal(found, 10);
+    world_free(w);
+}
+
 /* Two at once: the first look-up decides, the second finds the account. */
 static void one_of_two_makes_it(void **state)
 {
@@ -420,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(makes_changes_deletes),
+        cmocka_unit_test(no_key_of_an_old_password),
         cmocka_unit_test(one_of_two_makes_it),
         cmocka_unit_test(disables_and_enables),
         cmocka_unit_test(refuses_what_cannot_be_disabled),

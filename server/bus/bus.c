@@ -103,6 +103,7 @@ void svi_event_fire(sv_event *parent, const svi_event_config *config)
 {
     SV_CHECK(parent, SVI_EVENT_MAGIC);
     SV_ASSERT(parent->state == SVI_EVENT_RUNNING || parent->state == SVI_EVENT_WAITING);
+    svi_event_act(parent); /* who handles it may have done something that is not seen here */
     sv_event *ev = svi_event_new(parent->bus, config);
     ev->parent = parent;
     ev->number = parent->number;

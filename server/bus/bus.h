@@ -230,6 +230,43 @@ uint64_t svi_event_take_entry(sv_event *ev);
 /* True once it was disposed of or its entry taken. */
 bool svi_event_is_disposed(const sv_event *ev);
 
+/* --- another generation of handlers
+ * --------------------------------------------------------------------------------- */
+
+/* What became of events at a swap. */
+typedef struct svi_swap {
+    size_t waiting;   /* that waited (LATER) in the tables that were replaced */
+    size_t restarted; /* of them: the handler's successor is called anew */
+    size_t finishing; /* of them: end with the handler that they wait in, which has a successor or none */
+    size_t skipped;   /* of them: nothing was done yet and there is no such handler any more */
+} svi_swap;
+
+/* Puts tables in the place of those that they succeed (svi_hooks_succeed) under every event that is not
+ * finished; not from inside a pass. An event that waits goes on, afterwards, behind the same handler (module and
+ * text) of the new table. If that is of another generation now, or gone, then the event
+ * - finishes with the one that it waits in if anything was written, sent, fired, replaced or disposed of in the
+ *   event before, or if that handler says so (svi_handler.finishes);
+ * - else is to be restarted: see svi_bus_restart. */
+void svi_bus_swap(svi_bus *bus, svi_swap *swap_out);
+/* Restarts, in the order in which they began to wait, the events that the swap marked: the new handler is called as if the event had
+ * just come to it, or the next one if there is none. Their deadline stays. `before` is called for each first.
+ * Operations that were begun for it are void: see svi_event_turn. */
+void svi_bus_restart(svi_bus *bus, void (*before)(sv_event *ev));
+/* Differs after a restart: what was asked for in another turn of the event is no longer waited for. */
+uint32_t svi_event_turn(const sv_event *ev);
+
+/* Events that still need a generation of handlers (svi_handler.generation). */
+typedef struct svi_bus_use {
+    size_t waiting;   /* in one of its handlers */
+    size_t elsewhere; /* passed through it, and wait in another's handler or for their turn */
+    size_t releasing; /* finished, and wait for their commit */
+    const char *hook; /* one that an event waits in; NULL if none does. Valid until the event ends */
+} svi_bus_use;
+/* Counts them; looks at all events. `all`: else only those that wait in one of its handlers, which is quick. */
+void svi_bus_users(const svi_bus *bus, const void *generation, bool all, svi_bus_use *use_out);
+/* False inside a pass or a release: nothing may be swapped now. */
+bool svi_bus_is_idle(const svi_bus *bus);
+
 /* --- the router's turn
  * ---------------------------------------------------------------------------------- */
 

@@ -31,6 +31,11 @@ sv_event *svi_event_whole(sv_event *ev)
     return ev;
 }
 
+void svi_event_act(sv_event *ev)
+{
+    for (; ev != NULL; ev = ev->parent) ev->has_acted = true;
+}
+
 void svi_event_keep(sv_event *ev)
 {
     for (; ev != NULL; ev = ev->parent) ev->keeps = true;
@@ -157,6 +162,8 @@ static void event_free(sv_event *ev)
     for (const svi_ending *ending = ev->endings; ending != NULL; ending = ending->next)
         ending->run(ending->ctx);
     svi_hooks_unref(&ev->hooks);
+    for (svi_kept_hooks *kept = ev->kept; kept != NULL; kept = kept->next)
+        svi_hooks_unref(&kept->hooks);
     if (ev->stanza != NULL) svi_stanza_unref((sv_stanza **)(uintptr_t)&ev->stanza);
     if (ev->bus == NULL) {
         svi_event_free_memory(ev);
@@ -376,6 +383,7 @@ void svi_event_replace(sv_event *ev, const sv_stanza *stanza)
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     SV_ASSERT(stanza != NULL);
     if (!may_act(ev)) return;
+    svi_event_act(ev);
     const sv_stanza *before = ev->stanza;
     ev->stanza = svi_stanza_ref(stanza);
     if (before != NULL) svi_stanza_unref((sv_stanza **)(uintptr_t)&before);
@@ -389,6 +397,7 @@ void *svi_event_unit(sv_event *ev)
     SV_ASSERT(ev->state < SVI_EVENT_FINISHED); /* its unit has gone: the write would be lost */
     const svi_commit_ops *commit = &ev->bus->config.commit;
     sv_event *whole = svi_event_whole(ev);
+    svi_event_act(ev);
     if (whole->unit == NULL) whole->unit = commit->unit_new(commit->ctx);
     return whole->unit;
 }
@@ -401,6 +410,7 @@ void svi_event_emit(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx
         if (drop != NULL) drop(ctx);
         return;
     }
+    svi_event_act(ev);
     const svi_exec *now = svi_exec_now();
     sv_event *whole = svi_event_whole(ev);
     svi_emission *emission = svi_arena_get(whole->arena, sizeof(svi_emission));
@@ -418,6 +428,7 @@ void svi_event_emit(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx
 void svi_event_emit_early(sv_event *ev, void (*run)(void *ctx), void (*drop)(void *ctx), void *ctx)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
+    svi_event_act(ev);
     const sv_event *whole = svi_event_whole(ev);
     const bool must_wait =
         whole->emissions != NULL || (whole->lane != NULL && whole->lane->unemitted > 0);
@@ -451,6 +462,7 @@ bool svi_event_dispose(sv_event *ev, svi_disposal disposal, const char *rule)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     if (!may_act(ev)) return false;
+    svi_event_act(ev);
     if (ev->entry_state == SVI_ENTRY_NONE) return true;
     if (ev->entry_state != SVI_ENTRY_OPEN) {
         svi_event_fault(ev, ev->is_request ? "a request is answered once"
@@ -472,5 +484,6 @@ uint64_t svi_event_take_entry(sv_event *ev)
         return 0;
     }
     ev->entry_state = SVI_ENTRY_TAKEN;
+    svi_event_act(ev);
     return ev->entry;
 }

@@ -14,6 +14,7 @@ struct svi_hooks {
     uint32_t monitors[SVI_POINT_COUNT]; /* where its MONITOR handlers begin */
     void (*gone)(void *ctx);
     void *gone_ctx;
+    svi_hooks *successor; /* while events are moved */
     uint64_t *bits; /* beside the handlers: see svi_hooks_bits */
     svi_handler handlers[];
 };
@@ -172,6 +173,18 @@ void svi_hooks_on_free(svi_hooks *hooks, void (*gone)(void *ctx), void *ctx)
     SV_ASSERT(hooks->gone == NULL);
     hooks->gone = gone;
     hooks->gone_ctx = ctx;
+}
+
+void svi_hooks_succeed(svi_hooks *old, svi_hooks *by)
+{
+    SV_CHECK(old, HOOKS_MAGIC);
+    old->successor = by;
+}
+
+svi_hooks *svi_hooks_successor(const svi_hooks *hooks)
+{
+    SV_CHECK(hooks, HOOKS_MAGIC);
+    return hooks->successor;
 }
 
 const svi_handler *svi_hooks_at(const svi_hooks *hooks, svi_point point, size_t *count_out)

@@ -47,6 +47,7 @@ typedef struct svi_handler {
     const char *after; /* module that must stand before, inside the same band; NULL */
     bool stores;       /* may write: refused at admission when space is short (architecture 8) */
     svi_policy policy; /* in quarantine; of a MONITOR it means nothing */
+    bool finishes;     /* an event that waits in it is never restarted by a later generation */
     sv_verdict (*call)(sv_event *ev, void *self);
     void *self;
     const char *module;    /* for blame; outlives the table */
@@ -66,6 +67,11 @@ void svi_hooks_unref(svi_hooks **hooks);
 /* Calls `gone(ctx)` when the last reference of the table has been dropped and nothing of it is used
  * any more: then what its handlers belong to may go. Once a table. */
 void svi_hooks_on_free(svi_hooks *hooks, void (*gone)(void *ctx), void *ctx);
+
+/* From now on svi_bus_swap puts `by` in the place of `old`; takes no reference. NULL ends that. */
+void svi_hooks_succeed(svi_hooks *old, svi_hooks *by);
+/* What was said there; NULL if nothing was. */
+svi_hooks *svi_hooks_successor(const svi_hooks *hooks);
 
 /* Handlers of a point, in order. */
 const svi_handler *svi_hooks_at(const svi_hooks *hooks, svi_point point, size_t *count_out);

@@ -52,6 +52,12 @@ typedef struct svi_ending {
     void *ctx;
 } svi_ending;
 
+/* A table that the event came from, still needed for who is to blame; in the event's arena. */
+typedef struct svi_kept_hooks {
+    struct svi_kept_hooks *next;
+    svi_hooks *hooks; /* a reference */
+} svi_kept_hooks;
+
 /* Events one behind the other, linked by sv_event.next. */
 typedef struct svi_event_queue {
     sv_event *head, *tail;
@@ -71,9 +77,13 @@ struct sv_event {
     bool has_bits; /* bits and kids are those of the stanza as it is now */
     bool in_monitor;
     bool in_next;      /* inside ops->next: svi_event_point is allowed */
+    bool has_acted;    /* something was written, sent, fired, replaced or disposed of */
+    bool is_to_restart;
+    bool stays_due; /* runs once more within its old deadline: still among those that wait */
     uint8_t kid_count; /* over SVI_KIDS_NOTED: not noted */
     svi_point point;
     uint32_t holds;
+    uint32_t turn; /* how often it was restarted */
     svi_bus *bus; /* NULL once the bus is gone and only holds remain */
     const svi_event_ops *ops;
     void *x;
@@ -87,6 +97,8 @@ struct sv_event {
     void *unit;
 
     svi_hooks *hooks; /* a reference of its own; may be NULL */
+    svi_kept_hooks *kept;
+    const svi_handler *waits_in; /* who said LATER; in `hooks` or one that is kept */
     const svi_handler *handlers;
     const uint64_t *filters;
     size_t count, monitors, at;
@@ -190,6 +202,8 @@ sv_event *svi_queue_take(svi_event_queue *queue);
 
 /* Whose unit, emissions and arena the event uses: itself or the outermost parent. */
 sv_event *svi_event_whole(sv_event *ev);
+/* Something was done in the event that may not be done twice. */
+void svi_event_act(sv_event *ev);
 /* What the running handlers of the event and its parents took from the arena must stay. */
 void svi_event_keep(sv_event *ev);
 /* The running handler is over: gives its temporary memory back if it may go. */

@@ -318,7 +318,10 @@ static bool run_handlers(sv_event *ev)
         const size_t i = ev->at++;
         if (!wants(ev, i)) continue;
         const sv_verdict verdict = call(ev, &ev->handlers[i], &watch);
-        if (verdict == SV_LATER) return false;
+        if (verdict == SV_LATER) {
+            ev->waits_in = &ev->handlers[i];
+            return false;
+        }
         if (verdict == SV_PASS && !svi_event_is_disposed(ev)) continue;
         if (verdict == SV_PASS) svi_event_fault(ev, "who disposes of a stanza says DONE");
         ev->verdict = SV_DONE;
@@ -385,7 +388,8 @@ static void wait_later(sv_event *ev, sv_str key)
 {
     if (ev->lane == NULL && key.n > 0) svi_lane_new(ev->bus, key, ev);
     ev->state = SVI_EVENT_WAITING;
-    svi_bus_wait(ev);
+    if (!ev->stays_due) svi_bus_wait(ev);
+    ev->stays_due = false;
 }
 
 /* Too deep: no handler is asked, guards neither, so the stanza may not go on by default: it is a
@@ -422,10 +426,12 @@ void svi_pass(sv_event *ev, sv_str key)
     const bool too_deep = bus->depth >= SVI_DEPTH_MAX;
     if (too_deep) refuse_depth(ev); /* before the context of who fired is covered */
     frame_enter(&frame, ev, key);
-    if (!too_deep && !drive(ev))
+    if (!too_deep && !drive(ev)) {
         wait_later(ev, key);
-    else
+    } else {
+        if (ev->stays_due) svi_bus_unwait(ev);
         finish(ev, key);
+    }
     frame_leave(bus, &frame);
 }
 

@@ -60,7 +60,8 @@
     X(SESSION_WRITTEN, "session/written", "all that was pushed to it from rows has been written")  \
     X(SESSION_SILENT, "session/silent",                                                            \
       "nothing came from its client for long: handlers ask for a sign of life, else it ends")      \
-    X(HOST_READY, "host/ready", "the host's modules have started and their hooks are in place")    \
+    X(HOST_READY, "host/ready",                                                                    \
+      "the host's modules have started and their hooks are in place; again after some of them were loaded anew") \
     X(COMMAND_RUN, "command/run", "a command of a module runs; only that module is asked")         \
     X(STANZA_MADE, "stanza/made",                                                                  \
       "routed by a module in the name of a local account to somebody else; that account's side")   \

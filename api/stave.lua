@@ -141,13 +141,16 @@ local flags = {
                              "account/removing (no account is deleted). Without this flag and the next one occasions without a stanza, and " ..
                              "MONITOR, are skipped, and stanzas refused."},
         {"SV_HOOK_OPEN", 4, "Skipped while its module is in quarantine: all goes on as if the module were not there. For what only " ..
-                            "looks, or takes what is its own out of what passes. Not together with SV_HOOK_GUARD."})},
+                            "looks, or takes what is its own out of what passes. Not together with SV_HOOK_GUARD."},
+        {"SV_HOOK_FINISHES", 8, "An event that waits in it when another generation of the module takes over is finished by the one that " ..
+                                "it began with, never restarted."})},
     {name = "arg", header = "command.h", title = "Flags of an argument", of = "sv_arg.flags",
      is({"SV_ARG_REQUIRED", 1, "It must be given."},
         {"SV_ARG_OPTION", 2, "Given as --name VALUE; without this, by its place. Flags always are options."},
         {"SV_ARG_EXISTS", 4, "The account must exist."},
         {"SV_ARG_REMOVED", 8, "The host may also be one that a reload has removed; for the server's own commands, since no " ..
-                              "module runs there."})},
+                              "module runs there."},
+        {"SV_ARG_REST", 16, "The last by its place: on the command line it takes all that follows, too, with a blank between."})},
     {name = "who", header = "command.h", title = "Who may use a command", of = "sv_command.who",
      text = "Who may use it besides operators, who may use all; for faces that know who asks.",
      is({"SV_WHO_ADMIN", 1, "admins of the host that it is about"},
@@ -239,7 +242,7 @@ point "session/written" {meaning = "all that was pushed to it from rows has been
 point "session/silent" {meaning = "nothing came from its client for long: handlers ask for a sign of life, else it ends",
     from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, later = true,
     default = "the session ends unless something comes in time"}
-point "host/ready" {meaning = "the host's modules have started and their hooks are in place", about = HOST, done = HEARD,
+point "host/ready" {meaning = "the host's modules have started and their hooks are in place; again after some of them were loaded anew", about = HOST, done = HEARD,
     default = NOTHING, later = true}
 point "command/run" {meaning = "a command of a module runs; only that module is asked", about = "the account that it is about, else the host's domain",
     done = "answered, or not done for a reason that was given", default = "the operator is told that the module did not answer",
@@ -317,6 +320,19 @@ local groups = {
     {name = "metrics", title = "Metrics",
      {"metric_add", "message", no_lua = "a script declares no metrics"},
      {"metric_set", "message", no_lua = "a script declares no metrics"},
+    },
+    {name = "generations", title = "From one generation to the next",
+     {"save_bytes", "local", no_lua = "a script begins with a fresh state"},
+     {"save_int", "local", no_lua = "a script begins with a fresh state"},
+     {"saved_bytes", "local", no_lua = "a script begins with a fresh state"},
+     {"saved_int", "local", no_lua = "a script begins with a fresh state"},
+     {"shared", "native", no_lua = "hosts share a script's state already"},
+     {"table", "native", no_lua = "a script begins with a fresh state"},
+     {"table_get", "native", no_lua = "a script begins with a fresh state"},
+     {"table_put", "native", no_lua = "a script begins with a fresh state"},
+     {"table_del", "native", no_lua = "a script begins with a fresh state"},
+     {"table_next", "native", no_lua = "a script begins with a fresh state"},
+     {"table_count", "native", no_lua = "a script begins with a fresh state"},
     },
     {name = "timers", title = "Timers",
      {"every", "local", "sv.every(period_ms: integer, fire: function): status"},
@@ -487,7 +503,7 @@ local groups = {
 --[[ Structs of the headers, and how they may grow: "size" (begins with its size, or the descriptor says it), "stride" (its table's
 stride is in the descriptor), "never" (given by value, or made by the one who is handed it). ]]
 local structs = {
-    sv_api = "size", sv_module_desc = "size", sv_auth = "size", sv_auth_keys = "size",
+    sv_api = "size", sv_module_desc = "size", sv_table_desc = "size", sv_auth = "size", sv_auth_keys = "size",
     sv_engine_api = "size", sv_worker_desc = "size", sv_store_engine = "size", sv_store_job = "size",
     sv_store_change = "never", sv_store_space = "never",
     sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",

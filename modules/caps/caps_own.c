@@ -73,10 +73,11 @@ static void rows_came(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     sv->pass(ev);
 }
 
-/* Before the host tells of itself (disco does in band LATE). */
+/* Before the host tells of itself (disco does in band LATE). Once: again when another module was loaded anew. */
 sv_verdict caps_on_ready(sv_event *ev, void *self)
 {
     caps *me = self;
+    if (me->self[0].info) return SV_PASS;
     sv->rows_load(ev, me->own, OWNER, rows_came);
     return SV_LATER;
 }

@@ -203,6 +203,15 @@ static sv_verdict on_changed(sv_event *ev, void *self)
     return SV_PASS;
 }
 
+/* Whoever listens may have begun anew: it is told in any case. */
+static sv_verdict on_ready(sv_event *ev, void *self)
+{
+    disco *me = self;
+    sv->stanza_unref(me->mod, &me->host_info);
+    compose(ev, me);
+    return SV_PASS;
+}
+
 /* --- answering ----------------------------------------------------------------------------- */
 
 static answer begin(sv_event *ev, const disco *me, const char *ns)
@@ -352,7 +361,7 @@ static const sv_hook hooks[] = {
     {.on = "iq-get/self {" SV_DISCO_ITEMS "}query", .call = on_self_items},
     {.on = "iq-get/account {" SV_DISCO_INFO "}query", .call = on_account},
     {.on = "iq-get/account {" SV_DISCO_ITEMS "}query", .call = on_account},
-    {.on = "host/ready", .call = on_changed, .band = SV_LATE}, /* when the others are */
+    {.on = "host/ready", .call = on_ready, .band = SV_LATE}, /* when the others are */
     {.on = SV_DISCO_CHANGED, .call = on_changed},
     {0},
 };

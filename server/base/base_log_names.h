@@ -31,6 +31,8 @@ SVI_LOG_NAME("module-budget", "A module comes near to its budget of memory or pr
 SVI_LOG_NAME("module-quarantined", "A module had too many faults: its handlers are not called until it is released; what they must not miss is refused.")
 SVI_LOG_NAME("module-released", "A module is out of quarantine, by an operator or by new code.")
 SVI_LOG_NAME("metric-wrong", "A module changed a metric that it does not declare, or let a counter fall; told once.")
+SVI_LOG_NAME("module-reloaded", "A module runs with the code of its file as it is now; how many events waited in the old one, and what became of them.")
+SVI_LOG_NAME("module-not-reloaded", "Modules could not be loaded anew; those that run go on.")
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
 SVI_LOG_NAME("engine-ended", "A thread of an engine module ended by itself; what the module does in it is not done any more.")
 SVI_LOG_NAME("engine-stuck", "A thread of an engine module did not end within three seconds when the server stopped; the process ended with it.")

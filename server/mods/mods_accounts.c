@@ -3,22 +3,21 @@
 
 /* A read in flight. */
 typedef struct listing {
-    svi_group *group; /* a reference: the code that is called back stays */
-    sv_mod *mod;
+    sv_mod *mod; /* a reference: the code that is called back stays */
     sv_accounts_fn done;
 } listing;
 
 static void listed(void *ctx, sv_status status, const sv_str *names, size_t count, bool more)
 {
     listing *l = ctx;
-    if (!l->group->is_retired) {
+    if (!l->mod->is_retired) {
         const svi_mod_visit visit = svi_mod_enter(l->mod, "accounts");
         l->done(status, names, count, more, l->mod->self);
         svi_mod_leave(&visit);
     }
-    svi_group *group = l->group;
+    sv_mod *mod = l->mod;
     svi_free(l);
-    svi_group_unref(&group);
+    svi_mod_end(&mod);
 }
 
 void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done)
@@ -26,6 +25,6 @@ void svi_api_accounts(sv_mod *mod, sv_str after, size_t max, sv_accounts_fn done
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(done != NULL && max > 0 && mod->group->host != NULL);
     listing *l = svi_alloc(mod->group->acct, sizeof *l);
-    *l = (listing){.group = svi_group_ref(mod->group), .mod = mod, .done = done};
+    *l = (listing){.mod = svi_mod_begin(mod), .done = done};
     svi_store_owners(svi_host_accounts(mod->group->host), after, max, listed, l);
 }

@@ -166,6 +166,12 @@ void svi_api_metric_set(sv_mod *mod, uint32_t index, int64_t value)
     if (to != NULL) *to = value;
 }
 
+void *svi_api_shared(sv_mod *mod)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    return mod->file->shared;
+}
+
 /* --- accounts that it keeps ------------------------------------------------------------------------- */
 
 static void call_auth(void *ctx, void (*run)(void *arg), void *arg)
@@ -189,9 +195,9 @@ sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth)
                                         .acct = &mod->acct,
                                         .call = call_auth,
                                         .ctx = mod};
-    sv_status status = SV_OK;
+    sv_status status = mod->provider ? SV_EEXIST : SV_OK;
     for (size_t i = 0; i < mod->group->count; i++)
-        if (mod->group->mods[i]->provider) status = SV_EEXIST;
+        if (mod->group->mods[i]->provider && mod->group->mods[i] != mod->before) status = SV_EEXIST;
     if (status == SV_OK) status = svi_provider_new(mod->group->host, &config, &mod->provider);
     if (status == SV_OK && mod->conduct.ward.is_closed) svi_provider_suspend(mod->provider, true);
     if (status != SV_OK)
@@ -353,6 +359,18 @@ static const sv_api api = {
     .follow_file = svi_api_follow_file,
     .host_set_item = svi_api_host_set_item,
     .host_item = svi_api_host_item,
+
+    .save_bytes = svi_api_save_bytes,
+    .save_int = svi_api_save_int,
+    .saved_bytes = svi_api_saved_bytes,
+    .saved_int = svi_api_saved_int,
+    .shared = svi_api_shared,
+    .table = svi_api_table,
+    .table_get = svi_api_table_get,
+    .table_put = svi_api_table_put,
+    .table_del = svi_api_table_del,
+    .table_next = svi_api_table_next,
+    .table_count = svi_api_table_count,
 };
 
 const sv_api *svi_mods_api(void)

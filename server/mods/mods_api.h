@@ -17,9 +17,28 @@ sv_status svi_api_every(sv_mod *mod, int64_t period_ms, sv_timer_fn fire);
 sv_status svi_api_sweep(sv_mod *mod, sv_store *store, int64_t period_ms);
 sv_str svi_api_host(const sv_mod *mod);
 sv_status svi_api_auth_register(sv_mod *mod, const sv_auth *auth);
+void *svi_api_shared(sv_mod *mod);
 sv_str svi_api_feature_at(sv_mod *mod, bool of_accounts, size_t i);
 void svi_api_metric_add(sv_mod *mod, uint32_t index, int64_t delta);
 void svi_api_metric_set(sv_mod *mod, uint32_t index, int64_t value);
+
+/* --- mods_saved.c ------------------------------------------------------------------ */
+
+/* Members of the same names in sv_api. */
+sv_status svi_api_save_bytes(sv_blob *blob, const char *name, uint32_t version, sv_str bytes);
+sv_status svi_api_save_int(sv_blob *blob, const char *name, uint32_t version, int64_t number);
+bool svi_api_saved_bytes(sv_mod *mod, const char *name, uint32_t *version_out, sv_str *bytes_out);
+bool svi_api_saved_int(sv_mod *mod, const char *name, uint32_t *version_out, int64_t *number_out);
+
+/* --- mods_table.c ------------------------------------------------------------------ */
+
+/* Members of the same names in sv_api. */
+sv_table *svi_api_table(sv_mod *mod, const sv_table_desc *desc);
+const void *svi_api_table_get(const sv_table *table, sv_str key);
+void *svi_api_table_put(sv_table *table, sv_str key);
+bool svi_api_table_del(sv_table *table, sv_str key);
+const void *svi_api_table_next(const sv_table *table, size_t *pos, sv_str *key_out);
+size_t svi_api_table_count(const sv_table *table);
 
 /* --- mods_features.c --------------------------------------------------------------- */
 

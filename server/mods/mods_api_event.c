@@ -97,7 +97,7 @@ void svi_api_begin(sv_mod *mod, const char *on, sv_str subject)
     SV_CHECK(mod, SVI_MOD_MAGIC);
     const svi_point point = point_of(on);
     const svi_group *group = mod->group;
-    if (point == SVI_POINT_NONE || !group->is_live) return;
+    if (point == SVI_POINT_NONE || !mod->is_live) return;
     svi_occasion(group->host, point, NULL, NULL, NULL, subject, NULL);
 }
 

@@ -9,9 +9,9 @@
 
 /* A read in flight. */
 typedef struct operation {
-    svi_group *group; /* a reference: the code that is called back stays */
-    sv_mod *mod;
+    sv_mod *mod;  /* a reference: the code that is called back stays */
     sv_event *ev; /* held */
+    uint32_t turn; /* of the event: in another one it waits for something else */
     sv_rows_fn rows_done;
     sv_get_fn get_done;
     sv_get_schema_fn get_schema_done; /* one of the three is not NULL */
@@ -53,7 +53,7 @@ static sv_status enter(sv_store *store, const char *owner_module)
     if (status != SV_OK) {
         SV_LOG(SV_ERROR, "module-refused", LF_STR("map", svi_buf_str(&path)),
                LF_TXT("reason", err.text));
-        mod->why_not = svi_arena_printf(group->texts, "%s", err.text).p;
+        mod->why_not = svi_arena_printf(mod->texts, "%s", err.text).p;
     }
     svi_buf_free(&path);
     return status;
@@ -117,6 +117,7 @@ sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, s
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    if (!svi_mod_may_write(store->mod, ev)) return SV_EDENIED;
     svi_host *host = store->mod->group->host;
     if (svi_guest_is(host, owner)) return SV_EDENIED;
     if (svi_host_is_stale(host, owner, svi_event_number(ev))) return SV_EDENIED;
@@ -128,6 +129,7 @@ sv_status svi_api_del(sv_event *ev, sv_store *store, sv_str owner, sv_str key)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    if (!svi_mod_may_write(store->mod, ev)) return SV_EDENIED;
     return wrote(store, &store->mod->costs->store.deletes, owner.n + key.n,
                  svi_unit_del(svi_event_unit(ev), store->map, owner, key));
 }
@@ -136,6 +138,7 @@ sv_status svi_api_del_owner(sv_event *ev, sv_store *store, sv_str owner)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (!svi_event_is_open(ev)) return SV_ECLOSED;
+    if (!svi_mod_may_write(store->mod, ev)) return SV_EDENIED;
     return wrote(store, &store->mod->costs->store.deletes, owner.n,
                  svi_unit_del_owner(svi_event_unit(ev), store->map, owner));
 }
@@ -149,6 +152,8 @@ static void unref_rows(void *ctx)
     rows->magic = 0;
     svi_rows_unref(&rows->rows);
     svi_layer_unref(&rows->layer);
+    sv_mod *adds = rows->overlay != NULL ? rows->overlay->mod : NULL;
+    svi_mod_unref(&adds);
 }
 
 /* Gives the reference to the event, which drops it at its end. */
@@ -159,6 +164,7 @@ static sv_rows *lend(sv_event *ev, const sv_store *store, sv_str owner, svi_rows
     svi_event_at_end(ev, unref_rows, rows);
     const svi_overlay *overlay = svi_overlay_of(store);
     if (overlay != NULL) svi_overlay_read(overlay, ev, owner, rows);
+    if (rows->overlay != NULL) svi_mod_ref(rows->overlay->mod);
     return rows;
 }
 
@@ -223,10 +229,9 @@ static operation *begin(sv_event *ev, sv_store *store)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
     SV_ASSERT(svi_event_is_open(ev));
-    svi_group *group = svi_group_ref(store->mod->group);
-    operation *op = svi_alloc(group->acct, sizeof *op);
-    op->group = group;
-    op->mod = store->mod;
+    operation *op = svi_alloc(store->mod->group->acct, sizeof *op);
+    op->mod = svi_mod_begin(store->mod);
+    op->turn = svi_event_turn(ev);
     op->store = store;
     op->map = store->map;
     op->stats = stats_of(ev, store->mod);
@@ -240,22 +245,31 @@ static void end(operation *op)
     svi_str_free(&op->owner);
     svi_str_free(&op->key);
     svi_event_let_go(&op->ev);
-    svi_group *group = op->group;
+    sv_mod *mod = op->mod;
     svi_free(op);
-    svi_group_unref(&group);
+    svi_mod_end(&mod);
 }
 
 /* Calls the module back, blamed on the handler that asked; the event may be over then. */
 static void call_module(void *ctx)
 {
     const operation *op = ctx;
-    svi_plat_enter(op->group->plat);
+    const sv_event *const saved = op->mod->acting;
+    svi_plat_enter(op->mod->group->plat);
+    op->mod->acting = op->ev;
     if (op->rows_done != NULL)
         op->rows_done(op->ev, op->status, op->rows, op->mod->self);
     else if (op->get_schema_done != NULL)
         op->get_schema_done(op->ev, op->status, op->value, op->schema, op->mod->self);
     else
         op->get_done(op->ev, op->status, op->value, op->mod->self);
+    op->mod->acting = saved;
+}
+
+/* Its deadline passed, it was cancelled, or restarted in another generation: then nobody waits for the answer. */
+static bool is_void(const operation *op)
+{
+    return !svi_event_is_open(op->ev) || svi_event_turn(op->ev) != op->turn;
 }
 
 /* Hangs the rows on the session that wanted them, if it is still there. */
@@ -263,7 +277,7 @@ static void keep(const operation *op)
 {
     if (op->session.n == 0) return;
     sv_session *session =
-        svi_session_find_number(op->group->server, op->session, op->session_number);
+        svi_session_find_number(op->mod->group->server, op->session, op->session_number);
     if (session == NULL) return;
     svi_rows *rows = svi_rows_get(op->map, svi_session_jid(session)->node);
     SV_ASSERT(rows != NULL); /* they are in memory: the caller has them */
@@ -273,7 +287,7 @@ static void keep(const operation *op)
 static void rows_came(void *ctx, sv_status status, svi_rows *rows)
 {
     operation *op = ctx;
-    if (!svi_event_is_open(op->ev)) { /* its deadline passed, or it was cancelled */
+    if (is_void(op)) {
         svi_rows_unref(&rows);
         end(op);
         return;
@@ -291,7 +305,7 @@ void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn d
     operation *op = begin(ev, store);
     op->rows_done = done;
     store->mod->costs->store.loads++;
-    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->group->acct, owner);
+    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->mod->group->acct, owner);
     svi_rows_load(store->map, owner, rows_came, op);
 }
 
@@ -302,8 +316,8 @@ void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_ro
     const sv_jid *jid = svi_session_jid(session);
     op->rows_done = done;
     store->mod->costs->store.loads++;
-    op->session = svi_str_dup(op->group->acct, jid->full);
-    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->group->acct, jid->node);
+    op->session = svi_str_dup(op->mod->group->acct, jid->full);
+    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->mod->group->acct, jid->node);
     op->session_number = svi_session_number(session);
     svi_rows_load(store->map, jid->node, rows_came, op);
 }
@@ -352,7 +366,7 @@ static void value_came(void *ctx, sv_status status, sv_str value, uint32_t schem
     op->status = status;
     op->value = value;
     op->schema = schema;
-    if (svi_event_is_open(op->ev)) {
+    if (!is_void(op)) {
         see_added(op);
         svi_event_call(op->ev, op->stats, call_module, op);
     }
@@ -363,8 +377,8 @@ static void get(operation *op, sv_store *store, sv_str owner, sv_str key)
 {
     store->mod->costs->store.reads++;
     if (svi_overlay_of(store) != NULL) {
-        op->owner = svi_str_dup(op->group->acct, owner);
-        op->key = svi_str_dup(op->group->acct, key);
+        op->owner = svi_str_dup(op->mod->group->acct, owner);
+        op->key = svi_str_dup(op->mod->group->acct, key);
     }
     svi_store_get(store->map, owner, key, value_came, op);
 }

@@ -123,6 +123,11 @@ const char *svi_fault_name(sv_fault fault);
  * module's name in *module_out. */
 const sv_command *svi_mods_command(const svi_mods *mods, size_t i, const char **module_out);
 
+/* Keeps the declaration until it is released, whatever is reloaded; NULL if it is no running module's. */
+typedef struct svi_mod_file svi_command_hold;
+svi_command_hold *svi_mods_command_hold(const svi_mods *mods, const sv_command *command);
+void svi_mods_command_release(svi_command_hold **hold);
+
 /* Appends to `array` what every module in the folder declares, as svi_command_json with "module"; in the order
  * of their names. Those that can't be loaded are left out. */
 void svi_mods_folder_commands(svi_acct *acct, const char *folder, json_t *array);

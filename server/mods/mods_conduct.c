@@ -75,10 +75,12 @@ void svi_conduct_hand_over(sv_mod *mod, const sv_mod *before)
     svi_conduct_close(mod);
 }
 
-void svi_conduct_renewed(const sv_mod *before)
+void svi_conduct_renewed(sv_mod *mod, const sv_mod *before)
 {
     const svi_conduct *c = &before->conduct;
     if (!c->ward.is_closed) return;
+    mod->conduct.sessions = c->sessions;
+    mod->conduct.has_missed = true;
     SV_LOG(SV_INFO, "module-released", LF_TXT("module", before->file->name),
            LF_STR("host", before->group->host_name), LF_TXT("by", "new code"),
            LF_INT("refused", (int64_t)c->ward.refused), LF_INT("skipped", (int64_t)c->ward.skipped));
@@ -125,15 +127,14 @@ static void no_more(void *ctx)
 {
     sv_mod *mod = ctx;
     mod->conduct.is_due = false;
-    svi_group *group = mod->group;
-    svi_group_unref(&group);
+    svi_mod_unref(&mod);
 }
 
 static void enter(void *ctx)
 {
     sv_mod *mod = ctx;
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    if (!mod->group->is_retired) svi_conduct_quarantine(mod, mod->conduct.due_why);
+    if (!mod->is_retired) svi_conduct_quarantine(mod, mod->conduct.due_why);
     no_more(mod);
 }
 
@@ -141,11 +142,11 @@ static void enter(void *ctx)
 static void quarantine_soon(sv_mod *mod, const char *why)
 {
     svi_conduct *c = &mod->conduct;
-    if (c->is_due || mod->group->is_retired) return;
+    if (c->is_due || mod->is_retired) return;
     if (mod->group->host == NULL) return; /* it keeps the store: without it there is no server */
     c->is_due = true;
     (void)snprintf(c->due_why, sizeof c->due_why, "%s", why);
-    (void)svi_group_ref(mod->group);
+    (void)svi_mod_ref(mod);
     svi_server_defer(mod->group->server, enter, no_more, mod);
 }
 
@@ -335,8 +336,7 @@ static sv_status start_late(sv_mod *mod, sv_err *err)
     return SV_OK;
 }
 
-/* It hears of what it has missed: sessions that were bound meanwhile, and of the host if it was never told. */
-static void introduce(sv_mod *mod)
+void svi_conduct_introduce(sv_mod *mod)
 {
     svi_conduct *c = &mod->conduct;
     svi_hooks *hooks = NULL;
@@ -362,7 +362,7 @@ static sv_status release(sv_mod *mod, sv_err *err)
     SV_LOG(SV_INFO, "module-released", LF_TXT("module", mod->file->name),
            LF_STR("host", mod->group->host_name), LF_TXT("by", "an operator"),
            LF_INT("refused", (int64_t)c->ward.refused), LF_INT("skipped", (int64_t)c->ward.skipped));
-    introduce(mod);
+    svi_conduct_introduce(mod);
     return SV_OK;
 }
 

@@ -29,6 +29,7 @@ typedef struct section {
 
 struct svi_config {
     uint32_t magic;
+    uint32_t refs;
     svi_acct *acct;
     svi_arena *arena;
     section **sections;
@@ -484,9 +485,10 @@ sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report re
                           svi_config **config_out)
 {
     svi_config *config = svi_alloc(acct, sizeof *config);
-    *config = (svi_config){.magic = MAGIC, .acct = acct, .arena = svi_arena_new(acct, 0)};
+    *config = (svi_config){.magic = MAGIC, .refs = 1, .acct = acct, .arena = svi_arena_new(acct, 0)};
     reader r = {.config = config, .report = report_to, .report_ctx = ctx};
-    r.now = add_section(config, SVI_SECTION_GLOBAL, SV_STR_NONE, path, 0);
+    r.now = add_section(config, SVI_SECTION_GLOBAL, SV_STR_NONE,
+                        svi_arena_str(config->arena, sv_str_of(path)).p, 0);
     r.box = svi_sandbox_new(acct, 16u << 20, 10000000);
     read_file(&r, path, NULL, 0);
     svi_sandbox_free(&r.box);
@@ -498,14 +500,23 @@ sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report re
 void svi_config_free(svi_config **config)
 {
     svi_config *c = *config;
+    *config = NULL;
     if (!c) return;
     SV_CHECK(c, MAGIC);
+    SV_ASSERT(c->refs > 0);
+    if (--c->refs > 0) return;
     for (size_t i = 0; i < c->count; i++) svi_dict_free(&c->sections[i]->values);
     svi_free(c->sections);
     svi_arena_free(&c->arena);
     c->magic = 0;
     svi_free(c);
-    *config = NULL;
+}
+
+svi_config *svi_config_ref(svi_config *config)
+{
+    SV_CHECK(config, MAGIC);
+    config->refs++;
+    return config;
 }
 
 /* --- questions -------------------------------------------------------------------------------------- */

@@ -57,7 +57,10 @@ typedef void (*svi_config_report)(void *ctx, const char *file, int line, const c
 /* Reads the file and what it includes. SV_ENOTFOUND, SV_EINVAL; every problem is reported. */
 sv_status svi_config_load(svi_acct *acct, const char *path, svi_config_report report, void *ctx,
                           svi_config **config_out);
+/* Gives a reference back; the last one frees it. */
 void svi_config_free(svi_config **config);
+/* One more reference: of whom it was read for, the loader keeps one. */
+svi_config *svi_config_ref(svi_config *config);
 
 /* The arena that lives as long as the config: for texts made of its values. */
 svi_arena *svi_config_arena(const svi_config *config);

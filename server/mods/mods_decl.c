@@ -73,6 +73,9 @@ static sv_status check_arg(const sv_command *c, size_t i, sv_err *err)
             return svi_err(err, SV_EINVAL, "command \"%.60s\" has two arguments \"%s\"", c->name,
                            arg->name);
         if (is_positional(before) && !(before->flags & SV_ARG_REQUIRED)) is_open = true;
+        if ((before->flags & SV_ARG_REST) && is_positional(arg))
+            return svi_err(err, SV_EINVAL, "command \"%.60s\": argument \"%s\" stands behind one that takes the rest",
+                           c->name, arg->name);
     }
     if (is_open && is_positional(arg) && (arg->flags & SV_ARG_REQUIRED))
         return svi_err(err, SV_EINVAL,
@@ -265,5 +268,6 @@ void svi_arg_usage(const sv_arg *arg, svi_buf *out)
     if (!is_positional(arg)) svi_buf_printf(out, "--%s", arg->name);
     if (!is_positional(arg) && arg->kind != SV_ARG_FLAG) svi_buf_putc(out, ' ');
     if (arg->kind != SV_ARG_FLAG) put_value(arg, out);
+    if (arg->flags & SV_ARG_REST) svi_buf_put(out, SV_STR("..."));
     if (!is_required) svi_buf_putc(out, ']');
 }

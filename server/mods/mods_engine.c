@@ -90,10 +90,10 @@ svi_engine_call svi_engine_enter(const svi_engine_part *part, const char *what)
     sv_mod *mod = part->mod;
     svi_group *group = mod->group;
     svi_engine_call call = {.mod = mod, .what = what, .engines = part->engines};
-    call.is_timed = group->server != NULL && !group->is_retired;
+    call.is_timed = group->server != NULL && !mod->is_retired;
     if (call.is_timed) call.stretch = svi_mod_stretch(mod);
     call.visit = svi_mod_enter(mod, what);
-    if (group->refs > 0) call.group = svi_group_ref(group);
+    if (mod->refs > 0) call.kept = svi_mod_ref(mod);
     return call;
 }
 
@@ -102,7 +102,7 @@ void svi_engine_leave(svi_engine_call *call)
     const svi_engines_config *config = &call->engines->config;
     svi_mod_leave(&call->visit);
     if (call->is_timed) svi_mod_judge_time(call->mod, call->what, &call->stretch);
-    svi_group_unref(&call->group);
+    svi_mod_unref(&call->kept);
     if (config->turn != NULL) config->turn(config->ctx);
 }
 
@@ -314,41 +314,26 @@ static sv_status deadline_new(sv_mod *mod, int64_t ms, sv_wake_fn call, void *ct
 
 /* --- the end -------------------------------------------------------------------------------------------- */
 
-static bool each_is_over(const svi_group *group)
+bool svi_engine_end(sv_mod *mod)
 {
-    for (size_t i = 0; i < group->count; i++)
-        if (!svi_workers_are_over(group->mods[i]->engine)) return false;
-    return true;
-}
-
-/* Waits for the threads of a group, all of which were told to end. */
-static bool join(svi_group *group)
-{
-    bool all = true;
-    for (size_t i = 0; i < group->count; i++)
-        if (!svi_workers_join(group->mods[i]->engine)) all = false;
-    return all;
-}
-
-bool svi_engines_end(svi_group *group)
-{
-    svi_engines *engines = group->engines;
-    for (size_t i = 0; i < group->count; i++) svi_workers_tell(group->mods[i]->engine);
-    if (each_is_over(group)) return true;
-    if (group->is_ending || engines->is_settling) return join(group);
-    group->next = engines->ending;
-    engines->ending = group;
+    svi_engine_part *part = mod->engine;
+    if (part == NULL) return true;
+    svi_workers_tell(part);
+    if (svi_workers_are_over(part)) return true;
+    if (mod->group->is_ending || part->engines->is_settling) return svi_workers_join(part);
+    mod->next_ending = part->engines->ending;
+    part->engines->ending = mod;
     return false;
 }
 
 void svi_engine_worker_over(svi_engine_part *part)
 {
-    svi_group *group = part->mod->group;
-    svi_group **at = &part->engines->ending;
-    while (*at != NULL && *at != group) at = &(*at)->next;
-    if (*at == NULL || !each_is_over(group)) return;
-    *at = group->next;
-    svi_group_finish(group);
+    sv_mod *mod = part->mod;
+    sv_mod **at = &part->engines->ending;
+    while (*at != NULL && *at != mod) at = &(*at)->next_ending;
+    if (*at == NULL || !svi_workers_are_over(part)) return;
+    *at = mod->next_ending;
+    svi_mod_finish(mod);
 }
 
 void svi_engines_settle(svi_engines *engines)
@@ -357,9 +342,9 @@ void svi_engines_settle(svi_engines *engines)
     SV_CHECK(engines, ENGINES_MAGIC);
     engines->is_settling = true;
     while (engines->ending != NULL) {
-        svi_group *group = engines->ending;
-        engines->ending = group->next;
-        if (join(group)) svi_group_finish(group);
+        sv_mod *mod = engines->ending;
+        engines->ending = mod->next_ending;
+        if (svi_workers_join(mod->engine)) svi_mod_finish(mod);
     }
 }
 

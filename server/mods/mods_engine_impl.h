@@ -18,7 +18,7 @@ struct svi_engines {
     bool is_settling;
     size_t open;        /* handles of the loop that are not closed yet */
     size_t stuck;       /* threads that did not end */
-    svi_group *ending;  /* groups whose threads were told to end; linked by `next` */
+    sv_mod *ending;     /* modules whose threads were told to end; linked by `next_ending` */
 };
 
 /* What one engine module on one host has from here. Charged to its group's account: the loop gives handles back
@@ -42,9 +42,9 @@ const void *svi_engine_table(void);
  * no loop. */
 svi_engine_part *svi_engine_part_of(sv_mod *mod);
 
-/* Tells the threads of the group's modules to end. True if none runs any more; else svi_group_finish is called when
+/* Tells the threads of the module to end. True if none runs any more; else svi_mod_finish is called when
  * the last has ended, or never, if at the end one does not. */
-bool svi_engines_end(svi_group *group);
+bool svi_engine_end(sv_mod *mod);
 
 /* Before a module's stop: gives it what its threads left. NULL does nothing. */
 void svi_engine_part_rest(svi_engine_part *part);
@@ -60,7 +60,7 @@ typedef struct svi_engine_call {
     const char *what;
     bool is_timed; /* not that of a module that ends, or has no host */
     svi_stretch stretch;
-    svi_group *group; /* a reference, so that what the call ends does not end the module under it; NULL if it ends
+    sv_mod *kept; /* a reference, so that what the call ends does not end the module under it; NULL if it ends
                          already */
     svi_engines *engines;
 } svi_engine_call;

@@ -289,6 +289,7 @@ static void bridge_close(svi_engine *e)
     store_bridge *bridge = bridge_of(e);
     SV_ASSERT(atomic_load(&bridge->out) == 0); /* the store has waited for all */
     bridge->group->is_ending = true;
+    svi_group_let_go(bridge->group);
     svi_group_unref(&bridge->group);
     pthread_mutex_destroy(&bridge->lock);
     bridge->magic = 0;
@@ -394,7 +395,8 @@ sv_status svi_store_module_open(svi_acct *acct, const svi_mods_config *config, s
     }
     svi_group *group = svi_group_bare(acct, config->engines->config.plat);
     group->engines = config->engines;
-    sv_mod *mod = svi_group_add(group, file, NULL);
+    sv_mod *mod = svi_mod_new(group, file, NULL, NULL);
+    svi_group_put(group, mod);
     module_out->file = file;
     const sv_module_desc *desc = &mod->file->desc;
     status = svi_options_fill(config->config, global, desc->options, desc->option_stride, mod->self,
@@ -408,6 +410,7 @@ sv_status svi_store_module_open(svi_acct *acct, const svi_mods_config *config, s
         return SV_OK;
     }
     group->is_ending = true;
+    svi_group_let_go(group);
     svi_group_unref(&group);
     if (status != SV_OK) svi_store_module_free(module_out);
     return status;

@@ -229,7 +229,7 @@ static void on_wake(void *ctx)
             SV_LOG(SV_ERROR, "engine-ended", LF_TXT("module", worker->module),
                    LF_TXT("worker", worker->name));
     }
-    const bool is_awaited = now.group == NULL; /* else what is left of the module may be gone with the call */
+    const bool is_awaited = now.kept == NULL; /* else what is left of the module may be gone with the call */
     svi_engine_leave(&now);
     if (is_end && is_awaited) svi_engine_worker_over(part);
 }

@@ -17,7 +17,7 @@ typedef struct errand {
 
 /* --- which there are -------------------------------------------------------------------------------- */
 
-static const svi_mod_file *file_at(const svi_mods *mods, size_t i)
+static svi_mod_file *file_at(const svi_mods *mods, size_t i)
 {
     for (size_t f = 0; f < mods->file_count; f++)
         if (svi_mods_enable(mods, mods->files[f]) && i-- == 0) return mods->files[f];
@@ -27,7 +27,7 @@ static const svi_mod_file *file_at(const svi_mods *mods, size_t i)
 const sv_command *svi_mods_command(const svi_mods *mods, size_t i, const char **module_out)
 {
     SV_CHECK(mods, SVI_MODS_MAGIC);
-    const svi_mod_file *file;
+    svi_mod_file *file;
     for (size_t f = 0; (file = file_at(mods, f)) != NULL; f++) {
         const sv_command *c;
         for (size_t k = 0; (c = svi_command_at(file->desc.commands, k)) != NULL; k++) {
@@ -37,6 +37,23 @@ const sv_command *svi_mods_command(const svi_mods *mods, size_t i, const char **
         }
     }
     return NULL;
+}
+
+svi_command_hold *svi_mods_command_hold(const svi_mods *mods, const sv_command *command)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    svi_mod_file *file;
+    for (size_t f = 0; (file = file_at(mods, f)) != NULL; f++) {
+        const sv_command *c;
+        for (size_t k = 0; (c = svi_command_at(file->desc.commands, k)) != NULL; k++)
+            if (c == command) return svi_mod_file_ref(file);
+    }
+    return NULL;
+}
+
+void svi_mods_command_release(svi_command_hold **hold)
+{
+    svi_mod_file_unref(hold);
 }
 
 /* The host's module that declares the command. */
@@ -82,8 +99,8 @@ static void over(void *ctx, sv_status status)
 
 static void gone(void *ctx)
 {
-    svi_group *group = ctx;
-    svi_group_unref(&group);
+    sv_mod *mod = ctx;
+    svi_mod_end(&mod);
 }
 
 static svi_hooks *hooks_for(sv_mod *mod, const sv_command *command)
@@ -98,7 +115,7 @@ static svi_hooks *hooks_for(sv_mod *mod, const sv_command *command)
     svi_hooks *hooks = NULL;
     const sv_status status = svi_hooks_build(mod->group->acct, &handler, 1, &hooks, NULL);
     SV_ASSERT(status == SV_OK);
-    svi_hooks_on_free(hooks, gone, svi_group_ref(mod->group));
+    svi_hooks_on_free(hooks, gone, svi_mod_begin(mod));
     return hooks;
 }
 
@@ -151,6 +168,9 @@ void svi_mods_run(svi_mods *mods, svi_request *request)
                          "%s: module %s is in quarantine on %s (`stave modules` says why); `stave modules release "
                          "%s` lets it out",
                          args->command->name, mod->file->name, group->host_name.p, mod->file->name);
+    else if (mod && command != args->command) /* the arguments were read by another declaration */
+        svi_request_fail(request, SV_FAULT_FAILED, "%s: its module was loaded anew meanwhile; try again",
+                         args->command->name);
     else if (mod)
         run_on(mod, command, request);
     else

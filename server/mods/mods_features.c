@@ -67,6 +67,6 @@ sv_status svi_api_set_stream_feature(sv_mod *mod, sv_str xml)
     if (status != SV_OK) return status;
     svi_str_free(&mod->stream_feature);
     mod->stream_feature = svi_str_dup(&mod->acct, xml);
-    if (group->is_live) svi_group_stream_features(group);
+    if (mod->is_live) svi_group_stream_features(group);
     return SV_OK;
 }

@@ -211,8 +211,11 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
                        desc->name != NULL ? desc->name : "");
     const sv_status has_groups = svi_mod_needs_check(file->desc.needs, err);
     if (has_groups != SV_OK) return has_groups;
-    if (file->desc.self_size > FILE_MAX)
-        return svi_err(err, SV_EINVAL, "its self_size is %zu bytes", file->desc.self_size);
+    if (file->desc.self_size > FILE_MAX || file->desc.shared_size > FILE_MAX)
+        return svi_err(err, SV_EINVAL, "its self_size is %zu bytes, its shared_size %zu: at most %d",
+                       file->desc.self_size, file->desc.shared_size, FILE_MAX);
+    if (file->desc.shared_size == 0 && (file->desc.start_shared != NULL || file->desc.stop_shared != NULL))
+        return svi_err(err, SV_EINVAL, "it has start_shared or stop_shared but no shared_size");
     const sv_status has_tables = take_tables(file, err);
     if (has_tables != SV_OK) return has_tables;
     const bool has_strides = is_stride(file->desc.command_stride, LEAST(sv_command, run)) &&
@@ -331,6 +334,7 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     svi_mod_file *file = svi_alloc(acct, sizeof *file);
     file->acct = acct;
     file->refs = 1;
+    file->number = 1;
     file->fd = -1;
     file->size = size;
     file->arena = svi_arena_new(acct, 256);
@@ -455,6 +459,43 @@ svi_mod_file *svi_mod_file_ref(svi_mod_file *file)
     SV_ASSERT(file->refs > 0);
     file->refs++;
     return file;
+}
+
+/* --- what its hosts share --------------------------------------------------------------------------- */
+
+sv_status svi_mod_file_enter(sv_mod *mod)
+{
+    svi_mod_file *file = mod->file;
+    sv_status status = SV_OK;
+    if (mod->uses_file) return SV_OK; /* its start failed before */
+    if (file->users == 0 && file->desc.shared_size > 0) {
+        file->shared = svi_alloc(file->acct, file->desc.shared_size);
+        const svi_mod_visit visit = svi_mod_enter(mod, "start_shared");
+        if (file->desc.start_shared != NULL) status = file->desc.start_shared(file->shared);
+        svi_mod_leave(&visit);
+    }
+    if (status == SV_OK) {
+        file->users++;
+        mod->uses_file = true;
+        return SV_OK;
+    }
+    svi_free(file->shared);
+    file->shared = NULL;
+    return status;
+}
+
+void svi_mod_file_leave(sv_mod *mod)
+{
+    svi_mod_file *file = mod->file;
+    if (!mod->uses_file) return;
+    mod->uses_file = false;
+    SV_ASSERT(file->users > 0);
+    if (--file->users > 0 || file->shared == NULL) return;
+    const svi_mod_visit visit = svi_mod_enter(mod, "stop_shared");
+    if (file->desc.stop_shared != NULL) file->desc.stop_shared(file->shared);
+    svi_mod_leave(&visit);
+    svi_free(file->shared);
+    file->shared = NULL;
 }
 
 /* Code that has run once is never unmapped in production; test builds do, so that what was left behind is seen. */

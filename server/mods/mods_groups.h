@@ -11,6 +11,7 @@
     X("core", 1u, flat) \
     X("memory", 1u, flat) \
     X("metrics", 1u, flat) \
+    X("generations", 1u, flat) \
     X("timers", 1u, flat) \
     X("stanza", 1u, flat) \
     X("addresses", 1u, flat) \

@@ -114,26 +114,30 @@ static bool is_listed(const svi_group *group, bool of_accounts, sv_str feature)
     return false;
 }
 
-/* What two modules declare is listed once: XEP-0030 3.1 has a feature at most once. */
+/* What two modules declare is listed once: XEP-0030 3.1 has a feature at most once. Copies: a module may go
+ * while another's handler still asks. */
 static void collect(svi_group *group, bool of_accounts)
 {
     size_t room = 0;
     for (size_t m = 0; m < group->count; m++)
         room += strlen(features_of(group->mods[m], of_accounts)) / 2 + 1;
     if (room == 0) return;
-    group->features[of_accounts] = svi_alloc(group->acct, room * sizeof(sv_str));
+    group->features[of_accounts] = svi_arena_get(group->texts, room * sizeof(sv_str));
     for (size_t m = 0; m < group->count; m++) {
         sv_str rest = sv_str_of(features_of(group->mods[m], of_accounts)), word;
         while (svi_str_split(&rest, ' ', &word)) {
             if (word.n == 0 || is_listed(group, of_accounts, word)) continue;
             SV_ASSERT(group->feature_count[of_accounts] < room);
-            group->features[of_accounts][group->feature_count[of_accounts]++] = word;
+            group->features[of_accounts][group->feature_count[of_accounts]++] =
+                svi_arena_str(group->texts, word);
         }
     }
 }
 
 void svi_group_features_build(svi_group *group)
 {
+    SV_ASSERT(group->texts == NULL);
+    group->texts = svi_arena_new(group->acct, 512);
     collect(group, false);
     collect(group, true);
 }
@@ -194,6 +198,7 @@ static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
                          .after = hook->after,
                          .stores = (hook->flags & SV_HOOK_STORES) != 0,
                          .policy = policy_of(hook),
+                         .finishes = (hook->flags & SV_HOOK_FINISHES) != 0,
                          .call = hook->call,
                          .self = mod->self,
                          .module = mod->file->name,
@@ -203,10 +208,24 @@ static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
                          .generation = mod};
 }
 
-static void hooks_gone(void *ctx)
+/* What a table needs of its modules, in order of starting. */
+typedef struct table {
+    size_t count;
+    sv_mod *mods[]; /* a reference each */
+} table;
+
+static void table_gone(void *ctx)
 {
-    svi_group *group = ctx;
-    svi_group_unref(&group);
+    table *t = ctx;
+    for (size_t i = t->count; i > 0; i--) svi_mod_unref(&t->mods[i - 1]);
+    svi_free(t);
+}
+
+static table *table_of(const svi_group *group)
+{
+    table *t = svi_alloc(group->acct, sizeof *t + group->count * sizeof(sv_mod *));
+    for (; t->count < group->count; t->count++) t->mods[t->count] = svi_mod_ref(group->order[t->count]);
+    return t;
 }
 
 /* Of all, of those that are new, or of one alone. */
@@ -224,7 +243,7 @@ static sv_status build(svi_group *group, bool only_new, const sv_mod *alone, svi
     }
     const sv_status status = svi_hooks_build(group->acct, handlers, count, hooks_out, err);
     svi_free(handlers);
-    if (status == SV_OK) svi_hooks_on_free(*hooks_out, hooks_gone, svi_group_ref(group));
+    if (status == SV_OK) svi_hooks_on_free(*hooks_out, table_gone, table_of(group));
     return status;
 }
 

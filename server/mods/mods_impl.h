@@ -30,9 +30,12 @@ typedef struct svi_mod_file {
     void *handle;
     bool is_engine;      /* declared with SV_ENGINE: never replaced */
     bool is_stale;       /* another file of that name was there when it was looked for last */
+    uint32_t number;     /* how many files of this name this process has loaded for its hosts, with it */
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
     svi_arena *arena;    /* its commands as desc has them, in this server's layout */
     const sv_option *budget_options; /* in the arena */
+    void *shared;        /* of its hosts; NULL while it is not used, or none is declared */
+    uint32_t users;      /* modules on hosts that use it */
     char name[SVI_MOD_NAME_MAX];
 } svi_mod_file;
 
@@ -40,6 +43,15 @@ typedef struct svi_group svi_group;
 typedef struct svi_block svi_block; /* mods_memory.c: memory that a module asked for */
 typedef struct svi_item svi_item;   /* mods_items.c: a named text of a module, for all of its host */
 typedef struct svi_watch svi_watch; /* mods_watch.c: a file that a module follows */
+
+/* Generations of modules that another took the place of; of all loaders of the server, one behind the other. */
+typedef struct svi_past {
+    svi_acct *acct;
+    uint32_t refs;
+    sv_mod *draining;  /* those that something in flight still needs */
+    uint64_t retired;  /* those that have gone since the start */
+    uint64_t kept;     /* files whose code was loaded for a reload, and is used no more */
+} svi_past;
 
 /* A timer of every(); linked in its module. */
 struct sv_timer {
@@ -76,7 +88,7 @@ struct sv_rows {
     sv_str own;                        /* the owner's bare address, which is not added */
 };
 
-/* What a module adds to a map; linked in its group. */
+/* What a module adds to a map; linked in its group, the newest first. */
 typedef struct svi_overlay {
     struct svi_overlay *next;
     sv_mod *mod;
@@ -107,7 +119,8 @@ typedef struct svi_conduct {
     int64_t window_us, window_ns; /* when the window of processor time began, and what was used up to then */
     bool is_held;  /* it was never started: crashes in its start ended workers */
     bool missed_ready; /* host/ready was fired meanwhile */
-    bool is_due;   /* quarantine begins when what runs now is over; holds the group */
+    bool has_missed;   /* the generation before was in quarantine, which ends with it */
+    bool is_due;   /* quarantine begins when what runs now is over; holds the module */
     char due_why[200];
     sv_err why;       /* of quarantine */
     int64_t since_us; /* wall clock */
@@ -117,14 +130,29 @@ typedef struct svi_conduct {
 /* A module on one host: its handle. */
 struct sv_mod {
     uint32_t magic;
+    uint32_t refs; /* of its group, of hook tables, of what is in flight for it */
+    uint32_t generation; /* 1, and one more for each that took another's place on the host */
     bool is_started;
+    bool uses_file; /* counted in its `users` */
     bool is_new; /* the generation before had no such module */
-    svi_group *group;
+    bool is_live;     /* its hooks are the host's */
+    bool has_run;     /* they were once */
+    bool is_retired;  /* they were, or never will be: nothing calls into it any more but what waits for it */
+    bool is_replaced; /* by a generation that got its state: it writes only for an event that waits in it */
+    uint32_t in_flight;      /* operations that were begun for it */
+    const sv_event *acting;  /* whose operation it is called back for */
+    sv_mod *before;          /* a reference, until it has started: whom it replaces; NULL: nobody */
+    sv_blob *saved;          /* what that one saved, until it has started */
+    const char *why;         /* it can't start, if that is known; in `texts` */
+    sv_mod *older, **link;   /* in svi_past.draining */
+    sv_mod *next_ending;     /* in svi_engines.ending */
+    svi_arena *texts;        /* of its options */
+    svi_group *group;        /* a reference */
     svi_mod_file *file; /* a reference */
     void *self;
     void *filled; /* a copy of `self` with nothing but its options */
     const svi_value *place; /* where modules_enabled names it; NULL once started */
-    const char *why_not;    /* why its last store could not be opened; in the group's `texts`; NULL */
+    const char *why_not;    /* why its last store could not be opened; in `texts`; NULL */
     svi_acct acct;          /* everything it obtained through its handle */
     svi_costs *costs;       /* a reference; the same in all its generations */
     int64_t **metrics;      /* values of `costs`, by places in the description's table; may be NULL each */
@@ -137,6 +165,7 @@ struct sv_mod {
     svi_item *items;
     size_t item_count;
     sv_store *stores;
+    sv_table *tables;
     svi_mod_memory *memory; /* a reference */
     svi_provider *provider; /* if it keeps the host's accounts */
     svi_dict *stanzas;         /* those it keeps: address -> how often */
@@ -144,14 +173,13 @@ struct sv_mod {
     struct svi_engine_part *engine; /* of an engine module: its sockets and threads (mods_engine_impl.h) */
 };
 
-/* The modules of one host. Lives until the loader lets go, its hook table is gone and no operation
- * is in flight: an event that waits may go on with the handlers it began with. */
+/* The modules of one host. Outlives each of them: an event that waits may go on with the handlers it began
+ * with. */
 struct svi_group {
     svi_group *next;
     svi_engines *engines; /* NULL where there is no loop */
     svi_acct *acct;
-    uint32_t refs;
-    bool is_retired;
+    uint32_t refs; /* of the loader, and of each module that was ever in it */
     bool is_live;  /* its hooks are the host's */
     bool is_ready; /* host/ready was fired */
     bool is_ending; /* with the server, not by a reload */
@@ -159,19 +187,20 @@ struct svi_group {
     svi_host *host;
     const svi_plat *plat; /* of the server */
     sv_str host_name;     /* a copy, ends with a NUL: may be needed when the host is gone */
-    svi_arena *texts;     /* of options, and the copies in `filled` */
+    svi_past *past;       /* a reference */
     svi_group *before;    /* what it replaces; NULL: nothing */
     bool is_same;         /* nothing differs: that one goes on */
     const svi_section *section; /* NULL once started, as `place` */
     const svi_value *place;     /* its modules_enabled */
-    sv_mod **mods;          /* in order of the config */
+    sv_mod **mods;          /* in order of the config; a reference each */
     sv_mod **order;         /* in order of starting */
     size_t count;
     svi_hooks *hooks;
     svi_overlay *overlays;
     svi_dict *changed_items; /* names that host/item will be fired for; NULL: none */
     svi_hooks *newcomers; /* those of new modules alone; NULL if nobody has to be told */
-    sv_str *features[2]; /* of the host, of its accounts */
+    svi_arena *texts;    /* of the features */
+    sv_str *features[2]; /* of the host, of its accounts; in `texts` */
     size_t feature_count[2];
 };
 
@@ -181,15 +210,14 @@ struct svi_mods {
     svi_acct *acct;
     svi_mods_config config;
     svi_timer *look;      /* at budgets; while it runs */
+    svi_config *own_config; /* the reference of what stands there */
     svi_mod_file **files; /* a reference each */
     size_t file_count;
     svi_group *groups, **groups_end;
+    svi_past *past; /* a reference */
 };
 
-/* Values of a generation, as save() gets them to fill. */
-struct sv_blob {
-    uint32_t magic;
-};
+enum { SVI_BLOB_BYTES = 1 << 20 }; /* that a module may save */
 
 /* --- mods_file.c ------------------------------------------------------------------- */
 
@@ -207,6 +235,10 @@ svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
 /* Whether it is an engine module (api/stave/engine.h): its code is loaded once, and a new one comes with the next
  * start of the server alone. */
 bool svi_mod_is_engine(const svi_mod_file *file);
+/* The module begins to use its file: the first one starts what they share. Whatever it returns, once. */
+sv_status svi_mod_file_enter(sv_mod *mod);
+/* It uses it no more; the last one stops that. Nothing if it never began. */
+void svi_mod_file_leave(sv_mod *mod);
 /* The last reference unloads the code in builds with SVI_DEBUG; in production it stays mapped
  * (house-style C.3). */
 void svi_mod_file_unref(svi_mod_file **file);
@@ -215,9 +247,6 @@ void svi_mod_file_unref(svi_mod_file **file);
 
 /* True if a host has the module of that file enabled; files of others are kept, too. */
 bool svi_mods_enable(const svi_mods *mods, const svi_mod_file *file);
-
-/* Starts one module of a group; what its start() says. */
-sv_status svi_mod_start(sv_mod *mod);
 
 /* --- mods_conduct.c ---------------------------------------------------------------- */
 
@@ -228,11 +257,13 @@ void svi_conduct_end(sv_mod *mod);
 void svi_conduct_set_budget(sv_mod *mod, const svi_budget *budget);
 /* The generation before had the same code: its count of faults, and its quarantine if it is in one. */
 void svi_conduct_hand_over(sv_mod *mod, const sv_mod *before);
-/* Other code takes its place: its quarantine is over with it. */
-void svi_conduct_renewed(const sv_mod *before);
 /* Stands in for a back end of the host's accounts that may be among the modules that were not started: whoever logs in is
  * told to try again later. */
 void svi_conduct_stand_in(svi_group *group);
+/* Other code takes its place: its quarantine is over with it. */
+void svi_conduct_renewed(sv_mod *mod, const sv_mod *before);
+/* It hears of what was missed meanwhile: sessions that were bound, and of the host if it was never told. */
+void svi_conduct_introduce(sv_mod *mod);
 /* Its handlers are not called, its timers rest, its back end is not asked from now on. */
 void svi_conduct_close(sv_mod *mod);
 /* Puts it into quarantine now, if it is in none: between two events only. */
@@ -286,8 +317,8 @@ size_t svi_group_dependents(const svi_group *group, sv_str name, svi_buf *names)
 sv_status svi_mod_hooks_check(const svi_mod_file *file, sv_err *err);
 /* Declares the names that the group's filters and features hold. */
 void svi_group_declare(const svi_group *group);
-/* Makes the group's hook tables; its names must be declared. A table holds a reference of the
- * group. */
+/* Makes the group's hook tables; its names must be declared. A table holds a reference of each of its
+ * modules. */
 sv_status svi_group_hooks_build(svi_group *group, sv_err *err);
 /* Makes a table of one module's hooks alone. */
 sv_status svi_mod_hooks_build(sv_mod *mod, svi_hooks **hooks_out, sv_err *err);
@@ -303,6 +334,34 @@ sv_status svi_mod_features_check(svi_acct *acct, const svi_server *server,
 /* Gives the host the stream features of the group's modules, in order of the config. */
 void svi_group_stream_features(const svi_group *group);
 
+/* --- mods_reload.c ----------------------------------------------------------------- */
+
+/* Calls save; what comes of it is for `next` (NULL: nobody). SV_ELIMIT if it is too much. */
+sv_status svi_mod_save(sv_mod *mod, sv_mod *next);
+/* Tells of that. */
+void svi_mods_complain_of_save(const svi_mods *mods, const svi_group *group, const sv_mod *next);
+/* Starts a module, and what its code shares first; what start() says. */
+sv_status svi_mod_start(sv_mod *mod);
+/* The same of one of the group; a refusal is told at its place in the config. */
+sv_status svi_mods_start_one(const svi_mods *mods, const svi_group *group, sv_mod *mod);
+/* The module's hooks are the host's: ends what was for its start. */
+void svi_mod_settle(sv_mod *mod);
+
+/* --- mods_saved.c ------------------------------------------------------------------ */
+
+/* An empty blob for what `mod` gets of the generation before. */
+sv_blob *svi_blob_new(svi_acct *acct);
+/* True if more was saved than may be. */
+bool svi_blob_is_full(const sv_blob *blob);
+void svi_blob_free(sv_blob **blob);
+
+/* --- mods_table.c ------------------------------------------------------------------ */
+
+/* The module has taken over: what it changed in tables that it adopted stands. */
+void svi_tables_settle(sv_mod *mod);
+/* Lets go of its tables; of one that has not taken over, what it changed is as it was. */
+void svi_tables_drop(sv_mod *mod);
+
 /* --- mods_sweep.c ------------------------------------------------------------------ */
 
 /* Reads the next owners of the map and fires store/sweep for each, unless that is going on. */
@@ -312,6 +371,8 @@ void svi_sweep_step(sv_store *store);
 
 /* The group is the host's from now on: tells of items that are others than those of the one it replaces. */
 void svi_group_items_live(svi_group *group);
+/* The modules of `next` take the place of those that are there: the same. */
+void svi_group_items_change(svi_group *home, const svi_group *next);
 /* Frees the module's items. */
 void svi_items_drop(sv_mod *mod);
 
@@ -339,33 +400,46 @@ bool svi_overlay_next(const sv_rows *rows, sv_str *key, sv_str *value_out);
 sv_str svi_overlay_merge(const sv_rows *rows, sv_str stored, sv_str added);
 /* How many rows are added that are not stored. */
 size_t svi_overlay_count(const sv_rows *rows);
-/* Frees the group's overlays; what owners were told stays. */
-void svi_overlays_drop(svi_group *group);
+/* Frees the module's overlays; what owners were told stays. */
+void svi_overlays_drop(sv_mod *mod);
 
 /* --- mods_mod.c -------------------------------------------------------------------- */
 
+/* What was replaced: begun by the first loader of a server. */
+svi_past *svi_past_new(svi_acct *acct);
+svi_past *svi_past_ref(svi_past *past);
+void svi_past_unref(svi_past **past);
 /* An empty group for the host / for a module that is of no host, with no server / one more reference. */
-svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host);
+svi_group *svi_group_new(svi_acct *acct, svi_past *past, svi_server *server, svi_host *host);
 svi_group *svi_group_bare(svi_acct *acct, const svi_plat *plat);
 svi_group *svi_group_ref(svi_group *group);
-/* The last reference stops its modules and frees all they own; if threads of theirs run, when those have ended
- * (svi_engines_end). */
 void svi_group_unref(svi_group **group);
+/* Retires its modules, the last that started first, and lets go of them. */
+void svi_group_let_go(svi_group *group);
+/* Makes a module on the file (referenced) for the host of `home`; its `self` is zeroed. It is to replace `before` (NULL:
+ * nobody), whose memory on sessions, tables and counts it shares. The caller has a reference. */
+sv_mod *svi_mod_new(svi_group *home, svi_mod_file *file, const svi_value *place, sv_mod *before);
+sv_mod *svi_mod_ref(sv_mod *mod);
+/* The last reference stops it and frees all it owns; if threads of it run, when those have ended
+ * (svi_engine_end). */
+void svi_mod_unref(sv_mod **mod);
 /* Stops and frees: no reference is left, no thread runs. */
-void svi_group_finish(svi_group *group);
-/* Ends what would call into the modules by itself: timers. */
-void svi_group_retire(svi_group *group);
-/* Adds a module on the file (referenced); its `self` is zeroed. */
-sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place);
+void svi_mod_finish(sv_mod *mod);
+/* As ref and unref, for something in flight that calls back. */
+sv_mod *svi_mod_begin(sv_mod *mod);
+void svi_mod_end(sv_mod **mod);
+/* Ends what would call into the module by itself: timers, questions for accounts. Once. */
+void svi_mod_retire(sv_mod *mod);
+/* May it still write in the event? Tells of it if not. */
+bool svi_mod_may_write(const sv_mod *mod, const sv_event *ev);
+/* Appends a module (the reference is taken over) to the group. */
+void svi_group_put(svi_group *group, sv_mod *take);
 /* Its options have been filled: keeps their texts and values. */
 void svi_mod_filled(sv_mod *mod);
 /* The module of that name in the group, or NULL. */
 sv_mod *svi_group_find(const svi_group *group, sv_str name);
 /* Compares the group with the one it replaces: sets is_same and its modules' is_new. */
 void svi_group_compare(svi_group *group);
-/* Hands the memory on sessions over to the modules of the group that replaces this one, of those whose
- * code is the same. */
-void svi_group_hand_over(const svi_group *group);
 
 /* What was there when a module was entered. */
 typedef struct svi_mod_visit {

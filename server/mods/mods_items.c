@@ -99,6 +99,12 @@ void svi_group_items_live(svi_group *group)
     if (group->before != NULL) note_differences(group, group->before, group);
 }
 
+void svi_group_items_change(svi_group *home, const svi_group *next)
+{
+    note_differences(home, next, home);
+    note_differences(home, home, next);
+}
+
 /* --- setting ---------------------------------------------------------------------------------------- */
 
 static void item_free(svi_item *item)
@@ -138,9 +144,10 @@ sv_status svi_api_host_set_item(sv_mod *mod, const char *name, sv_str value)
     const sv_mod *owner;
     if (!is_item_name(key) || (value.n > 0 && !svi_utf8_valid(value))) return SV_EINVAL;
     if (value.n > VALUE_MAX_BYTES) return SV_ELIMIT;
-    if (group->is_retired) return SV_ECLOSED;
+    if (mod->is_retired) return SV_ECLOSED;
     const svi_item *item = find(group, key, &owner);
-    if (item != NULL && owner != mod) return SV_EDENIED;
+    if (item != NULL && owner == mod->before) item = *place_of(mod, key); /* it takes its place */
+    if (item != NULL && owner != mod && owner != mod->before) return SV_EDENIED;
     if (value.p == NULL ? item == NULL : item != NULL && sv_str_eq(item->value, value)) return SV_OK;
     const bool is_full = group->changed_items != NULL && svi_dict_count(group->changed_items) >= CHANGES_MAX;
     if (is_full && svi_dict_get(group->changed_items, key) == NULL) return SV_ELIMIT;
@@ -150,7 +157,7 @@ sv_status svi_api_host_set_item(sv_mod *mod, const char *name, sv_str value)
         take_away(mod, at);
     else
         status = put_item(mod, at, key, value);
-    if (status == SV_OK && group->is_live) note_change(group, key);
+    if (status == SV_OK && mod->is_live) note_change(group, key);
     return status;
 }
 

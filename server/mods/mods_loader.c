@@ -14,7 +14,9 @@ svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config)
     mods->magic = SVI_MODS_MAGIC;
     mods->acct = acct;
     mods->config = *config;
+    mods->own_config = svi_config_ref((svi_config *)(uintptr_t)config->config);
     mods->groups_end = &mods->groups;
+    mods->past = config->before != NULL ? svi_past_ref(config->before->past) : svi_past_new(acct);
     return mods;
 }
 
@@ -77,7 +79,8 @@ static bool load_one(svi_mods *mods, svi_group *group, const svi_value *item)
     }
     svi_mod_file *file = file_of(mods, group, item);
     if (file == NULL) return false;
-    sv_mod *mod = svi_group_add(group, file, item);
+    sv_mod *mod = svi_mod_new(group, file, item, svi_group_find(group->before, item->text));
+    svi_group_put(group, mod);
     const svi_mod_visit visit = svi_mod_blame(mod, "options");
     const sv_status status = svi_options_fill(
         mods->config.config, group->section, file->desc.options, file->desc.option_stride,
@@ -163,7 +166,7 @@ static bool prepare_host(svi_mods *mods, const svi_section *section)
                  section->name.p);
         return false;
     }
-    svi_group *group = svi_group_new(mods->acct, mods->config.server, host);
+    svi_group *group = svi_group_new(mods->acct, mods->past, mods->config.server, host);
     group->engines = mods->config.engines;
     group->section = section;
     group->before = group_of(mods->config.before, host);
@@ -197,9 +200,9 @@ static sv_status prepare(svi_mods *mods)
 /* Its events that wait keep it until they are over. */
 static void let_go(svi_group *group)
 {
-    svi_group_retire(group);
     svi_hooks_unref(&group->hooks);
     svi_hooks_unref(&group->newcomers);
+    svi_group_let_go(group);
     svi_group_unref(&group);
 }
 
@@ -215,20 +218,6 @@ static void discard(svi_mods *mods)
     while (mods->file_count > 0) svi_mod_file_unref(&mods->files[--mods->file_count]);
     svi_free(mods->files);
     mods->files = NULL;
-}
-
-sv_status svi_mod_start(sv_mod *mod)
-{
-    const sv_module_desc *desc = &mod->file->desc;
-    sv_status status = SV_OK;
-    SV_ASSERT(!mod->is_started);
-    if (desc->start != NULL) {
-        const svi_mod_visit visit = svi_mod_enter(mod, "start");
-        status = desc->start(mod, mod->self);
-        svi_mod_leave(&visit);
-    }
-    mod->is_started = status == SV_OK;
-    return status;
 }
 
 /* Why workers ended in this module of late; NULL: they did not. */
@@ -258,44 +247,30 @@ static bool must_hold(const svi_mods *mods, sv_mod *mod)
     return mod->conduct.is_held;
 }
 
-static void tell_failed(const svi_mods *mods, const svi_group *group, const sv_mod *mod, sv_status status)
-{
-    svi_buf names;
-    svi_buf_init(&names, mods->acct);
-    const size_t count = svi_group_dependents(group, sv_str_of(mod->file->name), &names);
-    svi_mods_complain(mods, group->section, mod->place, "module \"%s\" does not start: %s%s%.*s",
-                      mod->file->name,
-                      status == SV_EVERSION && mod->why_not ? mod->why_not : svi_status_name(status),
-                      count > 0 ? "; nor do those that need it: " : "", (int)names.len,
-                      count > 0 ? names.data : "");
-    svi_buf_free(&names);
-}
-
 static sv_status start_group(svi_mods *mods, svi_group *group)
 {
-    for (size_t i = 0; i < group->count; i++) {
-        sv_mod *mod = group->order[i];
-        if (must_hold(mods, mod)) continue;
-        const sv_status status = svi_mod_start(mod);
-        if (status != SV_OK) {
-            tell_failed(mods, group, mod, status);
-            return status;
-        }
-        SV_LOG(SV_INFO, "module-loaded", LF_TXT("module", mod->file->name),
-               LF_STR("host", group->host_name));
-    }
-    svi_conduct_stand_in(group);
-    return SV_OK;
+    sv_status status = SV_OK;
+    for (size_t i = 0; i < group->count && status == SV_OK; i++)
+        if (!must_hold(mods, group->order[i]))
+            status = svi_mods_start_one(mods, group, group->order[i]);
+    if (status == SV_OK) svi_conduct_stand_in(group);
+    return status;
+}
+
+static void set_live(svi_group *group, bool is_live)
+{
+    group->is_live = is_live;
+    for (size_t i = 0; i < group->count; i++) group->mods[i]->is_live = is_live;
 }
 
 /* From here on nothing of the config is needed any more. */
 static void put_in_place(svi_group *group)
 {
-    if (group->before != NULL) group->before->is_live = false;
+    if (group->before != NULL) set_live(group->before, false);
     svi_host_change_hooks(group->host, group->hooks, group->newcomers);
     for (size_t i = 0; i < group->count; i++)
-        if (group->mods[i]->provider) svi_provider_attach(group->mods[i]->provider);
-    group->is_live = true;
+        svi_mod_settle(group->mods[i]);
+    set_live(group, true);
     svi_group_stream_features(group);
     svi_group_items_live(group);
     svi_hooks_unref(&group->hooks);
@@ -303,7 +278,6 @@ static void put_in_place(svi_group *group)
     group->before = NULL;
     group->section = NULL;
     group->place = NULL;
-    for (size_t i = 0; i < group->count; i++) group->mods[i]->place = NULL;
 }
 
 static void tell_ready(const svi_mods *mods)
@@ -342,18 +316,17 @@ sv_status svi_mods_check(svi_mods *mods)
 
 /* --- taking another's place ------------------------------------------------------------------------- */
 
-static void save(const sv_mod *mod)
+/* Of those that have a successor in the group, or if that is NULL, of all. */
+static sv_status save_all(const svi_mods *mods, const svi_group *before, const svi_group *group)
 {
-    if (!mod->is_started || mod->file->desc.save == NULL) return;
-    sv_blob blob = {.magic = SVI_MODS_MAGIC};
-    const svi_mod_visit visit = svi_mod_enter(mod, "save");
-    mod->file->desc.save(&blob, mod->self);
-    svi_mod_leave(&visit);
-}
-
-static void save_all(const svi_group *group)
-{
-    for (size_t i = group->count; i > 0; i--) save(group->order[i - 1]);
+    sv_status status = SV_OK;
+    for (size_t i = before->count; i > 0 && status == SV_OK; i--) {
+        sv_mod *mod = before->order[i - 1];
+        sv_mod *next = group != NULL ? svi_group_find(group, sv_str_of(mod->file->name)) : NULL;
+        status = svi_mod_save(mod, next);
+        if (status != SV_OK && group != NULL) svi_mods_complain_of_save(mods, group, next);
+    }
+    return group != NULL ? status : SV_OK;
 }
 
 sv_status svi_mods_ready(svi_mods *mods)
@@ -362,8 +335,9 @@ sv_status svi_mods_ready(svi_mods *mods)
     SV_ASSERT(!mods->is_running && mods->config.before != NULL);
     for (svi_group *group = mods->groups; group != NULL; group = group->next) {
         if (group->is_same) continue;
-        if (group->before != NULL) save_all(group->before);
-        const sv_status status = start_group(mods, group);
+        sv_status status = SV_OK;
+        if (group->before != NULL) status = save_all(mods, group->before, group);
+        if (status == SV_OK) status = start_group(mods, group);
         if (status == SV_OK) continue;
         discard(mods);
         return status;
@@ -411,7 +385,6 @@ static svi_group *settle(svi_mods *running, svi_group *group)
         return before;
     }
     log_gone(before, group);
-    svi_group_hand_over(group);
     put_in_place(group);
     let_go(before);
     return group;
@@ -442,9 +415,9 @@ void svi_mods_replace(svi_mods **running, svi_mods **next)
         new->groups_end = &group->next;
     }
     for (svi_group *gone = old->groups; gone != NULL; gone = gone->next) {
-        save_all(gone);
+        (void)save_all(old, gone, NULL);
         log_gone(gone, NULL);
-        gone->is_live = false;
+        set_live(gone, false);
         svi_host_set_features(gone->host, SV_STR_NONE);
     }
     keep_files(new, old);
@@ -453,6 +426,8 @@ void svi_mods_replace(svi_mods **running, svi_mods **next)
     svi_mods_unwatch(old);
     svi_mods_watch(new);
     discard(old);
+    svi_past_unref(&old->past);
+    svi_config_free(&old->own_config);
     old->magic = 0;
     svi_free(old);
     *running = new;
@@ -487,7 +462,7 @@ const char *svi_mods_stale(const svi_mods *mods, size_t i)
 
 static void take_hooks_away(svi_group *group)
 {
-    group->is_live = false;
+    set_live(group, false);
     svi_host_set_features(group->host, SV_STR_NONE);
     svi_hooks *none = NULL;
     const sv_status status = svi_hooks_build(group->acct, NULL, 0, &none, NULL);
@@ -504,11 +479,13 @@ void svi_mods_free(svi_mods **mods)
     SV_CHECK(m, SVI_MODS_MAGIC);
     svi_mods_unwatch(m);
     for (svi_group *group = m->groups; m->is_running && group != NULL; group = group->next) {
-        save_all(group);
+        (void)save_all(m, group, NULL);
         group->is_ending = true;
         take_hooks_away(group);
     }
     discard(m);
+    svi_past_unref(&m->past);
+    svi_config_free(&m->own_config);
     svi_plat_enter(NULL);
     m->magic = 0;
     svi_free(m);
@@ -526,37 +503,64 @@ static const sv_mod *mod_at(const svi_mods *mods, size_t i)
     return NULL;
 }
 
-bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
+static svi_mod_info info_of(const sv_mod *mod)
 {
-    const sv_mod *mod = mod_at(mods, i);
-    if (mod == NULL) return false;
     const sv_module_desc *desc = &mod->file->desc;
     const svi_conduct *c = &mod->conduct;
     const svi_hook_stats sum = svi_costs_sum(mod->costs);
-    *info_out = (svi_mod_info){.name = mod->file->name,
-                               .host = mod->group->host_name.p,
-                               .needs = desc->after != NULL ? desc->after : "",
-                               .summary = desc->summary != NULL ? desc->summary : "",
-                               .state = c->ward.is_closed ? "quarantined"
-                                        : mod->is_started ? "running"
-                                                          : "checked",
-                               .reason = c->ward.is_closed ? c->why.text : "",
-                               .since_s = c->ward.is_closed ? c->since_us / 1000000 : 0,
-                               .refused = c->ward.refused,
-                               .skipped = c->ward.skipped,
-                               .faults = c->faults.total,
-                               .calls = sum.calls,
-                               .passed = sum.passed,
-                               .done = sum.done,
-                               .later = sum.later,
-                               .cpu_us = sum.cpu_ns / 1000,
-                               .live_bytes = atomic_load(&mod->costs->acct.live_bytes),
-                               .live_count = atomic_load(&mod->costs->acct.live_count),
-                               .peak_bytes = atomic_load(&mod->costs->acct.peak_bytes),
-                               .peak_count = atomic_load(&mod->costs->acct.peak_count),
-                               .callbacks = sum.callbacks,
-                               .store = mod->costs->store};
-    return true;
+    svi_mod_info info = {.name = mod->file->name,
+                         .host = mod->group->host_name.p,
+                         .summary = desc->summary != NULL ? desc->summary : "",
+                         .state = mod->is_retired        ? "draining"
+                                  : c->ward.is_closed    ? "quarantined"
+                                  : mod->is_started      ? "running"
+                                                         : "checked",
+                         .reason = c->ward.is_closed ? c->why.text : "",
+                         .since_s = c->ward.is_closed ? c->since_us / 1000000 : 0,
+                         .refused = c->ward.refused,
+                         .skipped = c->ward.skipped,
+                         .faults = c->faults.total,
+                         .needs = desc->after != NULL ? desc->after : "",
+                         .calls = sum.calls,
+                         .passed = sum.passed,
+                         .done = sum.done,
+                         .later = sum.later,
+                         .cpu_us = sum.cpu_ns / 1000,
+                         .live_bytes = atomic_load(&mod->costs->acct.live_bytes),
+                         .live_count = atomic_load(&mod->costs->acct.live_count),
+                         .peak_bytes = atomic_load(&mod->costs->acct.peak_bytes),
+                         .peak_count = atomic_load(&mod->costs->acct.peak_count),
+                         .callbacks = sum.callbacks,
+                         .store = mod->costs->store,
+                         .generation = mod->generation,
+                         .in_flight = mod->in_flight};
+    svi_bus_users(svi_server_bus(mod->group->server), mod, mod->is_retired, &info.events);
+    if (!mod->is_retired) return info;
+    info.live_bytes = atomic_load(&mod->acct.live_bytes); /* the rest is of all generations together */
+    info.live_count = atomic_load(&mod->acct.live_count);
+    return info;
+}
+
+bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    if (mod != NULL) *info_out = info_of(mod);
+    return mod != NULL;
+}
+
+bool svi_mods_draining(const svi_mods *mods, size_t i, svi_mod_info *info_out)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    const sv_mod *mod = mods->past->draining;
+    while (mod != NULL && i-- > 0) mod = mod->older;
+    if (mod != NULL) *info_out = info_of(mod);
+    return mod != NULL;
+}
+
+void svi_mods_figures_get(const svi_mods *mods, svi_mods_figures *figures_out)
+{
+    SV_CHECK(mods, SVI_MODS_MAGIC);
+    *figures_out = (svi_mods_figures){.retired = mods->past->retired, .kept = mods->past->kept};
 }
 
 bool svi_mods_line(const svi_mods *mods, size_t i, size_t k, const svi_cost_line **line_out)

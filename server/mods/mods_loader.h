@@ -34,9 +34,9 @@ typedef struct svi_mods_config {
     void *report_ctx;
 } svi_mods_config;
 
-/* A loader that has loaded nothing yet. What `config` points to must live until it has started or
- * replaced another; `acct` also longer than the server, since events that wait may keep modules longer
- * than the loader. */
+/* A loader that has loaded nothing yet. It keeps a reference of the configuration, and `paths` must live as long as it does:
+ * svi_mods_reload needs both. `acct` outlives the server, too, since events that wait may keep modules
+ * longer than the loader. */
 svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config);
 
 /* Loads and starts what `modules_enabled` of each host's section names, fills options, builds the
@@ -64,8 +64,34 @@ void svi_mods_replace(svi_mods **running, svi_mods **next);
 bool svi_mods_is_same(const svi_mods *mods, const svi_host *host);
 
 /* Names of enabled modules whose file is another now, number `i` as of the last look for it; the loaded
- * code runs on until the next start. NULL past the end. */
+ * code runs on until svi_mods_reload. NULL past the end. */
 const char *svi_mods_stale(const svi_mods *mods, size_t i);
+
+/* --- modules alone ------------------------------------------------------------------ */
+
+typedef struct svi_mods_reloading {
+    const sv_str *names; /* of modules, at least one */
+    size_t count;
+    /* The server's own command that one of this name would hide; NULL if there is none. May be NULL. */
+    const char *(*shadows)(const char *command);
+    svi_config_report report; /* problems */
+    void *report_ctx;
+} svi_mods_reloading;
+
+typedef struct svi_mods_reloaded {
+    size_t modules;     /* new generations, on all hosts */
+    svi_swap events;    /* what became of those that waited in a replaced one */
+    int64_t prepare_us; /* how long it took to load, check, save and start */
+    int64_t swap_us;    /* how long nothing else could happen between the old and the new generation */
+} svi_mods_reloaded;
+
+/* Replaces modules by new generations with code that is read from their files now, on all hosts where they are
+ * enabled; their options are those of the configuration as it runs, other modules are left alone. The new ones
+ * start (with what the old ones saved for them, module.h) before anything changes: on any error it is reported, and the old
+ * ones go on. Then tables are swapped, events that wait are finished or restarted (svi_bus_swap), and old
+ * generations live on until nothing in flight needs them. Never inside a pass: SV_EBUSY then. */
+sv_status svi_mods_reload(svi_mods *mods, const svi_mods_reloading *how,
+                          svi_mods_reloaded *reloaded_out);
 
 /* Calls save of each, takes the hooks away, cancels timers, calls stop and frees all they own. An
  * event that still waits keeps the modules of its host until it is over. Before svi_server_free;
@@ -85,8 +111,20 @@ typedef struct svi_mod_info {
     int64_t peak_bytes, peak_count; /* the most that those ever were */
     uint64_t callbacks;
     svi_store_counts store;
+    uint32_t generation; /* how many of its name the host has had, with it */
+    uint32_t in_flight;  /* operations that were begun for it */
+    svi_bus_use events;  /* that wait in it; of a replaced one all that still need it */
 } svi_mod_info;
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out);
+/* The same of generations that were replaced, or taken away, and are still needed ("draining"). */
+bool svi_mods_draining(const svi_mods *mods, size_t i, svi_mod_info *info_out);
+
+/* Code that is no longer used, and stays mapped until the server ends. */
+typedef struct svi_mods_figures {
+    uint64_t retired; /* generations of modules that have gone since the start */
+    uint64_t kept;    /* files that were loaded and are used no more */
+} svi_mods_figures;
+void svi_mods_figures_get(const svi_mods *mods, svi_mods_figures *figures_out);
 
 /* Lets a module out of quarantine, on one host or (NULL) on all; what it missed it is told as far as svi_host_introduce
  * goes. SV_ENOTFOUND if it is not enabled there, SV_EINVAL if it is in no quarantine; what its start() says, if it

@@ -1,6 +1,8 @@
 /* Modules on a host: their life from an empty `self` to the last thing they own. */
 #include "mods/mods_engine_impl.h"
 
+#include "base/base_log.h"
+
 svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook)
 {
     svi_plat_enter(mod->group->plat);
@@ -17,7 +19,7 @@ svi_mod_visit svi_mod_blame(const sv_mod *mod, const char *hook)
 svi_mod_visit svi_mod_enter(const sv_mod *mod, const char *hook)
 {
     svi_mod_visit visit = svi_mod_blame(mod, hook);
-    if (mod->group->is_retired || mod->group->server == NULL) return visit;
+    if (mod->is_retired || mod->group->server == NULL) return visit;
     svi_hook_stats *const stats = svi_costs_line(mod->costs, hook);
     stats->callbacks++;
     visit.bus = svi_server_bus(mod->group->server);
@@ -31,19 +33,66 @@ void svi_mod_leave(const svi_mod_visit *visit)
     *svi_exec_now() = visit->saved;
 }
 
+/* --- what was replaced ------------------------------------------------------------------------------ */
+
+svi_past *svi_past_new(svi_acct *acct)
+{
+    svi_past *past = svi_alloc(acct, sizeof *past);
+    past->acct = acct;
+    past->refs = 1;
+    return past;
+}
+
+svi_past *svi_past_ref(svi_past *past)
+{
+    SV_ASSERT(past->refs > 0);
+    past->refs++;
+    return past;
+}
+
+void svi_past_unref(svi_past **past)
+{
+    svi_past *p = *past;
+    *past = NULL;
+    if (p == NULL) return;
+    SV_ASSERT(p->refs > 0);
+    if (--p->refs > 0) return;
+    SV_ASSERT(p->draining == NULL);
+    svi_free(p);
+}
+
+static void begin_to_drain(sv_mod *mod)
+{
+    svi_past *past = mod->group->past;
+    mod->older = past->draining;
+    mod->link = &past->draining;
+    if (mod->older != NULL) mod->older->link = &mod->older;
+    past->draining = mod;
+}
+
+static void has_drained(sv_mod *mod)
+{
+    if (mod->link == NULL) return;
+    *mod->link = mod->older;
+    if (mod->older != NULL) mod->older->link = mod->link;
+    mod->group->past->retired++;
+}
+
+/* --- groups ----------------------------------------------------------------------------------------- */
+
 svi_group *svi_group_bare(svi_acct *acct, const svi_plat *plat)
 {
     svi_group *group = svi_alloc(acct, sizeof *group);
     group->acct = acct;
     group->refs = 1;
     group->plat = plat;
-    group->texts = svi_arena_new(acct, 1024);
     return group;
 }
 
-svi_group *svi_group_new(svi_acct *acct, svi_server *server, svi_host *host)
+svi_group *svi_group_new(svi_acct *acct, svi_past *past, svi_server *server, svi_host *host)
 {
     svi_group *group = svi_group_bare(acct, svi_server_plat(server));
+    group->past = svi_past_ref(past);
     group->server = server;
     group->host = host;
     group->host_name = svi_str_dup(acct, svi_host_domain(host));
@@ -55,6 +104,46 @@ svi_group *svi_group_ref(svi_group *group)
     SV_ASSERT(group->refs > 0);
     group->refs++;
     return group;
+}
+
+void svi_group_put(svi_group *group, sv_mod *take)
+{
+    group->mods = svi_realloc(group->acct, group->mods, (group->count + 1) * sizeof(sv_mod *));
+    group->mods[group->count++] = take;
+}
+
+static void let_mods_go(svi_group *group)
+{
+    sv_mod **const mods = group->order != NULL ? group->order : group->mods;
+    for (size_t i = group->count; i > 0; i--) svi_mod_unref(&mods[i - 1]);
+    svi_free(group->mods);
+    svi_free(group->order);
+    group->mods = group->order = NULL;
+    group->count = 0;
+}
+
+void svi_group_let_go(svi_group *group)
+{
+    for (size_t i = group->count; i > 0; i--) svi_mod_retire(group->mods[i - 1]);
+    let_mods_go(group);
+}
+
+void svi_group_unref(svi_group **group)
+{
+    svi_group *g = *group;
+    *group = NULL;
+    if (g == NULL) return;
+    SV_ASSERT(g->refs > 0);
+    if (--g->refs > 0) return;
+    SV_ASSERT(g->overlays == NULL);
+    svi_dict_free(&g->changed_items);
+    let_mods_go(g); /* of a plan: they are another group's */
+    svi_hooks_unref(&g->hooks);
+    svi_hooks_unref(&g->newcomers);
+    if (g->texts != NULL) svi_arena_free(&g->texts);
+    svi_past_unref(&g->past);
+    svi_str_free(&g->host_name);
+    svi_free(g);
 }
 
 /* --- memory on sessions ----------------------------------------------------------------------------- */
@@ -81,29 +170,23 @@ static void memory_unref(svi_mod_memory **memory)
     svi_free(m);
 }
 
-void svi_group_hand_over(const svi_group *group)
+/* Shares its memory on sessions, and its tables. */
+static void follow(sv_mod *mod, sv_mod *before)
 {
-    for (size_t i = 0; i < group->count; i++) {
-        sv_mod *mod = group->mods[i];
-        const sv_mod *before = svi_group_find(group->before, sv_str_of(mod->file->name));
-        if (before == NULL) continue;
-        if (before->file != mod->file) {
-            svi_conduct_renewed(before);
-            continue;
-        }
-        svi_conduct_hand_over(mod, before);
-        SV_ASSERT(mod->memory->blocks.first == NULL); /* it has not seen a session yet */
-        memory_unref(&mod->memory);
-        mod->memory = before->memory;
-        mod->memory->refs++;
-    }
+    if (before == NULL) return;
+    SV_ASSERT(mod->before == NULL && mod->memory->blocks.first == NULL);
+    memory_unref(&mod->memory);
+    mod->memory = before->memory;
+    mod->memory->refs++;
+    mod->before = svi_mod_ref(before);
+    mod->generation = before->generation + 1;
 }
 
 /* --- adding and comparing --------------------------------------------------------------------------- */
 
 sv_mod *svi_group_find(const svi_group *group, sv_str name)
 {
-    for (size_t i = 0; i < group->count; i++)
+    for (size_t i = 0; group != NULL && i < group->count; i++)
         if (sv_str_eq(sv_str_of(group->mods[i]->file->name), name)) return group->mods[i];
     return NULL;
 }
@@ -111,8 +194,8 @@ sv_mod *svi_group_find(const svi_group *group, sv_str name)
 void svi_mod_filled(sv_mod *mod)
 {
     const sv_module_desc *desc = &mod->file->desc;
-    svi_options_keep(desc->options, desc->option_stride, mod->self, mod->group->texts);
-    mod->filled = svi_arena_get(mod->group->texts, desc->self_size);
+    svi_options_keep(desc->options, desc->option_stride, mod->self, mod->texts);
+    mod->filled = svi_arena_get(mod->texts, desc->self_size);
     if (desc->self_size > 0) memcpy(mod->filled, mod->self, desc->self_size);
 }
 
@@ -134,14 +217,6 @@ void svi_group_compare(svi_group *group)
         group->is_same = is_same_mod(group->mods[i], before->mods[i]);
 }
 
-/* Those of the generation before it, or new ones. */
-static svi_costs *costs_for(const svi_group *group, const svi_mod_file *file)
-{
-    const sv_mod *before =
-        group->before != NULL ? svi_group_find(group->before, sv_str_of(file->name)) : NULL;
-    return before != NULL ? svi_costs_ref(before->costs) : svi_costs_new(group->acct, file->name);
-}
-
 static void find_metrics(sv_mod *mod)
 {
     const sv_module_desc *desc = &mod->file->desc;
@@ -154,50 +229,86 @@ static void find_metrics(sv_mod *mod)
         mod->metrics[i] = svi_costs_metric(mod->costs, svi_metric_at(desc, i)->name);
 }
 
-sv_mod *svi_group_add(svi_group *group, svi_mod_file *file, const svi_value *place)
+/* --- life of a module ------------------------------------------------------------------------------- */
+
+sv_mod *svi_mod_new(svi_group *home, svi_mod_file *file, const svi_value *place, sv_mod *before)
 {
-    sv_mod *mod = svi_alloc(group->acct, sizeof *mod);
+    sv_mod *mod = svi_alloc(home->acct, sizeof *mod);
     mod->magic = SVI_MOD_MAGIC;
-    mod->group = group;
+    mod->refs = 1;
+    mod->generation = 1;
+    mod->group = svi_group_ref(home);
     mod->file = svi_mod_file_ref(file);
     mod->place = place;
-    mod->costs = costs_for(group, file);
     mod->acct.name = mod->file->name;
+    mod->texts = svi_arena_new(home->acct, 256);
+    mod->costs = before != NULL ? svi_costs_ref(before->costs) : svi_costs_new(home->acct, file->name);
     mod->acct.whole = &mod->costs->acct;
-    mod->memory = memory_new(group->acct, mod->costs);
+    mod->memory = memory_new(home->acct, mod->costs);
     find_metrics(mod);
     mod->self = svi_alloc(&mod->acct, file->desc.self_size);
     mod->stanzas = svi_dict_new(&mod->acct);
-    group->mods = svi_realloc(group->acct, group->mods, (group->count + 1) * sizeof(sv_mod *));
-    group->mods[group->count++] = mod;
+    follow(mod, before);
     return mod;
 }
 
-void svi_group_retire(svi_group *group)
+sv_mod *svi_mod_ref(sv_mod *mod)
 {
-    group->is_retired = true;
-    for (size_t i = 0; i < group->count; i++) {
-        sv_mod *mod = group->mods[i];
-        if (mod->provider) svi_provider_retire(mod->provider, group->is_ending ? SV_ECANCELED : SV_EIO);
-        svi_watches_drop(mod);
-        while (mod->timers != NULL) {
-            sv_timer *timer = mod->timers;
-            mod->timers = timer->next;
-            svi_timer_cancel(&timer->timer);
-            svi_free(timer);
-        }
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    SV_ASSERT(mod->refs > 0);
+    mod->refs++;
+    return mod;
+}
+
+void svi_mod_retire(sv_mod *mod)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    if (mod->is_retired) return;
+    if (mod->has_run) begin_to_drain(mod);
+    mod->is_retired = true;
+    mod->is_live = false;
+    if (mod->provider)
+        svi_provider_retire(mod->provider, mod->group->is_ending ? SV_ECANCELED : SV_EIO);
+    svi_watches_drop(mod);
+    while (mod->timers != NULL) {
+        sv_timer *timer = mod->timers;
+        mod->timers = timer->next;
+        svi_timer_cancel(&timer->timer);
+        svi_free(timer);
     }
+}
+
+sv_mod *svi_mod_begin(sv_mod *mod)
+{
+    mod->in_flight++;
+    return svi_mod_ref(mod);
+}
+
+void svi_mod_end(sv_mod **mod)
+{
+    SV_ASSERT((*mod)->in_flight > 0);
+    (*mod)->in_flight--;
+    svi_mod_unref(mod);
+}
+
+bool svi_mod_may_write(const sv_mod *mod, const sv_event *ev)
+{
+    if (!mod->is_replaced || (ev != NULL && mod->acting == ev)) return true;
+    SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", "a replaced generation writes in its own waiting event only"),
+           LF_TXT("module", mod->file->name), LF_INT("generation", mod->generation));
+    return false;
 }
 
 static void stop(sv_mod *mod)
 {
     svi_engine_part_rest(mod->engine);
-    if (!mod->is_started) return;
+    if (mod->is_started && mod->file->desc.stop != NULL) {
+        const svi_mod_visit visit = svi_mod_enter(mod, "stop");
+        mod->file->desc.stop(mod->self);
+        svi_mod_leave(&visit);
+    }
     mod->is_started = false;
-    if (mod->file->desc.stop == NULL) return;
-    const svi_mod_visit visit = svi_mod_enter(mod, "stop");
-    mod->file->desc.stop(mod->self);
-    svi_mod_leave(&visit);
+    svi_mod_file_leave(mod);
 }
 
 static void drop_stanzas(sv_mod *mod)
@@ -215,13 +326,8 @@ static void drop_stanzas(sv_mod *mod)
     svi_dict_free(&mod->stanzas);
 }
 
-static void mod_free(sv_mod *mod)
+static void drop_stores(sv_mod *mod)
 {
-    SV_CHECK(mod, SVI_MOD_MAGIC);
-    SV_ASSERT(mod->timers == NULL && mod->watches == NULL && !mod->is_started);
-    svi_provider_free(&mod->provider);
-    drop_stanzas(mod);
-    memory_unref(&mod->memory);
     while (mod->stores != NULL) {
         sv_store *store = mod->stores;
         mod->stores = store->next;
@@ -230,43 +336,51 @@ static void mod_free(sv_mod *mod)
         store->magic = 0;
         svi_free(store);
     }
+}
+
+static void mod_free(sv_mod *mod)
+{
+    SV_ASSERT(mod->timers == NULL && mod->watches == NULL && !mod->is_started && mod->in_flight == 0);
+    svi_mod_unref(&mod->before);
+    svi_blob_free(&mod->saved);
+    svi_provider_free(&mod->provider);
+    svi_overlays_drop(mod);
+    drop_stanzas(mod);
+    svi_tables_drop(mod);
+    memory_unref(&mod->memory);
+    drop_stores(mod);
     svi_str_free(&mod->stream_feature);
     svi_conduct_end(mod);
     svi_blocks_drop(mod);
     svi_items_drop(mod);
     svi_engine_part_close(&mod->engine);
     svi_free(mod->self);
+    svi_arena_free(&mod->texts);
     SV_ASSERT(atomic_load(&mod->acct.live_count) == 0); /* all that was counted to it is gone */
     svi_free(mod->metrics);
     svi_costs_unref(&mod->costs);
+    has_drained(mod);
     svi_mod_file_unref(&mod->file);
+    svi_group_unref(&mod->group);
     mod->magic = 0;
     svi_free(mod);
 }
 
-void svi_group_unref(svi_group **group)
+void svi_mod_unref(sv_mod **mod)
 {
-    svi_group *g = *group;
-    *group = NULL;
-    if (g == NULL) return;
-    SV_ASSERT(g->refs > 0);
-    if (--g->refs > 0) return;
-    svi_group_retire(g);
-    if (svi_engines_end(g)) svi_group_finish(g);
+    sv_mod *m = *mod;
+    *mod = NULL;
+    if (m == NULL) return;
+    SV_CHECK(m, SVI_MOD_MAGIC);
+    SV_ASSERT(m->refs > 0);
+    if (--m->refs > 0) return;
+    svi_mod_retire(m);
+    if (svi_engine_end(m)) svi_mod_finish(m);
 }
 
-void svi_group_finish(svi_group *g)
+void svi_mod_finish(sv_mod *mod)
 {
-    SV_ASSERT(g->refs == 0);
-    for (size_t i = g->count; i > 0; i--) stop(g->order != NULL ? g->order[i - 1] : g->mods[i - 1]);
-    for (size_t i = g->count; i > 0; i--) mod_free(g->mods[i - 1]);
-    svi_overlays_drop(g);
-    svi_dict_free(&g->changed_items);
-    svi_free(g->mods);
-    svi_free(g->order);
-    svi_free(g->features[false]);
-    svi_free(g->features[true]);
-    svi_arena_free(&g->texts);
-    svi_str_free(&g->host_name);
-    svi_free(g);
+    SV_ASSERT(mod->refs == 0);
+    stop(mod);
+    mod_free(mod);
 }

@@ -258,9 +258,9 @@ static svi_layer *make_view(const svi_overlay *overlay, sv_event *ev, sv_str own
 
 const svi_overlay *svi_overlay_of(const sv_store *store)
 {
-    for (const svi_overlay *o = store->mod->group->overlays; o != NULL; o = o->next)
-        if (o->map == store->map) return o;
-    return NULL;
+    const svi_overlay *o = store->mod->group->overlays;
+    while (o != NULL && o->map != store->map) o = o->next;
+    return o;
 }
 
 void svi_overlay_read(const svi_overlay *overlay, sv_event *ev, sv_str owner, sv_rows *rows)
@@ -507,7 +507,8 @@ sv_status svi_api_store_overlay(sv_mod *mod, sv_store *store, const sv_overlay *
     const svi_point changed = svi_point_find(sv_str_of(overlay->changed));
     if (changed == SVI_POINT_NONE || !overlay->source || !overlay->rows || !overlay->merge)
         return SV_EINVAL;
-    if (svi_overlay_of(store) != NULL) return SV_EEXIST;
+    const svi_overlay *other = svi_overlay_of(store);
+    if (other != NULL && other->mod != mod->before) return SV_EEXIST;
     svi_group *group = mod->group;
     svi_overlay *o = svi_alloc(group->acct, sizeof *o);
     *o = (svi_overlay){.next = group->overlays,
@@ -522,11 +523,29 @@ sv_status svi_api_store_overlay(sv_mod *mod, sv_store *store, const sv_overlay *
     return SV_OK;
 }
 
-void svi_overlays_drop(svi_group *group)
+/* What another one adds to the map counts again: the generation that this one should have replaced. */
+static void put_back(const svi_group *group, svi_layers *layers)
 {
-    while (group->overlays != NULL) {
-        svi_overlay *o = group->overlays;
-        group->overlays = o->next;
+    if (group->is_ending) return; /* the host may be gone */
+    for (const svi_overlay *o = group->overlays; o != NULL; o = o->next) {
+        if (o->layers != layers) continue;
+        layers->generation++;
+        layers->changed = o->changed;
+        return;
+    }
+}
+
+void svi_overlays_drop(sv_mod *mod)
+{
+    svi_overlay **at = &mod->group->overlays;
+    while (*at != NULL) {
+        svi_overlay *o = *at;
+        if (o->mod != mod) {
+            at = &o->next;
+            continue;
+        }
+        *at = o->next;
+        put_back(mod->group, o->layers);
         svi_free(o);
     }
 }

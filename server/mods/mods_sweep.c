@@ -7,7 +7,7 @@ enum { OWNERS_A_STEP = 32 };
 
 /* A list of owners on its way. */
 typedef struct step {
-    svi_group *group; /* a reference: the store stays */
+    sv_mod *mod; /* a reference: the store stays */
     sv_store *store;
 } step;
 
@@ -34,18 +34,18 @@ static void remember(sv_store *store, sv_str last)
 static void owners_came(void *ctx, sv_status status, const sv_str *owners, size_t count, bool more)
 {
     step *s = ctx;
-    svi_group *group = s->group;
+    sv_mod *mod = s->mod;
     sv_store *store = s->store;
     svi_free(s);
     store->is_sweeping = false;
-    svi_host *host = status == SV_OK && !group->is_retired
-                         ? svi_host_find(group->server, group->host_name)
+    svi_host *host = status == SV_OK && !mod->is_retired
+                         ? svi_host_find(mod->group->server, mod->group->host_name)
                          : NULL;
     if (host != NULL) {
         remember(store, more && count > 0 ? owners[count - 1] : SV_STR_NONE);
         for (size_t i = 0; i < count; i++) fire_for(host, store, owners[i]);
     }
-    svi_group_unref(&group);
+    svi_mod_end(&mod);
 }
 
 void svi_sweep_step(sv_store *store)
@@ -53,8 +53,7 @@ void svi_sweep_step(sv_store *store)
     SV_CHECK(store, SVI_STORE_MAGIC);
     if (store->is_sweeping) return; /* a slow disk makes the round slower */
     store->is_sweeping = true;
-    svi_group *group = store->mod->group;
-    step *s = svi_alloc(group->acct, sizeof *s);
-    *s = (step){.group = svi_group_ref(group), .store = store};
+    step *s = svi_alloc(store->mod->group->acct, sizeof *s);
+    *s = (step){.mod = svi_mod_begin(store->mod), .store = store};
     svi_store_owners(store->map, store->swept, OWNERS_A_STEP, owners_came, s);
 }

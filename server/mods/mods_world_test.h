@@ -30,7 +30,8 @@ typedef struct world {
     svi_mods *mods;
     svi_engines *engines; /* NULL: there is no loop */
     char folder[TESTING_PATH], mods_path[TESTING_PATH], core_path[TESTING_PATH];
-    const char *paths[2];
+    const char *paths[3];
+    size_t path_count;
     svi_buf reports, log;
     svi_logins logins; /* of hosts that are added from now on */
     client clients[WORLD_CLIENTS];
@@ -290,6 +291,7 @@ static inline world *world_new_sampled(uint32_t every)
     testing_path("modules", w->core_path);
     w->paths[0] = w->mods_path;
     w->paths[1] = w->core_path;
+    w->path_count = 2;
     return w;
 }
 
@@ -305,7 +307,7 @@ static inline void make_mods(world *w, const char *config)
                                                         .config = w->config,
                                                         .engines = w->engines,
                                                         .paths = w->paths,
-                                                        .path_count = 2,
+                                                        .path_count = w->path_count,
                                                         .report = w_report,
                                                         .report_ctx = w});
 }
@@ -420,7 +422,7 @@ static inline sv_status reload(world *w, const char *text)
                                     .config = w->config,
                                     .engines = w->engines,
                                     .paths = w->paths,
-                                    .path_count = 2,
+                                    .path_count = w->path_count,
                                     .before = w->mods,
                                     .report = w_report,
                                     .report_ctx = w};

@@ -816,7 +816,18 @@ const svi_binding svi_bindings[] = {
      .value_count = 2,
      .values = {{SVI_LUA_MOD, SVI_ROLE_GIVEN, false, "mod"},
                 {SVI_LUA_WORD, SVI_ROLE_ARGUMENT, false, "name"}},
-     .given_count = 1, .given = {{SVI_LUA_STR, true}}}
+     .given_count = 1, .given = {{SVI_LUA_STR, true}}},
+    {.member = "save_bytes", .group = "generations", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, save_bytes)},
+    {.member = "save_int", .group = "generations", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, save_int)},
+    {.member = "saved_bytes", .group = "generations", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, saved_bytes)},
+    {.member = "saved_int", .group = "generations", .since = 1, .mark = SVI_MARK_LOCAL, .offset = offsetof(sv_api, saved_int)},
+    {.member = "shared", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, shared)},
+    {.member = "table", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, table)},
+    {.member = "table_get", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, table_get)},
+    {.member = "table_put", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, table_put)},
+    {.member = "table_del", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, table_del)},
+    {.member = "table_next", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, table_next)},
+    {.member = "table_count", .group = "generations", .since = 1, .mark = SVI_MARK_NATIVE, .offset = offsetof(sv_api, table_count)}
 };
 
 const size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];

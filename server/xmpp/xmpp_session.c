@@ -502,9 +502,8 @@ void *svi_session_data(sv_session *session, svi_session_blocks *owner, size_t by
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
     struct svi_session_block *block = session->blocks;
-    while (block != NULL && block->owner != owner) block = block->next;
+    while (block != NULL && (block->owner != owner || block->bytes != bytes)) block = block->next;
     if (block == NULL) block = add_block(session, owner, bytes);
-    SV_ASSERT(block->bytes >= bytes); /* one size an owner */
     return block->data;
 }
 

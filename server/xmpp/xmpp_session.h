@@ -63,7 +63,7 @@ typedef struct svi_session_blocks {
     struct svi_session_block *first;
 } svi_session_blocks;
 
-/* The owner's zeroed block on the session, the same at each call (one size an owner). Goes with the
+/* The owner's zeroed block of that size on the session, the same at each call. Goes with the
  * session or with svi_session_data_drop, which frees all that the owner has on any session. */
 void *svi_session_data(sv_session *session, svi_session_blocks *owner, size_t bytes);
 void svi_session_data_drop(svi_session_blocks *owner);

@@ -235,10 +235,30 @@ static bool has_secret(const sv_command *what)
     return false;
 }
 
+/* One more word of the argument that takes the rest. */
+static sv_status append(svi_cli *cli, const char *name, const char *value, sv_err *err)
+{
+    json_t *words = json_object_get(cli->request, name);
+    if (!words) return put(cli, name, value, err);
+    json_t *text = json_sprintf("%s %s", json_string_value(words), value);
+    if (!text) return svi_err(err, SV_EINVAL, "%s: %s must be UTF-8", cli->what->name, name);
+    return json_object_set_new(cli->request, name, text) == 0 ? SV_OK : SV_EINVAL;
+}
+
+static const sv_arg *rest_of(const sv_command *what)
+{
+    const sv_arg *arg;
+    for (size_t i = 0; (arg = svi_arg_at(what, i)) != NULL; i++)
+        if (arg->flags & SV_ARG_REST) return arg;
+    return NULL;
+}
+
 static sv_status take_place(svi_cli *cli, size_t place, const char *text, sv_err *err)
 {
     const sv_arg *arg = positional_at(cli->what, place);
     if (is_many(cli->core)) return put_one_more(cli, positional_at(cli->what, 0), text, err);
+    const sv_arg *rest = rest_of(cli->what);
+    if (rest && (!arg || arg == rest)) return append(cli, rest->name, text, err);
     if (arg) return put(cli, arg->name, text, err);
     if (has_secret(cli->what)) /* what stands here may be one: it is not repeated */
         return svi_err(err, SV_EINVAL,

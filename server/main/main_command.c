@@ -1,6 +1,7 @@
 /* Commands of operators: which there are, and what the running server tells of itself. */
 #include "main/main_command.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ typedef struct turn {
     struct turn *next, **link;
     svi_commands *commands; /* NULL once they are gone */
     const svi_core_command *core; /* NULL: a module's */
+    svi_command_hold *what;       /* its declaration then */
     svi_command_done done;
     void *ctx;
     bool is_returned; /* the answer comes by `done` */
@@ -154,19 +156,55 @@ static json_t *words(const char *text)
     return list;
 }
 
+/* Why a generation that was replaced is still there; "" for one that runs. */
+static sv_str waits_for(const svi_mod_info *m, svi_buf *text)
+{
+    svi_buf_clear(text);
+    if (strcmp(m->state, "draining") != 0) return SV_STR("");
+    if (m->events.waiting > 0) svi_buf_printf(text, "%zu that wait in %s, ", m->events.waiting, m->events.hook);
+    if (m->events.elsewhere > 0) svi_buf_printf(text, "%zu that it has passed on, ", m->events.elsewhere);
+    if (m->events.releasing > 0) svi_buf_printf(text, "%zu that are being stored, ", m->events.releasing);
+    if (m->in_flight > 0) svi_buf_printf(text, "%u answers, ", m->in_flight);
+    if (text->len == 0) svi_buf_put(text, SV_STR("what it gave to others, "));
+    return svi_str_sub(svi_buf_str(text), 0, text->len - 2);
+}
+
+static void append_module(json_t *list, const svi_mod_info *m, svi_buf *text)
+{
+    const sv_str why = waits_for(m, text);
+    const size_t events = m->events.waiting + m->events.elsewhere + m->events.releasing;
+    json_t *one = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s%, s:o, s:o}", "name", m->name, "host", m->host, "summary",
+        m->summary, "state", m->state, "calls", (json_int_t)m->calls, "cpu-us", (json_int_t)m->cpu_us, "bytes",
+        (json_int_t)m->live_bytes, "generation", (json_int_t)m->generation, "events", (json_int_t)events,
+        "in-flight", (json_int_t)m->in_flight, "waits-for", why.p, why.n, "quarantine", quarantine_of(m), "needs",
+        words(m->needs));
+    svi_figures_costs(one, m);
+    (void)json_array_append_new(list, one);
+}
+
+enum { KEPT_MANY = 200 }; /* generations whose code is mapped for nothing */
+
 static json_t *modules(const svi_commands *commands)
 {
     json_t *list = json_array();
+    const svi_mods *mods = svi_shard_mods(commands->config.shard);
     svi_mod_info m;
-    for (size_t i = 0; svi_mods_info(svi_shard_mods(commands->config.shard), i, &m); i++) {
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "name", m.name, "host", m.host,
-                                "summary", m.summary, "state", m.state, "calls", (json_int_t)m.calls,
-                                "cpu-us", (json_int_t)m.cpu_us, "bytes", (json_int_t)m.live_bytes,
-                                "quarantine", quarantine_of(&m), "needs", words(m.needs));
-        svi_figures_costs(one, &m);
-        (void)json_array_append_new(list, one);
-    }
-    return json_pack("{s:b, s:o}", "ok", 1, "modules", list);
+    svi_buf text;
+    svi_buf_init(&text, svi_shard_acct(commands->config.shard));
+    for (size_t i = 0; svi_mods_info(mods, i, &m); i++) append_module(list, &m, &text);
+    for (size_t i = 0; svi_mods_draining(mods, i, &m); i++) append_module(list, &m, &text);
+    svi_buf_free(&text);
+    svi_mods_figures figures;
+    svi_mods_figures_get(mods, &figures);
+    json_t *answer = json_pack("{s:b, s:o, s:I, s:I}", "ok", 1, "modules", list, "retired",
+                               (json_int_t)figures.retired, "kept", (json_int_t)figures.kept);
+    if (figures.kept >= KEPT_MANY)
+        (void)json_object_set_new(answer, "advice",
+                                  json_sprintf("the code of %" PRIu64 " former generations stays in memory: "
+                                               "a restart frees it",
+                                               figures.kept));
+    return answer;
 }
 
 /* --- the core's own ----------------------------------------------------------------------------------- */
@@ -220,11 +258,65 @@ static void on_reloaded(void *ctx, json_t *take_answer)
     svi_request_take(ctx, take_answer);
 }
 
+enum { NAMES_MAX = 64 };
+
+static const char *shadows(const char *command)
+{
+    const svi_core_command *core = svi_core_shadows(command);
+    return core ? core->what.name : NULL;
+}
+
+static json_t *reloaded(const svi_mods_reloading *how, const svi_mods_reloaded *done)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < how->count; i++)
+        (void)json_array_append_new(names, json_stringn(how->names[i].p, how->names[i].n));
+    return json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "modules", names, "generations",
+                     (json_int_t)done->modules, "waiting", (json_int_t)done->events.waiting, "restarted",
+                     (json_int_t)(done->events.restarted + done->events.skipped), "finishing",
+                     (json_int_t)done->events.finishing, "prepare-us", (json_int_t)done->prepare_us, "swap-us",
+                     (json_int_t)done->swap_us);
+}
+
+static json_t *not_reloaded(sv_status status, const svi_problems *problems)
+{
+    if (status == SV_EBUSY)
+        return svi_answer_fault(SV_FAULT_REFUSED, "reload: not from inside a stanza; ask the server's command line");
+    const sv_str text = svi_buf_str(&problems->text);
+    json_t *answer = svi_answer_fault(SV_FAULT_REFUSED, "the modules are not reloaded, nothing has changed");
+    (void)json_object_set_new(answer, "problems", json_stringn(text.p ? text.p : "", text.n));
+    SV_LOG(SV_ERROR, "module-not-reloaded", LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
+    return answer;
+}
+
+static void reload_modules(const svi_commands *commands, svi_request *request, sv_str rest)
+{
+    sv_str names[NAMES_MAX], name;
+    svi_problems problems;
+    svi_problems_init(&problems, svi_shard_acct(commands->config.shard));
+    svi_mods_reloading how = {.names = names, .shadows = shadows, .report = svi_problems_note, .report_ctx = &problems};
+    while (how.count < NAMES_MAX && svi_str_split(&rest, ' ', &name))
+        if (name.n > 0) names[how.count++] = name;
+    svi_mods_reloaded done;
+    if (rest.n > 0 || how.count == 0) {
+        svi_request_fail(request, SV_FAULT_USAGE, "reload: names of up to %d modules; `stave modules` shows them", NAMES_MAX);
+    } else {
+        const sv_status status = svi_mods_reload(svi_shard_mods(commands->config.shard), &how, &done);
+        svi_request_take(request, status == SV_OK ? reloaded(&how, &done) : not_reloaded(status, &problems));
+    }
+    svi_problems_free(&problems);
+}
+
 void svi_command_reload(svi_commands *commands, svi_request *request)
 {
     const svi_commands_config *config = &commands->config;
     if (!config->reload) {
         needs_server(request);
+        return;
+    }
+    const sv_str names = svi_request_arg(request, "module")->text;
+    if (names.p) {
+        reload_modules(commands, request, names);
         return;
     }
     json_t *now = config->reload(config->ctx, on_reloaded, request);
@@ -332,6 +424,7 @@ static void turn_free(turn *t)
 {
     *t->link = t->next;
     if (t->next) t->next->link = t->link;
+    svi_mods_command_release(&t->what);
     svi_free(t);
 }
 
@@ -391,6 +484,7 @@ json_t *svi_commands_run(svi_commands *commands, const json_t *request, svi_comm
                 .link = &commands->turns,
                 .commands = commands,
                 .core = core,
+                .what = core ? NULL : svi_mods_command_hold(svi_shard_mods(shard), what),
                 .done = done,
                 .ctx = ctx};
     if (t->next) t->next->link = &t->next;

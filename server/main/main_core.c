@@ -137,6 +137,11 @@ static const sv_arg release_args[] = {
     {0},
 };
 
+static const sv_arg reload_args[] = {
+    {.name = "module", .kind = SV_ARG_STRING, .flags = SV_ARG_REST, .manual = "these modules alone, from their files"},
+    {0},
+};
+
 static const sv_arg kick_args[] = {
     {.name = "address",
      .kind = SV_ARG_LOCAL,
@@ -369,7 +374,12 @@ static const svi_core_command commands[] = {
      .run = svi_command_top,
      .here = svi_tool_top},
     {.what = {.name = "reload",
-              .summary = "take over a changed configuration",
+              .summary = "take over a changed configuration, or load modules anew",
+              .manual = "Without a name the configuration is read again. With names each of these modules gets a new\n"
+                        "generation with the code of its file as it is now, on all its hosts or none; what it was\n"
+                        "configured with stays. Sessions stay, other modules notice nothing.",
+              .examples = "reload\nreload roster\nreload roster presence --json",
+              .args = reload_args,
               .flags = SV_COMMAND_CHANGES},
      .run = svi_command_reload,
      .print = svi_print_reload},

@@ -139,8 +139,8 @@ static void join(const json_t *list, char *to, size_t room)
 void svi_print_modules(const json_t *a)
 {
     const json_t *list = json_object_get(a, "modules");
-    (void)printf("%-16s %-24s %-11s %10s %8s %8s %8s %6s %9s %8s  %-16s  %s\n", "MODULE", "HOST", "STATE", "CALLS",
-                 "CPU-MS", "MEMORY", "PEAK", "FAULTS", "STORE", "WRITTEN", "NEEDS", "WHAT");
+    (void)printf("%-16s %-24s %-11s %4s %10s %8s %8s %8s %6s %9s %8s %7s %7s  %-16s  %s\n", "MODULE", "HOST", "STATE", "GEN", "CALLS",
+                 "CPU-MS", "MEMORY", "PEAK", "FAULTS", "STORE", "WRITTEN", "EVENTS", "PENDING", "NEEDS", "WHAT");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
         const int64_t store = number_of(m, "store-reads") + number_of(m, "store-loads") +
@@ -148,15 +148,21 @@ void svi_print_modules(const json_t *a)
         char needs[200];
         join(json_object_get(m, "needs"), needs, sizeof needs);
         char now[SVI_SIZE_TEXT], peak[SVI_SIZE_TEXT], written[SVI_SIZE_TEXT];
-        (void)printf("%-16s %-24s %-11s %10" PRId64 " %8" PRId64 " %8s %8s %6" PRId64 " %9" PRId64
-                     " %8s  %-16s  %s\n",
-                     text_of(m, "name"), text_of(m, "host"), text_of(m, "state"), number_of(m, "calls"),
+        const char *why = text_of(m, "waits-for");
+        (void)printf("%-16s %-24s %-11s %4" PRId64 " %10" PRId64 " %8" PRId64 " %8s %8s %6" PRId64 " %9" PRId64
+                     " %8s %7" PRId64 " %7" PRId64 "  %-16s  %s%s\n",
+                     text_of(m, "name"), text_of(m, "host"), text_of(m, "state"), number_of(m, "generation"), number_of(m, "calls"),
                      number_of(m, "cpu-us") / 1000, svi_print_size(number_of(m, "bytes"), now),
                      svi_print_size(number_of(m, "peak-bytes"), peak), number_of(m, "faults"), store,
-                     svi_print_size(number_of(m, "store-written-bytes"), written), needs,
-                     text_of(m, "summary"));
+                     svi_print_size(number_of(m, "store-written-bytes"), written), number_of(m, "events"),
+                     number_of(m, "in-flight"), needs, *why ? "waits for " : "",
+                     *why ? why : text_of(m, "summary"));
     }
     for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
+    if (number_of(a, "retired") > 0 || number_of(a, "kept") > 0)
+        (void)printf("%" PRId64 " former generations have ended; the code of %" PRId64 " stays in memory\n",
+                     number_of(a, "retired"), number_of(a, "kept"));
+    if (*text_of(a, "advice")) (void)printf("%s\n", text_of(a, "advice"));
 }
 
 /* "  iq-get/account {urn:x}q  late, after roster, guard" */
@@ -211,13 +217,27 @@ static void print_some(const char *head, const json_t *list)
     if (json_array_size(list) > 0) print_list(head, list);
 }
 
+static void print_reloaded(const json_t *a)
+{
+    print_list("loaded anew: ", json_object_get(a, "modules"));
+    (void)printf("events that waited: %" PRId64 ", asked anew: %" PRId64 ", finished by the former generation: %" PRId64
+                 "\nthe swap took %" PRId64 " us, what came before it %" PRId64 " us\n",
+                 number_of(a, "waiting"), number_of(a, "restarted"), number_of(a, "finishing"), number_of(a, "swap-us"),
+                 number_of(a, "prepare-us"));
+}
+
 void svi_print_reload(const json_t *a)
 {
+    if (json_object_get(a, "modules")) {
+        print_reloaded(a);
+        return;
+    }
     print_list("taken over: ", json_object_get(a, "taken-over"));
     print_some("hosts added: ", json_object_get(a, "hosts-added"));
     print_some("hosts removed: ", json_object_get(a, "hosts-removed"));
     print_some("hosts changed: ", json_object_get(a, "hosts-changed"));
     print_list("needs a restart: ", json_object_get(a, "needs-restart"));
+    print_some("new files of modules (stave reload NAME loads one): ", json_object_get(a, "new-files"));
     if (*text_of(a, "log")) (void)printf("log: %s\n", text_of(a, "log"));
 }
 

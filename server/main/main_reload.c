@@ -160,11 +160,14 @@ static sv_status take_hosts_over(const svi_reload_config *config, const svi_conf
     return status;
 }
 
-static void add_stale(const svi_mods *mods, json_t *needs_restart)
+/* Modules whose file is another now. */
+static json_t *new_files(const svi_mods *mods)
 {
     const char *name;
+    json_t *list = json_array();
     for (size_t i = 0; (name = svi_mods_stale(mods, i)) != NULL; i++)
-        (void)json_array_append_new(needs_restart, json_sprintf("the new file of module %s", name));
+        (void)json_array_append_new(list, json_string(name));
+    return list;
 }
 
 static json_t *refusal(const svi_problems *problems)
@@ -196,7 +199,7 @@ json_t *svi_reload(const svi_reload_config *config)
         json_t *needs_restart = svi_reload_differences(config->running, fresh);
         add_store_options(config, fresh, needs_restart);
         take_over(config, &settings, &certs, needs_restart);
-        add_stale(svi_shard_mods(config->shard), needs_restart);
+        (void)json_object_set_new(answer, "new-files", new_files(svi_shard_mods(config->shard)));
         (void)json_object_set_new(answer, "needs-restart", needs_restart);
         SV_LOG(SV_INFO, "server-reload", LF_INT("needs_restart", json_array_size(needs_restart)),
                LF_INT("read_us", read_us - began_us),

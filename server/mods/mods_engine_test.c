@@ -75,6 +75,11 @@ static void descriptors_and_deadlines(void **state)
     engine_world *e = ew_new(0);
     ew_start(e, "watch");
     assert_true(svi_mod_is_engine(e->w->mods->files[0]));
+    svi_mods_reloaded done;
+    const sv_str name = sv_str_of(e->w->mods->files[0]->name);
+    const svi_mods_reloading how = {.names = &name, .count = 1, .report = w_report, .report_ctx = e->w};
+    assert_int_not_equal(svi_mods_reload(e->w->mods, &how, &done), SV_OK);
+    assert_has(&e->w->reports, "is an engine, whose code is loaded once: restart the server");
     until(e, SAID("unwatched", "0"));
     assert_has(&e->w->log, SAID("deadline", "120")); /* an x */
     assert_has(&e->w->log, SAID("read", "120"));

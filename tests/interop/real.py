@@ -245,6 +245,7 @@ async def wrong_password(site, make, refused, transport):
 async def scenario(site, make, mechanism, refused, farewell, names_host):
     friend = Friend(Account(site, "nurse"))
     await friend.enter()
+    await site.line(" session-open ", "nurse@")  # what is looked for in the log comes behind
     for transport in ("starttls", "direct"):
         await wrong_password(site, make, refused, transport)
         await conversation(site, make, mechanism, farewell, friend, transport)

@@ -268,7 +268,7 @@ static void silence_is_temporary(void **state)
     backend b;
     world *w = world_behind(&plain_only, &b);
     b.mode = LATER;
-    client *c = secured(w), *gone = secured(w), *last = secured(w);
+    client *c = secured(w), *gone = secured(w), *slow = secured(w);
     assert_string_equal(plain(w, c, "romeo", "orchard"), "");
     assert_string_equal(plain(w, gone, "romeo", "orchard"), "");
     client_close(gone); /* who asked has gone; the answer comes all the same */
@@ -290,10 +290,15 @@ static void silence_is_temporary(void **state)
     run(w);
     assert_has(heard(w, c), "<success");
     b.mode = LATER;
+    assert_string_equal(plain(w, slow, "romeo", "orchard"), "");
+    pass_time(w, SVI_PROVIDER_WAIT_US + 1);
+    assert_has(heard(w, slow), "<temporary-auth-failure/>");
+    client *last = secured(w);
     assert_string_equal(plain(w, last, "romeo", "orchard"), "");
     svi_provider_free(&b.provider);
     run(w);
     assert_has(heard(w, last), "<temporary-auth-failure/>");
+    assert_string_equal(heard(w, slow), ""); /* it has heard of it */
     assert_null(svi_provider_name(w->host));
     world_free(w);
 }

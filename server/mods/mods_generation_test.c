@@ -471,6 +471,53 @@ static void all_hosts_or_none(void **state)
     gens_world_free(w);
 }
 
+/* Nothing of what a start began outlives the refusal, also if an answer for it is still to come. */
+static void a_refused_start_is_over_at_once(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    add_host(w, "two.example");
+    put_file(w, "gens", "gens");
+    look_in_folder(w);
+    start(w, HOST("\"gens\"") TWO("\"gens\""));
+    client *c = join(w, "romeo@one.example/a");
+    const char *to_two = "<iq type='get' id='2' to='two.example'><who xmlns='urn:stave:gens'/></iq>";
+    ask(w, c, GET("who"), "seen='1'");
+    ask(w, c, to_two, "seen='1'");
+    svi_mods_reloaded done;
+    put_file(w, "gens_5", "gens"); /* it starts on the one and is refused on the other */
+    hold_store(w, true);
+    assert_int_not_equal(reload_names(w, "gens", &done), SV_OK);
+    assert_has(&w->log, "gens-stop");
+    ask(w, c, GET("who"), "code='1' how='at-once' asked='2' inherited='0' together='103' rounds='0' seen='2' names='1'");
+    ask(w, c, to_two, "seen='2' names='1'");
+    pass_time(w, 1000000);
+    hold_store(w, false);
+    assert_has_not(&w->log, "gens-tick");
+    assert_has_not(&w->log, "gens-listed");
+    ask(w, c, to_two, "seen='3' names='1'");
+    put_file(w, "gens", "gens");
+    gens_world_free(w);
+}
+
+static void so_is_one_of_a_refused_configuration(void **state)
+{
+    (void)state;
+    world *w = world_new();
+    add_host(w, "two.example");
+    put_file(w, "gens_5", "gens");
+    look_in_folder(w);
+    start(w, TWO("\"probe\"") HOST("\"probe\""));
+    hold_store(w, true);
+    assert_int_not_equal(reload(w, TWO("\"gens\"") HOST("\"gens\"")), SV_OK);
+    assert_has(&w->log, "gens-stop");
+    pass_time(w, 1000000);
+    hold_store(w, false);
+    assert_has_not(&w->log, "gens-tick");
+    assert_has_not(&w->log, "gens-listed");
+    gens_world_free(w);
+}
+
 /* --- with what is around ---------------------------------------------------------------------------- */
 
 /* A configuration that is read later finds the new code, and its state goes on as if nothing had been. */
@@ -645,6 +692,8 @@ int main(void)
         cmocka_unit_test(too_much_is_not_handed_over),
         cmocka_unit_test(what_cannot_be_changes_nothing),
         cmocka_unit_test(all_hosts_or_none),
+        cmocka_unit_test(a_refused_start_is_over_at_once),
+        cmocka_unit_test(so_is_one_of_a_refused_configuration),
         cmocka_unit_test(a_configuration_comes_later),
         cmocka_unit_test(newcomers_hear_of_sessions_first),
         cmocka_unit_test(features_are_shown_on),

@@ -414,8 +414,10 @@ svi_group *svi_group_new(svi_acct *acct, svi_past *past, svi_server *server, svi
 svi_group *svi_group_bare(svi_acct *acct, const svi_plat *plat);
 svi_group *svi_group_ref(svi_group *group);
 void svi_group_unref(svi_group **group);
-/* Retires its modules, the last that started first, and lets go of them. */
+/* Retires its modules, the last that started first, and lets go of them; those that never ran are discarded. */
 void svi_group_let_go(svi_group *group);
+/* Discards those of its modules that never ran, the last that started first. */
+void svi_group_discard(svi_group *group);
 /* Makes a module on the file (referenced) for the host of `home`; its `self` is zeroed. It is to replace `before` (NULL:
  * nobody), whose memory on sessions, tables and counts it shares. The caller has a reference. */
 sv_mod *svi_mod_new(svi_group *home, svi_mod_file *file, const svi_value *place, sv_mod *before);

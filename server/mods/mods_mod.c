@@ -124,6 +124,7 @@ static void let_mods_go(svi_group *group)
 
 void svi_group_let_go(svi_group *group)
 {
+    svi_group_discard(group);
     for (size_t i = group->count; i > 0; i--) svi_mod_retire(group->mods[i - 1]);
     let_mods_go(group);
 }
@@ -309,6 +310,24 @@ static void stop(sv_mod *mod)
     }
     mod->is_started = false;
     svi_mod_file_leave(mod);
+}
+
+/* It was refused, or another one with it: what it began ends now, and what it changed for others is as it was, though an answer
+ * on its way may keep its memory. The threads of an engine end first (svi_engine_end). */
+static void discard(sv_mod *mod)
+{
+    svi_mod_retire(mod);
+    if (mod->engine != NULL) return;
+    stop(mod);
+    svi_tables_drop(mod);
+    svi_overlays_drop(mod);
+}
+
+void svi_group_discard(svi_group *group)
+{
+    sv_mod **const mods = group->order != NULL ? group->order : group->mods;
+    for (size_t i = group->count; i > 0; i--)
+        if (!mods[i - 1]->has_run) discard(mods[i - 1]);
 }
 
 static void drop_stanzas(sv_mod *mod)

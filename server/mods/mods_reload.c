@@ -378,6 +378,7 @@ static void let_plans_go(change *c)
     while (c->plans != NULL) {
         plan *p = c->plans;
         c->plans = p->next;
+        svi_group_discard(p->group);
         svi_group_unref(&p->group);
         svi_free(p);
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #ifndef GENS
-#define GENS 1 /* 2: another table, new options and hooks; 3: a table that it can't take over; 4: does not start */
+#define GENS 1 /* 2: another table, new options and hooks; 3: a table that it can't take over; 4: does not start; 5: nor on one.example */
 #endif
 #define NS "urn:stave:gens"
 
@@ -159,7 +159,9 @@ static sv_verdict on_pass(sv_event *ev, void *self)
 
 static void tick(void *self)
 {
-    ((gens *)self)->rounds++;
+    gens *me = self;
+    me->rounds++;
+    if (GENS == 5) sv->log(me->mod, SV_INFO, "gens-tick", NULL);
 }
 
 static void inherit(gens *me)
@@ -200,7 +202,7 @@ static bool open_table(gens *me)
 {
     const sv_table_desc desc = {.size = sizeof desc,
                                 .name = "seen",
-                                .version = GENS == 4 ? 1 : GENS,
+                                .version = GENS >= 4 ? 1 : GENS,
                                 .record_bytes = sizeof(seen),
                                 .max_records = 4,
 #if GENS == 2
@@ -208,20 +210,28 @@ static bool open_table(gens *me)
 #endif
     };
     me->seen = sv->table(me->mod, &desc);
-    if (me->seen && GENS == 4) disturb(me);
+    if (me->seen && GENS >= 4) disturb(me);
     return me->seen != NULL;
+}
+
+/* What was asked for in a start that is refused comes back to nobody. */
+static void listed(sv_status status, const sv_str *names, size_t count, bool more, void *self)
+{
+    (void)status, (void)names, (void)count, (void)more;
+    sv->log(((gens *)self)->mod, SV_INFO, "gens-listed", NULL);
 }
 
 static sv_status start(sv_mod *mod, void *self)
 {
     gens *me = self;
     me->mod = mod;
+    if (GENS == 5) sv->accounts(mod, SV_STR_NONE, 10, listed);
     inherit(me);
     const sv_status status = sv->every(mod, 1000, tick);
     if (status != SV_OK) return status;
     if (sv->store_open(mod, NULL, "notes", 1, &me->notes) != SV_OK) return SV_EIO;
     if (!open_table(me)) return SV_EVERSION;
-    return GENS == 4 ? SV_EINVAL : SV_OK;
+    return GENS == 4 || (GENS == 5 && sv_str_eq(sv->host(mod), SV_STR("one.example"))) ? SV_EINVAL : SV_OK;
 }
 
 static char much[1 << 20];

@@ -243,7 +243,8 @@ typedef struct svi_swap {
 
 /* Puts tables in the place of those that they succeed (svi_hooks_succeed) under every event that is not
  * finished; not from inside a pass. An event that waits goes on, afterwards, behind the same handler (module and
- * text) of the new table. If that is of another generation now, or gone, then the event
+ * text) of the new table; where handlers have changed places, those that it had not come to have their turn all the same, and
+ * none has it twice. If that is of another generation now, or gone, then the event
  * - finishes with the one that it waits in if anything was written, sent, fired, replaced or disposed of in the
  *   event before, or if that handler says so (svi_handler.finishes);
  * - else is to be restarted: see svi_bus_restart. */

@@ -73,7 +73,69 @@ static size_t decide(sv_event *ev, const svi_handler *handlers, size_t count, sv
     return has_successor ? at - 1 : at;
 }
 
-static void move(sv_event *ev, svi_hooks *to, svi_swap *swap)
+/* Whether a handler of the new table has had its turn, as it stood in the old one; and if it now stands on the wrong side. */
+typedef struct turns {
+    bool *has_had, *is_to_come;
+    bool is_crossed;
+} turns;
+
+static turns turns_of(const sv_event *ev, const svi_handler *handlers, size_t count, size_t at)
+{
+    turns t = {.has_had = svi_arena_get(ev->arena, 2 * (count + 1) * sizeof(bool))};
+    t.is_to_come = t.has_had + count;
+    for (size_t i = 0; i < ev->monitors; i++) {
+        const size_t now = find(handlers, count, ev->handlers, i);
+        if (now == count || i + 1 == ev->at) continue; /* where it waits was decided */
+        const bool had = i < ev->at;
+        *(had ? &t.has_had[now] : &t.is_to_come[now]) = true;
+        if (had ? now >= at : now < at) t.is_crossed = true;
+    }
+    return t;
+}
+
+/* Handlers have changed places: none that was to come, a guard perhaps, may be passed by, and none comes twice. The
+ * event gets an order of its own: those that had their turn, then the others as the new table has them. */
+static void uncross(sv_event *ev, const turns *t)
+{
+    const svi_handler *const handlers = ev->handlers;
+    const uint64_t *const filters = ev->filters;
+    svi_handler *own = svi_arena_get(ev->arena, ev->count * sizeof *own);
+    uint64_t *own_filters = svi_arena_get(ev->arena, ev->count * sizeof *own_filters);
+    size_t n = 0, at = 0;
+    for (int part = 0; part < 3; part++) {
+        for (size_t i = 0; i < ev->count; i++) {
+            const bool had = i < ev->monitors && t->has_had[i], to_come = i < ev->monitors && t->is_to_come[i];
+            if (part != (i < ev->at && !to_come ? 1 : had ? 0 : 2)) continue;
+            own[n] = handlers[i];
+            own_filters[n++] = filters[i];
+        }
+        if (part == 1) at = n;
+    }
+    ev->handlers = own;
+    ev->filters = own_filters;
+    ev->at = at;
+}
+
+/* Whether two tables have the handlers of a point that are in both in one order; asked once for all events in the first. */
+typedef struct order {
+    const svi_handler *of;
+    bool is_kept;
+} order;
+
+static bool keeps_order(const sv_event *ev, const svi_handler *handlers, size_t count, order *known)
+{
+    if (known->of == ev->handlers) return known->is_kept;
+    *known = (order){.of = ev->handlers, .is_kept = true};
+    for (size_t i = 0, last = 0; i < ev->monitors; i++) {
+        const size_t now = find(handlers, count, ev->handlers, i);
+        if (now == count) continue;
+        if (now < last) known->is_kept = false;
+        last = now;
+    }
+    return known->is_kept;
+}
+
+static void move(sv_event *ev, svi_hooks *to, order *known, svi_swap *swap)
 {
     size_t count, monitors;
     svi_hooks *from = ev->hooks;
@@ -82,12 +144,15 @@ static void move(sv_event *ev, svi_hooks *to, svi_swap *swap)
     const bool waits = ev->state == SVI_EVENT_WAITING;
     const bool was_called = waits && ev->waits_in >= ev->handlers && ev->waits_in < ev->handlers + ev->count;
     const size_t at = waits ? decide(ev, handlers, monitors, swap) : 0;
+    turns t = {.is_crossed = false};
+    if (waits && !keeps_order(ev, handlers, monitors, known)) t = turns_of(ev, handlers, monitors, at);
     ev->hooks = svi_hooks_ref(to);
     ev->handlers = handlers;
     ev->filters = filters;
     ev->count = count;
     ev->monitors = monitors;
     ev->at = at;
+    if (t.is_crossed) uncross(ev, &t);
     if (was_called)
         keep(ev, from); /* handlers of it may be blamed yet */
     else
@@ -98,12 +163,13 @@ void svi_bus_swap(svi_bus *bus, svi_swap *swap_out)
 {
     SV_CHECK(bus, SVI_BUS_MAGIC);
     SV_ASSERT(svi_bus_is_idle(bus)); /* never inside a dispatch */
+    order known[SVI_POINT_COUNT] = {{.of = NULL}};
     *swap_out = (svi_swap){.waiting = 0};
     for (sv_event *ev = bus->all_first; ev != NULL; ev = ev->all_next) {
         if (ev->state >= SVI_EVENT_FINISHED || ev->hooks == NULL) continue;
         svi_hooks *to = svi_hooks_successor(ev->hooks);
         SV_ASSERT(ev->state != SVI_EVENT_RUNNING && ev->parent == NULL);
-        if (to != NULL) move(ev, to, swap_out);
+        if (to != NULL) move(ev, to, &known[ev->point], swap_out);
     }
 }
 

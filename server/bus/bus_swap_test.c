@@ -182,6 +182,42 @@ static void test_twins(void **state)
     saw(w, "twin (new) released");
 }
 
+/* A handler that stood behind, a guard perhaps, and stands in front now has its turn, once, whatever becomes of the event. */
+static void test_order_changes(void **state)
+{
+    world *w = *state;
+    for (int finishes = 0; finishes < 2; finishes++) {
+        handler(w, "first", SV_PASS, &other);
+        plan *p = handler(w, "ask", SV_LATER, &old_one);
+        p->holds = true;
+        p->writes = finishes;
+        handler(w, "guard", SV_PASS, &other);
+        table(w);
+        run(w, "r/x j");
+        saw(w, "first ask");
+        size_t from = w->count;
+        handler(w, "guard", SV_PASS, &other)->extra = new_note;
+        handler(w, "first", SV_PASS, &other);
+        handler(w, "ask", finishes ? SV_PASS : SV_LATER, &new_one);
+        (void)swap_to(w, from);
+        svi_bus_restart(w->bus, NULL);
+        saw(w, finishes ? "" : "guard (new) ask");
+        from = w->count; /* and again, from an order of its own */
+        handler(w, "first", SV_PASS, &other);
+        handler(w, "ask", SV_PASS, &new_one);
+        handler(w, "guard", SV_PASS, &other)->extra = new_note;
+        (void)swap_to(w, from);
+        svi_bus_restart(w->bus, NULL);
+        assert_true(svi_event_resume(w->held, SV_PASS));
+        saw(w, finishes ? "guard (new) next unclaimed" : "next unclaimed released");
+        svi_event_let_go(&w->held);
+        commit(w, w->submitted);
+        saw(w, finishes ? "released" : "");
+        svi_hooks_unref(&w->hooks);
+        w->count = 0;
+    }
+}
+
 /* Those behind it in its lane begin in the new table. */
 static void test_lane(void **state)
 {
@@ -253,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_restarts), TEST(test_finishes), TEST(test_says_so), TEST(test_others_go_on), TEST(test_gone),
+        TEST(test_order_changes),
         TEST(test_twins),    TEST(test_lane),     TEST(test_deadlines), TEST(test_never_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -498,15 +498,14 @@ void svi_mod_file_leave(sv_mod *mod)
     file->shared = NULL;
 }
 
-/* Code that has run once is never unmapped in production; test builds do, so that what was left behind is seen. */
+/* Code that has run once is never unmapped in production; test builds do, so that what was left behind is seen. Its copy stays
+ * with the mapping; a descriptor for each reload would be taken from clients. */
 static void unload(svi_mod_file *file)
 {
 #ifdef SVI_DEBUG
     if (file->handle != NULL) dlclose(file->handle);
-    if (file->fd >= 0) close(file->fd);
-#else
-    if (file->handle == NULL && file->fd >= 0) close(file->fd);
 #endif
+    if (file->fd >= 0) close(file->fd);
 }
 
 void svi_mod_file_unref(svi_mod_file **file)

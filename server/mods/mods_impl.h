@@ -26,7 +26,7 @@ typedef struct svi_mod_file {
     svi_acct *acct;
     uint32_t refs;
     size_t size; /* of the private copy */
-    int fd;      /* of it; open as long as the code is mapped */
+    int fd;      /* of it; open as long as the code is used */
     void *handle;
     bool is_engine;      /* declared with SV_ENGINE: never replaced */
     bool is_stale;       /* another file of that name was there when it was looked for last */

@@ -37,7 +37,7 @@ static void keep_file(svi_mods *mods, svi_mod_file *file)
     mods->files[mods->file_count++] = file;
 }
 
-/* A reference. Code stays mapped and its copy open, so that each loading would cost both once more. */
+/* A reference. Code stays mapped, so that each loading would cost its memory once more. */
 static svi_mod_file *loaded_before(const svi_mods *mods, sv_str name)
 {
     const svi_mods *before = mods->config.before;

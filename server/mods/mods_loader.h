@@ -81,8 +81,8 @@ typedef struct svi_mods_reloading {
 typedef struct svi_mods_reloaded {
     size_t modules;     /* new generations, on all hosts */
     svi_swap events;    /* what became of those that waited in a replaced one */
-    int64_t prepare_us; /* how long it took to load, check, save and start */
-    int64_t swap_us;    /* how long nothing else could happen between the old and the new generation */
+    int64_t prepare_us; /* how long it took to load, check, save and start; stanzas wait meanwhile, too */
+    int64_t swap_us;    /* from the last moment of the old generation to the first of the new */
 } svi_mods_reloaded;
 
 /* Replaces modules by new generations with code that is read from their files now, on all hosts where they are

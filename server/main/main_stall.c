@@ -92,7 +92,7 @@ bool svi_stall_take(svi_stall *stall_out)
 
 /* --- text --------------------------------------------------------------------------------------------- */
 
-/* "/proc/self/fd/7" is a module's private copy, "/memfd:NAME (deleted)". */
+/* "/proc/self/fd/./7" is a module's private copy, "/memfd:NAME (deleted)". */
 static void object_name(const char *path, char *to, size_t size)
 {
     char target[256];

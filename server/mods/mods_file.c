@@ -135,20 +135,16 @@ static int private_copy(const char *name, const char *image, size_t size)
     return fd;
 }
 
-/* The dynamic loader gives old code for a path it knows, even if another file stands there now: move the descriptor until its
- * path is one it does not know. */
-static void path_of(int *fd, char path[PATH_BYTES])
+/* The dynamic loader gives old code for a path it knows, also of a descriptor that was closed: the copy's inode, which lives as
+ * long as its code, stands in the path, as steps that lead nowhere. */
+static void path_of(int fd, char path[PATH_BYTES])
 {
-    for (;;) {
-        snprintf(path, PATH_BYTES, "/proc/self/fd/%d", *fd);
-        void *known = dlopen(path, RTLD_NOLOAD | RTLD_LAZY);
-        if (known == NULL) return;
-        dlclose(known);
-        const int moved = fcntl(*fd, F_DUPFD_CLOEXEC, *fd + 1);
-        if (moved < 0) return;
-        close(*fd);
-        *fd = moved;
-    }
+    struct stat st = {.st_ino = 0};
+    (void)fstat(fd, &st);
+    int n = snprintf(path, PATH_BYTES, "/proc/self/fd");
+    for (ino_t bits = st.st_ino; bits > 0; bits >>= 1)
+        n += snprintf(path + n, PATH_BYTES - (size_t)n, "%s", (bits & 1) != 0 ? "/." : "/");
+    (void)snprintf(path + n, PATH_BYTES - (size_t)n, "/%d", fd);
 }
 
 /* --- asking ----------------------------------------------------------------------------------------- */
@@ -276,7 +272,7 @@ static sv_status load_image(svi_mod_file *file, const char *image, size_t size, 
     char path[PATH_BYTES];
     file->fd = private_copy(file->name, image, size);
     if (file->fd < 0) return svi_err(err, SV_EIO, "no private copy of it can be made");
-    path_of(&file->fd, path);
+    path_of(file->fd, path);
     file->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (file->handle == NULL) {
         const char *why = dlerror(); /* begins with our path */

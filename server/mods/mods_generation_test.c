@@ -471,6 +471,22 @@ static void all_hosts_or_none(void **state)
     gens_world_free(w);
 }
 
+static void commands_have_one_meaning(void **state)
+{
+    (void)state;
+    world *w = gens_world(HOST("\"gens\", \"hello\""));
+    svi_mods_reloaded done;
+    put_file(w, "same", "gens");
+    put_file(w, "same_too", "hello");
+    assert_int_not_equal(reload_names(w, "gens hello", &done), SV_OK);
+    assert_has(&w->reports, "module \"hello\" declares the command \"same thing\", which is one of \"gens\"");
+    (void)renew(w, "gens");
+    assert_int_not_equal(reload_names(w, "hello", &done), SV_OK);
+    assert_has(&w->reports, "which is one of \"gens\"");
+    drop_file(w, "hello");
+    gens_world_free(w);
+}
+
 /* Nothing of what a start began outlives the refusal, also if an answer for it is still to come. */
 static void a_refused_start_is_over_at_once(void **state)
 {
@@ -692,6 +708,7 @@ int main(void)
         cmocka_unit_test(too_much_is_not_handed_over),
         cmocka_unit_test(what_cannot_be_changes_nothing),
         cmocka_unit_test(all_hosts_or_none),
+        cmocka_unit_test(commands_have_one_meaning),
         cmocka_unit_test(a_refused_start_is_over_at_once),
         cmocka_unit_test(so_is_one_of_a_refused_configuration),
         cmocka_unit_test(a_configuration_comes_later),

@@ -129,7 +129,15 @@ static svi_mod_file *running_file(const svi_mods *mods, sv_str name)
     return NULL;
 }
 
-/* The command, if any, that another module or the server has already. */
+static bool declares(const svi_mod_file *file, const char *name)
+{
+    const sv_command *command;
+    for (size_t k = 0; (command = svi_command_at(file->desc.commands, k)) != NULL; k++)
+        if (strcmp(command->name, name) == 0) return true;
+    return false;
+}
+
+/* Whether no other module has one of its commands already, or gets it with this reload, and the server neither. */
 static bool has_own_commands(const change *c, const svi_mod_file *file)
 {
     const sv_command *mine, *other;
@@ -138,6 +146,8 @@ static bool has_own_commands(const change *c, const svi_mod_file *file)
         const char *module = NULL;
         for (size_t i = 0; hidden == NULL && (other = svi_mods_command(c->mods, i, &module)) != NULL; i++)
             if (strcmp(module, file->name) != 0 && strcmp(other->name, mine->name) == 0) hidden = module;
+        for (size_t i = 0; hidden == NULL && i < c->how->count; i++)
+            if (c->files[i] != NULL && c->files[i] != file && declares(c->files[i], mine->name)) hidden = c->files[i]->name;
         if (hidden == NULL) continue;
         svi_mods_complain(c->mods, svi_config_section(c->mods->config.config, 0), NULL,
                           "module \"%s\" declares the command \"%s\", which is one of \"%s\"",

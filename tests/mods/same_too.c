@@ -1,0 +1,3 @@
+/* The module of same.c by another name. */
+#define SAME "hello"
+#include "same.c"

@@ -302,6 +302,7 @@ static void reload_modules(const svi_commands *commands, svi_request *request, s
         svi_request_fail(request, SV_FAULT_USAGE, "reload: names of up to %d modules; `stave modules` shows them", NAMES_MAX);
     } else {
         const sv_status status = svi_mods_reload(svi_shard_mods(commands->config.shard), &how, &done);
+        if (status == SV_OK && commands->config.released) commands->config.released(commands->config.ctx);
         svi_request_take(request, status == SV_OK ? reloaded(&how, &done) : not_reloaded(status, &problems));
     }
     svi_problems_free(&problems);

@@ -561,6 +561,33 @@ static void a_configuration_comes_later(void **state)
 }
 
 /* A module that was enabled just now is told of all sessions, whichever generation it is then. */
+/* An old generation ends what waits in it, also when the configuration has replaced its successor, or taken the module away, meanwhile. */
+static void a_configuration_comes_while_one_drains(void **state)
+{
+    (void)state;
+    for (int stays = 0; stays < 2; stays++) {
+        world *w = gens_world(HOST("\"gens\", \"probe\""));
+        client *waits = join(w, "romeo@one.example/a"), *other = join(w, "juliet@one.example/b");
+        hold_store(w, true);
+        say(w, waits, GET("stay"));
+        say(w, other, SET("write"));
+        put_file(w, "gens_2", "gens");
+        assert_int_equal(renew(w, "gens").events.finishing, 2);
+        reloaded(w, stays ? HOST("\"gens\", \"probe\"") "gens_more = 7\n" : HOST("\"probe\""));
+        svi_mod_info info;
+        assert_true(svi_mods_draining(w->mods, 0, &info));
+        assert_int_equal(renew(w, "probe").modules, 1);
+        svi_buf_clear(&waits->in);
+        svi_buf_clear(&other->in);
+        hold_store(w, false);
+        assert_has(&waits->in, "code='1' how='waited'");
+        assert_has(&other->in, "code='1' how='wrote'");
+        assert_false(svi_mods_draining(w->mods, 0, &info));
+        if (stays) ask(w, other, GET("who"), "code='2' how='at-once'");
+        gens_world_free(w);
+    }
+}
+
 static void newcomers_hear_of_sessions_first(void **state)
 {
     (void)state;
@@ -712,6 +739,7 @@ int main(void)
         cmocka_unit_test(a_refused_start_is_over_at_once),
         cmocka_unit_test(so_is_one_of_a_refused_configuration),
         cmocka_unit_test(a_configuration_comes_later),
+        cmocka_unit_test(a_configuration_comes_while_one_drains),
         cmocka_unit_test(newcomers_hear_of_sessions_first),
         cmocka_unit_test(features_are_shown_on),
         cmocka_unit_test(back_ends_take_over),

@@ -88,9 +88,9 @@ typedef struct sv_str_list {
 /* One option: where it goes in `self`, its default and bounds as text, its sentence in the manual.
  */
 typedef struct sv_option {
-    const char *name; /* begins with the module's name */
+    const char *name; /* "module_what": begins with the module's name, '-' as '_'; a-z, 0-9 and '_' */
     sv_option_kind kind;
-    size_t offset;
+    size_t offset;      /* of the field in `self`, which self_size covers */
     const char *preset; /* NULL: an empty string or list */
     /* Bounds. Of a LIST: `min` not NULL takes a single text, too. Of a STRING or LIST, `max` may name the form
      * of each text: "uri" (RFC 3986), "jid" (an address, RFC 7622), or "jid-name": an address, or an address, a blank

@@ -38,27 +38,35 @@ const sv_option *svi_budget_options(void)
     return defaults;
 }
 
+/* A module's name as names of its options begin with it: a configuration has no hyphens in its words. */
+static const char *word_of(svi_arena *arena, const char *module)
+{
+    const size_t n = strlen(module);
+    char *word = svi_arena_get(arena, n + 1);
+    for (size_t i = 0; i <= n; i++) word[i] = i == n ? '\0' : module[i] == '-' ? '_' : module[i];
+    return word;
+}
+
 const sv_option *svi_budget_options_of(svi_arena *arena, const char *module)
 {
+    const char *const word = word_of(arena, module);
     sv_option *own = svi_arena_get(arena, (KINDS + 1) * sizeof *own);
     for (size_t i = 0; i < KINDS; i++) {
         own[i] = defaults[i];
-        own[i].name = svi_arena_printf(arena, "%s_%s", module, own_kinds[i].suffix).p;
+        own[i].name = svi_arena_printf(arena, "%s_%s", word, own_kinds[i].suffix).p;
         own[i].preset = defaults[i].name; /* what the manual shows; never read */
         own[i].manual = own_kinds[i].manual;
     }
     return own;
 }
 
-const char *svi_budget_clash(const char *module, const sv_option *options, size_t stride)
+const char *svi_budget_clash(const sv_option *own, const sv_option *options, size_t stride)
 {
-    const size_t n = strlen(module);
     for (size_t i = 0; options != NULL; i++) {
         const sv_option *o = (const sv_option *)(const void *)((const char *)options + i * stride);
         if (o->name == NULL) return NULL;
-        if (strncmp(o->name, module, n) != 0 || o->name[n] != '_') continue;
         for (size_t k = 0; k < KINDS; k++)
-            if (strcmp(o->name + n + 1, own_kinds[k].suffix) == 0) return o->name;
+            if (strcmp(o->name, own[k].name) == 0) return o->name;
     }
     return NULL;
 }

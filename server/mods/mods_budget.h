@@ -22,8 +22,8 @@ const sv_option *svi_budget_options(void);
 /* Makes the table of a module's own ones, in the arena. */
 const sv_option *svi_budget_options_of(svi_arena *arena, const char *module);
 
-/* The name of an option in a module's table that is one of those the server has for it; NULL if there is none. */
-const char *svi_budget_clash(const char *module, const sv_option *options, size_t stride);
+/* The name of an option in a module's table that is one of `own`, those the server has for it; NULL if there is none. */
+const char *svi_budget_clash(const sv_option *own, const sv_option *options, size_t stride);
 
 /* Fills the budget of a module from a section; `own` is its table. Problems are reported as by
  * svi_options_fill; SV_EINVAL if there were any. */

@@ -84,6 +84,11 @@ sv_status svi_options_fill(const svi_config *config, const svi_section *section,
                            const sv_option *options, size_t stride, void *into,
                            svi_config_report report, void *ctx);
 
+/* Whether a module's table can be filled at all: names that are its own, known kinds and forms, fields inside of its
+ * `self` of so many bytes, bounds and defaults that make sense, a manual. SV_EINVAL with text. */
+sv_status svi_options_check(const sv_option *options, size_t stride, const char *module, size_t self_size,
+                            sv_err *err);
+
 /* Copies the texts of the filled options into the arena, so that `into` no longer needs the config. */
 void svi_options_keep(const sv_option *options, size_t stride, void *into, svi_arena *arena);
 

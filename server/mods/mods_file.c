@@ -222,7 +222,7 @@ static sv_status take_desc(svi_mod_file *file, const sv_module_desc *desc, sv_er
                        "its commands have impossible sizes (%u, %u, %u): declare it with "
                        "SV_MODULE(...)",
                        file->desc.command_stride, file->desc.arg_stride, file->desc.column_stride);
-    if (file->desc.metrics != NULL && !is_stride(file->desc.metric_stride, sizeof(sv_metric)))
+    if (file->desc.metrics != NULL && !is_stride(file->desc.metric_stride, LEAST(sv_metric, manual)))
         return svi_err(err, SV_EINVAL,
                        "its metrics have an impossible size (%u): declare it with SV_MODULE(...)",
                        file->desc.metric_stride);
@@ -314,12 +314,12 @@ void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config
 static sv_status add_budget(svi_mod_file *file, sv_err *err)
 {
     const sv_module_desc *desc = &file->desc;
-    const char *clash = svi_budget_clash(file->name, desc->options, desc->option_stride);
+    file->budget_options = svi_budget_options_of(file->arena, file->name);
+    const char *clash = svi_budget_clash(file->budget_options, desc->options, desc->option_stride);
     if (clash != NULL)
         return svi_err(err, SV_EINVAL,
                        "option \"%.80s\": the server has an option of that name for each module; call it otherwise",
                        clash);
-    file->budget_options = svi_budget_options_of(file->arena, file->name);
     return SV_OK;
 }
 
@@ -339,6 +339,8 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     if (status == SV_OK) status = load_image(file, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
     if (status == SV_OK) status = add_budget(file, &why);
+    if (status == SV_OK)
+        status = svi_options_check(file->desc.options, file->desc.option_stride, file->name, file->desc.self_size, &why);
     if (status == SV_OK) status = svi_metrics_check(&file->desc, &why);
     if (status == SV_OK && config->server != NULL) /* none has to be there to ask a file what it is */
         status = svi_mod_features_check(acct, config->server, file, &why);

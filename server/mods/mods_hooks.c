@@ -70,7 +70,13 @@ static bool can_refuse(svi_point point)
 
 static sv_status check_flags(const sv_hook *hook, svi_point point, sv_err *err)
 {
+    const uint32_t known = SV_HOOK_STORES | SV_HOOK_GUARD | SV_HOOK_OPEN | SV_HOOK_FINISHES;
     const bool is_guard = (hook->flags & SV_HOOK_GUARD) != 0;
+    if ((hook->flags & ~known) != 0) /* it may be what the module relies on */
+        return svi_err(err, SV_EVERSION,
+                       "hook \"%.80s\" has flags that this server (module interface %u.%u) does not know (0x%x): use "
+                       "SV_HOOK_..., or upgrade the server",
+                       hook->on, SV_ABI_MAJOR, SV_ABI_MINOR, hook->flags & ~known);
     if (is_guard && (hook->flags & SV_HOOK_OPEN) != 0)
         return svi_err(err, SV_EINVAL,
                        "hook \"%.80s\": SV_HOOK_GUARD is never skipped, SV_HOOK_OPEN is: set one of them",

@@ -165,6 +165,9 @@ static void what_is_wrong_with_a_module_is_said(void **state)
          "hook \"mesage/account\": there is no hook point \"mesage/account\"; did you "
          "mean \"message/account\"?"},
         {"\"bad_budget\"", "option \"bad_budget_memory_max\": the server has an option of that name"},
+        {"\"bad_option\"", "module \"bad_option\": its option \"bad_option_number\" lies outside of `self` (0 bytes)"},
+        {"\"bad_flag\"", "hook \"message/account\" has flags that this server (module interface 0.1) does not know (0x80000000): "
+                         "use SV_HOOK_..., or upgrade the server"},
         {"\"bad_guard\"", "hook \"session/gone\": nothing can be refused there"},
         {"\"bad_filter\"", "after the point comes nothing or {namespace}element"},
         {"\"bad_features\"", "stream features are not XML elements with namespaces of their own"},

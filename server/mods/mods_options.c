@@ -293,6 +293,108 @@ sv_status svi_options_fill(const svi_config *config, const svi_section *section,
     return failed ? SV_EINVAL : SV_OK;
 }
 
+/* --- a module's table ---------------------------------------------------------------------------------- */
+
+/* What a field of that kind takes; 0 for a kind that is not known. */
+static size_t field_bytes(sv_option_kind kind)
+{
+    switch (kind) {
+    case SV_OPTION_INT:
+    case SV_OPTION_PERIOD:
+    case SV_OPTION_SIZE:
+    case SV_OPTION_ENUM: return sizeof(int64_t);
+    case SV_OPTION_BOOL: return sizeof(bool);
+    case SV_OPTION_STRING: return sizeof(sv_str);
+    case SV_OPTION_LIST: return sizeof(sv_str_list);
+    }
+    return 0;
+}
+
+/* True if it is the module's name, hyphens as underscores, an underscore and something more, as a configuration can have it. */
+static bool is_own_name(sv_str name, sv_str module)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        const char c = name.p[i];
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '_') return false;
+        if (i < module.n && c != (module.p[i] == '-' ? '_' : module.p[i])) return false;
+    }
+    return name.n > module.n + 1 && name.p[module.n] == '_';
+}
+
+static bool is_form(const sv_option *o)
+{
+    static const char *const forms[] = {"uri", "jid", "jid-name"};
+    if ((o->kind != SV_OPTION_STRING && o->kind != SV_OPTION_LIST) || o->max == NULL || *o->max == '\0') return true;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(o->max, forms[i]) == 0) return true;
+    return false;
+}
+
+/* A bound that can't be read would bind nothing. */
+static bool has_bounds(const sv_option *o)
+{
+    int64_t bound;
+    if (o->kind == SV_OPTION_ENUM) return o->min != NULL && *o->min != '\0';
+    if (o->kind != SV_OPTION_INT && o->kind != SV_OPTION_PERIOD && o->kind != SV_OPTION_SIZE) return true;
+    return (o->min == NULL || parse_number(o->kind, sv_str_of(o->min), &bound)) &&
+           (o->max == NULL || parse_number(o->kind, sv_str_of(o->max), &bound));
+}
+
+/* True if its default is a value that it may have; one that `self` has no room for is not tried. */
+static bool has_preset(const sv_option *o, char wrong[200])
+{
+    sv_str_list room = {.count = 0}; /* the largest of the fields */
+    svi_acct acct = {.name = "options"};
+    svi_arena *arena = svi_arena_new(&acct, 256);
+    fill f = {.option = o, .field = &room};
+    const bool fine = from_preset(&f, arena);
+    (void)snprintf(wrong, 200, "%s", f.wrong);
+    svi_arena_free(&arena);
+    return fine;
+}
+
+static sv_status check_option(const sv_option *o, const char *module, size_t self_size, sv_err *err)
+{
+    char wrong[200];
+    const size_t bytes = field_bytes(o->kind);
+    if (!is_own_name(sv_str_of(o->name), sv_str_of(module)))
+        return svi_err(err, SV_EINVAL,
+                       "its option \"%.60s\" has a wrong name: begin it with the module's name and an underscore; use "
+                       "lower-case letters, digits and underscores",
+                       o->name);
+    if (bytes == 0)
+        return svi_err(err, SV_EINVAL,
+                       "its option \"%.60s\" is of the unknown kind %d: declare it with SV_OPT_..., or upgrade the server",
+                       o->name, (int)o->kind);
+    if (o->offset > self_size || bytes > self_size - o->offset)
+        return svi_err(err, SV_EINVAL,
+                       "its option \"%.60s\" lies outside of `self` (%zu bytes): is .self_size the size of the struct that "
+                       "the option names?",
+                       o->name, self_size);
+    if (!has_bounds(o))
+        return svi_err(err, SV_EINVAL, "its option \"%.60s\" has bounds that can't be read, or no words to choose from", o->name);
+    if (!is_form(o))
+        return svi_err(err, SV_EINVAL, "its option \"%.60s\" has the unknown form \"%.40s\": use uri, jid or jid-name", o->name,
+                       o->max);
+    if (o->manual == NULL || *o->manual == '\0')
+        return svi_err(err, SV_EINVAL, "its option \"%.60s\" lacks its sentence of the manual", o->name);
+    if (!has_preset(o, wrong)) return svi_err(err, SV_EINVAL, "the default of its option is wrong: %s", wrong);
+    return SV_OK;
+}
+
+sv_status svi_options_check(const sv_option *options, size_t stride, const char *module, size_t self_size, sv_err *err)
+{
+    for (size_t i = 0; options && at(options, stride, i)->name; i++) {
+        const sv_option *o = at(options, stride, i);
+        const sv_status status = check_option(o, module, self_size, err);
+        if (status != SV_OK) return status;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(at(options, stride, k)->name, o->name) == 0)
+                return svi_err(err, SV_EINVAL, "it declares the option \"%.60s\" twice", o->name);
+    }
+    return SV_OK;
+}
+
 /* --- filled values ------------------------------------------------------------------------------------ */
 
 static void keep_list(const void *field, sv_str_list *list, svi_arena *arena)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/base_testing.h"
+#include "mods/mods_budget.h"
 #include "mods/mods_config.h"
 
 static svi_acct mem = {.name = "test"};
@@ -309,6 +310,64 @@ static int end(void **state)
     return mem.live_bytes == 0 ? 0 : -1;
 }
 
+/* One option as a module would declare it. */
+static void check(const sv_option *option, size_t self_size, const char *why)
+{
+    const sv_option options[] = {*option, {.name = NULL}};
+    sv_err err = {.text = ""};
+    const sv_status status = svi_options_check(options, sizeof *options, "a-mod", self_size, &err);
+    assert_int_equal(status, why == NULL ? SV_OK : SV_EINVAL);
+    if (why != NULL && strstr(err.text, why) == NULL) fail_msg("\"%s\" does not hold \"%s\"", err.text, why);
+}
+
+#define CHECK(why, ...) check(&(const sv_option){__VA_ARGS__}, sizeof(int64_t) * 2, why)
+#define A_MOD(name_) .name = (name_), .kind = SV_OPTION_INT, .preset = "1", .manual = "A number."
+
+static void test_tables_are_checked(void **state)
+{
+    (void)state;
+    static const char *const wrong_names[] = {"a_mod", "a_mod_", "amod_x", "b_mod_x", "a-mod_x", "a_mod_X", "a_mod_x y", "module_cpu_max"};
+    for (size_t i = 0; i < sizeof wrong_names / sizeof *wrong_names; i++) CHECK("has a wrong name", A_MOD(wrong_names[i]));
+    CHECK(NULL, A_MOD("a_mod_x"));
+    CHECK(NULL, A_MOD("a_mod_x"), .offset = sizeof(int64_t));
+    CHECK("lies outside of `self` (16 bytes)", A_MOD("a_mod_x"), .offset = sizeof(int64_t) + 1);
+    CHECK("lies outside of `self`", A_MOD("a_mod_x"), .offset = SIZE_MAX);
+    check(&(const sv_option){A_MOD("a_mod_x")}, 0, "is .self_size the size of the struct");
+    CHECK(NULL, .name = "a_mod_x", .kind = SV_OPTION_BOOL, .offset = 2 * sizeof(int64_t) - 1, .preset = "true", .manual = "m");
+    CHECK("lies outside", .name = "a_mod_x", .kind = SV_OPTION_STRING, .offset = sizeof(int64_t), .manual = "m");
+    CHECK("lies outside", .name = "a_mod_x", .kind = SV_OPTION_LIST, .offset = sizeof(int64_t), .manual = "m");
+    CHECK("of the unknown kind 8", .name = "a_mod_x", .kind = (sv_option_kind)8, .manual = "m");
+    CHECK("of the unknown kind 0", .name = "a_mod_x", .manual = "m");
+    CHECK("lacks its sentence", .name = "a_mod_x", .kind = SV_OPTION_INT, .preset = "1");
+    CHECK("bounds that can't be read", A_MOD("a_mod_x"), .max = "many");
+    CHECK("bounds that can't be read", A_MOD("a_mod_x"), .min = "1s");
+    CHECK("no words to choose from", .name = "a_mod_x", .kind = SV_OPTION_ENUM, .preset = "x", .manual = "m");
+    CHECK("must be one of: y z", .name = "a_mod_x", .kind = SV_OPTION_ENUM, .preset = "x", .min = "y z", .manual = "m");
+    CHECK("must be from 2 to any", A_MOD("a_mod_x"), .min = "2");
+    CHECK("must be a whole number", .name = "a_mod_x", .kind = SV_OPTION_INT, .manual = "m");
+    CHECK("the unknown form \"url\"", .name = "a_mod_x", .kind = SV_OPTION_LIST, .max = "url", .manual = "m");
+    CHECK(NULL, .name = "a_mod_x", .kind = SV_OPTION_LIST, .max = "uri", .manual = "m");
+    const sv_option twice[] = {{A_MOD("a_mod_x")}, {A_MOD("a_mod_x")}, {.name = NULL}};
+    sv_err err = {.text = ""};
+    assert_int_equal(svi_options_check(twice, sizeof *twice, "a-mod", sizeof(int64_t), &err), SV_EINVAL);
+    assert_non_null(strstr(err.text, "twice"));
+    assert_int_equal(svi_options_check(NULL, sizeof *twice, "a-mod", 0, &err), SV_OK);
+}
+
+/* Words that a configuration can have, also for a module whose name it could not. */
+static void test_budgets_have_words(void **state)
+{
+    (void)state;
+    svi_arena *arena = svi_arena_new(&mem, 256);
+    const sv_option *own = svi_budget_options_of(arena, "a-mod");
+    assert_string_equal(own[0].name, "a_mod_memory_max");
+    const sv_option mine[] = {{A_MOD("a_mod_x")}, {A_MOD("a_mod_faults_max")}, {.name = NULL}};
+    assert_string_equal(svi_budget_clash(own, mine, sizeof *mine), "a_mod_faults_max");
+    assert_null(svi_budget_clash(own, mine + 2, sizeof *mine));
+    assert_null(svi_budget_clash(own, NULL, sizeof *mine));
+    svi_arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,7 +375,8 @@ int main(void)
         cmocka_unit_test(test_wrong),   cmocka_unit_test(test_forms), cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_unknown), cmocka_unit_test(test_sizes_without_bounds),
-        cmocka_unit_test(test_manual),
+        cmocka_unit_test(test_manual),       cmocka_unit_test(test_tables_are_checked),
+        cmocka_unit_test(test_budgets_have_words),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -345,13 +345,10 @@ static sv_status start_module(sv_mod *mod, sv_err *err)
     svi_engine_part *part = svi_engine_part_of(mod);
     SV_ASSERT(part != NULL);
     part->may_store = true;
-    const svi_mod_visit visit = svi_mod_enter(mod, "start");
-    const sv_status status = mod->file->desc.start(mod, mod->self);
-    svi_mod_leave(&visit);
+    const sv_status status = svi_mod_start(mod);
     if (status != SV_OK)
-        return svi_err(err, status, "store engine \"%s\" does not start: %s", mod->file->name,
-                       svi_status_name(status));
-    mod->is_started = true;
+        return svi_err(err, status, "store engine \"%s\" does not start: %s%s%s", mod->file->name,
+                       svi_status_name(status), mod->why != NULL ? ": " : "", mod->why != NULL ? mod->why : "");
     if (!part->does_store)
         return svi_err(err, SV_EINVAL,
                        "module \"%s\" is no store engine (its start registers none): correct "

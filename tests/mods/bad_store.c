@@ -46,9 +46,25 @@ static void space(sv_store_space *space_out, void *self)
     space_out->free = 1; /* next to nothing */
 }
 
+static sv_status start_shared(void *shared)
+{
+    *(int *)shared = 7;
+    return SV_OK;
+}
+
+static void stop_shared(void *shared)
+{
+    *(int *)shared = 0;
+}
+
 static sv_status start(sv_mod *mod, void *self)
 {
     bad_store *me = self;
+    const int *shared = sv->shared(mod);
+    char *own = sv->alloc(mod, 100);
+    sv->metric_add(mod, 0, 1);
+    sv->free(mod, &own);
+    if (shared == NULL || *shared != 7) return SV_ENOTFOUND;
     static const sv_store_engine store = {.size = sizeof store, .recover = recover, .start = on_job, .space = space};
     static const sv_store_engine less = {.size = sizeof less, .recover = recover, .start = on_job};
     me->engine = (const sv_engine_api *)sv->query("engine", 1);
@@ -63,5 +79,8 @@ static const sv_option options[] = {
     {0},
 };
 
+static const sv_metric metrics[] = {{"bad_store_starts", SV_METRIC_COUNTER, "Starts."}, {0}};
+
 SV_ENGINE(.name = "bad_store", .summary = "Keeps nothing", .self_size = sizeof(bad_store), .options = options,
+          .metrics = metrics, .shared_size = sizeof(int), .start_shared = start_shared, .stop_shared = stop_shared,
           .start = start)

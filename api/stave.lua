@@ -505,10 +505,10 @@ stride is in the descriptor), "never" (given by value, or made by the one who is
 local structs = {
     sv_api = "size", sv_module_desc = "size", sv_table_desc = "size", sv_auth = "size", sv_auth_keys = "size",
     sv_engine_api = "size", sv_worker_desc = "size", sv_store_engine = "size", sv_store_job = "size",
-    sv_store_change = "never", sv_store_space = "never",
+    sv_store_change = "size", sv_store_space = "size", sv_overlay = "size",
     sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",
     sv_metric = "stride",
-    sv_str = "never", sv_str_list = "never", sv_jid = "never", sv_err = "never", sv_overlay = "never",
+    sv_str = "never", sv_str_list = "never", sv_jid = "never", sv_err = "never",
 }
 
 return {major = 0, minor = 1, enums = enums, flags = flags, points = points, groups = groups, structs = structs}

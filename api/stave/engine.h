@@ -108,8 +108,9 @@ typedef struct sv_store_job {
 } sv_store_job;
 
 /* One change of a fold. They come sorted by map, owner and key in order of bytes, one of a key, and an `all`
- * before the keys of its owner. */
+ * before the keys of its owner. Members are appended. */
 typedef struct sv_store_change {
+    uint32_t size; /* of this struct, which the module sets: job_change fills so much of it */
     uint32_t map;
     sv_str owner, key;
     sv_str value; /* .p NULL: the row goes */
@@ -117,8 +118,9 @@ typedef struct sv_store_change {
 } sv_store_change;
 
 /* What is free for new work, and what is used, in bytes. Below the server's watermark (16 MiB) what would be
- * stored is refused, so say what is known to be free, or UINT64_MAX. */
+ * stored is refused, so say what is known to be free, or UINT64_MAX. Members are appended. */
 typedef struct sv_store_space {
+    uint32_t size; /* of this struct, which the server sets */
     uint64_t free, journal, rows;
 } sv_store_space;
 

@@ -247,6 +247,7 @@ typedef void (*sv_file_fn)(sv_status status, sv_str text, void *self);
 
 /* Rows of a map that are not stored but follow from something else; see store_overlay. */
 typedef struct sv_overlay {
+    size_t size; /* of this struct */
     /* A text from which the owner's rows follow, empty if there are none; for the event. Equal texts
      * give equal rows, which are made and held once for all owners. Asked when the rows are read
      * for the first time, and again after overlay_changed. SV_OVERLAY_UNKNOWN: it can't be told yet, what
@@ -600,8 +601,9 @@ typedef struct sv_api {
     /* -- overlay: rows that are not stored -- */
 
     /* From now on whoever reads the map sees an owner's stored rows together with those that the overlay
-     * adds; but a row whose key is the owner's own bare address is not added. `overlay` outlives the
-     * module. One for a map: SV_EEXIST; SV_EINVAL if the occasion is unknown. */
+     * adds; but a row whose key is the owner's own bare address is not added. `overlay` is
+     * copied. One for a map: SV_EEXIST; SV_EINVAL if the occasion is unknown, or if the size is wrong or a function
+     * is missing. */
     sv_status (*store_overlay)(sv_mod *mod, sv_store *store, const sv_overlay *overlay);
     /* Adds a row (copied); of several with the same key the first counts. */
     void (*overlay_add)(sv_added *to, sv_str key, sv_str value);

@@ -146,7 +146,7 @@ sv_str roster_merge(sv_event *ev, sv_str stored, sv_str added, void *self)
 }
 
 const sv_overlay roster_overlay = {
-    .source = source, .rows = rows, .merge = roster_merge, .changed = "roster/reshared"};
+    .size = sizeof roster_overlay, .source = source, .rows = rows, .merge = roster_merge, .changed = "roster/reshared"};
 
 /* --- changes ------------------------------------------------------------------------------- */
 

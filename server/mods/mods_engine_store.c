@@ -9,7 +9,7 @@
 
 #include "base/base_log.h"
 
-enum { STORE_MAGIC = 0x53454e47, JOB_MAGIC = 0x4a4f4245, PLACE_MAX = 8192, FIRST_ROWS = 16 };
+enum { STORE_MAGIC = 0x53454e47, JOB_MAGIC = 0x4a4f4245, PLACE_MAX = 8192, CHANGE_MAX = 4096, FIRST_ROWS = 16 };
 
 typedef struct store_bridge {
     svi_engine engine; /* first: what the store knows */
@@ -126,11 +126,15 @@ bool svi_engine_job_change(sv_store_job *job, size_t i, sv_store_change *change_
     b->is_prepared = true;
     if (i >= b->of->change_count) return false;
     const svi_row_change *c = &b->of->changes[i];
-    *change_out = (sv_store_change){.map = c->key.map,
+    const size_t least = offsetof(sv_store_change, all) + sizeof c->all, size = change_out->size;
+    SV_ASSERT(size >= least && size <= CHANGE_MAX); /* a change that was not told would be lost */
+    const sv_store_change change = {.size = change_out->size,
+                                    .map = c->key.map,
                                     .owner = c->key.owner,
                                     .key = c->key.key,
                                     .value = c->value,
                                     .all = c->all};
+    memcpy(change_out, &change, size < sizeof change ? size : sizeof change);
     return true;
 }
 
@@ -234,7 +238,7 @@ static void bridge_range(svi_engine *e, svi_job *job)
 static void bridge_space(svi_engine *e, uint64_t *free_out, uint64_t *journal_out, uint64_t *index_out)
 {
     const store_bridge *bridge = bridge_of(e);
-    sv_store_space space = {.free = UINT64_MAX};
+    sv_store_space space = {.size = sizeof space, .free = UINT64_MAX};
     const svi_mod_visit visit = svi_mod_enter(bridge->mod, "store");
     bridge->part->store.space(&space, bridge->mod->self);
     svi_mod_leave(&visit);

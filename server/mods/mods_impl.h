@@ -93,7 +93,7 @@ typedef struct svi_overlay {
     struct svi_overlay *next;
     sv_mod *mod;
     svi_map *map;
-    const sv_overlay *calls;
+    sv_overlay calls;
     svi_point changed;
     struct svi_layers *layers; /* of the map on the host; outlives the group */
 } svi_overlay;

@@ -135,7 +135,7 @@ static svi_layer *layer_of(const svi_overlay *overlay, sv_event *ev, sv_str sour
     svi_layer *layer = svi_dict_get(home->by_source, source);
     if (layer != NULL) return layer_ref(layer);
     sv_added added = {.arena = svi_arena_new(home->acct, 1024), .acct = home->acct};
-    overlay->calls->rows(ev, source, &added, overlay->mod->self);
+    overlay->calls.rows(ev, source, &added, overlay->mod->self);
     layer = svi_alloc(home->acct, sizeof *layer);
     *layer = (svi_layer){.refs = 1,
                          .acct = home->acct,
@@ -240,7 +240,7 @@ static svi_layer *make_view(const svi_overlay *overlay, sv_event *ev, sv_str own
     svi_layers *layers = overlay->layers;
     layers->is_making = true; /* whoever answers may read the map himself, without what is added */
     const svi_mod_visit visit = svi_mod_enter(overlay->mod, "overlay");
-    const sv_str source = overlay->calls->source(ev, owner, overlay->mod->self);
+    const sv_str source = overlay->calls.source(ev, owner, overlay->mod->self);
     owner_view *view = svi_dict_get(layers->owners, owner);
     svi_layer *layer = !sv_str_eq(source, SV_OVERLAY_UNKNOWN) ? layer_of(overlay, ev, source)
                        : view != NULL                         ? layer_ref(view->now)
@@ -282,7 +282,7 @@ void svi_overlay_read(const svi_overlay *overlay, sv_event *ev, sv_str owner, sv
 
 sv_str svi_overlay_merge(const sv_rows *rows, sv_str stored, sv_str added)
 {
-    return rows->overlay->calls->merge(rows->ev, stored, added, rows->overlay->mod->self);
+    return rows->overlay->calls.merge(rows->ev, stored, added, rows->overlay->mod->self);
 }
 
 bool svi_overlay_find(const sv_rows *rows, sv_str key, sv_str *value_out)
@@ -504,6 +504,8 @@ sv_status svi_api_store_overlay(sv_mod *mod, sv_store *store, const sv_overlay *
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_CHECK(store, SVI_STORE_MAGIC);
+    const size_t least = offsetof(sv_overlay, changed) + sizeof overlay->changed;
+    if (overlay->size < least) return SV_EINVAL;
     const svi_point changed = svi_point_find(sv_str_of(overlay->changed));
     if (changed == SVI_POINT_NONE || !overlay->source || !overlay->rows || !overlay->merge)
         return SV_EINVAL;
@@ -514,9 +516,9 @@ sv_status svi_api_store_overlay(sv_mod *mod, sv_store *store, const sv_overlay *
     *o = (svi_overlay){.next = group->overlays,
                        .mod = mod,
                        .map = store->map,
-                       .calls = overlay,
                        .changed = changed,
                        .layers = layers_of(group->host, store->map)};
+    memcpy(&o->calls, overlay, overlay->size < sizeof o->calls ? overlay->size : sizeof o->calls);
     o->layers->changed = changed;
     o->layers->generation++;
     group->overlays = o;

@@ -49,7 +49,7 @@ static sv_str merge(sv_event *ev, sv_str stored, sv_str added, void *self)
 }
 
 static const sv_overlay overlay = {
-    .source = source, .rows = rows, .merge = merge, .changed = "roster/reshared"};
+    .size = sizeof overlay, .source = source, .rows = rows, .merge = merge, .changed = "roster/reshared"};
 
 static void list(sv_event *ev, sv_status status, sv_rows *held, void *self)
 {
@@ -169,17 +169,21 @@ static sv_verdict on_accounts(sv_event *ev, void *self)
 
 static sv_status start(sv_mod *mod, void *self)
 {
-    static const sv_overlay lacking = {.source = source, .rows = rows, .changed = "roster/reshared"};
+    static const sv_overlay lacking = {.size = sizeof lacking, .source = source, .rows = rows, .changed = "roster/reshared"};
     static const sv_overlay nameless = {
-        .source = source, .rows = rows, .merge = merge, .changed = "no/such"};
+        .size = sizeof nameless, .source = source, .rows = rows, .merge = merge, .changed = "no/such"};
     extra *me = self;
     me->mod = mod;
     sv_status status = sv->store_open(mod, NULL, "notes", 1, &me->notes);
     if (status != SV_OK) return status;
+    static const sv_overlay small = {
+        .size = offsetof(sv_overlay, changed), .source = source, .rows = rows, .merge = merge, .changed = "roster/reshared"};
     if (sv->store_overlay(mod, me->notes, &lacking) != SV_EINVAL ||
-        sv->store_overlay(mod, me->notes, &nameless) != SV_EINVAL)
+        sv->store_overlay(mod, me->notes, &nameless) != SV_EINVAL || sv->store_overlay(mod, me->notes, &small) != SV_EINVAL)
         return SV_EDENIED;
-    status = sv->store_overlay(mod, me->notes, &overlay);
+    sv_overlay passing = overlay; /* it is copied */
+    status = sv->store_overlay(mod, me->notes, &passing);
+    passing = (sv_overlay){.size = 0};
     if (status == SV_OK && sv->store_overlay(mod, me->notes, &overlay) != SV_EEXIST)
         return SV_EDENIED;
     return status;

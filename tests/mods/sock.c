@@ -179,7 +179,7 @@ static sv_status join(sock *me, buf *answer)
 
 static void put_changes(const sock *me, sv_store_job *job, buf *b)
 {
-    sv_store_change c;
+    sv_store_change c = {.size = sizeof c};
     put_number(b, job->last, 8);
     const size_t at = b->n;
     size_t count = 0;

@@ -55,6 +55,9 @@ typedef enum sv_arg_kind {
 /* The host may also be one that a reload has removed; for the server's own commands, since no
  * module runs there. */
 #define SV_ARG_REMOVED 8u
+/* The last by its place: on the command line it takes all that follows, too, with a blank
+ * between. */
+#define SV_ARG_REST 16u
 /* generated: end */
 
 typedef struct sv_arg {

@@ -25,6 +25,7 @@ typedef struct sv_session sv_session; /* a bound resource of a local account */
 typedef struct sv_store sv_store;     /* a named map by owner and key */
 typedef struct sv_rows sv_rows;       /* one owner's rows of a map, in memory */
 typedef struct sv_timer sv_timer;
+typedef struct sv_table sv_table;     /* records in memory that outlive a generation */
 typedef struct sv_added sv_added;     /* rows being added to those that are stored */
 
 /* An address, prepared (RFC 7622); parts are empty where it has none. */
@@ -61,6 +62,9 @@ typedef struct sv_hook {
 /* Skipped while its module is in quarantine: all goes on as if the module were not there. For what
  * only looks, or takes what is its own out of what passes. Not together with SV_HOOK_GUARD. */
 #define SV_HOOK_OPEN 4u
+/* An event that waits in it when another generation of the module takes over is finished by the one
+ * that it began with, never restarted. */
+#define SV_HOOK_FINISHES 8u
 /* generated: end */
 
 /* generated from api/stave.lua by `make generate`: sv_option_kind */
@@ -84,9 +88,9 @@ typedef struct sv_str_list {
 /* One option: where it goes in `self`, its default and bounds as text, its sentence in the manual.
  */
 typedef struct sv_option {
-    const char *name; /* begins with the module's name */
+    const char *name; /* "module_what": begins with the module's name, '-' as '_'; a-z, 0-9 and '_' */
     sv_option_kind kind;
-    size_t offset;
+    size_t offset;      /* of the field in `self`, which self_size covers */
     const char *preset; /* NULL: an empty string or list */
     /* Bounds. Of a LIST: `min` not NULL takes a single text, too. Of a STRING or LIST, `max` may name the form
      * of each text: "uri" (RFC 3986), "jid" (an address, RFC 7622), or "jid-name": an address, or an address, a blank
@@ -155,14 +159,23 @@ typedef struct sv_blob sv_blob;
 
 /* What a module is. It has a `self` of its own on each host where it is enabled.
  *
- * When a reload changes anything among a host's modules (which there are, their order, an option), all of
- * that host begin anew beside the old ones: a zeroed `self` with the new options, then `start`; the old
- * ones get `save` before that. If any refuses to start, the old ones go on. Else the new ones hear of
+ * A reload of a module alone (`stave reload NAME`) loads its file anew and replaces it on all its hosts, with
+ * the options that it has; other modules notice nothing but another host/ready. When a reload of the configuration
+ * changes anything among a host's modules (which there are, their order, an option), all of that host begin anew with
+ * the code that they have. Either way the new ones stand beside the old ones at first: a zeroed `self` with the
+ * options, then `start`; the old ones get `save` before that, for what the new ones find in `start` (saved_bytes,
+ * saved_int; tables are theirs at once). If any refuses to start, the old ones go on. Else the new ones hear of
  * everything from one event to the next, host/ready first, and:
- * - session_data, items and kept rows of sessions stay, as do stores; the memory of `self`, stanzas that were
- *   kept and timers do not, so session_data never points to those. What must not be lost is stored, or there;
- * - events that wait (LATER) end with the old `self`, which lives so long; stop comes behind the last. So
- *   both may write to one store and one session_data at a time, event by event;
+ * - session_data of the same size, items, tables and kept rows of sessions stay, as do stores; the memory of `self`,
+ *   stanzas that were kept and timers do not, so session_data never points to those;
+ * - events that wait (LATER): if the configuration was read, they end with the handlers they began with. If the
+ *   module alone was replaced: an event in which nothing was written, sent, fired, replaced or answered yet is
+ *   restarted, i.e. the new generation's hook of the same text is called as if it had just come (its deadline stays;
+ *   what the old one had asked the store for never comes back; without such a hook the next handler is called).
+ *   What the old one left in session_data or items is there then: a handler for which that is too much says
+ *   SV_HOOK_FINISHES. Any other event is finished by the old one, and goes on behind it in the new order;
+ * - the old `self` lives as long as something waits for it; stop comes behind the last. From `save` on it writes
+ *   only for events that wait in it, if it was replaced alone: SV_EDENIED elsewhere. Commands end where they began;
  * - a module that was not enabled before hears session/bound of each session that is bound, and
  *   session/presence of those that are available, before the next stanza that the session sends; stanzas
  *   to the session may be seen earlier. So what a handler of session/bound prepares (rows_keep) may be
@@ -203,6 +216,14 @@ typedef struct sv_module_desc {
 
     const sv_metric *metrics; /* ends with .name == NULL; at most 64 */
     uint32_t metric_stride;
+
+    /* Memory that all its hosts share, zeroed; one for each code that was loaded, so two while the old generation of a
+     * reload drains. */
+    size_t shared_size;
+    /* Before the first `start`; anything but SV_OK is a refusal to start. May be NULL. */
+    sv_status (*start_shared)(void *shared);
+    /* Behind the last `stop`. May be NULL. */
+    void (*stop_shared)(void *shared);
 } sv_module_desc;
 
 /* --- what a module is given -------------------------------------------------------- */
@@ -226,6 +247,7 @@ typedef void (*sv_file_fn)(sv_status status, sv_str text, void *self);
 
 /* Rows of a map that are not stored but follow from something else; see store_overlay. */
 typedef struct sv_overlay {
+    size_t size; /* of this struct */
     /* A text from which the owner's rows follow, empty if there are none; for the event. Equal texts
      * give equal rows, which are made and held once for all owners. Asked when the rows are read
      * for the first time, and again after overlay_changed. SV_OVERLAY_UNKNOWN: it can't be told yet, what
@@ -238,6 +260,20 @@ typedef struct sv_overlay {
     /* The occasion that overlay_changed fires. */
     const char *changed;
 } sv_overlay;
+
+/* A container of records in memory, by a key. The core owns it; a next generation that asks for the same name and
+ * version has all records at once. So a record holds no pointers, and what its bytes mean changes with the version only. */
+typedef struct sv_table_desc {
+    size_t size; /* of this description */
+    const char *name;
+    uint32_t version;
+    size_t record_bytes;
+    size_t max_records;
+    /* Fills a zeroed record from one of another version; false if it can't: then the reload is refused.
+     * NULL: other versions are refused. */
+    bool (*convert)(sv_str key, const void *old, uint32_t old_version, size_t old_bytes,
+                    void *record_out);
+} sv_table_desc;
 
 typedef struct sv_api {
     uint32_t size;
@@ -320,7 +356,8 @@ typedef struct sv_api {
     void (*session_set_presence)(sv_event *ev, sv_session *session, const sv_stanza *presence,
                                  int priority);
     /* The module's own zeroed memory of `bytes` on a session of its host (any other ends the worker), the
-     * same at each call and in each generation of the module; freed with the session. */
+     * same at each call and in each generation of the module that asks for as many; freed with the session. Another size is another
+     * memory: new code that changes what is in it changes its size, and begins with a zeroed one. */
     void *(*session_data)(sv_mod *mod, sv_session *session, size_t bytes);
 
     /* -- items -- */
@@ -564,8 +601,9 @@ typedef struct sv_api {
     /* -- overlay: rows that are not stored -- */
 
     /* From now on whoever reads the map sees an owner's stored rows together with those that the overlay
-     * adds; but a row whose key is the owner's own bare address is not added. `overlay` outlives the
-     * module. One for a map: SV_EEXIST; SV_EINVAL if the occasion is unknown. */
+     * adds; but a row whose key is the owner's own bare address is not added. `overlay` is
+     * copied. One for a map: SV_EEXIST; SV_EINVAL if the occasion is unknown, or if the size is wrong or a function
+     * is missing. */
     sv_status (*store_overlay)(sv_mod *mod, sv_store *store, const sv_overlay *overlay);
     /* Adds a row (copied); of several with the same key the first counts. */
     void (*overlay_add)(sv_added *to, sv_str key, sv_str value);
@@ -681,6 +719,41 @@ typedef struct sv_api {
     /* An item of any module on the host, .p NULL if there is none; borrowed until the handler returns or it is
      * set. An event that has waited for longer than a reload sees those of the generation before. */
     sv_str (*host_item)(const sv_mod *mod, const char *name);
+
+    /* -- generations -- */
+
+    /* In `save`: leaves bytes (copied) to the next generation, which starts behind it; of several values of a name the
+     * last counts. They hold no pointers. `version` tells the next one how to read them. SV_EINVAL if the name is empty
+     * or longer than 64 bytes; SV_ELIMIT if a module would save more than 1 MiB on a host: then the reload is refused. */
+    sv_status (*save_bytes)(sv_blob *blob, const char *name, uint32_t version, sv_str bytes);
+    /* As save_bytes, a number. */
+    sv_status (*save_int)(sv_blob *blob, const char *name, uint32_t version, int64_t number);
+    /* In `start`: the bytes that the generation before saved under a name, and the version that it gave; borrowed until
+     * `start` returns. False if it saved none, or no bytes, or if there was no generation before. */
+    bool (*saved_bytes)(sv_mod *mod, const char *name, uint32_t *version_out, sv_str *bytes_out);
+    /* As saved_bytes, a number. */
+    bool (*saved_int)(sv_mod *mod, const char *name, uint32_t *version_out, int64_t *number_out);
+    /* The memory that all hosts of this generation's code share (shared_size of the description); NULL if it
+     * declares none. */
+    void *(*shared)(sv_mod *mod);
+    /* The module's table of that name on its host, made if the generation before had none: `sv->table(mod,
+     * &(sv_table_desc){sizeof(sv_table_desc), "seen", 1, sizeof(record), 10000, NULL})`. What the next generation does
+     * not ask for ends with the last one that has it. In `start` NULL means that it must refuse to start (the cause is
+     * in the log, and in the answer of the reload): another version that can't be turned, another size of the same
+     * version, a bad description. If the new generation does not start, the old one finds its table as it was. One that
+     * was turned is a copy: what the old generation still writes for events that it finishes stays in its own. */
+    sv_table *(*table)(sv_mod *mod, const sv_table_desc *desc);
+    /* The record of a key; NULL if there is none. Until it is deleted it stays in its place. */
+    const void *(*table_get)(const sv_table *table, sv_str key);
+    /* The record to write into, zeroed if it is new. NULL if max_records are there, the key is longer than 4096 bytes,
+     * or the generation was replaced and is not called for an event that waits in it. */
+    void *(*table_put)(sv_table *table, sv_str key);
+    /* Deletes a record. False if there was none, or for the last reason above. */
+    bool (*table_del)(sv_table *table, sv_str key);
+    /* Walks in the order in which they came: *pos is 0 at first; NULL at the end. Records may come and go meanwhile. */
+    const void *(*table_next)(const sv_table *table, size_t *pos, sv_str *key_out);
+    /* How many records there are. */
+    size_t (*table_count)(const sv_table *table);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

@@ -195,6 +195,8 @@ void svi_print_module(const json_t *a)
     }
     (void)printf("%s: good\n%s: %s (interface %s)\n", text_of(a, "file"), text_of(a, "name"),
                  text_of(a, "summary"), text_of(a, "interface"));
+    if (json_is_true(json_object_get(a, "engine")))
+        (void)printf("engine: it may have threads, sockets and files; its code is loaded once (doc/engines.md)\n");
     if (*text_of(a, "groups")) (void)printf("needs of the table: %s\n", text_of(a, "groups"));
     print_words("needs:", json_object_get(a, "needs"));
     print_words("features of the host:", json_object_get(a, "features"));
@@ -209,6 +211,9 @@ void svi_print_module(const json_t *a)
     if (json_array_size(json_object_get(a, "commands")) > 0) (void)printf("commands:\n");
     json_array_foreach(json_object_get(a, "commands"), i, item)
         (void)printf("  %-40s %s\n", text_of(item, "name"), text_of(item, "summary"));
+    if (json_array_size(json_object_get(a, "metrics")) > 0) (void)printf("metrics:\n");
+    json_array_foreach(json_object_get(a, "metrics"), i, item)
+        (void)printf("  %-40s %s\n", text_of(item, "name"), text_of(item, "manual"));
     print_words("takes from libraries:", json_object_get(a, "calls"));
 }
 

@@ -27,7 +27,8 @@ static json_t *flags_of(const sv_hook *hook)
     static const struct {
         uint32_t flag;
         const char *name;
-    } flags[] = {{SV_HOOK_GUARD, "guard"}, {SV_HOOK_STORES, "stores"}, {SV_HOOK_OPEN, "open"}};
+    } flags[] = {{SV_HOOK_GUARD, "guard"}, {SV_HOOK_STORES, "stores"}, {SV_HOOK_OPEN, "open"},
+                 {SV_HOOK_FINISHES, "finishes"}};
     json_t *array = json_array();
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (hook->flags & flags[i].flag) (void)json_array_append_new(array, json_string(flags[i].name));
@@ -72,6 +73,17 @@ static json_t *commands_of(const sv_module_desc *desc)
     return array;
 }
 
+static json_t *metrics_of(const sv_module_desc *desc)
+{
+    json_t *array = json_array();
+    const sv_metric *m;
+    for (size_t i = 0; (m = svi_metric_at(desc, i)) != NULL; i++)
+        (void)json_array_append_new(array, json_pack("{s:o, s:s, s:o}", "name", text_of(m->name), "kind",
+                                                     m->kind == SV_METRIC_COUNTER ? "counter" : "gauge", "manual",
+                                                     text_of(m->manual)));
+    return array;
+}
+
 static void add_call(void *ctx, sv_str name)
 {
     (void)json_array_append_new(ctx, json_stringn(name.p, name.n));
@@ -96,13 +108,14 @@ json_t *svi_mods_describe(svi_acct *acct, const char *path)
     char interface[32];
     (void)snprintf(interface, sizeof interface, "%u.%u", desc->abi_major, desc->abi_minor);
     json_t *answer = json_pack(
-        "{s:o, s:b, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "file", text_of(path),
+        "{s:o, s:b, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b, s:o, s:I}", "file", text_of(path),
         "ok", 1, "name", file->name, "summary", text_of(desc->summary), "interface", interface, "groups",
         text_of(desc->needs), "needs",
         words_of(desc->after), "hooks", hooks_of(desc), "options", options_of(desc), "commands",
         commands_of(desc), "features", words_of(desc->features), "account-features",
         words_of(desc->account_features), "stream-features", text_of(desc->stream_features), "calls",
-        calls_of(acct, file), "self-bytes", (json_int_t)desc->self_size);
+        calls_of(acct, file), "self-bytes", (json_int_t)desc->self_size, "engine",
+        file->is_engine, "metrics", metrics_of(desc), "shared-bytes", (json_int_t)desc->shared_size);
     svi_mod_file_unref(&file);
     return answer;
 }

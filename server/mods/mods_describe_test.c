@@ -75,6 +75,17 @@ static void good_modules_are_told_whole(void **state)
     assert_string_equal(text_of(needs, "groups"), "store 1,commands 1, hooks 1");
     assert_true(holds(json_object_get(needs, "needs"), "probe"));
     json_decref(needs);
+    json_t *gens = describe(&acct, "tests/mods/gens.so");
+    hook = with(json_object_get(gens, "hooks"), "on", "iq-get/host {urn:stave:gens}stay");
+    assert_true(holds(json_object_get(hook, "flags"), "finishes"));
+    assert_true(json_is_false(json_object_get(gens, "engine")));
+    json_decref(gens);
+    json_t *store = describe(&acct, "tests/mods/bad_store.so");
+    assert_true(json_is_true(json_object_get(store, "engine")));
+    const json_t *starts = with(json_object_get(store, "metrics"), "name", "bad_store_starts");
+    assert_string_equal(text_of(starts, "kind"), "counter");
+    assert_int_equal(json_integer_value(json_object_get(store, "shared-bytes")), sizeof(int));
+    json_decref(store);
     json_t *ping = describe(&acct, "modules/ping.so");
     assert_true(holds(json_object_get(ping, "features"), "urn:xmpp:ping"));
     json_decref(ping);
@@ -90,6 +101,7 @@ static void bad_files_are_refused(void **state)
         {"tests/mods/bad_abi.so", "made for module interface 9.0, this server has 0.1"},
         {"tests/mods/bad_point.so", "did you mean \"message/account\"?"},
         {"tests/mods/bad_command.so", "bad command"},
+        {"tests/mods/bad_features.so", "its stream features are not XML elements"},
         {"tests/mods/no_such.so", "it can't be opened: No such file or directory"},
         {"tests/mods", "the file of a module is called NAME.so"},
         {"tests/mods/.so", "the file of a module is called NAME.so"},

@@ -21,7 +21,7 @@ static bool are_features(const sv_node *frame)
     return true;
 }
 
-static sv_status check(svi_acct *acct, const svi_server *server, sv_str xml)
+static sv_status check(svi_acct *acct, const svi_atoms *atoms, sv_str xml)
 {
     svi_buf buf;
     svi_buf_init(&buf, acct);
@@ -29,19 +29,21 @@ static sv_status check(svi_acct *acct, const svi_server *server, sv_str xml)
     svi_buf_put(&buf, xml);
     svi_buf_put(&buf, SV_STR("</" FRAME ">"));
     sv_stanza *frame = NULL;
-    sv_status status = svi_stanza_parse(acct, svi_server_atoms(server), svi_buf_str(&buf),
-                                        SV_STR_NONE, &frame, NULL);
+    sv_status status = svi_stanza_parse(acct, atoms, svi_buf_str(&buf), SV_STR_NONE, &frame, NULL);
     if (status == SV_OK && !are_features(svi_stanza_root(frame))) status = SV_EINVAL;
     svi_stanza_unref(&frame);
     svi_buf_free(&buf);
     return status;
 }
 
-sv_status svi_mod_features_check(svi_acct *acct, const svi_server *server,
-                                 const svi_mod_file *file, sv_err *err)
+sv_status svi_mod_features_check(svi_acct *acct, const svi_mod_file *file, sv_err *err)
 {
     const sv_str xml = sv_str_of(file->desc.stream_features);
-    if (xml.n == 0 || check(acct, server, xml) == SV_OK) return SV_OK;
+    if (xml.n == 0) return SV_OK;
+    svi_atoms *atoms = svi_atoms_extend(acct, NULL, NULL, 0); /* what is declared makes no difference here */
+    const sv_status status = check(acct, atoms, xml);
+    svi_atoms_free(&atoms);
+    if (status == SV_OK) return SV_OK;
     return svi_err(err, SV_EINVAL,
                    "its stream features are not XML elements with namespaces of their own");
 }
@@ -63,7 +65,7 @@ sv_status svi_api_set_stream_feature(sv_mod *mod, sv_str xml)
     SV_CHECK(mod, SVI_MOD_MAGIC);
     const svi_group *group = mod->group;
     if (group->host == NULL) return SV_EDENIED;
-    const sv_status status = check(group->acct, group->server, xml);
+    const sv_status status = check(group->acct, svi_server_atoms(group->server), xml);
     if (status != SV_OK) return status;
     svi_str_free(&mod->stream_feature);
     mod->stream_feature = svi_str_dup(&mod->acct, xml);

@@ -323,8 +323,8 @@ static sv_status add_budget(svi_mod_file *file, sv_err *err)
     return SV_OK;
 }
 
-static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *image, size_t size,
-                          svi_mod_file **file_out, sv_err *err)
+static sv_status load_new(svi_acct *acct, sv_str name, const char *image, size_t size, svi_mod_file **file_out,
+                          sv_err *err)
 {
     sv_err why = {.text = ""};
     svi_mod_file *file = svi_alloc(acct, sizeof *file);
@@ -342,8 +342,7 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     if (status == SV_OK)
         status = svi_options_check(file->desc.options, file->desc.option_stride, file->name, file->desc.self_size, &why);
     if (status == SV_OK) status = svi_metrics_check(&file->desc, &why);
-    if (status == SV_OK && config->server != NULL) /* none has to be there to ask a file what it is */
-        status = svi_mod_features_check(acct, config->server, file, &why);
+    if (status == SV_OK) status = svi_mod_features_check(acct, file, &why);
     if (status != SV_OK) {
         (void)svi_err(err, status, "module \"%s\": %s", file->name, why.text);
         svi_mod_file_unref(&file);
@@ -354,7 +353,6 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
 
 sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **file_out, sv_err *err)
 {
-    const svi_mods_config config = {.path_count = 0};
     const char *slash = strrchr(path, '/');
     sv_str name = sv_str_of(slash != NULL ? slash + 1 : path);
     char *image;
@@ -369,7 +367,7 @@ sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **fil
     close(fd);
     if (status != SV_OK) return svi_err(err, status, "it can't be read");
     name.n -= 3;
-    status = load_new(acct, &config, name, image, size, file_out, err);
+    status = load_new(acct, name, image, size, file_out, err);
     svi_free(image);
     return status;
 }
@@ -403,7 +401,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     close(fd);
     if (status != SV_OK)
         return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
-    status = load_new(acct, config, name, image, size, file_out, err);
+    status = load_new(acct, name, image, size, file_out, err);
     svi_free(image);
     return status;
 }

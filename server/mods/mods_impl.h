@@ -329,8 +329,7 @@ void svi_group_features_build(svi_group *group);
 
 /* Reads the stream features of a module's description: SV_EINVAL with text if they are not XML elements
  * with namespaces of their own. `acct` is charged meanwhile. */
-sv_status svi_mod_features_check(svi_acct *acct, const svi_server *server,
-                                 const svi_mod_file *file, sv_err *err);
+sv_status svi_mod_features_check(svi_acct *acct, const svi_mod_file *file, sv_err *err);
 /* Gives the host the stream features of the group's modules, in order of the config. */
 void svi_group_stream_features(const svi_group *group);
 

@@ -219,13 +219,34 @@ int svi_tool_check(tool *t)
     return SVI_EXIT_OK;
 }
 
+/* What a module is, or why it is refused: as the modules' side tells it, and by commands that are the server's own. */
+static json_t *describe_module(tool *t, const char *path)
+{
+    json_t *told = svi_mods_describe(&t->acct, path);
+    const json_t *command;
+    size_t i;
+    json_array_foreach(json_object_get(told, "commands"), i, command)
+    {
+        const char *name = json_string_value(json_object_get(command, "name"));
+        const svi_core_command *core = svi_core_shadows(name);
+        if (core == NULL) continue;
+        json_t *refused = json_pack("{s:s, s:b, s:o}", "file", path, "ok", 0, "error",
+                                    json_sprintf("module \"%s\": it declares the command \"%s\", but \"%s\" is one of "
+                                                 "the server: call it otherwise",
+                                                 json_string_value(json_object_get(told, "name")), name, core->what.name));
+        json_decref(told);
+        return refused;
+    }
+    return told;
+}
+
 int svi_tool_check_module(tool *t)
 {
     const json_t *files = json_object_get(t->cli.request, "file");
     json_t *answers = json_array();
     bool is_good = true;
     for (size_t i = 0; i < json_array_size(files); i++) {
-        json_t *one = svi_mods_describe(&t->acct, json_string_value(json_array_get(files, i)));
+        json_t *one = describe_module(t, json_string_value(json_array_get(files, i)));
         is_good = is_good && json_is_true(json_object_get(one, "ok"));
         if (!t->cli.is_json) svi_print_module(one);
         (void)json_array_append_new(answers, one);

@@ -145,7 +145,7 @@ typedef struct sv_store_engine {
 /* --- the table ----------------------------------------------------------------------- */
 
 /* Its members are local and native only: a module in another process has a loop of its own. Each takes handles of
- * engine modules alone; any other's ends the worker. Unless said otherwise they belong to the routing thread. */
+ * engine modules alone; to any other watch, deadline, worker and store_register say SV_EDENIED, and waker gives NULL. Unless said otherwise they belong to the routing thread. */
 typedef struct sv_engine_api {
     uint32_t size, version;
 

@@ -72,11 +72,16 @@ bool svi_engines_free(svi_engines **engines)
     return true;
 }
 
-svi_engine_part *svi_engine_part_of(sv_mod *mod)
+svi_engine_part *svi_engine_part_of(sv_mod *mod, sv_status *status_out)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
-    SV_ASSERT(mod->file->is_engine); /* it is declared with SV_ENGINE, which the check of its code looks at */
     svi_group *group = mod->group;
+    *status_out = !mod->file->is_engine ? SV_EDENIED : group->engines == NULL ? SV_EVERSION : SV_OK;
+    if (*status_out == SV_EDENIED) {
+        mod->why = "it asks for what engines have: declare it with SV_ENGINE in place of SV_MODULE";
+        SV_LOG(SV_ERROR, "module-refused", LF_TXT("module", mod->file->name), LF_TXT("reason", mod->why));
+        return NULL;
+    }
     if (mod->engine == NULL && group->engines != NULL) {
         mod->engine = svi_alloc(group->acct, sizeof *mod->engine);
         mod->engine->mod = mod;
@@ -147,9 +152,10 @@ static void watch_for(sv_watch *watch, uint32_t what)
 static sv_status watch_new(sv_mod *mod, int fd, uint32_t what, sv_watch_fn call, void *ctx,
                            sv_watch **watch_out)
 {
-    svi_engine_part *part = svi_engine_part_of(mod);
+    sv_status status;
+    svi_engine_part *part = svi_engine_part_of(mod, &status);
     *watch_out = NULL;
-    if (part == NULL) return SV_EVERSION;
+    if (part == NULL) return status;
     if (fd < 0 || call == NULL) return SV_EINVAL;
     if (part->watch_count == SVI_ENGINE_WATCHES) return SV_ELIMIT;
     sv_watch *watch = svi_alloc(mod->group->acct, sizeof *watch);
@@ -208,7 +214,8 @@ static void on_wake(void *ctx)
 
 static sv_waker *waker_new(sv_mod *mod, sv_wake_fn call, void *ctx)
 {
-    svi_engine_part *part = svi_engine_part_of(mod);
+    sv_status status;
+    svi_engine_part *part = svi_engine_part_of(mod, &status);
     if (part == NULL || call == NULL || part->waker_count == SVI_ENGINE_WAKERS) return NULL;
     sv_waker *waker = svi_alloc(mod->group->acct, sizeof *waker);
     if (svi_wake_init(&waker->wake, part->engines->config.loop, on_wake, waker) != 0) {
@@ -286,9 +293,10 @@ static void on_deadline(uv_timer_t *timer)
 static sv_status deadline_new(sv_mod *mod, int64_t ms, sv_wake_fn call, void *ctx,
                               sv_deadline **deadline_out)
 {
-    svi_engine_part *part = svi_engine_part_of(mod);
+    sv_status status;
+    svi_engine_part *part = svi_engine_part_of(mod, &status);
     *deadline_out = NULL;
-    if (part == NULL) return SV_EVERSION;
+    if (part == NULL) return status;
     if (ms < 0 || ms > DEADLINE_MAX_MS || call == NULL) return SV_EINVAL;
     if (part->deadline_count == SVI_ENGINE_DEADLINES) return SV_ELIMIT;
     uv_loop_t *loop = part->engines->config.loop;

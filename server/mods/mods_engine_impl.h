@@ -38,9 +38,9 @@ typedef struct svi_engine_part {
 /* The table of the group, an sv_engine_api. */
 const void *svi_engine_table(void);
 
-/* The module's part, made if it is the first call; ends the worker for a module that is no engine. NULL where there is
- * no loop. */
-svi_engine_part *svi_engine_part_of(sv_mod *mod);
+/* The module's part, made if it is the first call. NULL for a module that is no engine (SV_EDENIED, which is logged), and
+ * where there is no loop (SV_EVERSION). */
+svi_engine_part *svi_engine_part_of(sv_mod *mod, sv_status *status_out);
 
 /* Tells the threads of the module to end. True if none runs any more; else svi_mod_finish is called when
  * the last has ended, or never, if at the end one does not. */

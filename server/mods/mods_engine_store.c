@@ -304,8 +304,10 @@ static void bridge_close(svi_engine *e)
 
 sv_status svi_engine_store_register(sv_mod *mod, const sv_store_engine *engine)
 {
-    svi_engine_part *part = svi_engine_part_of(mod);
+    sv_status status;
+    svi_engine_part *part = svi_engine_part_of(mod, &status);
     const size_t least = offsetof(sv_store_engine, space) + sizeof engine->space;
+    if (part == NULL && status == SV_EDENIED) return status;
     if (part == NULL || !part->may_store) {
         SV_LOG(SV_ERROR, "module-refused", LF_TXT("module", mod->file->name),
                LF_TXT("reason", "it keeps the server's store: name it in store_engine, not in modules_enabled"));
@@ -346,10 +348,11 @@ static sv_status check_file(const svi_mod_file *file, sv_err *err)
 
 static sv_status start_module(sv_mod *mod, sv_err *err)
 {
-    svi_engine_part *part = svi_engine_part_of(mod);
+    sv_status status;
+    svi_engine_part *part = svi_engine_part_of(mod, &status);
     SV_ASSERT(part != NULL);
     part->may_store = true;
-    const sv_status status = svi_mod_start(mod);
+    status = svi_mod_start(mod);
     if (status != SV_OK)
         return svi_err(err, status, "store engine \"%s\" does not start: %s%s%s", mod->file->name,
                        svi_status_name(status), mod->why != NULL ? ": " : "", mod->why != NULL ? mod->why : "");

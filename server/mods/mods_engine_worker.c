@@ -295,9 +295,10 @@ static void worker_gone(uv_handle_t *handle)
 
 sv_status svi_engine_worker(sv_mod *mod, const sv_worker_desc *desc, sv_worker **worker_out)
 {
-    svi_engine_part *part = svi_engine_part_of(mod);
+    sv_status status;
+    svi_engine_part *part = svi_engine_part_of(mod, &status);
     *worker_out = NULL;
-    if (part == NULL) return SV_EVERSION;
+    if (part == NULL) return status;
     if (!is_good(desc)) return SV_EINVAL;
     if (part->worker_count == SVI_ENGINE_WORKERS) return SV_ELIMIT;
     sv_worker *worker = worker_new(part, desc);

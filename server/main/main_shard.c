@@ -76,8 +76,8 @@ static void measure_clock(const svi_plat *plat, svi_shard_load *load)
     for (int i = 0; i < READS; i++) seen |= coarse(plat->ctx);
     const int64_t end_us = plat->mono_us(plat->ctx);
     SV_ASSERT(seen >= 0);
-    load->fine_ns = (double)(mid_us - from_us) * 1000 / READS;
-    load->coarse_ns = (double)(end_us - mid_us) * 1000 / READS;
+    load->fine_ns = (double)(mid_us - from_us) * 1000 / (double)READS;
+    load->coarse_ns = (double)(end_us - mid_us) * 1000 / (double)READS;
 }
 
 static void note_load(svi_shard *shard, int64_t from_us)

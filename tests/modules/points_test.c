@@ -39,7 +39,7 @@ static void all_kinds(world *w, client *c, const char *to)
 static void stanzas(world *w)
 {
     client *c = online(w, ROMEO "/a"), *other = online(w, JULIET "/b");
-    static const char *const places[] = {ROMEO, JULIET, JULIET "/b", HERE, "x@far.example", "nobody@" HERE};
+    static const char *const places[] = {ROMEO, JULIET, (JULIET "/b"), HERE, "x@far.example", ("nobody@" HERE)};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) all_kinds(w, c, places[i]);
     say(w, c, "<presence to='" JULIET "' type='subscribe'/>");
     say(w, other, "<presence to='" ROMEO "' type='subscribed'/>");

@@ -265,7 +265,7 @@ static void end_is_told_while_others_wait(void **state)
 {
     (void)state;
     static const char *const orders[] = {ALL_MODULES, "\"message\", \"offline\", \"roster\", \"presence\"",
-                                         "\"lingers\", " ALL_MODULES};
+                                         ("\"lingers\", " ALL_MODULES)};
     for (size_t i = 0; i < 3; i++) {
         world *w = stage(orders[i], "");
         account(w, "juliet");

@@ -160,7 +160,7 @@ const void *svi_api_query(const char *group, uint32_t least);
 sv_status svi_api_host_set_item(sv_mod *mod, const char *name, sv_str value);
 sv_str svi_api_host_item(const sv_mod *mod, const char *name);
 
-/* --- mods_watch.c ------------------------------------------------------------------ */
+/* --- mods_follow.c ------------------------------------------------------------------ */
 
 /* Member of the same name in sv_api. */
 sv_status svi_api_follow_file(sv_mod *mod, sv_str path, size_t max_bytes, int64_t period_ms,

@@ -42,7 +42,7 @@ typedef struct svi_mod_file {
 typedef struct svi_group svi_group;
 typedef struct svi_block svi_block; /* mods_memory.c: memory that a module asked for */
 typedef struct svi_item svi_item;   /* mods_items.c: a named text of a module, for all of its host */
-typedef struct svi_watch svi_watch; /* mods_watch.c: a file that a module follows */
+typedef struct svi_watch svi_watch; /* mods_follow.c: a file that a module follows */
 
 /* Generations of modules that another took the place of; of all loaders of the server, one behind the other. */
 typedef struct svi_past {
@@ -375,7 +375,7 @@ void svi_group_items_change(svi_group *home, const svi_group *next);
 /* Frees the module's items. */
 void svi_items_drop(sv_mod *mod);
 
-/* --- mods_watch.c ------------------------------------------------------------------ */
+/* --- mods_follow.c ------------------------------------------------------------------ */
 
 /* Ends the following of the module's files. */
 void svi_watches_drop(sv_mod *mod);

@@ -1,0 +1,80 @@
+/* A script: one Lua state whose top level declares what a module in C declares in tables, and whose functions are called
+ * as a module's are (architecture 7, house-style C.4).
+ *
+ * A script is to the loader what an opened .so is: it has a description, and a `self` on each host. Everything that is not in
+ * the module table comes in through svi_script_env. Router thread only. */
+#ifndef SVI_SCRIPT_H
+#define SVI_SCRIPT_H
+
+#include <stave/module.h>
+
+#include "base/base_buf.h"
+#include "base/base_mem.h"
+
+typedef struct svi_script svi_script;
+typedef struct svi_script_wait svi_script_wait; /* what a handler waits for that is no store's */
+
+/* What the loader lends a script beside the module table. */
+typedef struct svi_script_env {
+    const sv_api *sv;
+    svi_acct *acct; /* pays for the state; outlives the script */
+    int64_t max_bytes;   /* of the state */
+    int64_t max_cpu_us;  /* of a handler between two waits */
+    /* Reads a file of the script's own folder ("words.lua", no folders in it) for `require`: *text_out is the caller's
+     * (svi_free). */
+    sv_status (*read)(void *ctx, const char *file, char **text_out, size_t *size_out, sv_err *err);
+    void *ctx;
+    /* A broken rule (static text) counts as a fault of the module on its host. */
+    void (*fault)(sv_mod *mod, const char *rule);
+    /* True if the event's handler may say LATER: no MONITOR, and no occasion inside another event. */
+    bool (*may_wait)(const sv_event *ev);
+    /* True while the event can still be acted for (its verdict does not stand). */
+    bool (*is_open)(const sv_event *ev);
+    /* True if it has a stanza that must be disposed of and was not yet. */
+    bool (*is_undisposed)(const sv_event *ev);
+    /* For a handler that says LATER: calls `back(ctx)` in the handler's context after `in_us`, or when svi_script_wait_end is
+     * called, or `gone(ctx)` instead if nobody waits any more (the event is over, was restarted, or the server ends).
+     * Exactly one of both, once, never before this returns. */
+    svi_script_wait *(*wait)(sv_mod *mod, sv_event *ev, int64_t in_us, void (*back)(void *ctx),
+                             void (*gone)(void *ctx), void *ctx);
+    /* Ends a wait soon, from anywhere; the pointer is invalid after. */
+    void (*wake)(svi_script_wait *wait);
+    /* Calls `gone(ctx)` when the event's memory goes; of the store's waits, which may never come back. */
+    void (*at_end)(sv_event *ev, void (*gone)(void *ctx), void *ctx);
+    /* Calls `fire(ctx)` once, `in_us` from now, as a timer of the module; NULL in quarantine or when the module has ended. */
+    void *(*timer)(sv_mod *mod, int64_t in_us, void (*fire)(void *ctx), void *ctx);
+    void (*timer_cancel)(void *timer);
+    /* Runs `run(ctx)` off the router, then `done(ctx, is_over)` on it; is_over: the server has ended. */
+    void (*work)(sv_mod *mod, void (*run)(void *ctx), void (*done)(void *ctx, bool is_over),
+                 void *ctx);
+} svi_script_env;
+
+/* Loads a script: runs its top level, which declares. `file` is for messages ("rules.lua"); `name` the module's. On a failure
+ * text with place and next step, and nothing is left. */
+sv_status svi_script_load(const svi_script_env *env, const char *name, const char *file,
+                          sv_str text, svi_script **script_out, sv_err *err);
+/* Frees it all; no host has it any more. Clears the pointer. */
+void svi_script_free(svi_script **script);
+
+/* As a module in C gives it; lives as long as the script. */
+const sv_module_desc *svi_script_desc(const svi_script *script);
+
+/* The module's `self` on a host, zeroed, is the script's from now on; before its options are filled in and before start. */
+void svi_script_bind(svi_script *script, sv_mod *mod, void *self);
+/* It goes: what hangs on it is given back. Behind stop, or if it was never started. */
+void svi_script_unbind(void *self);
+/* What to give as `self` to the handler of hook number `i` of the description / of command number `i`. */
+void *svi_script_hook_self(void *self, size_t i);
+void *svi_script_command_self(void *self, size_t i);
+
+/* Bytes that its state holds, for all hosts together. */
+int64_t svi_script_bytes(const svi_script *script);
+/* Handlers that wait. */
+size_t svi_script_waiting(const svi_script *script);
+/* What it may do, a line for each right: "changes message/*". Number `i`; false past the end. Valid as the description. */
+bool svi_script_right(const svi_script *script, size_t i, const char **right_out);
+/* True if it calls itself a policy / wants to be loaded anew when its file changes. */
+bool svi_script_is_policy(const svi_script *script);
+bool svi_script_is_autoreload(const svi_script *script);
+
+#endif

@@ -1,0 +1,219 @@
+/* What the files of the script host share. Nobody outside this folder includes it. */
+#ifndef SVI_SCRIPT_IMPL_H
+#define SVI_SCRIPT_IMPL_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "base/base_assert.h"
+#include "base/base_str.h"
+#include "script/script.h"
+
+enum {
+    SVI_SCRIPT_MAGIC = 0x53435250,
+    SVI_SCRIPT_HOST_MAGIC = 0x53435248,
+    SVI_EFFECTS_MAX = 10000,           /* of one handler */
+    SVI_TEXT_MAX = 1 << 20,            /* of one text that a script gives */
+    SVI_MADE_MAX = 8 << 20,            /* bytes that one handler puts into the event's memory */
+    SVI_TIMERS_MAX = 1000,             /* of a script on a host */
+    SVI_TASKS_MAX = 10000,             /* handlers of a script that wait */
+    SVI_RULES_MAX = 64                 /* names of rules that a script drops by */
+};
+
+typedef struct svi_script_host svi_script_host;
+typedef struct svi_task svi_task;
+
+/* What a handler is called at. */
+typedef struct svi_site {
+    svi_script_host *host;
+    uint32_t index; /* in svi_script.entries */
+} svi_site;
+
+/* A function of Lua that the core calls. */
+typedef struct svi_entry {
+    int function;     /* its reference; LUA_NOREF: one of ours (timers, answers) */
+    bool may_change;  /* else it may only look */
+    bool is_command;
+    bool has_filter;  /* the hook names an element: the stanzas are what the script is there for */
+    bool has_stanza;  /* of the point */
+    bool is_request;  /* iq-get, iq-set */
+    bool is_own;      /* at the recipient's side, or the host: it answers for them */
+    const char *text; /* the hook, or the command's name */
+} svi_entry;
+
+/* A script on a host: the module's `self`. Sites and the options' fields follow. */
+struct svi_script_host {
+    uint32_t magic;
+    svi_script *script;
+    sv_mod *mod;
+    bool is_started;
+    int self; /* reference of the table that sv.self is */
+    struct svi_held *held;     /* stanzas that it keeps */
+    struct svi_beat *beats;    /* timers */
+    size_t beat_count;
+    struct svi_question *questions; /* IQs that it has asked */
+    sv_store **stores;         /* as svi_script.stores, once started */
+    svi_script_host *next, **link;
+    svi_site sites[];
+};
+
+/* What a handler may do, as its script's head says. */
+typedef struct svi_patterns {
+    const char **items; /* "message/ *" without the blank, "session/bound", "*" */
+    size_t count;
+} svi_patterns;
+
+/* One run of a function of Lua, on a coroutine of its own. Pooled: never freed before the state. */
+struct svi_task {
+    svi_task *next;      /* free ones; or of those that wait in one bucket */
+    svi_script *script;
+    svi_script_host *host;
+    lua_State *L;        /* its coroutine */
+    int ref;             /* of that */
+    sv_event *ev;        /* NULL: not in a handler (start, save) */
+    const svi_entry *entry;
+    uint64_t serial;     /* another one for each run: views of the last one are invalid */
+    uint32_t turn;       /* one more behind each wait: views of sessions and rows are those of this turn */
+    bool is_waiting;     /* it yielded, and the event waits */
+    bool has_waited;     /* once; the event must be resumed at the end */
+    bool is_disposed;    /* the verdict was said */
+    bool is_shadow;      /* effects are noted, not done */
+    size_t effects;
+    size_t made_bytes;
+    const sv_stanza *replaced; /* the stanza that the event had before it was replaced here; a reference */
+    struct svi_outcome *outcome; /* of a policy; NULL: nobody asks */
+    int results;         /* how many values what is waited for left on the coroutine */
+    struct svi_wait_end *wait_end; /* of a store's wait */
+};
+
+/* One declared store. */
+typedef struct svi_script_store {
+    const char *owner; /* NULL: its own */
+    const char *name;
+    uint32_t schema;
+    bool may_write;
+} svi_script_store;
+
+struct svi_script {
+    uint32_t magic;
+    svi_script_env env;
+    const sv_api *sv; /* of env */
+    svi_arena *arena; /* of declarations */
+    const char *name, *file;
+    lua_State *L; /* main; only for what does not wait */
+    /* memory (script_state.c) */
+    size_t used_bytes;
+    bool is_quota_off; /* what the host itself makes outside a protected call never fails */
+    struct svi_small *small[8];
+    /* running */
+    volatile bool is_over;   /* what runs has used up its time: set by a signal */
+    uint64_t serials;
+    svi_task *running, *free_tasks;
+    svi_task *waiting[64];   /* by event */
+    size_t waiting_count;
+    svi_script_host *hosts;
+    /* declarations (script_declare.c) */
+    bool is_loading, has_head, is_policy, is_autoreload;
+    sv_module_desc desc;
+    svi_entry *entries;
+    size_t entry_count, hook_count, command_count;
+    svi_patterns reads, changes, sends, hosts_allowed;
+    svi_script_store *stores;
+    size_t store_count;
+    const char **rights;
+    size_t right_count;
+    int start, save; /* references of functions; LUA_NOREF */
+    const char *rules[SVI_RULES_MAX];
+    size_t rule_count;
+    void *build; /* while it loads: script_declare.c */
+};
+
+/* --- script_state.c ---------------------------------------------------------------- */
+
+/* Whose state it is, from any of its coroutines. */
+static inline svi_script *svi_script_of(lua_State *L)
+{
+    return *(svi_script **)lua_getextraspace(L);
+}
+/* Makes the state with its libraries; NULL with text if that takes more than its memory. */
+lua_State *svi_script_state_new(svi_script *script, sv_err *err);
+void svi_script_state_close(svi_script *script);
+
+/* --- script_watch.c ---------------------------------------------------------------- */
+
+/* What runs on this thread; nested runs keep the outer one's. */
+typedef struct svi_running {
+    lua_State *L;
+    svi_script *script;
+    int ticks;
+} svi_running;
+/* Begins to watch the thread, once for each script that is loaded on it / ends. */
+void svi_script_watch(void);
+void svi_script_unwatch(void);
+/* A function of Lua begins and ends on `L`. */
+svi_running svi_script_enter(svi_script *script, lua_State *L);
+void svi_script_leave(svi_running before);
+
+/* --- script_task.c ----------------------------------------------------------------- */
+
+/* The task whose coroutine, or a coroutine made in it, runs; raises if none does (top level). */
+svi_task *svi_task_here(lua_State *L);
+/* As above, and raises unless it is in a handler (has an event). */
+svi_task *svi_task_event(lua_State *L, const char *what);
+/* What a call does besides reading. */
+typedef enum svi_effect {
+    SVI_EFFECT_CHANGE, /* verdicts, replace, items and presence of sessions, occasions */
+    SVI_EFFECT_SEND,   /* stanzas of its own */
+    SVI_EFFECT_STORE   /* rows; the store's right is checked by the caller */
+} svi_effect;
+/* Raises if the script has no right to it here, if the event is over, or if there were too many. False in a shadow: then it is not
+ * done (the caller notes it and returns what the call would have). */
+bool svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what);
+/* Counts bytes that go into the event's memory; raises if they are too many. */
+void svi_task_makes(svi_task *task, lua_State *L, size_t bytes);
+/* The call's verdict is said: raises if one was before (`deliver` may be repeated). Call it before the table's function. */
+void svi_task_dispose(svi_task *task, lua_State *L, const char *what, bool is_deliver);
+/* Ends a waiting C function: `return svi_task_wait(task, L);` behind the call of the module table or env that will come back
+ * with svi_task_resume. Call svi_task_check_wait before that call. */
+void svi_task_check_wait(svi_task *task, lua_State *L, const char *what);
+int svi_task_wait(svi_task *task, lua_State *L);
+/* The waiting task of that event on that host; NULL: it waits no more. */
+svi_task *svi_task_of(svi_script_host *host, const sv_event *ev);
+/* What it waited for has come: `push` puts the results onto task->L (memory never fails there) and returns their number. */
+void svi_task_resume(svi_task *task, int (*push)(svi_task *task, lua_State *L, void *ctx),
+                     void *ctx);
+/* Nobody waits for it any more: the coroutine is dropped. */
+void svi_task_drop(svi_task *task);
+/* Calls a function of a host that has no event (start, save): results are left on the returned coroutine until svi_task_end. NULL with
+ * text if it raised. It may not wait. */
+svi_task *svi_task_call(svi_script_host *host, int function, int results, sv_err *err);
+void svi_task_end(svi_task *task);
+
+/* Handlers: `self` is a svi_site. */
+sv_verdict svi_script_on_event(sv_event *ev, void *self);
+
+/* --- script_view.c, script_glue.c (generated), script_calls_*.c ------------------------ */
+
+/* Makes the metatables and fills the table `sv`, which lies on top of the stack, with the functions that belong to nobody. In a
+ * protected call. */
+void svi_script_open_views(lua_State *L);
+/* Pushes a view of the running task's event. May be called outside a protected call while is_quota_off. */
+void svi_view_push_event(svi_task *task, lua_State *L);
+
+/* --- script_declare.c -------------------------------------------------------------- */
+
+/* Adds sv.script, sv.on, sv.option ... to the table on top of the stack. In a protected call. */
+void svi_script_open_declarations(lua_State *L);
+/* The description is made of what was declared. */
+sv_status svi_script_declared(svi_script *script, sv_err *err);
+void svi_script_build_free(svi_script *script);
+/* True if a pattern of the list fits the name. */
+bool svi_patterns_fit(const svi_patterns *patterns, sv_str name);
+
+/* --- script_time.c (timers, sleep), script_ask.c (IQ), script_saved.c ------------------ */
+
+void svi_script_timers_drop(svi_script_host *host);
+void svi_script_questions_drop(svi_script_host *host);
+void svi_script_held_drop(svi_script_host *host);
+
+#endif

@@ -8,7 +8,6 @@
 
 #include <stave/module.h>
 
-#include "base/base_buf.h"
 #include "base/base_mem.h"
 
 typedef struct svi_script svi_script;
@@ -26,6 +25,8 @@ typedef struct svi_script_env {
     void *ctx;
     /* A broken rule (static text) counts as a fault of the module on its host. */
     void (*fault)(sv_mod *mod, const char *rule);
+    /* Why the module does not start, for the operator; before start() returns what is not SV_OK. Copied. */
+    void (*say_why)(sv_mod *mod, const char *text);
     /* True if the event's handler may say LATER: no MONITOR, and no occasion inside another event. */
     bool (*may_wait)(const sv_event *ev);
     /* True while the event can still be acted for (its verdict does not stand). */
@@ -41,6 +42,8 @@ typedef struct svi_script_env {
     void (*wake)(svi_script_wait *wait);
     /* Calls `gone(ctx)` when the event's memory goes; of the store's waits, which may never come back. */
     void (*at_end)(sv_event *ev, void (*gone)(void *ctx), void *ctx);
+    /* Routes a stanza (copied by reference) in the host's name as soon as this turn is over, whatever becomes of any event. */
+    void (*send)(sv_mod *mod, const sv_stanza *stanza);
     /* Calls `fire(ctx)` once, `in_us` from now, as a timer of the module; NULL in quarantine or when the module has ended. */
     void *(*timer)(sv_mod *mod, int64_t in_us, void (*fire)(void *ctx), void *ctx);
     void (*timer_cancel)(void *timer);
@@ -71,7 +74,7 @@ void *svi_script_command_self(void *self, size_t i);
 int64_t svi_script_bytes(const svi_script *script);
 /* Handlers that wait. */
 size_t svi_script_waiting(const svi_script *script);
-/* What it may do, a line for each right: "changes message/*". Number `i`; false past the end. Valid as the description. */
+/* What it may do, a line for each right: "changes session/bound". Number `i`; false past the end. Valid as the description. */
 bool svi_script_right(const svi_script *script, size_t i, const char **right_out);
 /* True if it calls itself a policy / wants to be loaded anew when its file changes. */
 bool svi_script_is_policy(const svi_script *script);

@@ -17,7 +17,9 @@ enum {
     SVI_MADE_MAX = 8 << 20,            /* bytes that one handler puts into the event's memory */
     SVI_TIMERS_MAX = 1000,             /* of a script on a host */
     SVI_TASKS_MAX = 10000,             /* handlers of a script that wait */
-    SVI_RULES_MAX = 64                 /* names of rules that a script drops by */
+    SVI_RULES_MAX = 64,                /* names of rules that a script drops by */
+    SVI_SCRIPT_PLANS_MAX = 64,         /* timers that begin with each host */
+    SVI_SLEEP_MAX_MS = 30000           /* an event that waits has a deadline */
 };
 
 typedef struct svi_script_host svi_script_host;
@@ -30,8 +32,9 @@ typedef struct svi_site {
 } svi_site;
 
 /* A function of Lua that the core calls. */
-typedef struct svi_entry {
-    int function;     /* its reference; LUA_NOREF: one of ours (timers, answers) */
+typedef struct svi_entry svi_entry;
+struct svi_entry {
+    int function;     /* its reference */
     bool may_change;  /* else it may only look */
     bool is_command;
     bool has_filter;  /* the hook names an element: the stanzas are what the script is there for */
@@ -39,7 +42,9 @@ typedef struct svi_entry {
     bool is_request;  /* iq-get, iq-set */
     bool is_own;      /* at the recipient's side, or the host: it answers for them */
     const char *text; /* the hook, or the command's name */
-} svi_entry;
+    /* One of ours instead of a function: timers, answers. NULL: none. */
+    sv_verdict (*own)(svi_script_host *host, sv_event *ev, const svi_entry *entry);
+};
 
 /* A script on a host: the module's `self`. Sites and the options' fields follow. */
 struct svi_script_host {
@@ -51,6 +56,7 @@ struct svi_script_host {
     struct svi_held *held;     /* stanzas that it keeps */
     struct svi_beat *beats;    /* timers */
     size_t beat_count;
+    uint32_t beat_numbers;
     struct svi_question *questions; /* IQs that it has asked */
     sv_store **stores;         /* as svi_script.stores, once started */
     svi_script_host *next, **link;
@@ -59,7 +65,7 @@ struct svi_script_host {
 
 /* What a handler may do, as its script's head says. */
 typedef struct svi_patterns {
-    const char **items; /* "message/ *" without the blank, "session/bound", "*" */
+    const char **items; /* "message/" and a star, "session/bound", a star alone */
     size_t count;
 } svi_patterns;
 
@@ -76,15 +82,25 @@ struct svi_task {
     uint32_t turn;       /* one more behind each wait: views of sessions and rows are those of this turn */
     bool is_waiting;     /* it yielded, and the event waits */
     bool has_waited;     /* once; the event must be resumed at the end */
+    bool is_yielding;    /* it has called what it waits for, and yields */
     bool is_disposed;    /* the verdict was said */
+    bool is_delivered;   /* ... by deliver, which may be called for several sessions */
+    sv_verdict verdict;  /* at its end */
     bool is_shadow;      /* effects are noted, not done */
+    bool is_unknown;     /* ... and what it would have done can't be told */
     size_t effects;
     size_t made_bytes;
     const sv_stanza *replaced; /* the stanza that the event had before it was replaced here; a reference */
     struct svi_outcome *outcome; /* of a policy; NULL: nobody asks */
-    int results;         /* how many values what is waited for left on the coroutine */
-    struct svi_wait_end *wait_end; /* of a store's wait */
+    struct svi_end *end; /* tells when the event is over; NULL: it has not waited */
 };
+
+/* A timer that begins on each host. */
+typedef struct svi_plan {
+    int64_t in_us;
+    bool repeats;
+    int function; /* its reference */
+} svi_plan;
 
 /* One declared store. */
 typedef struct svi_script_store {
@@ -104,7 +120,8 @@ struct svi_script {
     /* memory (script_state.c) */
     size_t used_bytes;
     bool is_quota_off; /* what the host itself makes outside a protected call never fails */
-    struct svi_small *small[8];
+    struct svi_small *small[8]; /* free blocks, by size */
+    struct svi_small *chunks;   /* what those are cut from; goes with the state */
     /* running */
     volatile bool is_over;   /* what runs has used up its time: set by a signal */
     uint64_t serials;
@@ -122,6 +139,10 @@ struct svi_script {
     size_t store_count;
     const char **rights;
     size_t right_count;
+    svi_plan plans[SVI_SCRIPT_PLANS_MAX];
+    size_t plan_count;
+    int json; /* reference of sv.json */
+    unsigned required; /* files */
     int start, save; /* references of functions; LUA_NOREF */
     const char *rules[SVI_RULES_MAX];
     size_t rule_count;
@@ -143,15 +164,16 @@ void svi_script_state_close(svi_script *script);
 
 /* What runs on this thread; nested runs keep the outer one's. */
 typedef struct svi_running {
-    lua_State *L;
-    svi_script *script;
-    int ticks;
+    lua_State *volatile L;
+    svi_script *volatile script;
+    volatile int ticks;
+    volatile int64_t max_us; /* processor time that it has until it must wait or end */
 } svi_running;
 /* Begins to watch the thread, once for each script that is loaded on it / ends. */
 void svi_script_watch(void);
 void svi_script_unwatch(void);
 /* A function of Lua begins and ends on `L`. */
-svi_running svi_script_enter(svi_script *script, lua_State *L);
+svi_running svi_script_enter(svi_script *script, lua_State *L, int64_t max_us);
 void svi_script_leave(svi_running before);
 
 /* --- script_task.c ----------------------------------------------------------------- */
@@ -169,6 +191,12 @@ typedef enum svi_effect {
 /* Raises if the script has no right to it here, if the event is over, or if there were too many. False in a shadow: then it is not
  * done (the caller notes it and returns what the call would have). */
 bool svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what);
+/* True if `sends` of the script's head has the address's domain ("host" is that it runs on). */
+bool svi_task_may_send_to(const svi_task *task, const sv_jid *to);
+/* What the live version got can't be known: the sample of a shadow is not comparable. Raises. */
+int svi_shadow_unknown(svi_task *task, lua_State *L);
+/* An error of a task that is no error of Lua: told and counted as one. */
+void svi_task_tell(svi_task *task, const char *text);
 /* Counts bytes that go into the event's memory; raises if they are too many. */
 void svi_task_makes(svi_task *task, lua_State *L, size_t bytes);
 /* The call's verdict is said: raises if one was before (`deliver` may be repeated). Call it before the table's function. */
@@ -184,11 +212,19 @@ void svi_task_resume(svi_task *task, int (*push)(svi_task *task, lua_State *L, v
                      void *ctx);
 /* Nobody waits for it any more: the coroutine is dropped. */
 void svi_task_drop(svi_task *task);
-/* Calls a function of a host that has no event (start, save): results are left on the returned coroutine until svi_task_end. NULL with
+/* Calls a function of a host that has no event (start, save): results are left on task->L until svi_task_end. NULL with
  * text if it raised. It may not wait. */
-svi_task *svi_task_call(svi_script_host *host, int function, int results, sv_err *err);
+svi_task *svi_task_call(svi_script_host *host, int function, sv_err *err);
 void svi_task_end(svi_task *task);
+/* Runs a function (a reference) as the handler of an event: entry says with which rights. */
+sv_verdict svi_task_run(svi_script_host *host, sv_event *ev, const svi_entry *entry, int function);
+/* Drops all that wait on a host / frees what is pooled, behind that. */
+void svi_tasks_drop(svi_script_host *host);
+void svi_tasks_free(svi_script *script);
 
+/* Methods of events that stand beside the rest: sleep, iq. */
+int svi_lua_event_sleep(lua_State *L);
+int svi_lua_event_iq(lua_State *L);
 /* Handlers: `self` is a svi_site. */
 sv_verdict svi_script_on_event(sv_event *ev, void *self);
 
@@ -197,6 +233,10 @@ sv_verdict svi_script_on_event(sv_event *ev, void *self);
 /* Makes the metatables and fills the table `sv`, which lies on top of the stack, with the functions that belong to nobody. In a
  * protected call. */
 void svi_script_open_views(lua_State *L);
+/* A literal or a view at that place of the stack as a stanza of the event; raises if it is none, or no stanza may be so. */
+const sv_stanza *svi_build_stanza(svi_task *task, lua_State *L, int index, const char *what);
+/* Pushes a stanza that outlives the handler, with a reference of its own; 1. May be called outside a protected call as below. */
+int svi_view_push_kept(svi_task *task, lua_State *L, const sv_stanza *stanza);
 /* Pushes a view of the running task's event. May be called outside a protected call while is_quota_off. */
 void svi_view_push_event(svi_task *task, lua_State *L);
 
@@ -206,12 +246,25 @@ void svi_view_push_event(svi_task *task, lua_State *L);
 void svi_script_open_declarations(lua_State *L);
 /* The description is made of what was declared. */
 sv_status svi_script_declared(svi_script *script, sv_err *err);
-void svi_script_build_free(svi_script *script);
+/* Sets the host's options as fields of the table on top of L's stack. */
+void svi_script_push_options(svi_script_host *host, lua_State *L);
 /* True if a pattern of the list fits the name. */
 bool svi_patterns_fit(const svi_patterns *patterns, sv_str name);
 
-/* --- script_time.c (timers, sleep), script_ask.c (IQ), script_saved.c ------------------ */
+/* --- script.c, script_time.c (timers, sleep), script_ask.c (IQ), script_saved.c ---------- */
 
+/* Members of the description. */
+sv_status svi_script_start(sv_mod *mod, void *self);
+void svi_script_on_save(sv_blob *out, void *self);
+void svi_script_stop(void *self);
+/* Puts what sv.save returns into the blob. */
+void svi_script_save(svi_script_host *host, sv_blob *blob);
+
+/* Handlers of our own: of host/timer, and of answers to questions. */
+sv_verdict svi_script_on_timer(svi_script_host *host, sv_event *ev, const svi_entry *entry);
+sv_verdict svi_script_on_answer(svi_script_host *host, sv_event *ev, const svi_entry *entry);
+/* Starts the timers that were declared at the top level. */
+void svi_script_timers_start(svi_script_host *host);
 void svi_script_timers_drop(svi_script_host *host);
 void svi_script_questions_drop(svi_script_host *host);
 void svi_script_held_drop(svi_script_host *host);

@@ -1,0 +1,125 @@
+/* Ends functions of Lua that run too long: a signal at each few ms of the thread's processor time counts, and arms a hook in the
+ * state that has outlived its time. While all is well nothing is counted in Lua at all (house-style C.5). */
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base_log.h"
+#include "script/script_impl.h"
+#include "script/script_lib.h"
+
+#define TICK_US 5000
+
+/* What the signal handler sees of its thread. */
+typedef struct watch_state {
+    svi_running now;
+    unsigned users;
+    bool has_timer;
+    timer_t timer;
+} watch_state;
+static _Thread_local watch_state here; /* lint: allow global (a signal handler has no other context) */
+
+static int watch_signal(void)
+{
+    return SIGRTMIN + 5;
+}
+
+/* Raised again at each further instruction, so that no pcall holds it for long. */
+static void over(lua_State *L, lua_Debug *ar)
+{
+    (void)lua_getinfo(L, "Sl", ar);
+    lua_pushfstring(L, "%s:%d: ended: it ran for more than %d ms without a wait", ar->short_src, ar->currentline,
+                    (int)(here.now.max_us / 1000));
+    (void)lua_error(L);
+}
+
+static void arm(lua_State *L)
+{
+    lua_sethook(L, over, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+static void on_tick(int signal)
+{
+    (void)signal;
+    watch_state *w = &here;
+    if (w->now.L == NULL || (int64_t)++w->now.ticks * TICK_US <= w->now.max_us) return;
+    w->now.script->is_over = true;
+    arm(w->now.L); /* which Lua lets a signal do */
+}
+
+static bool start_timer(watch_state *w)
+{
+    struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(watch_signal(), &action, NULL);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = watch_signal()};
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &w->timer) != 0) return false;
+    const struct itimerspec each = {.it_interval = {.tv_nsec = TICK_US * 1000}, .it_value = {.tv_nsec = TICK_US * 1000}};
+    (void)timer_settime(w->timer, 0, &each, NULL);
+    return true;
+}
+
+void svi_script_watch(void)
+{
+    watch_state *w = &here;
+    if (w->users++ > 0) return;
+    w->has_timer = start_timer(w);
+    if (!w->has_timer)
+        SV_LOG(SV_ERROR, "script-unwatched", LF_TXT("reason", "no timer can be had: a script that loops stops the server"));
+}
+
+void svi_script_unwatch(void)
+{
+    watch_state *w = &here;
+    SV_ASSERT(w->users > 0);
+    if (--w->users > 0 || !w->has_timer) return;
+    (void)timer_delete(w->timer);
+    w->has_timer = false;
+}
+
+/* A signal may come between any two of these: it looks at L first. */
+static void put(svi_running to)
+{
+    here.now.L = NULL;
+    here.now.script = to.script;
+    here.now.ticks = to.ticks;
+    here.now.max_us = to.max_us;
+    here.now.L = to.L;
+}
+
+svi_running svi_script_enter(svi_script *script, lua_State *L, int64_t max_us)
+{
+    const svi_running before = here.now;
+    put((svi_running){.L = L, .script = script, .max_us = max_us});
+    return before;
+}
+
+void svi_script_leave(svi_running before)
+{
+    svi_script *script = here.now.script;
+    lua_State *L = here.now.L;
+    put(before);
+    if (!script->is_over) return;
+    script->is_over = false;
+    lua_sethook(L, NULL, 0, 0);
+}
+
+/* A script's own coroutine runs, inside the one that resumed it; what has run out of time has no right to more. */
+void svi_script_coroutine_enters(lua_State *L, lua_State *co)
+{
+    (void)L;
+    here.now.L = co;
+    if (here.now.script != NULL && here.now.script->is_over)
+        arm(co);
+    else if (lua_gethook(co) != NULL)
+        lua_sethook(co, NULL, 0, 0); /* of an earlier run */
+}
+
+void svi_script_coroutine_left(lua_State *L, lua_State *co)
+{
+    (void)co;
+    here.now.L = L;
+    if (here.now.script != NULL && here.now.script->is_over) arm(L);
+}

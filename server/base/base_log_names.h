@@ -73,6 +73,8 @@ SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is cl
 
 /* bus */
 SVI_LOG_NAME("handler-slow", "A handler held the router too long.")
+SVI_LOG_NAME("script-error", "A function of a script raised an error, or ran for too long: it was ended.")
+SVI_LOG_NAME("script-unwatched", "Scripts that run for too long can't be ended: no timer can be had.")
 SVI_LOG_NAME("handler-stalls", "A handler has held the router for 100 ms and does so still; its module, hook and stack are in the fields.")
 SVI_LOG_NAME("handler-fault", "A handler broke a rule of the bus; module, hook and rule are in the fields.")
 SVI_LOG_NAME("handler-nesting", "Hooks fired hooks beyond the allowed depth; the innermost was refused.")

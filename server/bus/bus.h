@@ -164,6 +164,9 @@ bool svi_event_is_waiting(const sv_event *ev);
  * slow. The caller holds the event, which may be over afterwards. */
 void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*call)(void *ctx), void *ctx);
 
+/* True if the handler that runs now may say LATER: it is no MONITOR, and the event is not inside another one. */
+bool svi_event_may_wait(const sv_event *ev);
+
 /* The handler that runs, said DONE or LATER, or ran last, at the event's present table; NULL: there is
  * none. Borrowed as long as the event has that table. */
 const svi_handler *svi_event_handler(const sv_event *ev);

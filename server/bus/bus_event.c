@@ -204,6 +204,12 @@ void svi_event_let_go(sv_event **ev)
     if (--e->holds == 0 && e->state == SVI_EVENT_RELEASED) event_free(e);
 }
 
+bool svi_event_may_wait(const sv_event *ev)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    return ev->parent == NULL && !ev->in_monitor && ev->state < SVI_EVENT_FINISHED;
+}
+
 bool svi_event_is_open(const sv_event *ev)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);

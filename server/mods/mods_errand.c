@@ -103,11 +103,19 @@ static void gone(void *ctx)
     svi_mod_end(&mod);
 }
 
+/* The place of a command in its module's table. */
+static size_t place_of(const sv_mod *mod, const sv_command *command)
+{
+    size_t i = 0;
+    while (svi_command_at(mod->file->desc.commands, i) != command) i++;
+    return i;
+}
+
 static svi_hooks *hooks_for(sv_mod *mod, const sv_command *command)
 {
     const svi_handler handler = {.point = SVI_POINT_COMMAND_RUN,
                                  .call = command->run,
-                                 .self = mod->self,
+                                 .self = svi_mod_command_self(mod, place_of(mod, command)),
                                  .module = mod->file->name,
                                  .text = command->name,
                                  .stats = svi_costs_line(mod->costs, command->name),

@@ -14,6 +14,7 @@
 #include "mods/mods_check.h"
 #include "mods/mods_command.h"
 #include "mods/mods_impl.h"
+#include "mods/mods_script.h"
 
 enum {
     FILE_MAX = 64 << 20,
@@ -39,6 +40,13 @@ static bool is_name(sv_str name)
     return true;
 }
 
+/* "NAME" of "NAME.so", "NAME.lua", or of a folder NAME. */
+static sv_str module_name(sv_str entry)
+{
+    if (svi_str_ends(entry, SV_STR(".so"))) return svi_str_sub(entry, 0, entry.n - 3);
+    return svi_str_ends(entry, SV_STR(".lua")) ? svi_str_sub(entry, 0, entry.n - 4) : entry;
+}
+
 /* Looks for a module in a folder whose name is nearer than *distance. */
 static void nearest_in(const char *folder, sv_str name, size_t *distance,
                        char near[SVI_MOD_NAME_MAX])
@@ -46,9 +54,7 @@ static void nearest_in(const char *folder, sv_str name, size_t *distance,
     DIR *dir = opendir(folder);
     if (dir == NULL) return;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        sv_str found = sv_str_of(entry->d_name);
-        if (!svi_str_ends(found, SV_STR(".so"))) continue;
-        found.n -= 3;
+        const sv_str found = module_name(sv_str_of(entry->d_name));
         const size_t d = is_name(found) ? svi_str_distance(found, name, *distance) : *distance;
         if (d >= *distance) continue;
         *distance = d;
@@ -67,23 +73,34 @@ static sv_status not_found(const svi_mods_config *config, sv_str name, sv_err *e
     if (near[0] != '\0')
         return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\"; did you mean \"%s\"?",
                        (int)name.n, name.p, near);
-    return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\" (looked for %.*s.so in %s%s)",
-                   (int)name.n, name.p, (int)name.n, name.p,
+    return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\" (looked for %.*s.so, .lua and %.*s/%.*s.lua in %s%s)",
+                   (int)name.n, name.p, (int)name.n, name.p, (int)name.n, name.p, (int)name.n, name.p,
                    config->path_count > 0 ? config->paths[0] : "no folder",
                    config->path_count > 1 ? " and the other module_paths" : "");
 }
 
-/* An open descriptor of the first NAME.so on the way; -1 if there is none, or if it can't be opened (*path is it then). */
+/* The place of a module in one folder, as a shared object, a script, or a script with a folder of its own. */
+enum { FORMS = 3 };
+static bool path_in(const char *folder, sv_str name, int form, char path[PATH_BYTES])
+{
+    const int length = (int)name.n;
+    const int n = form == 0   ? snprintf(path, PATH_BYTES, "%s/%.*s.so", folder, length, name.p)
+                  : form == 1 ? snprintf(path, PATH_BYTES, "%s/%.*s.lua", folder, length, name.p)
+                              : snprintf(path, PATH_BYTES, "%s/%.*s/%.*s.lua", folder, length, name.p, length, name.p);
+    return n >= 0 && n < PATH_BYTES;
+}
+
+/* An open descriptor of the first file of the module on the way; -1 if there is none, or if it can't be opened (*path is it then). In
+ * one folder a shared object comes before a script. */
 static int find(const svi_mods_config *config, sv_str name, char path[PATH_BYTES])
 {
-    for (size_t i = 0; i < config->path_count; i++) {
-        const int n =
-            snprintf(path, PATH_BYTES, "%s/%.*s.so", config->paths[i], (int)name.n, name.p);
-        if (n < 0 || n >= PATH_BYTES) continue;
-        const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (fd >= 0) return fd;
-        if (errno != ENOENT && errno != ENOTDIR) return -1;
-    }
+    for (size_t i = 0; i < config->path_count; i++)
+        for (int form = 0; form < FORMS; form++) {
+            if (!path_in(config->paths[i], name, form, path)) continue;
+            const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+            if (fd >= 0) return fd;
+            if (errno != ENOENT && errno != ENOTDIR) return -1;
+        }
     path[0] = '\0';
     return -1;
 }
@@ -282,6 +299,15 @@ static sv_status load_image(svi_mod_file *file, const char *image, size_t size, 
     return ask(file, err);
 }
 
+static sv_status load_script(svi_mod_file *file, const svi_mods_config *config, const char *path, const char *image, size_t size,
+                             sv_err *err)
+{
+    file->fd = private_copy(file->name, image, size);
+    if (file->fd < 0) return svi_err(err, SV_EIO, "no private copy of it can be made");
+    const sv_status status = svi_mod_script_load(file, config, path, (sv_str){image, size}, err);
+    return status == SV_OK ? take_desc(file, svi_script_desc(file->script), err) : status;
+}
+
 static bool has_bytes(const svi_mod_file *file, const char *image, size_t size)
 {
     char part[4096];
@@ -305,7 +331,7 @@ void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config
     const int fd = find(config, sv_str_of(file->name), path);
     if (fd < 0) return; /* what is loaded needs no file */
     if (read_all(acct, fd, &image, &size) == SV_OK) {
-        file->is_stale = !has_bytes(file, image, size);
+        file->is_stale = !has_bytes(file, image, size) || svi_mod_script_is_stale(file);
         svi_free(image);
     }
     close(fd);
@@ -323,8 +349,20 @@ static sv_status add_budget(svi_mod_file *file, sv_err *err)
     return SV_OK;
 }
 
-static sv_status load_new(svi_acct *acct, sv_str name, const char *image, size_t size, svi_mod_file **file_out,
-                          sv_err *err)
+static bool is_script(const char *path)
+{
+    return svi_str_ends(sv_str_of(path), SV_STR(".lua"));
+}
+
+static sv_status load_code(svi_mod_file *file, const svi_mods_config *config, const char *path, const char *image, size_t size, sv_err *err)
+{
+    if (is_script(path)) return load_script(file, config, path, image, size, err);
+    const sv_status status = svi_mods_check_image(image, size, err);
+    return status == SV_OK ? load_image(file, image, size, err) : status;
+}
+
+static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *path, const char *image, size_t size,
+                          svi_mod_file **file_out, sv_err *err)
 {
     sv_err why = {.text = ""};
     svi_mod_file *file = svi_alloc(acct, sizeof *file);
@@ -335,8 +373,7 @@ static sv_status load_new(svi_acct *acct, sv_str name, const char *image, size_t
     file->size = size;
     file->arena = svi_arena_new(acct, 256);
     memcpy(file->name, name.p, name.n);
-    sv_status status = svi_mods_check_image(image, size, &why);
-    if (status == SV_OK) status = load_image(file, image, size, &why);
+    sv_status status = load_code(file, config, path, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
     if (status == SV_OK) status = add_budget(file, &why);
     if (status == SV_OK)
@@ -358,16 +395,17 @@ sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **fil
     char *image;
     size_t size;
     *file_out = NULL;
-    if (!svi_str_ends(name, SV_STR(".so")) || !is_name((sv_str){name.p, name.n - 3}))
+    const sv_str bare = module_name(name);
+    if (bare.n == name.n || !is_name(bare))
         return svi_err(err, SV_EINVAL,
-                       "the file of a module is called NAME.so: lower-case letters, digits, - and _");
+                       "the file of a module is called NAME.so or NAME.lua: lower-case letters, digits, - and _");
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return svi_err(err, SV_EIO, "it can't be opened: %s", strerror(errno));
     sv_status status = read_all(acct, fd, &image, &size);
     close(fd);
     if (status != SV_OK) return svi_err(err, status, "it can't be read");
-    name.n -= 3;
-    status = load_new(acct, name, image, size, file_out, err);
+    name = bare;
+    status = load_new(acct, &(svi_mods_config){.path_count = 0}, name, path, image, size, file_out, err);
     svi_free(image);
     return status;
 }
@@ -401,7 +439,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     close(fd);
     if (status != SV_OK)
         return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
-    status = load_new(acct, name, image, size, file_out, err);
+    status = load_new(acct, config, name, path, image, size, file_out, err);
     svi_free(image);
     return status;
 }
@@ -410,7 +448,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
 
 static int is_module(const struct dirent *entry)
 {
-    return svi_str_ends(sv_str_of(entry->d_name), SV_STR(".so"));
+    return is_name(module_name(sv_str_of(entry->d_name)));
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -436,8 +474,7 @@ void svi_mods_folder_commands(svi_acct *acct, const char *folder, json_t *array)
     for (int i = 0; i < count; i++) {
         svi_mod_file *file;
         sv_err err = {.text = ""};
-        sv_str name = sv_str_of(found[i]->d_name);
-        name.n -= 3;
+        const sv_str name = module_name(sv_str_of(found[i]->d_name));
         if (svi_mod_file_load(acct, &config, name, &file, &err) == SV_OK) append_commands(file, array);
         svi_mod_file_unref(&file);
         free(found[i]);
@@ -501,6 +538,7 @@ static void unload(svi_mod_file *file)
 #ifdef SVI_DEBUG
     if (file->handle != NULL) dlclose(file->handle);
 #endif
+    svi_script_free(&file->script);
     if (file->fd >= 0) close(file->fd);
 }
 

@@ -190,8 +190,9 @@ static svi_policy policy_of(const sv_hook *hook)
     return (hook->flags & SV_HOOK_OPEN) != 0 ? SVI_POLICY_OPEN : SVI_POLICY_BOUNCE;
 }
 
-static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
+static svi_handler handler_of(sv_mod *mod, uint32_t order, size_t i)
 {
+    const sv_hook *const hook = hook_at(&mod->file->desc, i);
     hook_text parts;
     const sv_status status = parse(hook, &parts, NULL);
     SV_ASSERT(status == SV_OK);
@@ -206,7 +207,7 @@ static svi_handler handler_of(sv_mod *mod, uint32_t order, const sv_hook *hook)
                          .policy = policy_of(hook),
                          .finishes = (hook->flags & SV_HOOK_FINISHES) != 0,
                          .call = hook->call,
-                         .self = mod->self,
+                         .self = svi_mod_hook_self(mod, i),
                          .module = mod->file->name,
                          .text = hook->on,
                          .stats = svi_costs_line(mod->costs, hook->on),
@@ -241,11 +242,10 @@ static sv_status build(svi_group *group, bool only_new, const sv_mod *alone, svi
     svi_handler *handlers = svi_alloc(group->acct, count_hooks(group) * sizeof(svi_handler));
     size_t count = 0;
     for (size_t m = 0; m < group->count; m++) {
-        const sv_hook *hook;
         if (only_new && !group->mods[m]->is_new) continue;
         if (alone != NULL && group->mods[m] != alone) continue;
-        for (size_t i = 0; (hook = hook_at(&group->mods[m]->file->desc, i)) != NULL; i++)
-            handlers[count++] = handler_of(group->mods[m], (uint32_t)m, hook);
+        for (size_t i = 0; hook_at(&group->mods[m]->file->desc, i) != NULL; i++)
+            handlers[count++] = handler_of(group->mods[m], (uint32_t)m, i);
     }
     const sv_status status = svi_hooks_build(group->acct, handlers, count, hooks_out, err);
     svi_free(handlers);

@@ -34,6 +34,8 @@ typedef struct svi_mod_file {
     sv_module_desc desc; /* a copy, with what the module is too old to have left empty */
     svi_arena *arena;    /* its commands as desc has them, in this server's layout */
     const sv_option *budget_options; /* in the arena */
+    struct svi_script *script;          /* in Lua; then `handle` is NULL */
+    struct svi_script_source *sources;  /* its further files */
     void *shared;        /* of its hosts; NULL while it is not used, or none is declared */
     uint32_t users;      /* modules on hosts that use it */
     char name[SVI_MOD_NAME_MAX];
@@ -432,6 +434,9 @@ void svi_mod_end(sv_mod **mod);
 /* Ends what would call into the module by itself: timers, questions for accounts. Once. */
 void svi_mod_retire(sv_mod *mod);
 /* May it still write in the event? Tells of it if not. */
+/* What handler number `i` of the description / the run function of command number `i` gets as `self`. */
+void *svi_mod_hook_self(const sv_mod *mod, size_t i);
+void *svi_mod_command_self(const sv_mod *mod, size_t i);
 bool svi_mod_may_write(const sv_mod *mod, const sv_event *ev);
 /* Appends a module (the reference is taken over) to the group. */
 void svi_group_put(svi_group *group, sv_mod *take);

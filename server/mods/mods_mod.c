@@ -1,5 +1,6 @@
 /* Modules on a host: their life from an empty `self` to the last thing they own. */
 #include "mods/mods_engine_impl.h"
+#include "mods/mods_script.h"
 
 #include "base/base_log.h"
 
@@ -248,6 +249,7 @@ sv_mod *svi_mod_new(svi_group *home, svi_mod_file *file, const svi_value *place,
     mod->memory = memory_new(home->acct, mod->costs);
     find_metrics(mod);
     mod->self = svi_alloc(&mod->acct, file->desc.self_size);
+    if (file->script != NULL) svi_script_bind(file->script, mod, mod->self);
     mod->stanzas = svi_dict_new(&mod->acct);
     follow(mod, before);
     return mod;
@@ -271,6 +273,7 @@ void svi_mod_retire(sv_mod *mod)
     if (mod->provider)
         svi_provider_retire(mod->provider, mod->group->is_ending ? SV_ECANCELED : SV_EIO);
     svi_watches_drop(mod);
+    if (mod->file->script != NULL) svi_script_rest(mod->self);
     while (mod->timers != NULL) {
         sv_timer *timer = mod->timers;
         mod->timers = timer->next;
@@ -357,8 +360,19 @@ static void drop_stores(sv_mod *mod)
     }
 }
 
+void *svi_mod_hook_self(const sv_mod *mod, size_t i)
+{
+    return mod->file->script != NULL ? svi_script_hook_self(mod->self, i) : mod->self;
+}
+
+void *svi_mod_command_self(const sv_mod *mod, size_t i)
+{
+    return mod->file->script != NULL ? svi_script_command_self(mod->self, i) : mod->self;
+}
+
 static void mod_free(sv_mod *mod)
 {
+    if (mod->file->script != NULL) svi_script_unbind(mod->self);
     SV_ASSERT(mod->timers == NULL && mod->watches == NULL && !mod->is_started && mod->in_flight == 0);
     svi_mod_unref(&mod->before);
     svi_blob_free(&mod->saved);

@@ -140,6 +140,13 @@ void svi_script_unbind(void *self)
     host->magic = 0;
 }
 
+void svi_script_rest(void *self)
+{
+    svi_script_host *host = self;
+    SV_CHECK(host, SVI_SCRIPT_HOST_MAGIC);
+    svi_script_timers_drop(host);
+}
+
 void *svi_script_hook_self(void *self, size_t i)
 {
     svi_script_host *host = self;

@@ -66,6 +66,8 @@ const sv_module_desc *svi_script_desc(const svi_script *script);
 void svi_script_bind(svi_script *script, sv_mod *mod, void *self);
 /* It goes: what hangs on it is given back. Behind stop, or if it was never started. */
 void svi_script_unbind(void *self);
+/* Its timers are no more: it was replaced or taken away, though events may still wait in it. */
+void svi_script_rest(void *self);
 /* What to give as `self` to the handler of hook number `i` of the description / of command number `i`. */
 void *svi_script_hook_self(void *self, size_t i);
 void *svi_script_command_self(void *self, size_t i);

@@ -1,0 +1,320 @@
+/* What scripts are lent beside the module table: waits, timers, work, their files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mods/mods_api.h"
+#include "mods/mods_script.h"
+
+enum { PATH_BYTES = 1024, REQUIRED_BYTES_MAX = 1 << 20, REST_US = 1000000 };
+
+/* --- files ------------------------------------------------------------------------------------------- */
+
+/* What its `read` needs. */
+typedef struct script_files {
+    svi_mod_file *file;
+    const char *folder; /* the script's own; NULL: it has none */
+} script_files;
+
+static uint64_t hash_of(const char *bytes, size_t n)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)bytes[i]) * UINT64_C(1099511628211);
+    return h ^ n;
+}
+
+/* The whole of a small file; errno says why not. */
+static char *read_file(svi_acct *acct, const char *path, size_t *size_out)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return NULL;
+    char *text = NULL;
+    errno = EFBIG;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= REQUIRED_BYTES_MAX) {
+        text = svi_alloc_raw(acct, (size_t)st.st_size + 1);
+        const ssize_t got = read(fd, text, (size_t)st.st_size);
+        *size_out = got > 0 ? (size_t)got : 0;
+    }
+    close(fd);
+    return text;
+}
+
+static sv_status env_read(void *ctx, const char *name, char **text_out, size_t *size_out, sv_err *err)
+{
+    script_files *f = ctx;
+    char path[PATH_BYTES];
+    if (f->folder == NULL)
+        return svi_err(err, SV_EDENIED, "a script that requires others is a folder of its own: %s/%s.lua", f->file->name, f->file->name);
+    (void)snprintf(path, sizeof path, "%s/%s", f->folder, name);
+    *text_out = read_file(f->file->acct, path, size_out);
+    if (*text_out == NULL) return svi_err(err, SV_EIO, "%s can't be read: %s", path, strerror(errno));
+    svi_script_source *source = svi_arena_get(f->file->arena, sizeof *source);
+    *source = (svi_script_source){.next = f->file->sources, .path = svi_arena_str(f->file->arena, sv_str_of(path)).p,
+                                  .hash = hash_of(*text_out, *size_out)};
+    f->file->sources = source;
+    return SV_OK;
+}
+
+bool svi_mod_script_is_stale(const svi_mod_file *file)
+{
+    bool is_stale = false;
+    for (const svi_script_source *s = file->sources; s != NULL && !is_stale; s = s->next) {
+        size_t size;
+        char *text = read_file(file->acct, s->path, &size);
+        is_stale = text != NULL && hash_of(text, size) != s->hash;
+        svi_free(text);
+    }
+    return is_stale;
+}
+
+/* --- words to the loader ----------------------------------------------------------------------------- */
+
+static void env_fault(sv_mod *mod, const char *rule)
+{
+    svi_mod_fault(mod, rule);
+}
+
+static void env_say_why(sv_mod *mod, const char *text)
+{
+    mod->why = svi_arena_printf(mod->texts, "%s", text).p;
+}
+
+static bool env_is_undisposed(const sv_event *ev)
+{
+    return svi_event_entry(ev) != 0 && !svi_event_is_disposed(ev);
+}
+
+/* --- waits ------------------------------------------------------------------------------------------- */
+
+struct svi_script_wait {
+    sv_mod *mod;  /* in flight */
+    sv_event *ev; /* held */
+    uint32_t turn;
+    svi_timer *timer;
+    bool is_woken;
+    svi_hook_stats *stats;
+    void (*back)(void *ctx);
+    void (*gone)(void *ctx);
+    void *ctx;
+};
+
+static void call_back(void *ctx)
+{
+    const svi_script_wait *w = ctx;
+    const sv_event *const saved = w->mod->acting;
+    svi_plat_enter(w->mod->group->plat);
+    w->mod->acting = w->ev;
+    w->back(w->ctx);
+    w->mod->acting = saved;
+}
+
+static void wait_over(svi_script_wait *w, bool is_void)
+{
+    if (is_void || !svi_event_is_open(w->ev) || svi_event_turn(w->ev) != w->turn)
+        w->gone(w->ctx);
+    else
+        svi_event_call(w->ev, w->stats, call_back, w);
+    svi_event_let_go(&w->ev);
+    sv_mod *mod = w->mod;
+    svi_free(w);
+    svi_mod_end(&mod);
+}
+
+static void wait_fired(void *ctx)
+{
+    svi_script_wait *w = ctx;
+    w->timer = NULL;
+    wait_over(w, false);
+}
+
+static void wait_now(void *ctx)
+{
+    wait_over(ctx, false);
+}
+
+static void wait_dropped(void *ctx)
+{
+    wait_over(ctx, true);
+}
+
+static svi_hook_stats *stats_of(const sv_event *ev, const sv_mod *mod)
+{
+    const svi_handler *handler = svi_event_handler(ev);
+    return handler != NULL && handler->generation == mod ? handler->stats : svi_costs_line(mod->costs, "callback");
+}
+
+static svi_script_wait *env_wait(sv_mod *mod, sv_event *ev, int64_t in_us, void (*back)(void *ctx), void (*gone)(void *ctx), void *ctx)
+{
+    svi_script_wait *w = svi_alloc(mod->group->acct, sizeof *w);
+    *w = (svi_script_wait){.mod = svi_mod_begin(mod), .turn = svi_event_turn(ev), .stats = stats_of(ev, mod), .back = back, .gone = gone, .ctx = ctx};
+    w->ev = svi_event_hold(ev);
+    w->timer = svi_timer_start(svi_server_timers(mod->group->server), in_us, wait_fired, w);
+    return w;
+}
+
+static void env_wake(svi_script_wait *w)
+{
+    if (w->is_woken || w->timer == NULL) return;
+    w->is_woken = true;
+    svi_timer_cancel(&w->timer);
+    svi_server_defer(w->mod->group->server, wait_now, wait_dropped, w);
+}
+
+/* --- sending outside an event ------------------------------------------------------------------------ */
+
+typedef struct sending {
+    sv_mod *mod; /* in flight */
+    sv_stanza *stanza;
+} sending;
+
+static void sending_over(sending *s)
+{
+    sv_mod *mod = s->mod;
+    svi_stanza_unref(&s->stanza);
+    svi_free(s);
+    svi_mod_end(&mod);
+}
+
+static void send_now(void *ctx)
+{
+    sending *s = ctx;
+    const svi_group *group = s->mod->group;
+    const uint64_t entry = svi_ledger_open(svi_server_ledger(group->server), SVI_MADE_PUSH, svi_host_ledger(group->host));
+    svi_route(group->server, group->host, s->stanza, entry);
+    sending_over(s);
+}
+
+static void send_dropped(void *ctx)
+{
+    sending_over(ctx);
+}
+
+static void env_send(sv_mod *mod, const sv_stanza *stanza)
+{
+    sending *s = svi_alloc(mod->group->acct, sizeof *s);
+    *s = (sending){.mod = svi_mod_begin(mod), .stanza = svi_stanza_ref(stanza)};
+    svi_server_defer(mod->group->server, send_now, send_dropped, s);
+}
+
+/* --- timers ------------------------------------------------------------------------------------------ */
+
+typedef struct shot {
+    sv_mod *mod;
+    svi_timer *timer;
+    void (*fire)(void *ctx);
+    void *ctx;
+} shot;
+
+static void shot_fired(void *ctx);
+
+static void arm(shot *s, int64_t in_us)
+{
+    s->timer = svi_timer_start(svi_server_timers(s->mod->group->server), in_us, shot_fired, s);
+}
+
+/* In quarantine it rests, and goes on when that is over. */
+static void shot_fired(void *ctx)
+{
+    shot *s = ctx;
+    sv_mod *mod = s->mod;
+    if (mod->conduct.ward.is_closed) {
+        arm(s, REST_US);
+        return;
+    }
+    const shot copy = *s;
+    svi_free(s);
+    const svi_stretch stretch = svi_mod_stretch(mod);
+    const svi_mod_visit visit = svi_mod_enter(mod, "timer");
+    copy.fire(copy.ctx);
+    svi_mod_leave(&visit);
+    svi_mod_judge_time(mod, "timer", &stretch);
+}
+
+static void *env_timer(sv_mod *mod, int64_t in_us, void (*fire)(void *ctx), void *ctx)
+{
+    if (mod->group->host == NULL || mod->is_retired) return NULL;
+    shot *s = svi_alloc(&mod->acct, sizeof *s);
+    *s = (shot){.mod = mod, .fire = fire, .ctx = ctx};
+    arm(s, in_us);
+    return s;
+}
+
+static void env_timer_cancel(void *timer)
+{
+    shot *s = timer;
+    svi_timer_cancel(&s->timer);
+    svi_free(s);
+}
+
+/* --- work -------------------------------------------------------------------------------------------- */
+
+typedef struct labour {
+    sv_mod *mod; /* in flight */
+    void (*run)(void *ctx);
+    void (*done)(void *ctx, bool is_over);
+    void *ctx;
+} labour;
+
+static void labour_run(void *ctx)
+{
+    const labour *l = ctx;
+    l->run(l->ctx);
+}
+
+static void labour_done(void *ctx, bool is_over)
+{
+    labour *l = ctx;
+    sv_mod *mod = l->mod;
+    l->done(l->ctx, is_over);
+    svi_free(l);
+    svi_mod_end(&mod);
+}
+
+static void env_work(sv_mod *mod, void (*run)(void *ctx), void (*done)(void *ctx, bool is_over), void *ctx)
+{
+    labour *l = svi_alloc(mod->group->acct, sizeof *l);
+    *l = (labour){.mod = svi_mod_begin(mod), .run = run, .done = done, .ctx = ctx};
+    svi_server_work(mod->group->server, labour_run, labour_done, l);
+}
+
+/* --- loading ----------------------------------------------------------------------------------------- */
+
+/* The folder of "PATH/NAME/NAME.lua"; NULL for "PATH/NAME.lua". */
+static const char *folder_of(svi_mod_file *file, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const sv_str folder = {path, slash != NULL ? (size_t)(slash - path) : 0};
+    const size_t n = strlen(file->name);
+    const bool is_own = folder.n > n && memcmp(folder.p + folder.n - n, file->name, n) == 0 && folder.p[folder.n - n - 1] == '/';
+    return is_own ? svi_arena_str(file->arena, folder).p : NULL;
+}
+
+sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config, const char *path, sv_str text, sv_err *err)
+{
+    script_files *files = svi_arena_get(file->arena, sizeof *files);
+    *files = (script_files){.file = file, .folder = folder_of(file, path)};
+    const svi_script_env env = {.sv = svi_mods_api(),
+                                .acct = file->acct,
+                                .max_bytes = config->script_bytes > 0 ? config->script_bytes : SVI_SCRIPT_BYTES,
+                                .max_cpu_us = config->script_cpu_us > 0 ? config->script_cpu_us : SVI_SCRIPT_CPU_US,
+                                .read = env_read,
+                                .ctx = files,
+                                .fault = env_fault,
+                                .say_why = env_say_why,
+                                .may_wait = svi_event_may_wait,
+                                .is_open = svi_event_is_open,
+                                .is_undisposed = env_is_undisposed,
+                                .wait = env_wait,
+                                .wake = env_wake,
+                                .at_end = svi_event_at_end,
+                                .timer = env_timer,
+                                .timer_cancel = env_timer_cancel,
+                                .work = env_work,
+                                .send = env_send};
+    const char *slash = strrchr(path, '/');
+    const char *name = svi_arena_str(file->arena, sv_str_of(slash != NULL ? slash + 1 : path)).p;
+    return svi_script_load(&env, file->name, name, text, &file->script, err);
+}

@@ -1,0 +1,63 @@
+/* Modules in Lua: what they declare, how their functions are run, and what becomes of those that fail. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "mods/mods_script_world_test.h"
+
+#define HEAD "sv.script{summary = 'a test', changes = {'*'}, sends = {'*'}}\n"
+#define HELLO "<message to='b@one.example/r'><body>hello</body></message>"
+
+static void test_handler_is_called(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "hears", HEAD "sv.on('message/resource', function(ev) sv.self.count = (sv.self.count or 0) + 1 end)\n");
+    start_scripts(w, "\"hears\"", "");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    say(w, a, HELLO);
+    assert_has(&b->in, "hello");
+    assert_has_not(&w->log, "script-error");
+    remove_script(w, "hears");
+    world_free(w);
+}
+
+static void test_raising_costs_only_itself(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "raises", HEAD "sv.on('message/resource', function(ev) error('on purpose') end)\n");
+    start_scripts(w, "\"raises\"", "");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    say(w, a, HELLO);
+    assert_has(&b->in, "hello");
+    assert_has(&w->log, "script-error");
+    assert_has(&w->log, "raises.lua:2: on purpose");
+    remove_script(w, "raises");
+    world_free(w);
+}
+
+static void test_loop_is_ended(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "loops", HEAD "sv.on('message/resource', function(ev) while true do pcall(function() while true do end end) end end)\n");
+    start_scripts(w, "\"loops\"", "");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    say(w, a, HELLO);
+    assert_has(&b->in, "hello");
+    assert_has(&w->log, "ended: it ran for more than 50 ms");
+    remove_script(w, "loops");
+    world_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handler_is_called),
+        cmocka_unit_test(test_raising_costs_only_itself),
+        cmocka_unit_test(test_loop_is_ended),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,49 @@
+/* Scripts in a world: written into its folder, which is looked in first. */
+#ifndef SVI_MODS_SCRIPT_WORLD_TEST_H
+#define SVI_MODS_SCRIPT_WORLD_TEST_H
+
+#include <unistd.h>
+
+#include "mods/mods_world_test.h"
+
+/* The file of a script in the world's folder. */
+static inline void script_path(const world *w, const char *name, char path[TESTING_PATH + 80])
+{
+    snprintf(path, TESTING_PATH + 80, "%s/%s.lua", w->folder, name);
+}
+
+static inline void write_script(world *w, const char *name, const char *text)
+{
+    char path[TESTING_PATH + 80];
+    script_path(w, name, path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static inline void remove_script(world *w, const char *name)
+{
+    char path[TESTING_PATH + 80];
+    script_path(w, name, path);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* A world that looks for modules in its own folder, too. */
+static inline world *script_world(void)
+{
+    world *w = world_new();
+    w->paths[2] = w->folder;
+    w->path_count = 3;
+    return w;
+}
+
+/* Starts the modules `enabled` ("\"a\", \"b\"") on one.example; scripts have been written. */
+static inline void start_scripts(world *w, const char *enabled, const char *options)
+{
+    char config[2048];
+    snprintf(config, sizeof config, "VirtualHost \"one.example\"\nmodules_enabled = { %s }\n%s\n", enabled, options);
+    start(w, config);
+}
+
+#endif

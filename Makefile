@@ -60,6 +60,10 @@ MODULE_SRC   := $(filter-out %_test.c,$(wildcard modules/*/*.c))
 MODULE_NAMES := $(sort $(notdir $(patsubst %/,%,$(dir $(MODULE_SRC)))))
 MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
 
+# A module in Lua is a folder of files, lua/NAME/NAME.lua first, and becomes build/KIND/modules/NAME/.
+LUA_SRC  := $(filter-out %_test.lua,$(wildcard lua/*/*.lua))
+LUA_FILE := $(LUA_SRC:lua/%=$(B)/modules/%)
+
 # Modules that only tests load: one file each; and one for each function of BAD_CALLS, made of one file.
 TESTMOD_SRC := $(filter-out tests/mods/bad_call.c,$(wildcard tests/mods/*.c))
 BAD_CALLS   := pthread_mutex_lock atexit sigaction fork execve dlopen raise chdir mprotect socket poll nanosleep \
@@ -110,8 +114,10 @@ benches: $(BENCH_BIN)
 
 # The server loads what it finds by name, so what remains of a removed module goes.
 stray_modules = for so in $(1)/*.so; do case " $(2) " in *" $$so "*) ;; *) rm -f "$$so" ;; esac; done
-modules: $(MODULE_SO)
+stray_scripts = for file in $(B)/modules/*/*.lua; do case " $(LUA_FILE) " in *" $$file "*) ;; *) rm -f "$$file" ;; esac; done
+modules: $(MODULE_SO) $(LUA_FILE)
 	@$(call stray_modules,$(B)/modules,$(MODULE_SO))
+	@$(call stray_scripts)
 testmods: $(TESTMOD_SO) $(RELEASE_SO)
 	@$(call stray_modules,$(B)/tests/mods,$(TESTMOD_SO))
 
@@ -189,6 +195,7 @@ install: all $(B)/stave.1
 	install -D -m 644 tools/shell/_stave $(DESTDIR)$(PREFIX)/$(ZSH_COMPLETION)
 	$(if $(STAVE),install -m 755 $(STAVE) $(DESTDIR)$(PREFIX)/bin/stave)
 	$(if $(MODULE_SO),install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/stave/modules/)
+	for file in $(LUA_SRC:lua/%=%); do install -D -m 644 "lua/$$file" "$(DESTDIR)$(PREFIX)/lib/stave/modules/$$file" || exit 1; done
 	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
 	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/stave/
 	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/doc/
@@ -236,7 +243,7 @@ $(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
 # the loader's tests and those of modules load real modules
-$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO)
+$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(LUA_FILE)
 
 $(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
@@ -268,6 +275,10 @@ $(B)/tests/mods/%.o: tests/mods/%.c $(B)/flags
 $(RELEASE_SO:.so=.o): $(B)/tests/mods/releases/%/notes.o: tests/mods/releases/notes.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -DRELEASE=$* -c $< -o $@
+
+$(LUA_FILE): $(B)/modules/%.lua: lua/%.lua
+	@mkdir -p $(@D)
+	@cp $< $@
 
 $(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@

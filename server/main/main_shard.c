@@ -258,6 +258,7 @@ static svi_mods *mods_new(const svi_shard *shard, const svi_shard_config *config
                                   .engines = shard->engines,
                                   .paths = paths->items,
                                   .path_count = paths->count,
+                                  .release = SVI_VERSION,
                                   .before = shard->mods,
                                   .held = config->held,
                                   .held_count = config->held_count,
@@ -313,6 +314,7 @@ static sv_status open_store_module(const svi_shard *shard, const svi_shard_confi
                                   .engines = shard->engines,
                                   .paths = shard->paths->items,
                                   .path_count = shard->paths->count,
+                                  .release = SVI_VERSION,
                                   .report = config->report,
                                   .report_ctx = config->report_ctx};
     return svi_store_module_open(shard->acct, &mods, config->settings->store_engine, is_check,

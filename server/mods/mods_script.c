@@ -87,6 +87,12 @@ static bool env_is_undisposed(const sv_event *ev)
     return svi_event_entry(ev) != 0 && !svi_event_is_disposed(ev);
 }
 
+static void env_random(sv_mod *mod, void *to, size_t n)
+{
+    const svi_plat *plat = mod->group->plat;
+    plat->random(plat->ctx, to, n);
+}
+
 /* --- waits ------------------------------------------------------------------------------------------- */
 
 struct svi_script_wait {
@@ -298,6 +304,8 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
     *files = (script_files){.file = file, .folder = folder_of(file, path)};
     const svi_script_env env = {.sv = svi_mods_api(),
                                 .acct = file->acct,
+                                .release = config->release != NULL ? config->release : "",
+                                .random = env_random,
                                 .max_bytes = config->script_bytes > 0 ? config->script_bytes : SVI_SCRIPT_BYTES,
                                 .max_cpu_us = config->script_cpu_us > 0 ? config->script_cpu_us : SVI_SCRIPT_CPU_US,
                                 .read = env_read,

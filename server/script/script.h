@@ -17,12 +17,15 @@ typedef struct svi_script_wait svi_script_wait; /* what a handler waits for that
 typedef struct svi_script_env {
     const sv_api *sv;
     svi_acct *acct; /* pays for the state; outlives the script */
+    const char *release; /* the server's version; static */
     int64_t max_bytes;   /* of the state */
     int64_t max_cpu_us;  /* of a handler between two waits */
     /* Reads a file of the script's own folder ("words.lua", no folders in it) for `require`: *text_out is the caller's
      * (svi_free). */
     sv_status (*read)(void *ctx, const char *file, char **text_out, size_t *size_out, sv_err *err);
     void *ctx;
+    /* Unguessable bytes. */
+    void (*random)(sv_mod *mod, void *to, size_t n);
     /* A broken rule (static text) counts as a fault of the module on its host. */
     void (*fault)(sv_mod *mod, const char *rule);
     /* Why the module does not start, for the operator; before start() returns what is not SV_OK. Copied. */

@@ -355,11 +355,28 @@ static void seal(lua_State *L)
     lua_setmetatable(L, -2);
 }
 
+/* sv.random(n): 1 to n, each as likely. */
+static int sv_random(lua_State *L)
+{
+    const svi_task *task = svi_task_here(L);
+    const lua_Integer n = luaL_checkinteger(L, 1);
+    uint64_t bits;
+    if (n < 1) return luaL_error(L, "sv.random: it takes the greatest number, 1 or more");
+    const uint64_t last = UINT64_MAX - (UINT64_MAX % (uint64_t)n + 1) % (uint64_t)n; /* beyond it some would come more often */
+    do {
+        task->script->env.random(task->host->mod, &bits, sizeof bits);
+    } while (bits > last);
+    lua_pushinteger(L, (lua_Integer)(bits % (uint64_t)n) + 1);
+    return 1;
+}
+
 void svi_script_open_declarations(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"script", declare_script}, {"on", declare_hook},     {"start", declare_start},
-                                         {"save", declare_save},     {"store", declare_store}, {NULL, NULL}};
+                                         {"save", declare_save},     {"store", declare_store}, {"random", sv_random}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
+    (void)lua_pushstring(L, svi_script_of(L)->env.release);
+    lua_setfield(L, -2, "release");
     svi_script_open_tables(L);
     svi_script_open_timers(L);
     svi_script_open_saved(L);

@@ -431,7 +431,7 @@ sv_status svi_mods_reload(svi_mods *mods, const svi_mods_reloading *how,
     mods->config = config;
     if (status == SV_OK) log_reloaded(&c, reloaded_out);
     for (size_t i = 0; i < how->count; i++) {
-        mods->past->kept += c.files[i] != NULL; /* either it is not used, or the one before */
+        mods->past->kept += c.files[i] != NULL && c.files[i]->script == NULL; /* either it is not used, or the one before */
         svi_mod_file_unref(&c.files[i]);
     }
     svi_free(c.files);

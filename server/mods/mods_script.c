@@ -95,12 +95,12 @@ static void env_random(sv_mod *mod, void *to, size_t n)
 
 /* --- waits ------------------------------------------------------------------------------------------- */
 
+/* Lives as long as the event's memory, so that its end, whatever the reason, ends the wait. */
 struct svi_script_wait {
-    sv_mod *mod;  /* in flight */
-    sv_event *ev; /* held */
+    sv_mod *mod; /* in flight; NULL: it is over */
+    sv_event *ev;
     uint32_t turn;
     svi_timer *timer;
-    bool is_woken;
     svi_hook_stats *stats;
     void (*back)(void *ctx);
     void (*gone)(void *ctx);
@@ -110,40 +110,37 @@ struct svi_script_wait {
 static void call_back(void *ctx)
 {
     const svi_script_wait *w = ctx;
-    const sv_event *const saved = w->mod->acting;
-    svi_plat_enter(w->mod->group->plat);
-    w->mod->acting = w->ev;
-    w->back(w->ctx);
-    w->mod->acting = saved;
-}
-
-static void wait_over(svi_script_wait *w, bool is_void)
-{
-    if (is_void || !svi_event_is_open(w->ev) || svi_event_turn(w->ev) != w->turn)
-        w->gone(w->ctx);
-    else
-        svi_event_call(w->ev, w->stats, call_back, w);
-    svi_event_let_go(&w->ev);
     sv_mod *mod = w->mod;
-    svi_free(w);
-    svi_mod_end(&mod);
+    const sv_event *const saved = mod->acting;
+    svi_plat_enter(mod->group->plat);
+    mod->acting = w->ev;
+    w->back(w->ctx);
+    mod->acting = saved;
 }
 
+/* Its time has come, or what it was for. */
 static void wait_fired(void *ctx)
 {
     svi_script_wait *w = ctx;
+    sv_event *ev = svi_event_hold(w->ev);
     w->timer = NULL;
-    wait_over(w, false);
+    if (!svi_event_is_open(ev) || svi_event_turn(ev) != w->turn)
+        w->gone(w->ctx);
+    else
+        svi_event_call(ev, w->stats, call_back, w);
+    svi_mod_end(&w->mod);
+    svi_event_let_go(&ev); /* w may go with it */
 }
 
-static void wait_now(void *ctx)
+static void event_gone(void *ctx)
 {
-    wait_over(ctx, false);
-}
-
-static void wait_dropped(void *ctx)
-{
-    wait_over(ctx, true);
+    svi_script_wait *w = ctx;
+    if (w->mod != NULL) {
+        svi_timer_cancel(&w->timer);
+        w->gone(w->ctx);
+        svi_mod_end(&w->mod);
+    }
+    svi_free(w);
 }
 
 static svi_hook_stats *stats_of(const sv_event *ev, const sv_mod *mod)
@@ -152,21 +149,25 @@ static svi_hook_stats *stats_of(const sv_event *ev, const sv_mod *mod)
     return handler != NULL && handler->generation == mod ? handler->stats : svi_costs_line(mod->costs, "callback");
 }
 
+static void start_wait(svi_script_wait *w, int64_t in_us)
+{
+    w->timer = svi_timer_start(svi_server_timers(w->mod->group->server), in_us, wait_fired, w);
+}
+
 static svi_script_wait *env_wait(sv_mod *mod, sv_event *ev, int64_t in_us, void (*back)(void *ctx), void (*gone)(void *ctx), void *ctx)
 {
     svi_script_wait *w = svi_alloc(mod->group->acct, sizeof *w);
-    *w = (svi_script_wait){.mod = svi_mod_begin(mod), .turn = svi_event_turn(ev), .stats = stats_of(ev, mod), .back = back, .gone = gone, .ctx = ctx};
-    w->ev = svi_event_hold(ev);
-    w->timer = svi_timer_start(svi_server_timers(mod->group->server), in_us, wait_fired, w);
+    *w = (svi_script_wait){.mod = svi_mod_begin(mod), .ev = ev, .turn = svi_event_turn(ev), .stats = stats_of(ev, mod), .back = back, .gone = gone, .ctx = ctx};
+    svi_event_at_end(ev, event_gone, w);
+    start_wait(w, in_us);
     return w;
 }
 
 static void env_wake(svi_script_wait *w)
 {
-    if (w->is_woken || w->timer == NULL) return;
-    w->is_woken = true;
+    if (w->timer == NULL) return;
     svi_timer_cancel(&w->timer);
-    svi_server_defer(w->mod->group->server, wait_now, wait_dropped, w);
+    start_wait(w, 0);
 }
 
 /* --- sending outside an event ------------------------------------------------------------------------ */

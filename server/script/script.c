@@ -237,6 +237,7 @@ void svi_script_stop(void *self)
     svi_script_timers_drop(host);
     svi_script_questions_drop(host);
     svi_script_held_drop(host);
+    svi_script_listings_drop(host);
     luaL_unref(host->script->L, LUA_REGISTRYINDEX, host->self);
     host->self = LUA_NOREF;
 }

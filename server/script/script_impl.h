@@ -19,8 +19,23 @@ enum {
     SVI_TASKS_MAX = 10000,             /* handlers of a script that wait */
     SVI_RULES_MAX = 64,                /* names of rules that a script drops by */
     SVI_SCRIPT_PLANS_MAX = 64,         /* timers that begin with each host */
-    SVI_SLEEP_MAX_MS = 30000           /* an event that waits has a deadline */
+    SVI_SLEEP_MAX_MS = 30000,          /* an event that waits has a deadline */
+    SVI_HELD_MAX = 1000,               /* stanzas that a script keeps on a host */
+    SVI_HELD_BYTES_MAX = 16 << 20      /* ... and what they take together */
 };
+
+/* What Lua holds of the core's, each with a metatable of its own. */
+typedef enum svi_view_kind {
+    SVI_VIEW_EVENT,
+    SVI_VIEW_STANZA,
+    SVI_VIEW_KEPT, /* a stanza with a reference of its own */
+    SVI_VIEW_NODE,
+    SVI_VIEW_JID, /* a copy: it is valid for ever */
+    SVI_VIEW_SESSION,
+    SVI_VIEW_ROWS,
+    SVI_VIEW_STORE,
+    SVI_VIEW_KINDS
+} svi_view_kind;
 
 typedef struct svi_script_host svi_script_host;
 typedef struct svi_task svi_task;
@@ -54,6 +69,9 @@ struct svi_script_host {
     bool is_started;
     int self; /* reference of the table that sv.self is */
     struct svi_held *held;     /* stanzas that it keeps */
+    size_t held_count;
+    size_t held_bytes;
+    struct svi_listing *listings, *listed; /* names of accounts: asked for / come, for who still waits */
     struct svi_beat *beats;    /* timers */
     size_t beat_count;
     uint32_t beat_numbers;
@@ -87,6 +105,7 @@ struct svi_task {
     bool is_delivered;   /* ... by deliver, which may be called for several sessions */
     sv_verdict verdict;  /* at its end */
     bool is_shadow;      /* effects are noted, not done */
+    bool has_record;     /* of a command's answer */
     bool is_unknown;     /* ... and what it would have done can't be told */
     size_t effects;
     size_t made_bytes;
@@ -123,6 +142,10 @@ struct svi_script {
     struct svi_small *small[8]; /* free blocks, by size */
     struct svi_small *chunks;   /* what those are cut from; goes with the state */
     /* running */
+    struct {
+        int ref;          /* the metatable's */
+        const void *meta; /* itself, to compare with */
+    } views[SVI_VIEW_KINDS];
     volatile bool is_over;   /* what runs has used up its time: set by a signal */
     uint64_t serials;
     svi_task *running, *free_tasks;
@@ -146,6 +169,8 @@ struct svi_script {
     int start, save; /* references of functions; LUA_NOREF */
     const char *rules[SVI_RULES_MAX];
     size_t rule_count;
+    const char *items[SVI_RULES_MAX]; /* names of items that it sets on sessions */
+    size_t item_count;
     void *build; /* while it loads: script_declare.c */
 };
 
@@ -268,5 +293,7 @@ void svi_script_timers_start(svi_script_host *host);
 void svi_script_timers_drop(svi_script_host *host);
 void svi_script_questions_drop(svi_script_host *host);
 void svi_script_held_drop(svi_script_host *host);
+/* Names of accounts that were asked for. */
+void svi_script_listings_drop(svi_script_host *host);
 
 #endif

@@ -59,6 +59,54 @@ end
 
 -- ---- checks --------------------------------------------------------------------------------------------------------
 
+-- The signature of a function that is written by hand: of its form alone, since it may be another than C's.
+function Model:hand_written(text, line, name)
+    local read, why = signature.parse(text)
+    if not read then return self:breach(DESCRIPTION, line, ("%s: \"%s\" %s"):format(name, text, why)) end
+    read.is_hand = true
+    return read
+end
+
+function Model:check_besides()
+    self.besides = {}
+    for i, entry in ipairs(self.desc.besides or {}) do
+        local line = self:line_of('"' .. tostring(entry[1]))
+        local read = self:hand_written(tostring(entry[1]), line, "besides " .. i)
+        if type(entry[2]) ~= "string" then self:breach(DESCRIPTION, line, tostring(entry[1]) .. ": it needs a sentence that says what it does") end
+        if read then
+            read.about = entry[2]
+            self.besides[#self.besides + 1] = read
+        end
+    end
+end
+
+-- No name of Lua stands for two things.
+function Model:check_lua_names()
+    if not self.api then return end
+    local seen = {}
+    for _, lua in ipairs(self:lua_functions()) do
+        local name = lua.owner .. ":" .. lua.name
+        if seen[name] then self:breach(DESCRIPTION, self:line_of(lua.text), "two functions of Lua are called " .. name) end
+        seen[name] = true
+    end
+end
+
+-- All that Lua calls, by owner, in the order of the description; each knows its member (nil for what is besides).
+function Model:lua_functions()
+    local list = {}
+    for _, group in ipairs(self.desc.groups) do
+        for _, entry in ipairs(group) do
+            local item = self:table_of(group.table or "sv_api").functions[entry[1]]
+            if item and item.lua then
+                item.lua.member = item.member
+                list[#list + 1] = item.lua
+            end
+        end
+    end
+    for _, lua in ipairs(self.besides) do list[#list + 1] = lua end
+    return list
+end
+
 function Model:check_function(group, entry)
     local name, mark, lua = entry[1], entry[2], entry[3]
     local line = self:line_of('{"' .. name .. '",')
@@ -76,8 +124,13 @@ function Model:check_function(group, entry)
             tab.struct.header.path))
     end
     item.member, member.item = member, item
-    if (lua == nil) == (entry.no_lua == nil) then
-        return self:breach(DESCRIPTION, line, name .. ": either how Lua calls it, or `no_lua` and why not")
+    local given = (lua and 1 or 0) + (entry.hand and 1 or 0) + (entry.no_lua and 1 or 0)
+    if given ~= 1 then
+        return self:breach(DESCRIPTION, line, name .. ": either how Lua calls it, or `hand` and how, or `no_lua` and why not")
+    end
+    if entry.hand then
+        item.lua = self:hand_written(entry.hand, line, name)
+        return
     end
     if not lua then return end
     local read, why = signature.parse(lua)
@@ -313,6 +366,8 @@ function M.load(root)
     if #model.breaches > 0 then return model end -- a header that can't be read says nothing of what it has
     model:check_version()
     model:check_functions()
+    model:check_besides()
+    model:check_lua_names()
     model:check_structs()
     model:check_points()
     model:check_enums()

@@ -26,7 +26,7 @@ local callbacks = {
     ["sv_get_schema_fn"] = {{"STR", "string", true}, {"UINT32", "integer"}, {"STATUS", "status"}},
     ["sv_accounts_fn"] = {{"LIST", "table", true}, {"BOOL", "boolean", true}, {"STATUS", "status"}},
 }
-local owners = {sv = true, event = true, stanza = true, node = true, session = true, rows = true, draft = true, store = true}
+local owners = {sv = true, event = true, stanza = true, node = true, session = true, rows = true, store = true}
 
 -- "sv.log(a: b, c: d?): e yields" taken apart, or nil and why not.
 function M.parse(text)

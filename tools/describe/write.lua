@@ -92,46 +92,6 @@ local function groups_file(model)
     return table.concat(lines) .. "\n\n#endif\n"
 end
 
-local function value_text(value)
-    return ('{SVI_LUA_%s, SVI_ROLE_%s, %s, %s}'):format(value.kind, value.role, value.may_be_nil and "true" or "false", c_string(value.name))
-end
-
-local function binding_text(member)
-    local item, lines = member.item, {}
-    lines[#lines + 1] = ("    {.member = %s, .group = %s, .since = %d, .mark = SVI_MARK_%s, .offset = offsetof(sv_api, %s),\n"):format(
-        c_string(item.name), c_string(item.group.name), item.since, item.mark:upper(), item.name)
-    local lua = item.lua
-    if lua then
-        lines[#lines + 1] = ("     .owner = %s, .name = %s,\n     .signature = %s,\n"):format(c_string(lua.owner), c_string(lua.name),
-            c_string(lua.text))
-        if lua.yields then lines[#lines + 1] = "     .yields = true,\n" end
-        if #lua.values > 0 then
-            local values = {}
-            for _, value in ipairs(lua.values) do values[#values + 1] = value_text(value) end
-            lines[#lines + 1] = ("     .value_count = %d,\n     .values = {%s},\n"):format(#values, table.concat(values, ",\n                "))
-        end
-        if #lua.given > 0 then
-            local given = {}
-            for _, value in ipairs(lua.given) do given[#given + 1] = ("{SVI_LUA_%s, %s}"):format(value.kind, value.may_be_nil and "true" or "false") end
-            lines[#lines + 1] = ("     .given_count = %d, .given = {%s},\n"):format(#given, table.concat(given, ", "))
-        end
-    end
-    lines[#lines] = lines[#lines]:gsub(",\n$", "")
-    return table.concat(lines) .. "}"
-end
-
-local function bindings_file(model)
-    local lines = {HEAD:format("How Lua calls each function of the module table."),
-        '#include "script/script_bindings.h"\n\n#include <stave/module.h>\n\n',
-        "const svi_binding svi_bindings[] = {\n"}
-    local list = {}
-    for _, member in ipairs(model.api.order) do
-        if member.item then list[#list + 1] = binding_text(member) end
-    end
-    lines[#lines + 1] = table.concat(list, ",\n") .. "\n};\n\nconst size_t svi_binding_count = sizeof svi_bindings / sizeof svi_bindings[0];\n"
-    return table.concat(lines)
-end
-
 -- The table of error conditions: SV_BAD_REQUEST is "bad-request".
 local function conditions_text(model)
     for _, enum in ipairs(model.desc.enums) do
@@ -207,7 +167,6 @@ function M.files(model)
     for path, fresh in pairs(parts(model)) do files[path] = with_parts(model, path, fresh) end
     files["server/mods/mods_groups.h"] = groups_file(model)
     files["tests/modules/modules_points.h"] = points_test_file(model)
-    files["server/script/script_bindings.c"] = bindings_file(model)
     return files
 end
 

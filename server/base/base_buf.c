@@ -95,11 +95,14 @@ sv_str svi_buf_str(const svi_buf *buf)
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-void svi_base64_put(svi_buf *buf, sv_str raw)
+size_t svi_base64_bytes(size_t raw_bytes)
 {
-    SV_ASSERT(raw.n < PTRDIFF_MAX / 8);
-    const size_t out = (raw.n + 2) / 3 * 4;
-    char *to = svi_buf_space(buf, out);
+    SV_ASSERT(raw_bytes < PTRDIFF_MAX / 8);
+    return (raw_bytes + 2) / 3 * 4;
+}
+
+void svi_base64_write(char *to, sv_str raw)
+{
     for (size_t i = 0; i < raw.n; i += 3) {
         const size_t have = raw.n - i < 3 ? raw.n - i : 3;
         uint32_t bits = 0;
@@ -110,6 +113,12 @@ void svi_base64_put(svi_buf *buf, sv_str raw)
         *to++ = have > 1 ? base64_digits[bits >> 6 & 63] : '=';
         *to++ = have > 2 ? base64_digits[bits & 63] : '=';
     }
+}
+
+void svi_base64_put(svi_buf *buf, sv_str raw)
+{
+    const size_t out = svi_base64_bytes(raw.n);
+    svi_base64_write(svi_buf_space(buf, out), raw);
     buf->len += out;
 }
 
@@ -144,11 +153,10 @@ static size_t base64_padding(sv_str text)
     return text.p[text.n - 2] == '=' ? 2 : 1;
 }
 
-sv_status svi_base64_get(svi_buf *buf, sv_str text)
+sv_status svi_base64_read(char *to, sv_str text, size_t *n_out)
 {
     if (text.n % 4 != 0) return SV_EINVAL;
     const size_t padding = base64_padding(text);
-    char *to = svi_buf_space(buf, text.n / 4 * 3);
     for (size_t i = 0; i < text.n; i += 4) {
         const size_t pad = i + 4 == text.n ? padding : 0;
         unsigned char bytes[3];
@@ -156,17 +164,29 @@ sv_status svi_base64_get(svi_buf *buf, sv_str text)
         memcpy(to, bytes, 3);
         to += 3;
     }
-    buf->len += text.n / 4 * 3 - padding;
+    *n_out = text.n / 4 * 3 - padding;
     return SV_OK;
 }
 
-void svi_hex_put(svi_buf *buf, sv_str raw)
+sv_status svi_base64_get(svi_buf *buf, sv_str text)
+{
+    size_t n = 0;
+    const sv_status status = svi_base64_read(svi_buf_space(buf, text.n / 4 * 3), text, &n);
+    buf->len += n;
+    return status;
+}
+
+void svi_hex_write(char *to, sv_str raw)
 {
     static const char digits[] = "0123456789abcdef";
-    char *to = svi_buf_space(buf, raw.n * 2);
     for (size_t i = 0; i < raw.n; i++) {
         *to++ = digits[(unsigned char)raw.p[i] >> 4];
         *to++ = digits[(unsigned char)raw.p[i] & 15];
     }
+}
+
+void svi_hex_put(svi_buf *buf, sv_str raw)
+{
+    svi_hex_write(svi_buf_space(buf, raw.n * 2), raw);
     buf->len += raw.n * 2;
 }

@@ -161,6 +161,11 @@ static void base64_all_bytes_and_lengths(void **state)
         assert_int_equal(svi_base64_get(&buf, svi_buf_str(&text)), SV_OK);
         assert_int_equal(buf.len, n);
         if (n > 0) assert_memory_equal(buf.data, raw, n);
+        /* the same, where just so much room is */
+        char *there = svi_alloc_raw(&acct, svi_base64_bytes(n));
+        svi_base64_write(there, (sv_str){raw, n});
+        assert_memory_equal(there, text.data, text.len);
+        svi_free(there);
         svi_buf_free(&text);
     }
 }

@@ -142,6 +142,18 @@ sv_str svi_plat_stamp(int64_t wall_us, char to[32])
     return (sv_str){to, 20};
 }
 
+sv_str svi_plat_stamp_ms(int64_t wall_ms, char to[32])
+{
+    const int64_t most = INT64_MAX / 1000; /* far beyond the last year */
+    const int64_t ms = wall_ms > most ? most : wall_ms < -most ? -most : wall_ms;
+    const sv_str whole = svi_plat_stamp(ms * 1000, to);
+    const int rest = (int)((ms % 1000 + 1000) % 1000);
+    if (rest == 0) return whole;
+    const int n = snprintf(to + whole.n - 1, 32 - whole.n, ".%03dZ", rest);
+    SV_ASSERT(n == 5);
+    return (sv_str){to, whole.n + 4};
+}
+
 static _Thread_local const svi_plat *here;
 
 void svi_plat_enter(const svi_plat *plat)

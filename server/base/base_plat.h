@@ -34,6 +34,9 @@ void svi_plat_virtual_advance(svi_plat_virtual *v, int64_t us);
 /* XEP-0082 UTC stamp "2026-01-01T00:00:00Z" into `to` (at least 21 bytes). */
 sv_str svi_plat_stamp(int64_t wall_us, char to[32]);
 
+/* The same for ms since 1970, with milliseconds if there are any: "2026-01-01T00:00:00.250Z". */
+sv_str svi_plat_stamp_ms(int64_t wall_ms, char to[32]);
+
 /* The platform of the server whose turn it is on this thread: for calls that carry no context, such
  * as a module's clock. Whoever takes a turn enters it; NULL leaves. The kernel's if nobody entered
  * one. */

@@ -113,6 +113,13 @@ static void stamps(void **state)
     assert_text(svi_plat_stamp(INT64_MAX, to), "9999-12-31T23:59:59Z");
     assert_text(svi_plat_stamp(INT64_MIN, to), "0001-01-01T00:00:00Z");
     assert_int_equal(to[20], 0);
+    assert_text(svi_plat_stamp_ms(0, to), "1970-01-01T00:00:00Z");
+    assert_text(svi_plat_stamp_ms(7, to), "1970-01-01T00:00:00.007Z");
+    assert_text(svi_plat_stamp_ms(-1, to), "1969-12-31T23:59:59.999Z");
+    assert_text(svi_plat_stamp_ms(INT64_C(951782400250), to), "2000-02-29T00:00:00.250Z");
+    assert_text(svi_plat_stamp_ms(INT64_MAX, to), "9999-12-31T23:59:59.775Z");
+    assert_text(svi_plat_stamp_ms(INT64_MIN, to), "0001-01-01T00:00:00.225Z");
+    assert_int_equal(to[24], 0);
 }
 
 static void here_is_who_entered(void **state)

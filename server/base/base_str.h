@@ -100,6 +100,13 @@ sv_status svi_base64_get(svi_buf *buf, sv_str text);
 /* Lower-case hexadecimal, appended. */
 void svi_hex_put(svi_buf *buf, sv_str raw);
 
+/* The same into memory that is there: writing fills svi_base64_bytes(raw.n) bytes, or 2 * raw.n; reading needs
+ * text.n / 4 * 3 and says in *n_out how many count. No NUL follows. */
+size_t svi_base64_bytes(size_t raw_bytes);
+void svi_base64_write(char *to, sv_str raw);
+sv_status svi_base64_read(char *to, sv_str text, size_t *n_out);
+void svi_hex_write(char *to, sv_str raw);
+
 /* Fills `err`, keeps to its size, returns `code`. `err` may be NULL. */
 sv_status svi_err(sv_err *err, sv_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

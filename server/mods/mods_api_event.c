@@ -176,9 +176,5 @@ sv_str svi_api_random_hex(sv_event *ev, size_t bytes)
 sv_str svi_api_stamp(sv_event *ev, int64_t ms)
 {
     char text[32];
-    const sv_str whole = svi_plat_stamp(ms > INT64_MAX / 1000 ? INT64_MAX : ms * 1000, text);
-    const int64_t rest = ((ms % 1000) + 1000) % 1000;
-    if (rest == 0) return svi_arena_str(svi_event_arena(ev), whole);
-    return svi_arena_printf(svi_event_arena(ev), "%.*s.%03dZ", (int)whole.n - 1, whole.p,
-                            (int)rest);
+    return svi_arena_str(svi_event_arena(ev), svi_plat_stamp_ms(ms, text));
 }

@@ -1,0 +1,36 @@
+/* Parts of the scripts' library, each in a file of its own: for script_lib_*.c only. */
+#ifndef SVI_SCRIPT_LIB_IMPL_H
+#define SVI_SCRIPT_LIB_IMPL_H
+
+#include <lauxlib.h>
+
+#include "script/script_lib.h"
+
+/* Each pushes one table of functions. They may raise when memory runs out. */
+void svi_script_lib_string(lua_State *L);
+void svi_script_lib_table(lua_State *L);
+void svi_script_lib_coroutine(lua_State *L);
+void svi_script_lib_json(lua_State *L);
+void svi_script_lib_base64(lua_State *L);
+void svi_script_lib_hash(lua_State *L);
+void svi_script_lib_date(lua_State *L);
+
+/* Sets those base functions in the table on top that are not Lua's own: setmetatable, tostring,
+ * xpcall. */
+void svi_script_lib_base(lua_State *L);
+
+/* Pushes a table with the functions of Lua's own library `open` that `names` lists (ended by
+ * NULL). */
+void svi_script_lib_pick(lua_State *L, lua_CFunction open, const char *const *names);
+
+/* Argument `i` as text (numbers are turned into it), raises if it is none. Borrowed from the
+ * stack. */
+sv_str svi_script_text(lua_State *L, int i);
+
+/* The same, at most SVI_SCRIPT_TEXT_MAX bytes; raises beyond. */
+sv_str svi_script_short_text(lua_State *L, int i);
+
+/* Pushes nil and the reason; returns 2, as what the function returns. */
+int svi_script_refuse(lua_State *L, const char *reason);
+
+#endif

@@ -73,8 +73,8 @@ static sv_status not_found(const svi_mods_config *config, sv_str name, sv_err *e
     if (near[0] != '\0')
         return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\"; did you mean \"%s\"?",
                        (int)name.n, name.p, near);
-    return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\" (looked for %.*s.so, .lua and %.*s/%.*s.lua in %s%s)",
-                   (int)name.n, name.p, (int)name.n, name.p, (int)name.n, name.p, (int)name.n, name.p,
+    return svi_err(err, SV_ENOTFOUND, "there is no module \"%.*s\" (looked for %.*s.so and %.*s.lua in %s%s)",
+                   (int)name.n, name.p, (int)name.n, name.p, (int)name.n, name.p,
                    config->path_count > 0 ? config->paths[0] : "no folder",
                    config->path_count > 1 ? " and the other module_paths" : "");
 }

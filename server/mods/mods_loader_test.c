@@ -172,7 +172,7 @@ static void what_is_wrong_with_a_module_is_said(void **state)
         {"\"bad_filter\"", "after the point comes nothing or {namespace}element"},
         {"\"bad_features\"", "stream features are not XML elements with namespaces of their own"},
         {"\"probe\", \"pnig\"", "cfg.lua:2: there is no module \"pnig\"; did you mean \"ping\"?"},
-        {"\"far_from_all\"", "there is no module \"far_from_all\" (looked for far_from_all.so in"},
+        {"\"far_from_all\"", "there is no module \"far_from_all\" (looked for far_from_all.so and far_from_all.lua in"},
         {"\"../ping\"", "\"../ping\" is no name of a module"},
         {"\"\"", "is no name of a module"},
         {"\"ping\", \"probe\", \"ping\"", "module \"ping\" is listed twice"},

@@ -240,8 +240,8 @@ static int string_gsub(lua_State *L)
     return 2;
 }
 
-/* Doubles what is there, so that n copies cost as many bytes and not as many rounds; nothing n
- * times is nothing. */
+/* Doubles what is there: n copies cost as many bytes, not as many rounds, and copies of nothing cost
+ * none. */
 static int string_rep(lua_State *L)
 {
     const sv_str text = svi_script_text(L, 1);
@@ -249,7 +249,7 @@ static int string_rep(lua_State *L)
     size_t gap_bytes;
     const char *gap = luaL_optlstring(L, 3, "", &gap_bytes);
     const size_t unit = text.n + gap_bytes;
-    if (n <= 0 || unit == 0) {
+    if (n <= 0) {
         lua_pushliteral(L, "");
         return 1;
     }

@@ -201,11 +201,14 @@ static void test_arguments(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
-    static char many[100000], set[100002];
+    static char many[100000], set[100002], repeated[100006];
     memset(many, 'a', sizeof many);
     memset(set, 'b', sizeof set);
     set[0] = '[';
     set[sizeof set - 1] = ']';
+    memcpy(repeated, "[^", 2);
+    memset(repeated + 2, 'b', 100000);
+    memcpy(repeated + 100002, "b]*x", 4);
     const struct {
         sv_str subject, pattern;
     } all[] = {
@@ -216,6 +219,7 @@ static void test_hostile(void **state)
         {{many, sizeof many}, SV_STR_INIT("%bab")},
         {{many, sizeof many}, SV_STR_INIT("[^b]-b")},
         {{many, sizeof many}, {set, sizeof set}},
+        {{many, sizeof many}, {repeated, sizeof repeated}},
         {{many, 3000}, SV_STR_INIT("%w-%w-%w-%w-%f[%d]")},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -226,7 +230,7 @@ static void test_hostile(void **state)
         assert_string_equal(m.fault, "pattern takes too many steps");
         /* nothing is looked at beyond: the last step cost at most what one look at a set, or at a
          * capture, costs */
-        assert_true(m.steps_left < 0 && m.steps_left >= -(int64_t)sizeof set);
+        assert_true(m.steps_left < 0 && m.steps_left >= -(int64_t)sizeof repeated);
         assert_int_equal(svi_match_at(&m, 0, &end), SV_ELIMIT);
     }
 }

@@ -22,6 +22,7 @@ void svi_script_poll(lua_State *L)
     const lua_Hook hook = lua_gethook(L);
     lua_Debug ar = {.event = LUA_HOOKCOUNT};
     if (hook == NULL || !find_script(L, &ar)) return;
+    luaL_checkstack(L, 8, "the hook");
     ar.event = LUA_HOOKCOUNT;
     ar.currentline = -1;
     hook(L, &ar);

@@ -387,6 +387,18 @@ static void test_endless(void **state)
              "local function f() local x <close> = t arm() while true do end end pcall(f) while "
              "true do end",
              0, 8);
+    is_ended("local mt = {} local t = setmetatable({}, mt) "
+             "mt.__close = function() while true do end end\n"
+             "local function f() local x <close> = t arm() while true do end end\n"
+             "coroutine.wrap(function() pcall(f) while true do end end)()",
+             0, 10);
+    is_ended("local mt = {} local t = setmetatable({}, mt) "
+             "mt.__close = function() pcall(function() while true do end end) while true do end end\n"
+             "while true do pcall(coroutine.wrap(function() local x <close> = t arm() error('x') end)) end",
+             0, 10);
+    is_ended("local t = setmetatable({}, {}) getmetatable(t).__tostring = tostring\n"
+             "pcall(tostring, t) arm() while true do pcall(tostring, t) end",
+             0, 4);
 }
 
 /* Endless in C, with what Lua would call or catch inside: each loop of ours looks at the hook. */

@@ -34,6 +34,7 @@ typedef struct world {
     size_t path_count;
     svi_buf reports, log;
     svi_logins logins; /* of hosts that are added from now on */
+    int64_t script_cpu_us; /* 0: as the server has it */
     client clients[WORLD_CLIENTS];
 } world;
 
@@ -306,6 +307,7 @@ static inline void make_mods(world *w, const char *config)
     w->mods = svi_mods_new(&w->acct, &(svi_mods_config){.server = w->server,
                                                         .config = w->config,
                                                         .engines = w->engines,
+                                                        .script_cpu_us = w->script_cpu_us,
                                                         .paths = w->paths,
                                                         .path_count = w->path_count,
                                                         .report = w_report,

@@ -109,6 +109,7 @@ struct svi_task {
     bool is_unknown;     /* ... and what it would have done can't be told */
     size_t effects;
     size_t made_bytes;
+    size_t logged; /* lines */
     const sv_stanza *replaced; /* the stanza that the event had before it was replaced here; a reference */
     struct svi_outcome *outcome; /* of a policy; NULL: nobody asks */
     struct svi_end *end; /* tells when the event is over; NULL: it has not waited */

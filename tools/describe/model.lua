@@ -112,7 +112,7 @@ function Model:check_function(group, entry)
     local line = self:line_of('{"' .. name .. '",')
     local tab = self:table_of(group.table or "sv_api")
     if tab.functions[name] then return self:breach(DESCRIPTION, line, name .. " is described twice") end
-    local item = {name = name, group = group, mark = mark, since = entry.since or 1, no_lua = entry.no_lua, untested = entry.untested}
+    local item = {name = name, group = group, mark = mark, since = entry.since or 1, no_lua = entry.no_lua, says = entry.says, untested = entry.untested}
     tab.functions[name] = item
     if not MARKS[mark] then self:breach(DESCRIPTION, line, ("%s: its mark is local, message or native, not \"%s\""):format(name, tostring(mark))) end
     if item.since > self.desc.minor then

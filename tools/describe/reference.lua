@@ -90,6 +90,53 @@ local function functions_page(model)
     return table.concat(out)
 end
 
+-- ---- Lua -------------------------------------------------------------------------------------------------------------
+
+local LUA_OWNERS = {
+    {"sv", "what belongs to nobody; declarations are in [lua.md](../lua.md)"},
+    {"event", "what a handler, a timer or a command is given"},
+    {"stanza", "a stanza, whole; valid until the handler returns, unless it is one that `keep` gave"},
+    {"node", "an element in a stanza; valid as the stanza"},
+    {"session", "a bound resource; valid until the handler waits"},
+    {"rows", "an owner's rows; valid until the handler waits"},
+    {"store", "what `sv.store` declared"},
+}
+
+-- The first sentence of a comment; of "One / two" the part that is the function's own.
+local function sentence(member)
+    local text = member.comment:gsub("%s+", " ")
+    local first = text:match("^(.-[%.;])%s+%u") or text:match("^(.-)%.$") or text
+    return (first:gsub("[%.;:]$", "")) .. "."
+end
+
+local function lua_row(lua)
+    return ("| `%s` | %s |\n"):format(lua.text:gsub("|", "\\|"), cell(lua.about or lua.member.item.says or sentence(lua.member)))
+end
+
+local function lua_page(model)
+    local out = {HEAD, "# What a script calls\n\n",
+        "Names are those of the [C table](functions.md), where more is said of each. A type with ? may be nil. `yields`: the handler waits, and other ",
+        "events go on meanwhile. A call that may fail gives nil and a word, that of the [status](errors.md) in small letters: `notfound`, `limit`, ",
+        "`denied`. Wrong arguments raise an error.\n\n",
+        "- `jid`: an address: a text, or what functions give as one, which has the fields `node`, `domain`, `resource` (nil where there is none), `bare` and ",
+        "`full`, and is valid for ever\n",
+        "- `element`: a table `{\"name\", xmlns = \"ns\", attribute = \"value\", \"text\", {\"child\"}, node}`, or a stanza. A child without xmlns has its ",
+        "parent's; a message, presence or iq without it is jabber:client. Attributes and items that are false are left out\n",
+        "- `cond`: a condition of an [error](errors.md) by its word, \"item-not-found\"\n",
+        "- `verdict`: what a handler returns: something has become of the stanza. At occasions without one `return \"done\"` says so\n"}
+    for _, owner in ipairs(LUA_OWNERS) do
+        out[#out + 1] = ("\n## %s\n\n%s.\n\n| function | |\n|---|---|\n"):format(owner[1], upper(owner[2]))
+        for _, lua in ipairs(model:lua_functions()) do
+            if lua.owner == owner[1] then out[#out + 1] = lua_row(lua) end
+        end
+    end
+    out[#out + 1] = "\n## Occasions that scripts fire\n\nBy `event:fire`, `event:fire_after` and `event:gather`; those about the host by `sv.begin`, too.\n\n| occasion | about |\n|---|---|\n"
+    for _, point in ipairs(model.desc.points) do
+        if point.fired then out[#out + 1] = ("| [%s](hooks.md#%s) | %s |\n"):format(point.name, point.name:gsub("/", ""), point.about:find("^the account") and "an account" or "the host") end
+    end
+    return table.concat(out)
+end
+
 -- ---- hook points ---------------------------------------------------------------------------------------------------
 
 local function point_text(point)
@@ -208,6 +255,7 @@ Version %d.%d. A module includes `<stave/module.h>` and nothing else of the serv
 - [functions.md](functions.md): what a module can call, by group
 - [hooks.md](hooks.md): where it is asked, and what the event holds there
 - [declarations.md](declarations.md): what it declares: hooks, options, commands
+- [lua.md](lua.md): what a script in Lua can call
 - [errors.md](errors.md): verdicts, statuses, error conditions
 - [headers.md](headers.md): what modules offer each other
 - [options.md](options.md): options of the server and of the modules that come with it
@@ -228,7 +276,7 @@ end
 function M.files(model)
     return {[FOLDER .. "README.md"] = overview_page(model), [FOLDER .. "functions.md"] = functions_page(model),
             [FOLDER .. "hooks.md"] = hooks_page(model), [FOLDER .. "errors.md"] = errors_page(model),
-            [FOLDER .. "declarations.md"] = declarations_page(model), [FOLDER .. "headers.md"] = headers_page(model)}
+            [FOLDER .. "lua.md"] = lua_page(model), [FOLDER .. "declarations.md"] = declarations_page(model), [FOLDER .. "headers.md"] = headers_page(model)}
 end
 
 return M

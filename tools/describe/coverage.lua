@@ -1,5 +1,5 @@
 --[[ Who uses each hook point and each function of the table: test modules, and shipped modules that have tests. A point or function that
-nobody uses has an excuse in api/stave.lua (`untested`), or is a fault. ]]
+nobody uses has an excuse in api/stave.lua (`untested`), or is a fault; so is a function of Lua that no script in a test calls. ]]
 local M = {}
 
 local function short(path)
@@ -62,6 +62,28 @@ local function line(kind, name, users, excuse)
     if users and excuse then return kind .. " " .. name .. " has an excuse in api/stave.lua, but " .. users[1] .. " uses it: take `untested` out" end
 end
 
+-- Name of a function of Lua ("event:type") to the list of the tests whose scripts call it.
+local function lua_users_of(model)
+    local users = {}
+    for _, path in ipairs(model:list("server/mods", "script[%w_]*_test%.c$")) do
+        local text = model:read(path) -- "message/*" in a script begins no comment
+        for _, lua in ipairs(model:lua_functions()) do
+            local call = (lua.owner == "sv" and "sv%." or "[:.]") .. lua.name .. "%f[^%w_]"
+            if text:find(call) then note(users, lua.owner .. ":" .. lua.name, path) end
+        end
+    end
+    return users
+end
+
+local function lua_line(model, lua, users, faults)
+    local name = lua.owner .. ":" .. lua.name
+    print(("%-9s %-22s %s"):format("lua", name, users[name] and table.concat(users[name], " ") or "NOT USED"))
+    if not users[name] then
+        faults[#faults + 1] = ("api/stave.lua:%d: coverage: %s is called by no script in a test: call it in server/mods/mods_script_calls_test.c"):format(
+            model:line_of(lua.text), name)
+    end
+end
+
 -- Prints the list; true if nothing is wrong.
 function M.tell(model)
     local functions, points = users_of(model)
@@ -74,7 +96,10 @@ function M.tell(model)
             faults[#faults + 1] = line("function", member.name, functions[member.name], member.item.untested)
         end
     end
-    for _, fault in ipairs(faults) do print("api/stave.lua:" .. model:line_of('"' .. fault:match("^%l+ (%S+)") .. '"') .. ": coverage: " .. fault) end
+    for i, fault in ipairs(faults) do faults[i] = "api/stave.lua:" .. model:line_of('"' .. fault:match("^%l+ (%S+)") .. '"') .. ": coverage: " .. fault end
+    local lua_users = lua_users_of(model)
+    for _, lua in ipairs(model:lua_functions()) do lua_line(model, lua, lua_users, faults) end
+    for _, fault in ipairs(faults) do print(fault) end
     return #faults == 0
 end
 

@@ -260,7 +260,7 @@ point "presence/nobody" {meaning = "the same for presence",
     default = "dropped by the rule presence-to-nobody"}
 point "store/sweep" {meaning = "an account's turn in a round over a map", about = ACCOUNT, subject = "the map, as \"module/name\"",
     done = HEARD, default = NOTHING, later = true}
-point "host/timer" {fired = true, meaning = "begun by a module's timer", about = HOST, subject = "the module's name", done = HEARD, default = NOTHING,
+point "host/timer" {meaning = "begun by a module's timer", about = HOST, subject = "the module's name", done = HEARD, default = NOTHING,
     later = true}
 point "disco/host" {fired = true, meaning = "what else the host is", header = "disco.h", about = HOST, subject = "the node, empty for none", done = HEARD,
     default = NOTHING, later = INSIDE}

@@ -332,7 +332,14 @@ static const char STORES[] =
     "  raises('can\\'t behind the verdict', words.get, words, 'a')\n"
     "  well()\n"
     "end)\n"
-    "sv.on('message/resource {urn:k}monitor', function(ev) raises('a MONITOR', words.get, words, 'a') well() end, {band = 'monitor'})\n"
+    "sv.on('message/resource {urn:k}monitor', function(ev)\n"
+    "  raises('a MONITOR', words.get, words, 'a')\n"
+    "  raises('band monitor only looks', words.put, words, 'a', 'b', 'c')\n"
+    "  raises('band monitor only looks', ev.route, ev, {'message', to = 'a@one.example'})\n"
+    "  raises('may only look', ev.fire, ev, 'disco/changed')\n"
+    "  raises('may only look', function() ev:session():set_item('a', 'b') end)\n"
+    "  well()\n"
+    "end, {band = 'monitor'})\n"
     "sv.on('message/resource {urn:k}push', function(ev)\n"
     "  ev:push_stored(ev:session_find(ev:to()), {'message', {'body', 'from a row'}}, words, 'b', 'x')\n"
     "  well()\n"
@@ -408,10 +415,12 @@ static const char OCCASIONS[] =
     "  ev:fire('disco/changed') ev:fire_after('roster/reshared', ev:from()) sv.begin('disco/changed', 'begun')\n"
     "  raises('is no occasion that scripts fire', function() ev:fire('account/removed', ev:from()) end)\n"
     "  raises('is no occasion that scripts fire', function() ev:gather('iq-get/host') end)\n"
-    "  raises('is about an account: say which', function() ev:fire('roster/reshared') end)\n"
+    "  raises('the handlers of \"roster/reshared\" may wait: event:fire_after fires it', function() ev:fire('roster/reshared', ev:from()) end)\n"
+    "  raises('is no occasion that scripts fire', function() ev:fire_after('host/timer') end)\n"
+    "  raises('is about an account: say which', function() ev:fire_after('roster/reshared') end)\n"
     "  raises('is about the host: it takes no account', function() ev:fire('disco/changed', ev:from()) end)\n"
-    "  raises('it is no account of the host', function() ev:fire('roster/reshared', 'a@two.example') end)\n"
-    "  raises('it is no account of the host', function() ev:fire('roster/reshared', 'one.example') end)\n"
+    "  raises('it is no account of the host', function() ev:fire_after('roster/reshared', 'a@two.example') end)\n"
+    "  raises('it is no account of the host', function() ev:fire_after('roster/reshared', 'one.example') end)\n"
     "  raises('the subject holds bytes', function() ev:fire('disco/changed', nil, '\\xff') end)\n"
     "  raises('is no occasion about the host', function() sv.begin('roster/reshared') end)\n"
     "  raises('sv.begin: the subject holds bytes', function() sv.begin('disco/changed', '\\xff') end)\n"
@@ -423,6 +432,12 @@ static const char OCCASIONS[] =
     "  well()\n"
     "  return ev:reply(answer:root():first())\n"
     "end)\n";
+
+static const char HOSTS[] =
+    "local kept\n"
+    "sv.on('message/resource {urn:h}keep', function(ev) kept = ev:stanza():keep() same(kept:root():attr('id'), 'k') well() end)\n"
+    "sv.on('message/resource {urn:h}other', function(ev) raises('the stanza was kept on another host', kept.root, kept) well() end)\n"
+    "sv.on('message/resource {urn:h}ended', function(ev) raises('kept on a host where the script has ended', kept.root, kept) well() end)\n";
 
 /* A world with one script, of which both texts are part. */
 static world *world_of(const char *script)
@@ -653,6 +668,24 @@ static void test_occasions(void **state)
     world_over(w);
 }
 
+/* One state serves all hosts; what is kept is one host's. */
+static void test_kept_on_two_hosts(void **state)
+{
+    (void)state;
+    static char text[40000];
+    world *w = script_world();
+    add_host(w, "two.example");
+    snprintf(text, sizeof text, "%s%s", TOOLS, HOSTS);
+    write_script(w, "calls", text);
+    start(w, "VirtualHost \"one.example\"\nmodules_enabled = { \"calls\" }\nVirtualHost \"two.example\"\nmodules_enabled = { \"calls\" }\n");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@two.example/r");
+    says_well(w, a, "<message id='k' to='a@one.example/r'><keep xmlns='urn:h'/></message>");
+    says_well(w, b, "<message to='b@two.example/r'><other xmlns='urn:h'/></message>");
+    assert_int_equal(reload(w, "VirtualHost \"one.example\"\nmodules_enabled = { }\nVirtualHost \"two.example\"\nmodules_enabled = { \"calls\" }\n"), SV_OK);
+    says_well(w, b, "<message to='b@two.example/r'><ended xmlns='urn:h'/></message>");
+    world_over(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -666,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_occasions),
+        cmocka_unit_test(test_kept_on_two_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

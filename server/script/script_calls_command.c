@@ -6,12 +6,15 @@
 
 /* --- occasions ----------------------------------------------------------------------------------------- */
 
-/* The occasion at that place of the stack, which scripts may fire. */
-static const svi_script_point *arg_point(lua_State *L, int index)
+/* The occasion at that place of the stack, which scripts may fire; `is_inside`: as part of this event. */
+static const svi_script_point *arg_point(lua_State *L, int index, bool is_inside)
 {
     const sv_str name = svi_arg_str(L, index);
-    for (const svi_script_point *p = svi_script_points; p->name != NULL; p++)
-        if (sv_str_eq(name, sv_str_of(p->name))) return p;
+    const svi_script_point *p = svi_script_points;
+    while (p->name != NULL && !sv_str_eq(name, sv_str_of(p->name))) p++;
+    if (p->name != NULL && is_inside && p->may_wait)
+        luaL_argerror(L, index, lua_pushfstring(L, "the handlers of \"%s\" may wait: event:fire_after fires it", p->name));
+    if (p->name != NULL) return p;
     luaL_argerror(L, index, lua_pushfstring(L, "\"%s\" is no occasion that scripts fire (doc/reference/lua.md names them)", name.p));
     return NULL;
 }
@@ -43,7 +46,7 @@ static int fire_by(lua_State *L, const char *what, bool is_after)
 {
     svi_task *task = svi_arg_event(L, 1);
     const bool is_live = svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
-    const svi_script_point *point = arg_point(L, 2);
+    const svi_script_point *point = arg_point(L, 2, !is_after);
     sv_jid jid;
     const sv_jid *account = arg_account(task, L, point, &jid);
     const sv_str subject = arg_subject(L, 4);
@@ -69,7 +72,7 @@ int svi_lua_event_fire_after(lua_State *L)
 int svi_lua_event_gather(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const svi_script_point *point = arg_point(L, 2);
+    const svi_script_point *point = arg_point(L, 2, true);
     sv_jid jid;
     const sv_jid *account = arg_account(task, L, point, &jid);
     const sv_str subject = arg_subject(L, 4);

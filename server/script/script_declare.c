@@ -270,7 +270,8 @@ static int declare_hook(lua_State *L)
         if (svi_field_bool(L, 3, "open", "sv.on")) hook.flags |= SV_HOOK_OPEN;
         if (svi_field_bool(L, 3, "finishes", "sv.on")) hook.flags |= SV_HOOK_FINISHES;
     }
-    if (hook.band == SV_MONITOR) entry.may_change = false;
+    entry.is_monitor = hook.band == SV_MONITOR;
+    if (entry.is_monitor) entry.may_change = false;
     if (!entry.may_change && !svi_patterns_fit(&script->reads, point_of(on)) && !svi_patterns_fit(&script->changes, point_of(on)))
         return luaL_error(L, "sv.on: the script has no right to \"%s\": name it in sv.script under `reads`, or under `changes`", on);
     if (entry.may_change && writes(script)) hook.flags |= SV_HOOK_STORES;

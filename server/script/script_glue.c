@@ -559,12 +559,11 @@ const char *const svi_script_conds[] = {
     NULL};
 
 const svi_script_point svi_script_points[] = {
-    {"host/timer", false},
-    {"disco/host", false},
-    {"disco/account", true},
-    {"disco/host-items", false},
-    {"disco/account-items", true},
-    {"disco/changed", false},
-    {"roster/shared", true},
-    {"roster/reshared", true},
-    {NULL, false}};
+    {"disco/host", false, false},
+    {"disco/account", true, false},
+    {"disco/host-items", false, false},
+    {"disco/account-items", true, false},
+    {"disco/changed", false, false},
+    {"roster/shared", true, false},
+    {"roster/reshared", true, true},
+    {NULL, false, false}};

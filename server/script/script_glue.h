@@ -20,10 +20,12 @@ extern const luaL_Reg svi_lua_store[];
 /* Conditions of errors as XML has them, from SV_BAD_REQUEST on, ended by a NULL. */
 extern const char *const svi_script_conds[];
 
-/* An occasion that scripts may fire; it is about an account, or about the host. */
+/* An occasion that scripts may fire; it is about an account, or about the host. Where its handlers may wait
+ * it is an event of its own. */
 typedef struct svi_script_point {
     const char *name; /* NULL: the end */
     bool is_of_account;
+    bool may_wait;
 } svi_script_point;
 extern const svi_script_point svi_script_points[];
 

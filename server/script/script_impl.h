@@ -51,6 +51,7 @@ typedef struct svi_entry svi_entry;
 struct svi_entry {
     int function;     /* its reference */
     bool may_change;  /* else it may only look */
+    bool is_monitor;  /* ... and not even send */
     bool is_command;
     bool has_filter;  /* the hook names an element: the stanzas are what the script is there for */
     bool has_stanza;  /* of the point */

@@ -319,6 +319,8 @@ bool svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *w
     if (effect == SVI_EFFECT_CHANGE && !task->entry->may_change)
         luaL_error(L, "%s: the script may only look at \"%s\": to change something there, it needs it under `%s` in sv.script", what, at,
                    right_of(effect));
+    if (task->entry != NULL && task->entry->is_monitor)
+        luaL_error(L, "%s: a handler of the band monitor only looks", what);
     if (effect == SVI_EFFECT_SEND && script->sends.count == 0)
         luaL_error(L, "%s: the script has no right to send: say where to under `sends` in sv.script", what);
     if (task->ev != NULL && !script->env.is_open(task->ev) && !task->is_shadow)

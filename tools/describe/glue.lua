@@ -166,10 +166,11 @@ local function points_text(model)
     local lines = {"const svi_script_point svi_script_points[] = {\n"}
     for _, point in ipairs(model.desc.points) do
         if point.fired then
-            lines[#lines + 1] = ("    {\"%s\", %s},\n"):format(point.name, point.about:find("^the account") and "true" or "false")
+            lines[#lines + 1] = ("    {\"%s\", %s, %s},\n"):format(point.name, point.about:find("^the account") and "true" or "false",
+                point.later == true and "true" or "false")
         end
     end
-    lines[#lines + 1] = "    {NULL, false}};\n"
+    lines[#lines + 1] = "    {NULL, false, false}};\n"
     return table.concat(lines)
 end
 
@@ -190,8 +191,8 @@ local function header(model)
     for _, owner in ipairs(OWNERS) do out[#out + 1] = "extern const luaL_Reg svi_lua_" .. owner .. "[];\n" end
     out[#out + 1] = "\n/* Conditions of errors as XML has them, from SV_BAD_REQUEST on, ended by a NULL. */\n" ..
         "extern const char *const svi_script_conds[];\n" ..
-        "\n/* An occasion that scripts may fire; it is about an account, or about the host. */\n" ..
-        "typedef struct svi_script_point {\n    const char *name; /* NULL: the end */\n    bool is_of_account;\n} svi_script_point;\n" ..
+        "\n/* An occasion that scripts may fire; it is about an account, or about the host. Where its handlers may wait\n * it is an event of its own. */\n" ..
+        "typedef struct svi_script_point {\n    const char *name; /* NULL: the end */\n    bool is_of_account;\n    bool may_wait;\n} svi_script_point;\n" ..
         "extern const svi_script_point svi_script_points[];\n\n/* --- written by hand: each takes its arguments off the stack, raises if they are wrong, and returns how many results it put there */\n"
     for _, lua in ipairs(model:lua_functions()) do
         if lua.is_hand then

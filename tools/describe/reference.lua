@@ -130,9 +130,10 @@ local function lua_page(model)
             if lua.owner == owner[1] then out[#out + 1] = lua_row(lua) end
         end
     end
-    out[#out + 1] = "\n## Occasions that scripts fire\n\nBy `event:fire`, `event:fire_after` and `event:gather`; those about the host by `sv.begin`, too.\n\n| occasion | about |\n|---|---|\n"
+    out[#out + 1] = "\n## Occasions that scripts fire\n\nBy `event:fire` and `event:gather` those whose handlers may not wait; all by `event:fire_after`; those about the host by `sv.begin`, too.\n\n| occasion | about | handlers |\n|---|---|---|\n"
     for _, point in ipairs(model.desc.points) do
-        if point.fired then out[#out + 1] = ("| [%s](hooks.md#%s) | %s |\n"):format(point.name, point.name:gsub("/", ""), point.about:find("^the account") and "an account" or "the host") end
+        if point.fired then out[#out + 1] = ("| [%s](hooks.md#%s) | %s | %s |\n"):format(point.name, point.name:gsub("/", ""),
+            point.about:find("^the account") and "an account" or "the host", point.later == true and "may wait" or "may not wait") end
     end
     return table.concat(out)
 end

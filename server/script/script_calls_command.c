@@ -77,6 +77,7 @@ int svi_lua_event_gather(lua_State *L)
     const sv_jid *account = arg_account(task, L, point, &jid);
     const sv_str subject = arg_subject(L, 4);
     if (!task->script->env.is_open(task->ev)) return luaL_error(L, "gather: the event is over");
+    if (task->is_shadow) return svi_shadow_unknown(task, L);
     svi_task_makes(task, L, 512 + subject.n);
     sv_str lines = task->script->sv->gather(task->ev, point->name, account, subject), line;
     svi_task_makes(task, L, lines.n);

@@ -71,6 +71,7 @@ int svi_lua_sv_log(lua_State *L)
         luaL_checktype(L, 3, LUA_TTABLE);
         (void)take_fields(L, 3, f);
     }
+    if (task->is_shadow) return 0;
     if (++task->logged > LINES_MAX) return luaL_error(L, "log: more than %d lines of one handler", LINES_MAX);
     task->script->sv->log(task->host->mod, level, event, f[0].name, f[0].value, f[1].name, f[1].value, f[2].name, f[2].value, f[3].name,
                           f[3].value, f[4].name, f[4].value, f[5].name, f[5].value, f[6].name, f[6].value, f[7].name, f[7].value, f[8].name,

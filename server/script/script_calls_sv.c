@@ -164,9 +164,9 @@ typedef struct svi_listing {
 
 static void on_accounts(sv_status status, const sv_str *names, size_t count, bool more, void *self);
 
-static void listing_free(svi_listing *l)
+/* Takes it out of the list that begins there. */
+static void listing_free(svi_listing **at, svi_listing *l)
 {
-    svi_listing **at = &l->host->listings;
     while (*at != l) at = &(*at)->next;
     *at = l->next;
     svi_str_free(&l->after);
@@ -200,19 +200,9 @@ static void on_accounts(sv_status status, const sv_str *names, size_t count, boo
         host->listed = l;
         host->script->env.wake(l->wait);
     } else {
-        listing_free(l);
+        listing_free(&host->listings, l);
     }
     ask_first(host);
-}
-
-static void listed_free(svi_listing *l)
-{
-    svi_listing **at = &l->host->listed;
-    while (*at != l) at = &(*at)->next;
-    *at = l->next;
-    svi_str_free(&l->after);
-    svi_buf_free(&l->names);
-    svi_free(l);
 }
 
 static int push_accounts(svi_task *task, lua_State *L, void *ctx)
@@ -236,9 +226,9 @@ static void end_listing(svi_listing *l)
     l->task = NULL;
     l->wait = NULL;
     if (l->is_back)
-        listed_free(l);
+        listing_free(&l->host->listed, l);
     else if (!l->is_asked)
-        listing_free(l);
+        listing_free(&l->host->listings, l);
 }
 
 static void listing_back(void *ctx)
@@ -255,7 +245,7 @@ static void listing_gone(void *ctx)
 
 void svi_script_listings_drop(svi_script_host *host)
 {
-    while (host->listings != NULL) listing_free(host->listings);
+    while (host->listings != NULL) listing_free(&host->listings, host->listings);
     SV_ASSERT(host->listed == NULL); /* each holds the module until it ends */
 }
 

@@ -35,6 +35,9 @@ struct flow_world {
     bool trace;      /* what passes is shown on standard error */
     /* Config text that a script adds, before the first connection; false: this world can't. */
     bool (*configure)(flow_world *world, sv_str lines);
+    /* Enables a module besides the usual ones, before the first connection; false: it is too late, or modules_enabled was said. NULL:
+     * a live server has what it has. */
+    bool (*enable)(flow_world *world, sv_str module);
     bool (*add_account)(flow_world *world, sv_str user, sv_str domain, sv_str password);
     flow_pipe *(*open)(flow_world *world);
     /* Lets everything happen that can without waiting; true if anything did. */

@@ -365,6 +365,16 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     return fail(s, "the step is not understood");
 }
 
+static bool modules_step(script *s, sv_str rest)
+{
+    sv_str name;
+    if (s->client_count > 0) return fail(s, "modules come before the first client");
+    if (rest.n == 0) return fail(s, "modules is followed by names of modules");
+    while (s->world->enable != NULL && svi_str_split(&rest, ' ', &name))
+        if (name.n > 0 && !s->world->enable(s->world, name)) return fail(s, "modules come before the first connection, and not beside modules_enabled");
+    return true;
+}
+
 static bool wait_step(script *s, sv_str rest)
 {
     int64_t number;
@@ -382,6 +392,7 @@ static bool step(script *s, sv_str text)
     (void)svi_str_split(&rest, ' ', &word);
     if (sv_str_eq(word, SV_STR("client"))) return define_client(s, rest);
     if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
+    if (sv_str_eq(word, SV_STR("modules"))) return modules_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("config"))) {
         if (s->client_count > 0) return fail(s, "config comes before the first client");
         if (s->world->configure && s->world->configure(s->world, rest)) return true;

@@ -44,6 +44,9 @@ static void wrong_scripts(void **state)
     ends_with(BEGIN "romeo sends <a id='{ID}'/>\n", "x.flow:6: nothing is kept as {ID}");
     ends_with(BEGIN "romeo must not receive <a id='{ID}'/>\n", "x.flow:6: nothing is kept as {ID}");
     ends_with(BEGIN "config a = 1\n", "x.flow:6: config comes before");
+    ends_with(BEGIN "modules ping\n", "x.flow:6: modules come before");
+    ends_with("modules\n", "x.flow:1: modules is followed by");
+    ends_with("config modules_enabled = { }\nmodules ping\n", "x.flow:2: modules come before the first connection, and not beside");
     ends_with(BEGIN "romeo connects\n", "x.flow:6: romeo: is connected already");
     ends_with(BEGIN "romeo can't connect\n", "x.flow:6: romeo is connected already");
     ends_with(BEGIN "romeo leaves\nromeo can't connect\n", "x.flow:7: romeo could connect");

@@ -4,6 +4,7 @@ import os
 import re
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FOLDERS = ("tests/flow", "modules/*", "lua/*", "examples/lua")
 CLIENT = re.compile(r"client +\S+ +(?:raw +)?([^@\s]+)@([^/\s]+)(?:/\S*)?(?: +(\S+))?$")
 
 
@@ -13,7 +14,7 @@ class Script:
         folder, file = os.path.split(os.path.relpath(path, ROOT))
         name = file[:-len(".flow")]
         self.name = name if folder == os.path.join("tests", "flow") else f"{os.path.basename(folder)}/{name}"
-        self.covers, self.stage_only, self.live_only, self.accounts = [], None, None, []
+        self.covers, self.stage_only, self.live_only, self.accounts, self.modules = [], None, None, [], []
         with open(path, encoding="utf-8") as lines:
             for line in lines:
                 self.read(line.rstrip("\n"))
@@ -25,6 +26,8 @@ class Script:
             self.stage_only = line[len("# stage-only:"):].strip()
         elif line.startswith("# live-only:"):
             self.live_only = line[len("# live-only:"):].strip()
+        elif line.startswith("modules "):
+            self.modules += line.split()[1:]
         elif line.startswith("config "):
             self.stage_only = self.stage_only or "needs a config of its own"
         match = CLIENT.match(line)
@@ -40,10 +43,15 @@ class Script:
 
 def all_scripts():
     """Every script of the tree, by name."""
-    paths = glob.glob(os.path.join(ROOT, "tests", "flow", "*.flow")) + glob.glob(os.path.join(ROOT, "modules", "*", "*.flow"))
+    paths = [path for folder in FOLDERS for path in glob.glob(os.path.join(ROOT, folder, "*.flow"))]
     return sorted((Script(path) for path in paths), key=lambda script: script.name)
 
 
 def live_scripts():
     """Those that can be held against a live server."""
     return [script for script in all_scripts() if not script.stage_only]
+
+
+def modules():
+    """What the live scripts need besides the usual modules."""
+    return sorted({module for script in live_scripts() for module in script.modules})

@@ -28,6 +28,7 @@ typedef struct stage {
     const char *module_dir, *modules; /* modules: as in the config, or NULL for the default */
     bool started;
     char problem[300];
+    svi_buf further; /* modules, as they stand in a list */
 } stage;
 
 static stage *stage_of(flow_world *world)
@@ -87,6 +88,14 @@ static void store_failed(void *ctx, const sv_err *err)
     (void)snprintf(st->problem, sizeof st->problem, "the store failed: %s", err->text);
 }
 
+/* A script that names its modules itself. */
+static bool sets_modules(const stage *st)
+{
+    static const char word[] = "modules_enabled";
+    const sv_str own = svi_buf_str(&st->config_text);
+    return own.n > 0 && memmem(own.p, own.n, word, sizeof word - 1) != NULL;
+}
+
 static bool read_config(stage *st)
 {
     char path[] = "/tmp/flow-config-XXXXXX";
@@ -94,10 +103,9 @@ static bool read_config(stage *st)
     if (fd < 0) return false;
     svi_buf text;
     svi_buf_init(&text, st->world.acct);
-    static const char modules[] = "modules_enabled";
-    const sv_str own = svi_buf_str(&st->config_text);
-    if (own.n == 0 || !memmem(own.p, own.n, modules, sizeof modules - 1))
-        svi_buf_printf(&text, "modules_enabled = { %s }\n", st->modules ? st->modules : DEFAULT_MODULES);
+    if (!sets_modules(st))
+        svi_buf_printf(&text, "modules_enabled = { %s%.*s }\n", st->modules ? st->modules : DEFAULT_MODULES,
+                       (int)st->further.len, st->further.len > 0 ? st->further.data : "");
     svi_buf_put(&text, svi_buf_str(&st->config_text));
     svi_buf_put(&text, SV_STR("VirtualHost \"localhost\"\nVirtualHost \"other.localhost\"\n"));
     const bool written = write(fd, text.data, text.len) == (ssize_t)text.len;
@@ -137,7 +145,8 @@ static bool start(stage *st)
                                     .paths = &st->module_dir,
                                     .path_count = 1,
                                     .report = note_problem,
-                                    .report_ctx = st};
+                                    .report_ctx = st,
+                                    .release = "stage"};
         st->mods = svi_mods_new(st->world.acct, &mc);
         const svi_listen_config lc = {
             .fd = -1,
@@ -161,6 +170,14 @@ static bool configure(flow_world *world, sv_str line)
     if (st->started) return false;
     svi_buf_put(&st->config_text, line);
     svi_buf_putc(&st->config_text, '\n');
+    return true;
+}
+
+static bool enable(flow_world *world, sv_str module)
+{
+    stage *st = stage_of(world);
+    if (st->started || sets_modules(st)) return false;
+    svi_buf_printf(&st->further, ", \"%.*s\"", (int)module.n, module.p);
     return true;
 }
 
@@ -253,6 +270,7 @@ static bool close_stage(flow_world **world, char *why, size_t why_bytes)
     svi_link_pairs_free(&st->pairs);
     if (st->config) svi_config_free(&st->config);
     svi_buf_free(&st->config_text);
+    svi_buf_free(&st->further);
     svi_free(st);
     *world = NULL;
     return why[0] == 0;
@@ -264,6 +282,7 @@ flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *m
     st->world = (flow_world){.acct = acct,
                              .name = "stage",
                              .configure = configure,
+                             .enable = enable,
                              .add_account = add_account,
                              .open = open_pipe,
                              .settle = settle,
@@ -271,6 +290,7 @@ flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *m
                              .close = close_stage};
     svi_plat_virtual_init(&st->plat, 1);
     st->pairs = svi_link_pairs_new(acct);
+    svi_buf_init(&st->further, acct);
     svi_buf_init(&st->config_text, acct);
     st->module_dir = module_dir;
     st->modules = modules;

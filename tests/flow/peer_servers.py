@@ -14,6 +14,8 @@ import tempfile
 import time
 import urllib.request
 
+import flow_scripts
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STANZA_BYTES = 262144  # what all servers accept after login, as Stave's default
 START_S = 60
@@ -132,7 +134,7 @@ log = {{ info = "{self.dir}/log" }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{}}
-modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping" }}
+modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private" }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_plain"
 storage = "internal"
@@ -185,6 +187,10 @@ modules:
   mod_blocking: {{}}
   mod_caps: {{}}
   mod_disco: {{}}
+  mod_last: {{}}
+  mod_private: {{}}
+  mod_time: {{}}
+  mod_version: {{}}
   mod_http_api: {{}}
   mod_offline: {{}}
   mod_ping: {{}}
@@ -218,7 +224,7 @@ class Stave:
         os.environ["STAVE_BUILD"] = build
         sys.path.insert(0, os.path.join(ROOT, "tests", "interop"))
         import server
-        self.server = server.Server(config, hosts=("localhost", "other.localhost"), interfaces=interfaces)
+        self.server = server.Server(config, hosts=("localhost", "other.localhost"), interfaces=interfaces, modules=flow_scripts.modules())
         self.port, self.version = self.server.port, ""
 
     def start(self, accounts):

@@ -21,8 +21,9 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, config="", hosts=("localhost",), settings=None, interfaces=("127.0.0.1",)):
-        """`settings`: lines of the configuration that stand behind a VirtualHost, by its name. 127.0.0.1 is among `interfaces`."""
+    def __init__(self, config="", hosts=("localhost",), settings=None, interfaces=("127.0.0.1",), modules=()):
+        """`settings`: lines of the configuration that stand behind a VirtualHost, by its name. 127.0.0.1 is among `interfaces`.
+        `modules`: enabled besides the usual ones."""
         self.hosts = hosts
         self.build = os.environ.get("STAVE_BUILD", "build/release")
         self.stave = os.path.join(self.build, "stave")
@@ -35,7 +36,8 @@ class Server:
                         "-out", self.path("cert.pem")], check=True, capture_output=True)
         with open(self.config, "w") as f:
             f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
-                    'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "caps", "ping" }\n'
+                    'modules_enabled = { "roster", "presence", "message", "offline", "blocking", "disco", "caps", "ping"' +
+                    "".join(f', "{module}"' for module in modules) + ' }\n'
                     f'c2s_interfaces = {{ {", ".join(chr(34) + address + chr(34) for address in interfaces)} }}\n'
                     f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'
                     f'certificate = "{self.dir}/cert.pem"\nkey = "{self.dir}/key.pem"\n' + config + "\n" +

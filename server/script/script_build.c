@@ -4,7 +4,8 @@
 #include "script/script_calls.h"
 #include "xml/xml_stanza.h"
 
-enum { DEPTH_MAX = 64, ITEMS_MAX = 10000, COST_ELEMENT = 96, COST_ATTR = 64, COST_TEXT = 48 };
+/* Whatever a client may send (c2s_stanza_depth is up to 1,000) may be put into something else: else it could make a script fail. */
+enum { DEPTH_MAX = 64, GRAFT_DEPTH_MAX = 1100, ITEMS_MAX = 10000, ATTRS_MAX = 64, COST_ELEMENT = 96, COST_ATTR = 64, COST_TEXT = 48 };
 
 #define KEY_LANG "xml:lang"
 
@@ -141,14 +142,28 @@ static void put_attr(const build *b, sv_draft *draft, sv_str name)
     if (sv_str_eq(key, SV_STR("xmlns"))) return;
     if (!is_lang && !svi_is_ncname(key)) luaL_error(L, "%s: element {\"%s\"}: attribute \"%s\" is no name", b->what, name.p, key.p);
     if (lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1)) return;
-    lua_pushvalue(L, -1); /* lua_next wants the key as it is, and the value may become another text */
     const sv_str value = scalar(b, lua_gettop(L), name, key);
     svi_task_makes(b->task, L, COST_ATTR + key.n + value.n);
     if (is_lang)
         svi_draft_attr_ns(draft, SV_STR("lang"), SV_STR(SVI_NS_XML), value);
     else
         b->api->set(draft, key, value);
-    lua_pop(L, 1);
+}
+
+/* Names of attributes, which live as long as their table; in order, since that of a table is by chance and the same literal must
+ * make the same bytes. */
+typedef struct attr_names {
+    sv_str items[ATTRS_MAX];
+    size_t count;
+} attr_names;
+
+static void add_name(const build *b, attr_names *names, sv_str key, sv_str element)
+{
+    size_t at = names->count;
+    if (at == ATTRS_MAX) luaL_error(b->L, "%s: element {\"%s\"} has more than %d attributes", b->what, element.p, ATTRS_MAX);
+    for (; at > 0 && svi_str_cmp(key, names->items[at - 1]) < 0; at--) names->items[at] = names->items[at - 1];
+    names->items[at] = key;
+    names->count++;
 }
 
 /* Sets the attributes; returns the number of the last item. */
@@ -156,10 +171,11 @@ static lua_Integer put_attrs(const build *b, int index, sv_draft *draft, sv_str 
 {
     lua_State *L = b->L;
     lua_Integer last = 1;
+    attr_names names = {.count = 0};
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
         if (lua_type(L, -2) == LUA_TSTRING) {
-            put_attr(b, draft, name);
+            add_name(b, &names, svi_arg_str(L, -2), name);
         } else if (lua_isinteger(L, -2)) {
             const lua_Integer i = lua_tointeger(L, -2);
             if (i < 1 || i > ITEMS_MAX) luaL_error(L, "%s: element {\"%s\"}: there is no item number %I", b->what, name.p, i);
@@ -169,14 +185,23 @@ static lua_Integer put_attrs(const build *b, int index, sv_draft *draft, sv_str 
         }
         lua_pop(L, 1);
     }
+    for (size_t i = 0; i < names.count; i++) {
+        (void)lua_pushlstring(L, names.items[i].p, names.items[i].n);
+        lua_pushvalue(L, -1);
+        (void)lua_rawget(L, index);
+        put_attr(b, draft, name);
+        lua_pop(L, 2);
+    }
     return last;
 }
 
-/* Counts what a subtree takes, so that no handler makes much of little; raises if it is too deep. */
-static void count_node(const build *b, const sv_node *node, int depth)
+/* Counts what a subtree takes, so that no handler makes much of little; raises if it is too deep. `outer` is the parent's namespace,
+ * which takes no room again. */
+static void count_node(const build *b, const sv_node *node, sv_str outer, int depth)
 {
-    if (depth > DEPTH_MAX) luaL_error(b->L, "%s: elements lie deeper in each other than %d", b->what, DEPTH_MAX);
-    size_t bytes = COST_ELEMENT + svi_node_name(node).n + svi_node_ns(node).n;
+    if (depth > GRAFT_DEPTH_MAX) luaL_error(b->L, "%s: elements lie deeper in each other than %d", b->what, GRAFT_DEPTH_MAX);
+    const sv_str ns = svi_node_ns(node);
+    size_t bytes = COST_ELEMENT + svi_node_name(node).n + (sv_str_eq(ns, outer) ? 0 : ns.n);
     sv_str name, value, text;
     const sv_node *child;
     for (size_t i = 0; svi_node_attr_at(node, i, &name, NULL, &value); i++) bytes += COST_ATTR + name.n + value.n;
@@ -184,12 +209,12 @@ static void count_node(const build *b, const sv_node *node, int depth)
         if (child == NULL) bytes += COST_TEXT + text.n;
     svi_task_makes(b->task, b->L, bytes);
     for (size_t i = 0; svi_node_child_at(node, i, &child, &text); i++)
-        if (child != NULL) count_node(b, child, depth + 1);
+        if (child != NULL) count_node(b, child, ns, depth + 1);
 }
 
 static void graft(const build *b, sv_draft *parent, const sv_stanza *owner, const sv_node *node, int depth)
 {
-    count_node(b, node, depth);
+    count_node(b, node, SV_STR_NONE, depth);
     b->api->graft(parent, owner, node);
 }
 
@@ -258,7 +283,7 @@ sv_draft *svi_build_draft(svi_task *task, lua_State *L, int index, sv_str ns, co
 void svi_build_count(svi_task *task, lua_State *L, const sv_node *node, const char *what)
 {
     const build b = build_of(task, L, what);
-    count_node(&b, node, 1);
+    count_node(&b, node, SV_STR_NONE, 1);
 }
 
 const sv_stanza *svi_build_stanza(svi_task *task, lua_State *L, int index, const char *what)

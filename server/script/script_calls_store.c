@@ -17,6 +17,8 @@ sv_store *svi_arg_store_to_write(svi_task *task, lua_State *L, int index, const 
 {
     const size_t i = svi_arg_store(L, index);
     const svi_script_store *declared = &task->script->stores[i];
+    if (task->entry != NULL && task->entry->stores_nothing)
+        luaL_error(L, "%s: the hook \"%s\" says that it stores nothing: take `stores = false` away from it", what, task->entry->text);
     if (!declared->may_write)
         luaL_error(L, "%s: the script may only read \"%s/%s\": say \"%s/%s write\" under `stores` in sv.script", what, declared->owner,
                    declared->name, declared->owner, declared->name);

@@ -249,10 +249,19 @@ static bool writes(const svi_script *script)
     return is;
 }
 
-/* sv.on("iq-get/host {ns}query", function(ev) ... end [, {band = "early", after = "name", guard = true, open = true, finishes = true}]) */
+/* Does a handler write? Unless it says so by `stores`, each that may change something in a script that has stores of its own. */
+static bool may_store(lua_State *L, const svi_script *script, const svi_entry *entry)
+{
+    const bool is_said = lua_istable(L, 3) && lua_getfield(L, 3, "stores") != LUA_TNIL;
+    if (is_said) return svi_field_bool(L, 3, "stores", "sv.on");
+    return entry->may_change && writes(script);
+}
+
+/* sv.on("iq-get/host {ns}query", function(ev) ... end [, {band = "early", after = "name", guard = true, open = true, finishes = true,
+ * stores = false}]) */
 static int declare_hook(lua_State *L)
 {
-    static const char *const known[] = {"band", "after", "guard", "open", "finishes", NULL};
+    static const char *const known[] = {"band", "after", "guard", "open", "finishes", "stores", NULL};
     svi_script *script = svi_declaring(L, "sv.on");
     svi_build *b = script->build;
     const char *on = svi_declared_text(L, 1, "sv.on");
@@ -274,9 +283,10 @@ static int declare_hook(lua_State *L)
     if (entry.is_monitor) entry.may_change = false;
     if (!entry.may_change && !svi_patterns_fit(&script->reads, point_of(on)) && !svi_patterns_fit(&script->changes, point_of(on)))
         return luaL_error(L, "sv.on: the script has no right to \"%s\": name it in sv.script under `reads`, or under `changes`", on);
-    if (entry.may_change && writes(script)) hook.flags |= SV_HOOK_STORES;
+    if (may_store(L, script, &entry)) hook.flags |= SV_HOOK_STORES;
     lua_settop(L, 2);
     entry.function = luaL_ref(L, LUA_REGISTRYINDEX);
+    entry.stores_nothing = entry.may_change && writes(script) && (hook.flags & SV_HOOK_STORES) == 0;
     add_hook(script, &entry, &hook);
     return 0;
 }

@@ -53,6 +53,7 @@ struct svi_entry {
     bool may_change;  /* else it may only look */
     bool is_monitor;  /* ... and not even send */
     bool is_command;
+    bool stores_nothing; /* as the hook says: it is asked while space is short, too */
     bool has_filter;  /* the hook names an element: the stanzas are what the script is there for */
     bool has_stanza;  /* of the point */
     bool is_request;  /* iq-get, iq-set */

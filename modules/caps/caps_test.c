@@ -683,7 +683,7 @@ static void the_host_proves_itself(void **state)
 {
     char node[200], query[4096];
     (void)state;
-    world *w = stage(WITH_CAPS, "disco_admin_addresses = \"mailto:admin@one.example\"");
+    world *w = stage(WITH_CAPS ", \"contact\"", "contact_admin = \"mailto:admin@one.example\"");
     client *c = join(w, ROMEO "/a");
     shown_node(w, true, node, sizeof node);
     say(w, c, "<iq type='get' id='n' to='" HERE "'><query xmlns='" NS_INFO "'/></iq>");

@@ -1,5 +1,4 @@
-/* Service discovery (XEP-0030) with extensions (XEP-0128): what the host and its accounts are and can do,
- * and whom to turn to (XEP-0157).
+/* Service discovery (XEP-0030) with extensions (XEP-0128): what the host and its accounts are and can do.
  *
  * Features are those that the enabled modules declare; what else there is, they offer (<stave/disco.h>).
  * An account answers its owner, and others who see its presence; all others get what an unknown account
@@ -12,21 +11,12 @@
 /* XEP-0390 4.1 counts an inherited language, too, and answers have the stream's: this one is told. */
 #define SERVER_IDENTITY "<identity category='server' type='im' name='Stave' xml:lang='en'/>"
 
-enum { CONTACTS = 7 };
-
 typedef struct disco {
     sv_mod *mod;
     sv_store *roster;
-    sv_str_list contacts[CONTACTS]; /* addresses, as in `fields` */
     sv_str_list items;
     const sv_stanza *host_info; /* the host's <query/> without a node */
 } disco;
-
-/* XEP-0157 7.1. */
-static const char *const fields[CONTACTS] = {
-    "abuse-addresses",    "admin-addresses",  "feedback-addresses", "sales-addresses",
-    "security-addresses", "status-addresses", "support-addresses",
-};
 
 /* --- answers in the making ----------------------------------------------------------------- */
 
@@ -147,31 +137,6 @@ static void add_offers(answer *to, const char *point, const sv_jid *account, sv_
 
 /* --- the host ------------------------------------------------------------------------------ */
 
-/* XEP-0157: one form, of those who were named. */
-static void add_contacts(answer *to)
-{
-    sv_draft *form = NULL;
-    for (size_t i = 0; i < CONTACTS; i++) {
-        const sv_str_list *list = &to->me->contacts[i];
-        if (list->count == 0) continue;
-        if (!form) {
-            form = sv->child(to->query, SV_STR("x"), SV_STR(NS_FORM));
-            sv->set(form, SV_STR("type"), SV_STR("result"));
-            sv_draft *type = sv->child(form, SV_STR("field"), SV_STR_NONE);
-            sv->set(type, SV_STR("var"), SV_STR("FORM_TYPE"));
-            sv->set(type, SV_STR("type"), SV_STR("hidden"));
-            const sv_str name = SV_STR("http://jabber.org/network/serverinfo");
-            sv->add_text(sv->child(type, SV_STR("value"), SV_STR_NONE), name);
-            (void)is_new(to, key(to, "form", name, SV_STR_NONE, SV_STR_NONE));
-        }
-        sv_draft *field = sv->child(form, SV_STR("field"), SV_STR_NONE);
-        sv->set(field, SV_STR("var"), sv_str_of(fields[i]));
-        sv->set(field, SV_STR("type"), SV_STR("list-multi"));
-        for (size_t k = 0; k < list->count; k++)
-            sv->add_text(sv->child(field, SV_STR("value"), SV_STR_NONE), list->items[k]);
-    }
-}
-
 static void add_features(answer *to, bool of_account)
 {
     sv_str feature;
@@ -186,7 +151,6 @@ static void compose(sv_event *ev, disco *me)
     to.query = sv->draft(ev, SV_STR("query"), SV_STR(SV_DISCO_INFO));
     (void)add_line(&to, SV_STR(SERVER_IDENTITY));
     add_features(&to, false);
-    add_contacts(&to);
     add_offers(&to, SV_DISCO_HOST, NULL, SV_STR_NONE);
     const sv_stanza *made = sv->freeze(ev, to.query);
     const sv_str text = sv->stanza_bytes(ev, made);
@@ -366,25 +330,14 @@ static const sv_hook hooks[] = {
     {0},
 };
 
-#define CONTACT(i, name, whom)                                                                     \
-    SV_OPT_LIST_OF(disco, contacts[i], "disco_" name "_addresses", "uri",                          \
-                   "URIs " whom ", told to whoever asks the host (XEP-0157).")
-
 static const sv_option options[] = {
-    CONTACT(0, "abuse", "for complaints of abuse"),
-    CONTACT(1, "admin", "of those who run the server"),
-    CONTACT(2, "feedback", "for what users think of it"),
-    CONTACT(3, "sales", "for customers"),
-    CONTACT(4, "security", "for reports of security faults"),
-    CONTACT(5, "status", "where it is told whether the service works"),
-    CONTACT(6, "support", "for help"),
     SV_OPT_LIST_OF(disco, items, "disco_items", "jid-name",
                    "Further services that the host shows to its users: addresses, each alone or with "
                    "a blank and a name behind it."),
     {0},
 };
 
-SV_MODULE(.name = "disco", .summary = "Service discovery (XEP-0030, XEP-0128, XEP-0157)",
+SV_MODULE(.name = "disco", .summary = "Service discovery (XEP-0030, XEP-0128)",
           .features = SV_DISCO_INFO " " SV_DISCO_ITEMS,
           .account_features = SV_DISCO_INFO " " SV_DISCO_ITEMS, .self_size = sizeof(disco),
           .hooks = hooks, .options = options, .start = start, .stop = stop, .after = "?roster")

@@ -82,7 +82,7 @@ async def talk(server):
 
 
 if __name__ == "__main__":
-    with Server('disco_admin_addresses = { "mailto:b@localhost", "mailto:a@localhost" }') as stave:
+    with Server('contact_admin = { "mailto:b@localhost", "mailto:a@localhost" }', modules=("contact",)) as stave:
         stave.add("romeo@localhost", "right")
         asyncio.get_event_loop().run_until_complete(talk(stave))
     print("ok")

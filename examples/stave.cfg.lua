@@ -40,8 +40,14 @@ modules_enabled = {
     "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
     "ping",     -- XEP-0199
     -- "groups", -- contacts that are in rosters without asking, here all accounts of a host:
+    -- "version", -- which server this is (XEP-0092)
+    -- "time",    -- what time it is (XEP-0202)
+    -- "last",    -- how long ago contacts were there (XEP-0012)
+    -- "private", -- XML that clients keep here (XEP-0049)
+    -- "contact", -- whom to turn to (XEP-0157)
 }
 -- groups_list = { "Colleagues: *", "Support: romeo@example.org=Romeo M., juliet@example.org" }
+-- contact_abuse = { "mailto:abuse@example.org", "xmpp:abuse@example.org" }
 
 -- Folders with modules of your own, looked at before the server's.
 -- module_paths = { "modules" }

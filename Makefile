@@ -64,6 +64,9 @@ MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
 LUA_SRC  := $(filter-out %_test.lua,$(wildcard lua/*/*.lua))
 LUA_FILE := $(LUA_SRC:lua/%=$(B)/modules/%)
 
+# Scripts that show how to write one; the flow runner looks for modules in build/KIND/examples, too.
+EXAMPLE_FILE := $(patsubst examples/lua/%,$(B)/examples/%,$(wildcard examples/lua/*.lua))
+
 # Modules that only tests load: one file each; and one for each function of BAD_CALLS, made of one file.
 TESTMOD_SRC := $(filter-out tests/mods/bad_call.c,$(wildcard tests/mods/*.c))
 BAD_CALLS   := pthread_mutex_lock atexit sigaction fork execve dlopen raise chdir mprotect socket poll nanosleep \
@@ -243,7 +246,7 @@ $(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
 # the loader's tests and those of modules load real modules
-$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(LUA_FILE)
+$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/% $(B)/tests/flow/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(LUA_FILE)
 
 $(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
@@ -280,6 +283,10 @@ $(LUA_FILE): $(B)/modules/%.lua: lua/%.lua
 	@mkdir -p $(@D)
 	@cp $< $@
 
+$(EXAMPLE_FILE): $(B)/examples/%.lua: examples/lua/%.lua
+	@mkdir -p $(@D)
+	@cp $< $@
+
 $(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
@@ -302,7 +309,7 @@ $(BAD_CALL_SO): MOD_LDFLAGS += -Wl,-z,undefs
 $(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
-$(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB)
+$(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB) | $(EXAMPLE_FILE)
 	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(TORTURE): $(TORTURE_OBJ) $(LIB)

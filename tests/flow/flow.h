@@ -48,13 +48,27 @@ struct flow_world {
     bool (*wait_output)(flow_world *world, flow_pipe *pipe, int ms);
     /* Lets time pass: virtually, or really. */
     void (*pass_time)(flow_world *world, int64_t us);
+    /* Runs a command of a module, as it is typed behind "stave", and appends its answer: a <row/> for each record, with its fields as
+     * attributes; or, false, why it was not done. NULL: not in this world. */
+    bool (*operate)(flow_world *world, sv_str line, svi_buf *out);
+    /* Loads a module anew / ends the server, whose store stays, and starts it again. False with a reason appended. NULL: not in this
+     * world. */
+    bool (*reload)(flow_world *world, sv_str module, svi_buf *why);
+    bool (*restart)(flow_world *world, svi_buf *why);
+    /* What the server has logged so far, a line for each fact, beginning with the event's name. NULL: not in this world. */
+    sv_str (*log_lines)(const flow_world *world);
     /* Ends the world; on the stage false and a message if something is left over (an unbalanced ledger). */
     bool (*close)(flow_world **world, char *why, size_t why_bytes);
 };
 
-/* A stage: server with the modules of `module_dir`; `modules` is what scripts that say nothing of it have in modules_enabled,
+/* A stage: server with the modules of `module_dir` and of the folder `examples` beside it; `modules` is what scripts that say nothing of it have in modules_enabled,
  * in its order (NULL: all that a server usually has). Kept by reference. */
 flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules);
+
+/* Runs a command line on the modules: see flow_world.operate. `settle(world)` until it is answered. */
+typedef struct svi_mods svi_mods;
+typedef struct svi_server svi_server;
+bool flow_operate(flow_world *world, svi_server *server, svi_mods *mods, sv_str line, svi_buf *out);
 
 /* A server at host:port; accounts are made by running `register_command` with user, domain and password as arguments (NULL: they
  * exist). */
@@ -101,8 +115,9 @@ void flow_client_leave(flow_client *client);
 void flow_client_vanish(flow_client *client);
 void flow_client_free(flow_client *client);
 
-/* Sends bytes. */
+/* Sends bytes / the same, but on the stage the server does not read them before another step wants it to. */
 bool flow_client_send(flow_client *client, sv_str bytes);
+bool flow_client_write(flow_client *client, sv_str bytes);
 /* Reads what is there now. True if anything came. */
 bool flow_client_pump(flow_client *client);
 /* The first item of the inbox, waiting for it: NULL with client->why after the world's patience (live) or when nothing can happen. */

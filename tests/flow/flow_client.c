@@ -107,13 +107,19 @@ static void flush(flow_client *c)
     }
 }
 
-bool flow_client_send(flow_client *c, sv_str bytes)
+bool flow_client_write(flow_client *c, sv_str bytes)
 {
     if (!c->pipe) return failed(c, "is not connected");
     show(c, "->", bytes);
     c->unsynced = true;
     svi_buf_put(&c->out, bytes);
     flush(c);
+    return true;
+}
+
+bool flow_client_send(flow_client *c, sv_str bytes)
+{
+    if (!flow_client_write(c, bytes)) return false;
     (void)c->world->settle(c->world);
     while (c->pipe && c->out.len) {
         const size_t left = c->out.len;

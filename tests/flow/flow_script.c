@@ -237,6 +237,8 @@ static bool define_client(script *s, sv_str rest)
     rest = svi_str_trim(rest);
     (void)svi_str_split(&rest, ' ', &password);
     if (find_client(s, name)) return fail(s, "there is a client of that name");
+    if (sv_str_eq(name, SV_STR("operator")) || sv_str_eq(name, SV_STR("server")) || sv_str_eq(name, SV_STR("log")))
+        return fail(s, "no client can have that name");
     if (s->client_count == FLOW_CLIENTS) return fail(s, "too many clients");
     flow_client *c = svi_alloc(s->acct, sizeof *c);
     c->world = s->world;
@@ -349,10 +351,11 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (sv_str_eq(rest, SV_STR("is closed"))) return is_closed(s, c);
     if (sv_str_eq(rest, SV_STR("receives nothing"))) return receive_nothing(s, c);
     if (sv_str_eq(rest, SV_STR("forgets"))) return forget(s, c);
-    if (svi_str_starts(rest, SV_STR("sends "))) {
+    const bool writes = svi_str_starts(rest, SV_STR("writes "));
+    if (writes || svi_str_starts(rest, SV_STR("sends "))) {
         if (!names_are_known(s, rest)) return false;
-        const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, 6, rest.n)));
-        return done(s, c, flow_client_send(c, text));
+        const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, writes ? 7 : 6, rest.n)));
+        return done(s, c, writes ? flow_client_write(c, text) : flow_client_send(c, text));
     }
     if (svi_str_starts(rest, SV_STR("must not receive ")))
         return with_block(s, c, svi_str_sub(rest, 17, rest.n), must_not_receive);
@@ -386,11 +389,119 @@ static bool wait_step(script *s, sv_str rest)
     return true;
 }
 
+/* --- the operator ------------------------------------------------------------------------------------------- */
+
+static bool rows_match(script *s, const sv_node *got_rows, const sv_node *want_rows)
+{
+    char why[600];
+    const sv_node *got = svi_node_first(got_rows);
+    for (const sv_node *want = want_rows ? svi_node_first(want_rows) : NULL; want; want = svi_node_next(want_rows, want)) {
+        if (!got) return fail(s, "the answer lacks %s", bytes_of(s, want).p);
+        if (!flow_match(want, got, &s->vars, why, sizeof why))
+            return fail(s, "the answer has %s\n  in place of %s\n  (%s)", bytes_of(s, got).p, bytes_of(s, want).p, why);
+        got = svi_node_next(got_rows, got);
+    }
+    return got ? fail(s, "the answer also has %s", bytes_of(s, got).p) : true;
+}
+
+/* The answer's rows are those of the block, in its order, and no others; without a block there are none. */
+static bool is_answer(script *s, sv_str answer, sv_str block)
+{
+    sv_stanza *want = NULL, *got = NULL;
+    sv_err err;
+    const sv_str whole = svi_arena_printf(s->arena, "<flow>%.*s</flow>", (int)answer.n, answer.p);
+    if (block.n && !(want = parse_block(s, block))) return false;
+    bool ok = svi_stanza_parse(s->acct, NULL, whole, SV_STR(SVI_NS_CLIENT), &got, &err) == SV_OK;
+    if (!ok) (void)fail(s, "the answer is no XML: %s", err.text);
+    ok = ok && rows_match(s, svi_stanza_root(got), want ? svi_stanza_root(want) : NULL);
+    if (got) svi_stanza_unref(&got);
+    if (want) svi_stanza_unref(&want);
+    return ok;
+}
+
+/* What comes back of a step that the world does; takes `why`. */
+static bool is_done_in(script *s, bool is_done, svi_buf *why, const char *what)
+{
+    const sv_str text = svi_arena_str(s->arena, svi_buf_str(why));
+    svi_buf_free(why);
+    return is_done ? true : fail(s, "%s: %s", what, text.p);
+}
+
+/* operator reloads MODULE */
+static bool reload(script *s, sv_str module)
+{
+    svi_buf why;
+    svi_buf_init(&why, s->acct);
+    return is_done_in(s, s->world->reload(s->world, svi_str_trim(module), &why), &why, "the module is not loaded anew");
+}
+
+/* operator runs COMMAND   |   operator can't run COMMAND, with what it answers / part of the reason below */
+static bool operate(script *s, sv_str rest)
+{
+    const bool is_refused = svi_str_starts(rest, SV_STR("can't run "));
+    if (svi_str_starts(rest, SV_STR("reloads "))) return reload(s, svi_str_sub(rest, 8, rest.n));
+    if (!is_refused && !svi_str_starts(rest, SV_STR("runs "))) return fail(s, "the operator runs, or can't run, a command, or reloads a module");
+    sv_str block = svi_str_sub(rest, is_refused ? 10 : 5, rest.n), line;
+    (void)svi_str_split(&block, '\n', &line);
+    block = svi_str_trim(block);
+    if (is_refused && block.n == 0) return fail(s, "for which reason can't it be run? It stands below");
+    if (!names_are_known(s, line)) return false;
+    line = flow_vars_expand(&s->vars, line);
+    for (size_t i = 0; i < s->client_count; i++)
+        if (!others_settled(s, s->clients[i])) return false;
+    svi_buf answer;
+    svi_buf_init(&answer, s->acct);
+    const bool is_done = s->world->operate(s->world, line, &answer);
+    const sv_str text = svi_arena_str(s->arena, svi_buf_str(&answer));
+    svi_buf_free(&answer);
+    if (!is_refused) return is_done ? is_answer(s, text, block) : fail(s, "the command was not done: %s", text.p);
+    if (is_done) return fail(s, "the command was done");
+    return memmem(text.p, text.n, block.p, block.n) ? true : fail(s, "the command was not done, but: %s", text.p);
+}
+
+/* server restarts: nobody is connected then.   |   server can't start, with part of the reason below */
+static bool restart(script *s, sv_str rest)
+{
+    svi_buf why;
+    const bool is_refused = svi_str_starts(rest, SV_STR("can't start\n"));
+    if (!is_refused && !sv_str_eq(rest, SV_STR("restarts"))) return fail(s, "the server restarts, or can't start for a reason that stands below");
+    for (size_t i = 0; i < s->client_count; i++) flow_client_vanish(s->clients[i]);
+    svi_buf_init(&why, s->acct);
+    const bool is_up = s->world->restart(s->world, &why);
+    if (!is_refused) return is_done_in(s, is_up, &why, "the server does not start");
+    const sv_str reason = svi_str_trim(svi_str_sub(rest, 12, rest.n));
+    const bool is_said = why.len > 0 && memmem(why.data, why.len, reason.p, reason.n) != NULL;
+    return is_done_in(s, !is_up && is_said, &why, is_up ? "the server starts" : "the server does not start, but");
+}
+
+/* log has TEXT   |   log lacks TEXT */
+static bool look_into_log(script *s, sv_str rest)
+{
+    const bool lacks = svi_str_starts(rest, SV_STR("lacks "));
+    if (!lacks && !svi_str_starts(rest, SV_STR("has "))) return fail(s, "the log has, or lacks, a text");
+    const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, lacks ? 6 : 4, rest.n)));
+    if (!sync_all(s)) return false;
+    const sv_str log = s->world->log_lines(s->world);
+    if ((memmem(log.p, log.n, text.p, text.n) != NULL) != lacks) return true;
+    return fail(s, "the log %s %.*s", lacks ? "has" : "lacks", (int)text.n, text.p);
+}
+
+static bool step_of_stage(script *s, sv_str text, bool (*run)(script *, sv_str))
+{
+    if (s->world->operate) return run(s, svi_str_trim(text));
+    s->result->skipped = true;
+    (void)snprintf(s->result->text, sizeof s->result->text, "needs an operator: %.*s", (int)text.n, text.p);
+    return false;
+}
+
 static bool step(script *s, sv_str text)
 {
     sv_str rest = text, word;
     (void)svi_str_split(&rest, ' ', &word);
     if (sv_str_eq(word, SV_STR("client"))) return define_client(s, rest);
+    if (sv_str_eq(word, SV_STR("operator"))) return step_of_stage(s, rest, operate);
+    if (sv_str_eq(word, SV_STR("server"))) return step_of_stage(s, rest, restart);
+    if (sv_str_eq(word, SV_STR("log"))) return step_of_stage(s, rest, look_into_log);
     if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("modules"))) return modules_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("config"))) {

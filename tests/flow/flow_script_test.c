@@ -4,6 +4,7 @@
 #include "base/base_testing.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static svi_acct test_acct = {.name = "flow-script"}; /* lint: allow global (the tests' one account) */
 
@@ -17,16 +18,21 @@ static svi_acct test_acct = {.name = "flow-script"}; /* lint: allow global (the 
 #define SAYS(id) "<message to='juliet@localhost/balcony' id='" id "'/>"
 #define TWO "romeo sends " SAYS("1") SAYS("2") "\n"
 
-static void ends_with(const char *text, const char *wanted)
+static void ends_with_modules(const char *text, const char *wanted, const char *module_dir)
 {
     flow_result result = {.failed = false};
-    flow_world *world = flow_stage_new(&test_acct, ".", NULL);
+    flow_world *world = flow_stage_new(&test_acct, module_dir, NULL);
     flow_run(world, "x.flow", sv_str_of(text), "", &result);
     char why[300];
     const bool is_balanced = world->close(&world, why, sizeof why);
     if (!is_balanced && !result.failed) fail_msg("%s: %s", text, why);
     const bool is_right = wanted ? result.failed && strstr(result.text, wanted) : !result.failed && !result.skipped;
     if (!is_right) fail_msg("%s\nended with: %s", text, result.text);
+}
+
+static void ends_with(const char *text, const char *wanted)
+{
+    ends_with_modules(text, wanted, ".");
 }
 
 static void wrong_scripts(void **state)
@@ -84,12 +90,81 @@ static void waits(void **state)
               NULL);
 }
 
+/* A module with a command, and an account for which two messages wait. */
+#define AWAY                                                                                       \
+    "config modules_enabled = { \"message\", \"offline\", \"ping\" }\n"                                  \
+    "client romeo romeo@localhost/orchard\nclient juliet juliet@localhost/balcony\nromeo connects\n"  \
+    "romeo sends <message to='juliet@localhost'><body>a</body></message><message to='juliet@localhost'><body>b</body></message>\n"
+#define SHOW "operator runs offline show juliet@localhost\n"
+#define ROW(n) "    <row messages='" n "'/>\n"
+
+static void commands(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *steps, *wanted;
+    } tries[] = {
+        {SHOW ROW("2"), NULL},
+        {SHOW "    <row messages='{save N}' address='juliet@localhost'/>\n" SHOW ROW("{N}"), NULL},
+        {"operator runs offline show \"juliet@localhost\"\n" ROW("2"), NULL},
+        {SHOW ROW("3"), "attribute 'messages': expected '3', got '2'"},
+        {SHOW ROW("2") ROW("2"), "x.flow:6: the answer lacks <row messages='2'"},
+        {SHOW, "x.flow:6: the answer also has <row"},
+        {SHOW "    <row messages='{N}'/>\n", "nothing is kept as {N}"},
+        {"operator runs offline show nobody@localhost\n", "x.flow:6: the command was not done: nobody@localhost: there is no such"},
+        {"operator runs offline shaw juliet@localhost\n", "x.flow:6: the command was not done"},
+        {"operator runs offline show juliet@localhost --more\n" ROW("2"), "x.flow:6: the command was not done: offline show takes no option"},
+        {"operator can't run offline show nobody@localhost\n    there is no such account\n", NULL},
+        {"operator can't run offline show nobody@localhost\n    it rains\n", "x.flow:6: the command was not done, but: nobody@localhost"},
+        {"operator can't run offline show juliet@localhost\n    it rains\n", "x.flow:6: the command was done"},
+        {"operator can't run offline show juliet@localhost\n", "x.flow:6: for which reason"},
+        {"operator runs offline show {repeat 20000 x}\n", "x.flow:6: the command was not done: the command line is too long"},
+        {"operator runs offline show {repeat 100 x }\n", "x.flow:6: the command was not done: the command line is too long"},
+        {"operator walks\n", "x.flow:6: the operator runs, or can't run"},
+        {"operator reloads offline\n" SHOW ROW("2"), NULL},
+        {"operator reloads offlime\n", "x.flow:6: the module is not loaded anew: "},
+        {"server restarts\n" SHOW ROW("2") "juliet connects\njuliet receives nothing\n", NULL},
+        {"server restarts\nromeo receives nothing\n", NULL},
+        {"server restarts\nromeo sends <presence/>\n", "x.flow:7: romeo: is not connected"},
+        {"server melts\n", "x.flow:6: the server restarts"},
+        {"server can't start\n    it rains\n", "x.flow:6: the server starts"},
+        {"juliet connects\nromeo writes <message to='juliet@localhost/balcony'/>\njuliet receives <message/>\n", NULL},
+        {"romeo leaves\nromeo writes <message to='juliet@localhost/balcony'/>\n", "x.flow:7: romeo: is not connected"},
+        {"log has session-open jid=romeo@localhost/orchard\n", NULL},
+        {"log has session-open jid=juliet\n", "x.flow:6: the log lacks session-open jid=juliet"},
+        {"log lacks session-open jid=juliet\n", NULL},
+        {"log lacks session-open jid=romeo\n", "x.flow:6: the log has session-open jid=romeo"},
+        {"log rolls\n", "x.flow:6: the log has, or lacks"},
+        {"client operator nurse@localhost\n", "x.flow:6: no client can have that name"},
+    };
+    static const char lost[] = "config modules_enabled = { \"lost\" }\n";
+    char self[1024], modules[1100];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(n > 0);
+    self[n] = 0;
+    for (int up = 0; up < 3; up++) *strrchr(self, '/') = 0; /* build/KIND/tests/flow/flow_script_test */
+    (void)snprintf(modules, sizeof modules, "%s/modules", self);
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        char text[2000];
+        (void)snprintf(text, sizeof text, AWAY "%s", tries[i].steps);
+        ends_with_modules(text, tries[i].wanted, modules);
+    }
+    char text[200];
+    (void)snprintf(text, sizeof text, "%sserver can't start\n    lost\n", lost);
+    ends_with_modules(text, NULL, modules);
+    (void)snprintf(text, sizeof text, "%sserver can't start\n    it rains\n", lost);
+    ends_with_modules(text, "x.flow:2: the server does not start, but: config line 1: ", modules);
+    (void)snprintf(text, sizeof text, "%sserver restarts\n", lost);
+    ends_with_modules(text, "x.flow:2: the server does not start: config line 1: ", modules);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_scripts),
         cmocka_unit_test(what_a_server_fails),
         cmocka_unit_test(waits),
+        cmocka_unit_test(commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

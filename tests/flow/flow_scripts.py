@@ -30,6 +30,8 @@ class Script:
             self.modules += line.split()[1:]
         elif line.startswith("config "):
             self.stage_only = self.stage_only or "needs a config of its own"
+        elif line.startswith(("operator ", "server ", "log ")):
+            self.stage_only = self.stage_only or "needs an operator"
         match = CLIENT.match(line)
         if match:
             user, domain, password = match.groups()

@@ -2,6 +2,7 @@
  * simulated store. */
 #include "flow.h"
 
+#include "base/base_log.h"
 #include "base/base_plat.h"
 #include "mods/mods_loader.h"
 #include "store/store_engine.h"
@@ -14,6 +15,8 @@
 
 #define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\""
 
+enum { LOG_BYTES_MAX = 1 << 20 };
+
 typedef struct stage {
     flow_world world;
     svi_plat_virtual plat;
@@ -25,7 +28,10 @@ typedef struct stage {
     svi_config *config;
     svi_mods *mods;
     svi_buf config_text;
-    const char *module_dir, *modules; /* modules: as in the config, or NULL for the default */
+    const char *modules; /* as in the config, or NULL for the default */
+    const char *paths[2];
+    char examples[4200];
+    svi_buf log;
     bool started;
     char problem[300];
     svi_buf further; /* modules, as they stand in a list */
@@ -117,13 +123,22 @@ static bool read_config(stage *st)
     return ok;
 }
 
+/* The addresses in `admins`, before the hosts. */
+static sv_str_list admins_of(stage *st)
+{
+    sv_str_list list = {.count = 0};
+    static const sv_option option[] = {{.name = "admins", .kind = SV_OPTION_LIST, .min = "one", .manual = "as in a server's config"}, {0}};
+    (void)svi_options_fill(st->config, svi_config_section(st->config, 0), option, sizeof *option, &list, note_problem, st);
+    return list;
+}
+
 static bool start(stage *st)
 {
     if (st->started) return st->problem[0] == 0;
     st->started = true;
     sv_err err = {.text = ""};
     if (!read_config(st)) return false;
-    st->disk = svi_sim_disk_new(st->world.acct);
+    if (!st->disk) st->disk = svi_sim_disk_new(st->world.acct);
     st->engine = svi_engine_sim(st->world.acct, st->disk);
     const svi_server_config config = {.acct = st->world.acct,
                                       .plat = &st->plat.plat,
@@ -135,15 +150,19 @@ static bool start(stage *st)
                                       .ctx = st};
     if (svi_server_new(&config, &st->server, &err) == SV_OK) {
         static const char *const hosts[] = {"localhost", "other.localhost"};
+        const sv_str_list admins = admins_of(st);
         for (size_t i = 0; i < 2; i++) {
             svi_host *host;
-            const svi_host_config hc = {.domain = sv_str_of(hosts[i]), .require_tls = true};
+            const svi_host_config hc = {.domain = sv_str_of(hosts[i]),
+                                         .admins = admins.items,
+                                         .admin_count = admins.count,
+                                         .require_tls = true};
             if (svi_host_add(st->server, &hc, &host, &err) != SV_OK) break;
         }
         const svi_mods_config mc = {.server = st->server,
                                     .config = st->config,
-                                    .paths = &st->module_dir,
-                                    .path_count = 1,
+                                    .paths = st->paths,
+                                    .path_count = 2,
                                     .report = note_problem,
                                     .report_ctx = st,
                                     .release = "stage"};
@@ -158,7 +177,6 @@ static bool start(stage *st)
     }
     if (err.text[0] && !st->problem[0])
         (void)snprintf(st->problem, sizeof st->problem, "%.290s", err.text);
-    if (st->problem[0]) (void)fprintf(stderr, "flow: the stage does not start: %s\n", st->problem);
     return st->problem[0] == 0;
 }
 
@@ -224,7 +242,7 @@ static void account_done(void *ctx, sv_status status)
 static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password)
 {
     stage *st = stage_of(world);
-    if (!start(st)) return false;
+    if (!start(st)) return fprintf(stderr, "flow: the stage does not start: %s\n", st->problem), false;
     svi_host *host = svi_host_find(st->server, domain);
     svi_scram_keys keys;
     if (!host || svi_scram_derive("SCRAM-SHA-256", password, SV_STR("salt-of-the-stage"), 4096,
@@ -251,6 +269,58 @@ static flow_pipe *open_pipe(flow_world *world)
     return &p->pipe;
 }
 
+static bool operate(flow_world *world, sv_str line, svi_buf *out)
+{
+    stage *st = stage_of(world);
+    if (start(st)) return flow_operate(world, st->server, st->mods, line, out);
+    svi_buf_printf(out, "the stage does not start: %s", st->problem);
+    return false;
+}
+
+static bool reload(flow_world *world, sv_str module, svi_buf *why)
+{
+    stage *st = stage_of(world);
+    svi_mods_reloaded reloaded;
+    const svi_mods_reloading how = {.names = &module, .count = 1, .report = note_problem, .report_ctx = st};
+    const bool ok = start(st) && (settle(world), svi_mods_reload(st->mods, &how, &reloaded) == SV_OK);
+    if (!ok) svi_buf_put(why, sv_str_of(st->problem));
+    st->problem[0] = 0;
+    (void)settle(world);
+    return ok;
+}
+
+static void stop(stage *st)
+{
+    if (st->mods) svi_mods_free(&st->mods);
+    if (st->server) svi_server_free(&st->server, 0);
+    if (st->config) svi_config_free(&st->config);
+    st->started = false;
+}
+
+static bool restart(flow_world *world, svi_buf *why)
+{
+    stage *st = stage_of(world);
+    if (st->server) (void)settle(world);
+    if (st->started) stop(st);
+    st->problem[0] = 0;
+    if (start(st)) return true;
+    svi_buf_put(why, sv_str_of(st->problem));
+    return false;
+}
+
+static void note_line(void *ctx, sv_level level, const char *event, const svi_field *fields, size_t count)
+{
+    stage *st = ctx;
+    char text[SVI_LOG_BYTES];
+    const sv_str line = svi_log_message(svi_log_line(SVI_LOG_TEXT, level, event, fields, count, text));
+    if (st->log.len + line.n <= LOG_BYTES_MAX) svi_buf_put(&st->log, line);
+}
+
+static sv_str log_lines(const flow_world *world)
+{
+    return svi_buf_str(&((const stage *)(const void *)world)->log);
+}
+
 static bool close_stage(flow_world **world, char *why, size_t why_bytes)
 {
     stage *st = stage_of(*world);
@@ -263,12 +333,12 @@ static bool close_stage(flow_world **world, char *why, size_t why_bytes)
         if (!st->problem[0] && svi_ledger_in_flight(ledger) > 0)
             (void)snprintf(why, why_bytes, "%llu stanzas are in flight at the end",
                            (unsigned long long)svi_ledger_in_flight(ledger));
-        if (st->mods) svi_mods_free(&st->mods);
-        svi_server_free(&st->server, 0);
     }
+    stop(st);
+    svi_log_set_tap(NULL, NULL);
+    svi_buf_free(&st->log);
     if (st->disk) svi_sim_disk_free(&st->disk);
     svi_link_pairs_free(&st->pairs);
-    if (st->config) svi_config_free(&st->config);
     svi_buf_free(&st->config_text);
     svi_buf_free(&st->further);
     svi_free(st);
@@ -287,12 +357,21 @@ flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *m
                              .open = open_pipe,
                              .settle = settle,
                              .pass_time = pass_time,
+                             .operate = operate,
+                             .reload = reload,
+                             .restart = restart,
+                             .log_lines = log_lines,
                              .close = close_stage};
     svi_plat_virtual_init(&st->plat, 1);
     st->pairs = svi_link_pairs_new(acct);
-    svi_buf_init(&st->further, acct);
     svi_buf_init(&st->config_text, acct);
-    st->module_dir = module_dir;
+    svi_buf_init(&st->further, acct);
+    svi_buf_init(&st->log, acct);
+    svi_log_set_tap(note_line, st);
+    svi_log_tap_level(SV_INFO);
+    (void)snprintf(st->examples, sizeof st->examples, "%s/../examples", module_dir);
+    st->paths[0] = module_dir;
+    st->paths[1] = st->examples;
     st->modules = modules;
     return &st->world;
 }

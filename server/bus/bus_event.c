@@ -381,6 +381,7 @@ void svi_event_point(sv_event *ev, svi_point point, svi_hooks *hooks, const char
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     SV_ASSERT(ev->in_next); /* only where a pass has ended */
     ev->host = host;
+    svi_exec_now()->host = host; /* what its handlers log is the new host's */
     point_set(ev, point, hooks);
 }
 

@@ -39,12 +39,15 @@ modules_enabled = {
     "disco",    -- what the server can do (XEP-0030)
     "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
     "ping",     -- XEP-0199
-    -- "groups", -- contacts that are in rosters without asking, here all accounts of a host:
+    -- "motd", "announce", -- `stave motd set TEXT`, `stave announce all TEXT`
+    -- "welcome", -- a message for new accounts: welcome_message
+    -- "outage",  -- where clients read why the server is gone (XEP-0455): outage_addresses
     -- "version", -- which server this is (XEP-0092)
     -- "time",    -- what time it is (XEP-0202)
     -- "last",    -- how long ago contacts were there (XEP-0012)
     -- "private", -- XML that clients keep here (XEP-0049)
     -- "contact", -- whom to turn to (XEP-0157)
+    -- "groups", -- contacts that are in rosters without asking, here all accounts of a host:
 }
 -- groups_list = { "Colleagues: *", "Support: romeo@example.org=Romeo M., juliet@example.org" }
 -- contact_abuse = { "mailto:abuse@example.org", "xmpp:abuse@example.org" }

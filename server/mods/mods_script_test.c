@@ -52,12 +52,37 @@ static void test_loop_is_ended(void **state)
     world_free(w);
 }
 
+/* A script's stores make its handlers wait for space, but those that say they write nothing. */
+static void test_stores_may_be_denied(void **state)
+{
+    (void)state;
+    static const char *const says[] = {"", ", {stores = false}"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[512];
+        world *w = script_world();
+        snprintf(text, sizeof text, "sv.script{summary = 'a test', changes = {'*'}, stores = {'own'}}\nsv.on('message/resource', function(ev) end%s)\n", says[i]);
+        write_script(w, "writes", text);
+        start_scripts(w, "\"writes\"", "");
+        client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+        svi_engine_sim_plan(w->engine)->full = true;
+        turn(w);
+        pass_time(w, 60 * 1000000);
+        say(w, a, HELLO);
+        (i == 0 ? assert_has_not : assert_has)(&b->in, "hello");
+        assert_int_equal(i == 0, has(&a->in, "resource-constraint"));
+        svi_engine_sim_plan(w->engine)->full = false;
+        remove_script(w, "writes");
+        world_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handler_is_called),
         cmocka_unit_test(test_raising_costs_only_itself),
         cmocka_unit_test(test_loop_is_ended),
+        cmocka_unit_test(test_stores_may_be_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

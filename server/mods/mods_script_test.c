@@ -52,6 +52,33 @@ static void test_loop_is_ended(void **state)
     world_free(w);
 }
 
+/* What a guard fails to look at does not pass; neither does it while the guard waits. */
+static void test_guard_that_raises_refuses(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"error('on purpose')", "ev:sleep(10) error('on purpose')", "while true do end"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        char text[512];
+        world *w = script_world();
+        snprintf(text, sizeof text, HEAD "local function guard(ev) %s end\n"
+                 "sv.on('message/resource', guard, {guard = true}) sv.on('presence/resource', guard, {guard = true})\n", bodies[i]);
+        write_script(w, "guards", text);
+        start_scripts(w, "\"guards\"", "");
+        client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+        say(w, a, HELLO);
+        if (i == 1) pass_time(w, 20000);
+        assert_has_not(&b->in, "hello");
+        assert_has(&a->in, "service-unavailable");
+        assert_has(&w->log, "script-error");
+        say(w, a, "<presence to='b@one.example/r'><status>hello</status></presence>");
+        if (i == 1) pass_time(w, 20000);
+        assert_has_not(&b->in, "hello");
+        assert_has_not(&a->in, "error");
+        remove_script(w, "guards");
+        world_free(w);
+    }
+}
+
 /* A script's stores make its handlers wait for space, but those that say they write nothing. */
 static void test_stores_may_be_denied(void **state)
 {
@@ -82,6 +109,7 @@ int main(void)
         cmocka_unit_test(test_handler_is_called),
         cmocka_unit_test(test_raising_costs_only_itself),
         cmocka_unit_test(test_loop_is_ended),
+        cmocka_unit_test(test_guard_that_raises_refuses),
         cmocka_unit_test(test_stores_may_be_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,6 +281,7 @@ static int declare_hook(lua_State *L)
     }
     entry.is_monitor = hook.band == SV_MONITOR;
     if (entry.is_monitor) entry.may_change = false;
+    entry.is_guard = (hook.flags & SV_HOOK_GUARD) != 0;
     if (!entry.may_change && !svi_patterns_fit(&script->reads, point_of(on)) && !svi_patterns_fit(&script->changes, point_of(on)))
         return luaL_error(L, "sv.on: the script has no right to \"%s\": name it in sv.script under `reads`, or under `changes`", on);
     if (may_store(L, script, &entry)) hook.flags |= SV_HOOK_STORES;

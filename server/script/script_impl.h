@@ -56,6 +56,7 @@ struct svi_entry {
     bool stores_nothing; /* as the hook says: it is asked while space is short, too */
     bool has_filter;  /* the hook names an element: the stanzas are what the script is there for */
     bool has_stanza;  /* of the point */
+    bool is_guard;    /* what it fails to look at is refused */
     bool is_request;  /* iq-get, iq-set */
     bool is_own;      /* at the recipient's side, or the host: it answers for them */
     const char *text; /* the hook, or the command's name */

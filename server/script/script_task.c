@@ -186,6 +186,20 @@ static bool owes_answer(const svi_task *task)
     return e->is_request && e->has_filter && e->is_own && e->may_change && task->script->env.is_undisposed(task->ev);
 }
 
+/* What a guard failed to look at does not pass unseen; it meets what it would meet in quarantine (architecture 6). */
+static bool is_withheld(const svi_task *task)
+{
+    const svi_entry *e = task->entry;
+    return e->is_guard && e->has_stanza && e->may_change && task->script->env.is_undisposed(task->ev);
+}
+
+static sv_verdict withhold(svi_task *task)
+{
+    const sv_api *api = task->script->sv;
+    if (sv_str_eq(api->name(api->root(task->ev)), SV_STR("presence"))) return api->drop(task->ev, "guard-failed");
+    return api->refuse(task->ev, SV_SERVICE_UNAVAILABLE);
+}
+
 static sv_verdict failed(svi_task *task)
 {
     const sv_api *api = task->script->sv;
@@ -195,6 +209,7 @@ static sv_verdict failed(svi_task *task)
     if (task->is_shadow) return SV_PASS;
     if (task->entry->is_command) return api->fail(task->ev, SV_FAULT_FAILED, "the script failed: %s", reason);
     if (owes_answer(task)) return api->refuse(task->ev, SV_INTERNAL_SERVER_ERROR);
+    if (is_withheld(task)) return withhold(task);
     return SV_PASS;
 }
 

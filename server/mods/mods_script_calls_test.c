@@ -95,6 +95,7 @@ static const char READS[] =
 static const char BUILDS[] =
     "local function bytes(ev, element) return ev:stanza_bytes(element) end\n"
     "sv.on('message/resource {urn:t}t', function(ev)\n"
+    "  same(bytes(ev, {'message', to = ev:from()}), \"<message to='\" .. ev:from().full .. \"' xmlns='jabber:client'/>\")\n"
     "  same(bytes(ev, {'message', to = 'x@y', {'body', 'a<', 1, 2.0, 0.5}}), \"<message to='x@y' xmlns='jabber:client'><body>a&lt;120.5</body></message>\")\n"
     "  same(bytes(ev, {'q', xmlns = 'urn:q', a = true, b = false, {'r'}, false, nil, {'s', xmlns = 'urn:s', n = 5}}),\n"
     "       \"<q xmlns='urn:q' a='true'><r/><s xmlns='urn:s' n='5'/></q>\")\n"

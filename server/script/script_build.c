@@ -83,7 +83,7 @@ static const char *place(const build *b, sv_str element, sv_str attr)
     return lua_pushfstring(b->L, "%s: element {\"%s\"}: attribute \"%s\"", b->what, element.p, attr.p);
 }
 
-/* The text of a string, number or truth at that place (absolute), which is replaced by it. */
+/* The text of a string, number, truth or address at that place (absolute), which is replaced by it. */
 static sv_str scalar(const build *b, int index, sv_str element, sv_str attr)
 {
     lua_State *L = b->L;
@@ -98,6 +98,9 @@ static sv_str scalar(const build *b, int index, sv_str element, sv_str attr)
             lua_pushinteger(L, whole);
             lua_replace(L, index);
         }
+    } else if (svi_view_at(L, index) == SVI_VIEW_JID) {
+        (void)luaL_tolstring(L, index, NULL);
+        lua_replace(L, index);
     } else if (type != LUA_TSTRING && type != LUA_TNUMBER) {
         luaL_error(L, "%s is a %s, not a text or a number", place(b, element, attr), luaL_typename(L, index));
     }

@@ -9,9 +9,10 @@ enum { LOAD_US = 1000000, TEXT_BYTES_MAX = 1 << 20 };
 static sv_status run_top(svi_script *script, sv_err *err)
 {
     lua_State *L = script->L;
-    const svi_running before = svi_script_enter(script, L, LOAD_US);
+    svi_running run = {.script = script, .L = L, .max_us = LOAD_US};
+    svi_script_enter(&run);
     const int status = lua_pcall(L, 0, 0, 0);
-    svi_script_leave(before);
+    svi_script_leave(&run);
     if (status == LUA_OK) return SV_OK;
     const char *text = lua_tostring(L, -1);
     (void)svi_err(err, SV_EINVAL, "%s", text != NULL ? text : "an error that is no text");

@@ -10,11 +10,13 @@
 
 /* Something that belongs to a run of a handler; each check of one raises once that is over. */
 typedef struct svi_view {
-    const void *p;          /* of events it is the task's */
+    const void *mark;       /* of its kind, as all that the host makes begins with one */
+    const void *p;
     const sv_stanza *owner; /* of a node: what it is in */
     svi_task *task;
     uint64_t serial; /* the task's when it was made */
     uint32_t turn;   /* as well; only of sessions and rows it must be the same still */
+    bool has_value;  /* of a node: what it is in is kept, and its user value */
 } svi_view;
 
 /* The running task of the event at that place of the stack. */
@@ -30,6 +32,8 @@ size_t svi_arg_store(lua_State *L, int index);
 void svi_arg_jid(lua_State *L, int index, svi_task *task, sv_jid *jid_out);
 /* What kind of view it is; SVI_VIEW_KINDS if none. */
 svi_view_kind svi_view_at(lua_State *L, int index);
+/* Makes the value of a declared store, by that place; 1. */
+int svi_push_store(lua_State *L, size_t store);
 
 void svi_push_stanza(lua_State *L, svi_task *task, const sv_stanza *stanza); /* or nil for NULL, as below */
 /* Of a stanza that goes with the event / of the same stanza as the node or stanza at that place of the stack. */

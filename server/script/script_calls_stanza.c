@@ -55,26 +55,36 @@ int svi_lua_node_table(lua_State *L)
     return 1;
 }
 
+static int has(lua_State *L, const sv_node *node)
+{
+    lua_pushboolean(L, svi_node_find(node, svi_arg_str(L, 2), svi_arg_str_or_none(L, 3)) != NULL);
+    return 1;
+}
+
 /* node:has(name: string, ns: string?): boolean */
 int svi_lua_node_has(lua_State *L)
 {
-    lua_pushboolean(L, svi_node_find(node_at(L, 1), svi_arg_str(L, 2), svi_arg_str_or_none(L, 3)) != NULL);
+    return has(L, node_at(L, 1));
+}
+
+static int text_of(lua_State *L, svi_task *task, const sv_node *node)
+{
+    const sv_node *child = svi_node_find(node, svi_arg_str(L, 2), svi_arg_str_or_none(L, 3));
+    if (child == NULL) {
+        lua_pushnil(L);
+        return 1;
+    }
+    const sv_str text = task->script->sv->text(task->ev, child);
+    svi_task_makes(task, L, text.n);
+    svi_push_str(L, text);
     return 1;
 }
 
 /* node:text_of(name: string, ns: string?): string? */
 int svi_lua_node_text_of(lua_State *L)
 {
-    const sv_node *child = svi_node_find(node_at(L, 1), svi_arg_str(L, 2), svi_arg_str_or_none(L, 3));
-    if (child == NULL) {
-        lua_pushnil(L);
-        return 1;
-    }
-    svi_task *task = svi_task_event(L, "text_of");
-    const sv_str text = task->script->sv->text(task->ev, child);
-    svi_task_makes(task, L, text.n);
-    svi_push_str(L, text);
-    return 1;
+    const sv_node *node = node_at(L, 1);
+    return text_of(L, svi_task_event(L, "text_of"), node);
 }
 
 /* stanza:children(): iterator */
@@ -99,6 +109,36 @@ int svi_lua_stanza_has(lua_State *L)
 int svi_lua_stanza_text_of(lua_State *L)
 {
     return svi_lua_node_text_of(L);
+}
+
+/* --- the event's stanza ---------------------------------------------------------------------------------- */
+
+static const sv_node *root_of(lua_State *L, const svi_task *task, const char *what)
+{
+    const sv_node *root = task->script->sv->root(task->ev);
+    if (root == NULL) luaL_error(L, "%s: there is no stanza at \"%s\"", what, task->entry->text);
+    return root;
+}
+
+/* event:attr(name: string): string? */
+int svi_lua_event_attr(lua_State *L)
+{
+    svi_task *task = svi_arg_event(L, 1);
+    svi_push_str_or_nil(L, svi_node_attr(root_of(L, task, "attr"), svi_arg_str(L, 2)));
+    return 1;
+}
+
+/* event:has(name: string, ns: string?): boolean */
+int svi_lua_event_has(lua_State *L)
+{
+    return has(L, root_of(L, svi_arg_event(L, 1), "has"));
+}
+
+/* event:text_of(name: string, ns: string?): string? */
+int svi_lua_event_text_of(lua_State *L)
+{
+    svi_task *task = svi_arg_event(L, 1);
+    return text_of(L, task, root_of(L, task, "text_of"));
 }
 
 /* --- sessions ------------------------------------------------------------------------------------------ */

@@ -1,6 +1,7 @@
 /* What a script declares at its top level becomes the description that a module in C has as tables. */
 #include <stdio.h>
 
+#include "script/script_calls.h"
 #include "script/script_declare.h"
 
 /* --- reading tables ---------------------------------------------------------------------------------- */
@@ -329,10 +330,7 @@ static int declare_store(lua_State *L)
                                                   strncmp(s->owner, text, (size_t)(slash - text)) == 0 && s->owner[slash - text] == '\0';
         if (!is_it) continue;
         s->schema = (uint32_t)schema;
-        size_t *index = lua_newuserdatauv(L, sizeof *index, 0);
-        *index = i;
-        luaL_setmetatable(L, "svi.store");
-        return 1;
+        return svi_push_store(L, i);
     }
     return luaL_error(L, "sv.store: the script has no right to \"%s\": name it in sv.script under `stores`", text);
 }

@@ -477,6 +477,9 @@ const luaL_Reg svi_lua_event[] = {
     {"fail", svi_lua_event_fail},
     {"sleep", svi_lua_event_sleep},
     {"iq", svi_lua_event_iq},
+    {"attr", svi_lua_event_attr},
+    {"has", svi_lua_event_has},
+    {"text_of", svi_lua_event_text_of},
     {NULL, NULL}};
 
 const luaL_Reg svi_lua_stanza[] = {

@@ -187,6 +187,15 @@ int svi_lua_event_sleep(lua_State *L);
 /* event:iq(iq: element): stanza?, word yields */
 int svi_lua_event_iq(lua_State *L);
 
+/* event:attr(name: string): string? */
+int svi_lua_event_attr(lua_State *L);
+
+/* event:has(name: string, ns: string?): boolean */
+int svi_lua_event_has(lua_State *L);
+
+/* event:text_of(name: string, ns: string?): string? */
+int svi_lua_event_text_of(lua_State *L);
+
 /* node:children(): iterator */
 int svi_lua_node_children(lua_State *L);
 

@@ -90,13 +90,14 @@ typedef struct svi_patterns {
     size_t count;
 } svi_patterns;
 
-/* One run of a function of Lua, on a coroutine of its own. Pooled: never freed before the state. */
+/* One run of a function of Lua, on a coroutine of its own. Pooled: never freed before the state. From `host` on a run begins with
+ * zeroes. */
 struct svi_task {
     svi_task *next;      /* free ones; or of those that wait in one bucket */
     svi_script *script;
-    svi_script_host *host;
     lua_State *L;        /* its coroutine */
     int ref;             /* of that */
+    svi_script_host *host;
     sv_event *ev;        /* NULL: not in a handler (start, save) */
     const svi_entry *entry;
     uint64_t serial;     /* another one for each run: views of the last one are invalid */
@@ -104,6 +105,8 @@ struct svi_task {
     bool is_waiting;     /* it yielded, and the event waits */
     bool has_waited;     /* once; the event must be resumed at the end */
     bool is_yielding;    /* it has called what it waits for, and yields */
+    bool is_dead;        /* it ended with an error: its coroutine is of no more use */
+    int results;         /* that it has returned; they lie on L */
     bool is_disposed;    /* the verdict was said */
     bool is_delivered;   /* ... by deliver, which may be called for several sessions */
     sv_verdict verdict;  /* at its end */
@@ -146,10 +149,7 @@ struct svi_script {
     struct svi_small *small[8]; /* free blocks, by size */
     struct svi_small *chunks;   /* what those are cut from; goes with the state */
     /* running */
-    struct {
-        int ref;          /* the metatable's */
-        const void *meta; /* itself, to compare with */
-    } views[SVI_VIEW_KINDS];
+    int views[SVI_VIEW_KINDS];  /* references of metatables */
     volatile bool is_over;   /* what runs has used up its time: set by a signal */
     uint64_t serials;
     svi_task *running, *free_tasks;
@@ -191,19 +191,20 @@ void svi_script_state_close(svi_script *script);
 
 /* --- script_watch.c ---------------------------------------------------------------- */
 
-/* What runs on this thread; nested runs keep the outer one's. */
+/* A run of Lua on this thread, in the frame of whoever began it. */
 typedef struct svi_running {
-    lua_State *volatile L;
-    svi_script *volatile script;
+    struct svi_running *outer; /* it runs inside that one; NULL: none */
+    svi_script *script;
+    lua_State *volatile L;     /* the coroutine that runs */
     volatile int ticks;
-    volatile int64_t max_us; /* processor time that it has until it must wait or end */
+    int64_t max_us; /* processor time that it has until it must wait or end */
 } svi_running;
 /* Begins to watch the thread, once for each script that is loaded on it / ends. */
 void svi_script_watch(void);
 void svi_script_unwatch(void);
-/* A function of Lua begins and ends on `L`. */
-svi_running svi_script_enter(svi_script *script, lua_State *L, int64_t max_us);
-void svi_script_leave(svi_running before);
+/* A function of Lua begins on `L`, and ends: script, L and max_us of the run are filled in, and it stays where it is between both. */
+void svi_script_enter(svi_running *run);
+void svi_script_leave(svi_running *run);
 
 /* --- script_task.c ----------------------------------------------------------------- */
 

@@ -29,6 +29,9 @@ enum {
  * once a state. */
 void svi_script_libs_open(lua_State *L);
 
+/* Userdata that a script can get hold of are the host's alone and begin with a pointer: the mark of a view
+ * (script_view.c), or one that can't be such. None has fewer bytes than that. */
+
 /* Raises what ends the script if it is over its time, that is if its count hook is armed with a
  * count of 1: then the hook is called as the next instruction would. Functions of C call it in
  * loops (a few ns). */

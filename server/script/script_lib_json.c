@@ -342,7 +342,7 @@ void svi_script_lib_json(lua_State *L)
     push_metatable(L, "json.array");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
     luaL_newlib(L, functions);
-    (void)lua_newuserdatauv(L, 0, 0);
+    *(const void **)lua_newuserdatauv(L, sizeof(void *), 0) = NULL; /* no view (script_lib.h) */
     push_metatable(L, "json.null");
     lua_pushcfunction(L, null_tostring);
     lua_setfield(L, -2, "__tostring");

@@ -250,6 +250,11 @@ static int declare_command(lua_State *L)
 
 static const word metric_kinds[] = {{"counter", SV_METRIC_COUNTER}, {"gauge", SV_METRIC_GAUGE}, {NULL, 0}};
 
+typedef struct metric {
+    const void *mark; /* NULL: it is no view (script_lib.h) */
+    uint32_t index;   /* in the description's table */
+} metric;
+
 /* sv.metric{"greeted", kind = "counter", manual = "..."} returns what counts: m:add(1), m:set(5). */
 static int declare_metric(lua_State *L)
 {
@@ -266,15 +271,15 @@ static int declare_metric(lua_State *L)
     b->metrics[b->metric_count] = (sv_metric){.name = full_name(L, item_text(L, 1, 1, what), what),
                                               .kind = (sv_metric_kind)word_of(L, metric_kinds, svi_field_text(L, 1, "kind", what), what),
                                               .manual = manual};
-    uint32_t *index = lua_newuserdatauv(L, sizeof *index, 0);
-    *index = (uint32_t)b->metric_count++;
+    metric *m = lua_newuserdatauv(L, sizeof *m, 0);
+    *m = (metric){.mark = NULL, .index = (uint32_t)b->metric_count++};
     luaL_setmetatable(L, "svi.metric");
     return 1;
 }
 
 static uint32_t metric_of(lua_State *L)
 {
-    return *(const uint32_t *)luaL_checkudata(L, 1, "svi.metric");
+    return ((const metric *)luaL_checkudata(L, 1, "svi.metric"))->index;
 }
 
 static int metric_add(lua_State *L)

@@ -33,18 +33,20 @@ static svi_task *task_get(svi_script_host *host, sv_event *ev, const svi_entry *
     svi_task *task = script->free_tasks;
     if (task != NULL) {
         script->free_tasks = task->next;
+        memset(&task->host, 0, sizeof *task - offsetof(svi_task, host));
     } else {
         task = svi_alloc(script->env.acct, sizeof *task);
         task->script = script;
     }
-    lua_State *L = task->L;
-    const int ref = task->ref;
-    *task = (svi_task){.script = script, .host = host, .L = L, .ref = ref, .ev = ev, .entry = entry, .serial = ++script->serials};
-    if (L == NULL) new_coroutine(task);
+    task->host = host;
+    task->ev = ev;
+    task->entry = entry;
+    task->serial = ++script->serials;
+    if (task->L == NULL) new_coroutine(task);
     return task;
 }
 
-/* What is left of its views is invalid from now on. A coroutine that raised is not used again. */
+/* What is left of its views is invalid from now on. A coroutine that raised or waits is not used again. */
 static void task_put(svi_task *task, bool is_dead)
 {
     svi_script *script = task->script;
@@ -55,7 +57,7 @@ static void task_put(svi_task *task, bool is_dead)
     if (is_dead) {
         luaL_unref(script->L, LUA_REGISTRYINDEX, task->ref);
         task->L = NULL;
-    } else {
+    } else if (task->results > 0) {
         lua_settop(task->L, 0);
     }
     task->ev = NULL;
@@ -146,6 +148,7 @@ void svi_task_tell(svi_task *task, const char *text)
     char reason[REASON_BYTES];
     (void)lua_pushstring(task->L, text);
     tell(task, reason);
+    lua_pop(task->L, 1);
 }
 
 typedef enum run_end { RUN_RETURNED, RUN_WAITS, RUN_RAISED } run_end;
@@ -154,11 +157,11 @@ static run_end run(svi_task *task, int args)
 {
     svi_script *script = task->script;
     svi_task *outer = script->running;
-    int results = 0;
+    svi_running here = {.script = script, .L = task->L, .max_us = script->env.max_cpu_us};
     script->running = task;
-    const svi_running before = svi_script_enter(script, task->L, script->env.max_cpu_us);
-    const int status = lua_resume(task->L, script->L, args, &results);
-    svi_script_leave(before);
+    svi_script_enter(&here);
+    const int status = lua_resume(task->L, script->L, args, &task->results);
+    svi_script_leave(&here);
     script->running = outer;
     if (status == LUA_OK) return RUN_RETURNED;
     if (status == LUA_YIELD && task->is_yielding) return RUN_WAITS;
@@ -174,7 +177,7 @@ static bool says_done(const svi_task *task)
 {
     static const char done[] = "done";
     size_t n;
-    if (lua_gettop(task->L) == 0 || lua_type(task->L, 1) != LUA_TSTRING) return false;
+    if (task->results == 0 || lua_type(task->L, 1) != LUA_TSTRING) return false;
     const char *text = lua_tolstring(task->L, 1, &n);
     return n == sizeof done - 1 && memcmp(text, done, n) == 0;
 }
@@ -202,6 +205,7 @@ static sv_verdict withhold(svi_task *task)
 
 static sv_verdict failed(svi_task *task)
 {
+    task->is_dead = true;
     const sv_api *api = task->script->sv;
     char reason[REASON_BYTES];
     tell(task, reason);
@@ -251,7 +255,7 @@ sv_verdict svi_task_run(svi_script_host *host, sv_event *ev, const svi_entry *en
     svi_view_push_event(task, task->L);
     script->is_quota_off = false;
     const sv_verdict verdict = step(task, 1);
-    if (verdict != SV_LATER) task_put(task, lua_status(task->L) != LUA_OK);
+    if (verdict != SV_LATER) task_put(task, task->is_dead);
     return verdict;
 }
 
@@ -276,7 +280,7 @@ void svi_task_resume(svi_task *task, int (*push)(svi_task *task, lua_State *L, v
     sv_event *ev = task->ev;
     const sv_verdict verdict = step(task, results);
     if (verdict == SV_LATER) return;
-    task_put(task, lua_status(task->L) != LUA_OK);
+    task_put(task, task->is_dead);
     if (verdict == SV_PASS && script->env.is_open(ev)) script->sv->pass(ev);
 }
 

@@ -1,12 +1,13 @@
 /* Views: what Lua holds of the core's things, each checked before it is used.
  *
- * PERF: a handler's first calls are reads of its event, so a check is one comparison of the metatable and one of the serial. */
+ * PERF: a handler's first calls are reads of its event, so a check is one comparison of a mark and one of the serial. */
 #include "script/script_calls.h"
 #include "script/script_glue.h"
 #include "xml/xml_stanza.h"
 
 /* A stanza that a script keeps. */
 typedef struct svi_held {
+    const void *mark;
     const sv_stanza *stanza; /* NULL: given back */
     size_t bytes;
     svi_script_host *host;
@@ -15,8 +16,18 @@ typedef struct svi_held {
 
 /* An address; its text lies behind it. */
 typedef struct held_jid {
+    const void *mark;
     size_t node, domain, bare, full; /* bytes of each */
 } held_jid;
+
+/* A declared store. */
+typedef struct held_store {
+    const void *mark;
+    size_t index;
+} held_store;
+
+/* Their addresses tell kinds apart; nobody else has them. */
+static const char marks[SVI_VIEW_KINDS];
 
 static const char *const names[SVI_VIEW_KINDS] = {
     [SVI_VIEW_EVENT] = "event", [SVI_VIEW_STANZA] = "stanza",   [SVI_VIEW_KEPT] = "stanza", [SVI_VIEW_NODE] = "node",
@@ -24,23 +35,32 @@ static const char *const names[SVI_VIEW_KINDS] = {
 
 /* --- what is it? --------------------------------------------------------------------------------------- */
 
-/* Only the host makes userdata, and a script can't get at metatables. */
-static void *is_kind(lua_State *L, int index, svi_view_kind kind)
+/* PERF: an event is no object but a number, which costs nothing to make or to collect (a handler that only looks takes a third
+ * less): that of its run, as a pointer that is odd, and so no object's. No two runs of a script have the same one. */
+static inline void *token_of(const svi_task *task)
+{
+    return (void *)(uintptr_t)(task->serial << 1 | 1);
+}
+
+static inline bool is_token(const void *p)
+{
+    return ((uintptr_t)p & 1) != 0;
+}
+
+/* Only the host makes userdata: all that a script can get hold of begins with a pointer of ours (script_lib.h). */
+static inline void *is_kind(lua_State *L, int index, svi_view_kind kind)
 {
     void *p = lua_touserdata(L, index);
-    if (p == NULL || !lua_getmetatable(L, index)) return NULL;
-    const bool is_it = lua_topointer(L, -1) == svi_script_of(L)->views[kind].meta;
-    lua_pop(L, 1);
-    return is_it ? p : NULL;
+    return p != NULL && !is_token(p) && *(const void *const *)p == &marks[kind] ? p : NULL;
 }
 
 svi_view_kind svi_view_at(lua_State *L, int index)
 {
-    if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return SVI_VIEW_KINDS;
-    const void *meta = lua_topointer(L, -1);
-    lua_pop(L, 1);
+    const void *const *p = lua_touserdata(L, index);
+    if (p == NULL) return SVI_VIEW_KINDS;
+    if (is_token(p)) return SVI_VIEW_EVENT;
     int kind = 0;
-    while (kind < SVI_VIEW_KINDS && svi_script_of(L)->views[kind].meta != meta) kind++;
+    while (kind < SVI_VIEW_KINDS && *p != &marks[kind]) kind++;
     return (svi_view_kind)kind;
 }
 
@@ -82,7 +102,12 @@ static const sv_stanza *of_held(lua_State *L, const svi_held *held)
 
 svi_task *svi_arg_event(lua_State *L, int index)
 {
-    return view_of(L, index, SVI_VIEW_EVENT)->task;
+    svi_task *task = svi_script_of(L)->running;
+    const void *p = lua_touserdata(L, index);
+    if (task != NULL && p == token_of(task)) return task;
+    if (!is_token(p)) luaL_typeerror(L, index, names[SVI_VIEW_EVENT]);
+    luaL_error(L, "event used after its handler returned, or in another one");
+    return NULL;
 }
 
 const sv_stanza *svi_arg_stanza(lua_State *L, int index)
@@ -110,24 +135,32 @@ const sv_rows *svi_arg_rows(lua_State *L, int index)
 
 size_t svi_arg_store(lua_State *L, int index)
 {
-    const size_t *store = is_kind(L, index, SVI_VIEW_STORE);
+    const held_store *store = is_kind(L, index, SVI_VIEW_STORE);
     if (store == NULL) luaL_typeerror(L, index, "store");
-    SV_ASSERT(*store < svi_script_of(L)->store_count);
-    return *store;
+    SV_ASSERT(store->index < svi_script_of(L)->store_count);
+    return store->index;
 }
 
 /* --- making them --------------------------------------------------------------------------------------- */
 
 static void set_kind(lua_State *L, svi_view_kind kind)
 {
-    (void)lua_rawgeti(L, LUA_REGISTRYINDEX, svi_script_of(L)->views[kind].ref);
+    (void)lua_rawgeti(L, LUA_REGISTRYINDEX, svi_script_of(L)->views[kind]);
     (void)lua_setmetatable(L, -2);
+}
+
+int svi_push_store(lua_State *L, size_t store)
+{
+    held_store *held = lua_newuserdatauv(L, sizeof *held, 0);
+    *held = (held_store){.mark = &marks[SVI_VIEW_STORE], .index = store};
+    set_kind(L, SVI_VIEW_STORE);
+    return 1;
 }
 
 static svi_view *push_view(lua_State *L, svi_task *task, svi_view_kind kind, const void *p, int values)
 {
     svi_view *view = lua_newuserdatauv(L, sizeof *view, values);
-    *view = (svi_view){.p = p, .task = task, .serial = task->serial, .turn = task->turn};
+    *view = (svi_view){.mark = &marks[kind], .has_value = values > 0, .p = p, .task = task, .serial = task->serial, .turn = task->turn};
     set_kind(L, kind);
     return view;
 }
@@ -142,7 +175,7 @@ static void push_or_nil(lua_State *L, svi_task *task, svi_view_kind kind, const 
 
 void svi_view_push_event(svi_task *task, lua_State *L)
 {
-    (void)push_view(L, task, SVI_VIEW_EVENT, task->ev, 0);
+    lua_pushlightuserdata(L, token_of(task));
 }
 
 void svi_push_stanza(lua_State *L, svi_task *task, const sv_stanza *stanza)
@@ -174,7 +207,8 @@ void svi_push_node_of(lua_State *L, int index, const sv_node *node)
         return;
     }
     svi_task *task = svi_task_here(L);
-    const bool is_node = is_kind(L, index, SVI_VIEW_NODE) != NULL;
+    const svi_view *node_view = is_kind(L, index, SVI_VIEW_NODE);
+    const bool is_node = node_view != NULL;
     const svi_held *held = is_node ? NULL : is_kind(L, index, SVI_VIEW_KEPT);
     const sv_stanza *owner;
     if (is_node)
@@ -182,9 +216,9 @@ void svi_push_node_of(lua_State *L, int index, const sv_node *node)
     else
         owner = svi_arg_stanza(L, index);
     bool has_value = held != NULL;
-    if (is_node) {
-        has_value = lua_getiuservalue(L, index, 1) == LUA_TUSERDATA;
-        if (!has_value) lua_pop(L, 1);
+    if (is_node && node_view->has_value) {
+        has_value = true;
+        (void)lua_getiuservalue(L, index, 1);
     } else if (has_value) {
         lua_pushvalue(L, index);
     }
@@ -207,9 +241,9 @@ int svi_view_push_kept(svi_task *task, lua_State *L, const sv_stanza *stanza)
 {
     svi_script_host *host = task->host;
     svi_held *held = lua_newuserdatauv(L, sizeof *held, 0);
-    *held = (svi_held){.stanza = NULL};
+    *held = (svi_held){.mark = &marks[SVI_VIEW_KEPT]};
     set_kind(L, SVI_VIEW_KEPT);
-    *held = (svi_held){.stanza = task->script->sv->stanza_ref(host->mod, stanza), .host = host, .bytes = svi_stanza_held_bytes(stanza),
+    *held = (svi_held){.mark = &marks[SVI_VIEW_KEPT], .stanza = task->script->sv->stanza_ref(host->mod, stanza), .host = host, .bytes = svi_stanza_held_bytes(stanza),
                         .next = host->held, .link = &host->held};
     if (held->next != NULL) held->next->link = &held->next;
     host->held = held;
@@ -261,7 +295,7 @@ void svi_push_jid(lua_State *L, const sv_jid *jid)
         return;
     }
     held_jid *held = lua_newuserdatauv(L, sizeof *held + jid->full.n, 0);
-    *held = (held_jid){.node = jid->node.n, .domain = jid->domain.n, .bare = jid->bare.n, .full = jid->full.n};
+    *held = (held_jid){.mark = &marks[SVI_VIEW_JID], .node = jid->node.n, .domain = jid->domain.n, .bare = jid->bare.n, .full = jid->full.n};
     memcpy(held + 1, jid->full.p, jid->full.n);
     set_kind(L, SVI_VIEW_JID);
 }
@@ -385,9 +419,18 @@ static void open_kind(lua_State *L, svi_view_kind kind, const luaL_Reg *methods)
     lua_pushcclosure(L, view_tostring, 1);
     lua_setfield(L, -2, "__tostring");
     if (methods != NULL) set_methods(L, methods, name);
-    svi_script_of(L)->views[kind].meta = lua_topointer(L, -1);
     lua_pushvalue(L, -1);
-    svi_script_of(L)->views[kind].ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    svi_script_of(L)->views[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* The metatable on top of the stack is that of all numbers of events. */
+static void set_of_tokens(lua_State *L)
+{
+    _Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "runs are counted with 63 bits");
+    lua_pushlightuserdata(L, NULL);
+    lua_pushvalue(L, -2);
+    (void)lua_setmetatable(L, -2);
+    lua_pop(L, 1);
 }
 
 void svi_script_open_views(lua_State *L)
@@ -404,6 +447,7 @@ void svi_script_open_views(lua_State *L)
             lua_pushcfunction(L, kept_gc);
             lua_setfield(L, -2, "__gc");
         }
+        if (kind == SVI_VIEW_EVENT) set_of_tokens(L);
         lua_pop(L, 1);
     }
     luaL_setfuncs(L, svi_lua_sv, 0);

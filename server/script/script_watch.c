@@ -1,6 +1,7 @@
 /* Ends functions of Lua that run too long: a signal at each few ms of the thread's processor time counts, and arms a hook in the
  * state that has outlived its time. While all is well nothing is counted in Lua at all (house-style C.5). */
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 
 /* What the signal handler sees of its thread. */
 typedef struct watch_state {
-    svi_running now;
+    svi_running *volatile now; /* NULL: no Lua runs */
     unsigned users;
     bool has_timer;
     timer_t timer;
@@ -30,7 +31,7 @@ static void over(lua_State *L, lua_Debug *ar)
 {
     (void)lua_getinfo(L, "Sl", ar);
     lua_pushfstring(L, "%s:%d: ended: it ran for more than %d ms without a wait", ar->short_src, ar->currentline,
-                    (int)(here.now.max_us / 1000));
+                    (int)(here.now->max_us / 1000));
     (void)lua_error(L);
 }
 
@@ -42,10 +43,10 @@ static void arm(lua_State *L)
 static void on_tick(int signal)
 {
     (void)signal;
-    watch_state *w = &here;
-    if (w->now.L == NULL || (int64_t)++w->now.ticks * TICK_US <= w->now.max_us) return;
-    w->now.script->is_over = true;
-    arm(w->now.L); /* which Lua lets a signal do */
+    svi_running *run = here.now;
+    if (run == NULL || (int64_t)++run->ticks * TICK_US <= run->max_us) return;
+    run->script->is_over = true;
+    arm(run->L); /* which Lua lets a signal do */
 }
 
 static bool start_timer(watch_state *w)
@@ -79,39 +80,32 @@ void svi_script_unwatch(void)
     w->has_timer = false;
 }
 
-/* A signal may come between any two of these: it looks at L first. */
-static void put(svi_running to)
+/* PERF: a handler's run is entered and left with one store each. The fences keep the compiler from moving what a signal sees. */
+void svi_script_enter(svi_running *run)
 {
-    here.now.L = NULL;
-    here.now.script = to.script;
-    here.now.ticks = to.ticks;
-    here.now.max_us = to.max_us;
-    here.now.L = to.L;
+    run->outer = here.now;
+    atomic_signal_fence(memory_order_release);
+    here.now = run;
 }
 
-svi_running svi_script_enter(svi_script *script, lua_State *L, int64_t max_us)
+void svi_script_leave(svi_running *run)
 {
-    const svi_running before = here.now;
-    put((svi_running){.L = L, .script = script, .max_us = max_us});
-    return before;
-}
-
-void svi_script_leave(svi_running before)
-{
-    svi_script *script = here.now.script;
-    lua_State *L = here.now.L;
-    put(before);
-    if (!script->is_over) return;
-    script->is_over = false;
-    lua_sethook(L, NULL, 0, 0);
+    SV_ASSERT(here.now == run);
+    here.now = run->outer;
+    atomic_signal_fence(memory_order_acquire);
+    if (!run->script->is_over) return;
+    run->script->is_over = false;
+    lua_sethook(run->L, NULL, 0, 0);
 }
 
 /* A script's own coroutine runs, inside the one that resumed it; what has run out of time has no right to more. */
 void svi_script_coroutine_enters(lua_State *L, lua_State *co)
 {
     (void)L;
-    here.now.L = co;
-    if (here.now.script != NULL && here.now.script->is_over)
+    svi_running *run = here.now;
+    if (run == NULL) return;
+    run->L = co;
+    if (run->script->is_over)
         arm(co);
     else if (lua_gethook(co) != NULL)
         lua_sethook(co, NULL, 0, 0); /* of an earlier run */
@@ -120,6 +114,8 @@ void svi_script_coroutine_enters(lua_State *L, lua_State *co)
 void svi_script_coroutine_left(lua_State *L, lua_State *co)
 {
     (void)co;
-    here.now.L = L;
-    if (here.now.script != NULL && here.now.script->is_over) arm(L);
+    svi_running *run = here.now;
+    if (run == NULL) return;
+    run->L = L;
+    if (run->script->is_over) arm(L);
 }

@@ -577,6 +577,9 @@ local besides = {
     {"event:attr(name: string): string?", "That attribute of its stanza, as the next two quicker than by a view of it."},
     {"event:has(name: string, ns: string?): boolean", "True if its stanza has such a child element."},
     {"event:text_of(name: string, ns: string?): string?", "The text in the first such child."},
+    {"event:work(file: string, function: string, arguments: values?): values? yields",
+     "Calls a function of a file that sv.work names on another thread, in a state of its own: it sees its arguments and the library, " ..
+     "nothing of Stave. Plain values are copied both ways (1 MiB, 16 deep). What it returns; or nil and why not."},
     {"node:children(): iterator", "The child elements, one by one: `for child in node:children() do`."},
     {"node:table(): table", "The element as a table, as elements are written: to be changed and sent."},
     {"node:has(name: string, ns: string?): boolean", "True if there is a child element of that name (and namespace)."},

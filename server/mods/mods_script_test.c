@@ -103,6 +103,78 @@ static void test_stores_may_be_denied(void **state)
     }
 }
 
+static void test_event_answers_for_its_stanza(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "looks",
+                 HEAD "sv.on('message/resource', function(ev) sv.log('info', 'seen', {what = ev:attr('id') .. ev:text_of('body') .. "
+                      "tostring(ev:has('body')) .. tostring(ev:has('body', 'urn:x')) .. tostring(ev:text_of('no')) .. "
+                      "tostring(ev:attr('no'))}) end)\n"
+                      "sv.on('session/bound', function(ev) local ok, why = pcall(ev.has, ev, 'x') sv.log('info', 'bound', {why = why}) end)\n");
+    start_scripts(w, "\"looks\"", "");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    say(w, a, "<message id='i7' to='b@one.example/r'><body>hello</body></message>");
+    assert_has(&b->in, "hello");
+    assert_has(&w->log, "i7hellotruefalsenilnil");
+    assert_has(&w->log, "has: there is no stanza at");
+    remove_script(w, "looks");
+    world_free(w);
+}
+
+/* An event of an earlier run, of a later one of the same coroutine, and of one that waits meanwhile. */
+static void test_event_is_its_handlers_alone(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "keeps",
+                 HEAD "local old\n"
+                      "sv.on('message/out', function(ev)\n"
+                      "  if old then sv.log('info', 'old', {why = select(2, pcall(old.type, old)), same = old == ev}) end\n"
+                      "  old = ev\n"
+                      "  if ev:attr('id') == 'waits' then ev:sleep(5) sv.log('info', 'waited', {type = ev:type()}) end\n"
+                      "end)\n");
+    start_scripts(w, "\"keeps\"", "");
+    client *a = join(w, "a@one.example/r"), *c = join(w, "c@one.example/r");
+    say(w, a, HELLO);
+    assert_has_not(&w->log, " old ");
+    say(w, c, HELLO);
+    assert_has(&w->log, "event used after its handler returned, or in another one");
+    say(w, a, "<message id='waits' type='chat' to='b@one.example/r'/>");
+    say(w, c, HELLO);
+    assert_int_equal(count_of(&w->log, "or in another one"), 3);
+    assert_has_not(&w->log, "same=true");
+    pass_time(w, 5000);
+    assert_has(&w->log, "waited type=chat");
+    assert_has_not(&w->log, "script-error");
+    remove_script(w, "keeps");
+    world_free(w);
+}
+
+/* No userdata that is no view is taken for one, whatever its size. */
+static void test_other_values_are_no_views(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "wrong",
+                 HEAD "local m = sv.metric {'calls', kind = 'counter', manual = 'Calls.'}\n"
+                      "sv.on('message/resource', function(ev)\n"
+                      "  local root = ev:root()\n"
+                      "  for _, v in ipairs {m, sv.json.null, ev, 'text', 7} do\n"
+                      "    assert(not pcall(root.name, v) and not pcall(root.has, v, 'body') and not pcall(ev:stanza().root, v))\n"
+                      "  end\n"
+                      "  for _, v in ipairs {m, sv.json.null, root, ev:stanza()} do assert(not pcall(ev.type, v)) end\n"
+                      "  sv.log('info', 'all-refused')\n"
+                      "end)\n");
+    start_scripts(w, "\"wrong\"", "");
+    client *a = join(w, "a@one.example/r");
+    (void)join(w, "b@one.example/r");
+    say(w, a, HELLO);
+    assert_has(&w->log, "all-refused");
+    remove_script(w, "wrong");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +183,9 @@ int main(void)
         cmocka_unit_test(test_loop_is_ended),
         cmocka_unit_test(test_guard_that_raises_refuses),
         cmocka_unit_test(test_stores_may_be_denied),
+        cmocka_unit_test(test_event_answers_for_its_stanza),
+        cmocka_unit_test(test_event_is_its_handlers_alone),
+        cmocka_unit_test(test_other_values_are_no_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ typedef struct world {
     svi_config *config;
     svi_mods *mods;
     svi_engines *engines; /* NULL: there is no loop */
+    uv_loop_t *loop; /* whose pool does the server's work; NULL: it is done within turns */
     char folder[TESTING_PATH], mods_path[TESTING_PATH], core_path[TESTING_PATH];
     const char *paths[3];
     size_t path_count;
@@ -257,8 +258,14 @@ static inline void add_host(world *w, const char *domain)
     if (svi_host_add(w->server, &config, &host, &err) != SV_OK) fail_msg("%s", err.text);
 }
 
-/* A world of whose turns one in `every` is timed; 0: as usual. */
-static inline world *world_new_sampled(uint32_t every)
+/* What is asked of a world; zeroes: as usual. */
+typedef struct world_wish {
+    uint32_t sample_every; /* one turn in so many is timed */
+    int64_t later_us;      /* deadline of an event that waits */
+    uv_loop_t *loop;       /* the test runs it */
+} world_wish;
+
+static inline world *world_new_as(const world_wish *wish)
 {
     world *w = calloc(1, sizeof *w);
     assert_non_null(w);
@@ -276,9 +283,12 @@ static inline world *world_new_sampled(uint32_t every)
                                       .engine = w->engine,
                                       .limits = limits,
                                       .calls = s_calls(),
-                                      .sample_every = every,
+                                      .sample_every = wish->sample_every,
+                                      .later_us = wish->later_us,
+                                      .loop = wish->loop,
                                       .salt_secret = SV_STR("salt"),
                                       .ctx = w};
+    w->loop = wish->loop;
     sv_err err = {.text = ""};
     if (svi_server_new(&config, &w->server, &err) != SV_OK) fail_msg("%s", err.text);
     w->pairs = svi_link_pairs_new(&w->acct);
@@ -294,6 +304,11 @@ static inline world *world_new_sampled(uint32_t every)
     w->paths[1] = w->core_path;
     w->path_count = 2;
     return w;
+}
+
+static inline world *world_new_sampled(uint32_t every)
+{
+    return world_new_as(&(world_wish){.sample_every = every});
 }
 
 static inline world *world_new(void)
@@ -470,7 +485,8 @@ static inline void world_free(world *w)
         if (w->clients[i].link != NULL) part(w, &w->clients[i]);
     svi_engine_sim_plan(w->engine)->hold = false;
     svi_net_unlisten(svi_server_net(w->server), &w->listener);
-    svi_server_free(&w->server, 1000);
+    svi_server_free(&w->server, w->loop != NULL ? 0 : 1000);
+    if (w->loop != NULL) (void)uv_run(w->loop, UV_RUN_DEFAULT); /* what is in the pool ends behind the server */
     svi_link_pairs_free(&w->pairs);
     svi_config_free(&w->config);
     svi_sim_disk_free(&w->disk);

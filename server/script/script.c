@@ -39,7 +39,7 @@ sv_status svi_script_load(const svi_script_env *env, const char *name, const cha
     script->name = svi_arena_str(script->arena, sv_str_of(name)).p;
     script->file = svi_arena_str(script->arena, sv_str_of(file)).p;
     script->build = svi_arena_get(script->arena, sizeof(svi_build));
-    svi_script_watch();
+    (void)svi_script_watch(); /* it tells */
     *script_out = NULL;
     sv_status status = text.n > TEXT_BYTES_MAX ? svi_err(err, SV_ELIMIT, "it is longer than %d bytes", TEXT_BYTES_MAX) : SV_OK;
     if (status == SV_OK) script->L = svi_script_state_new(script, err);
@@ -65,7 +65,7 @@ void svi_script_free(svi_script **script)
     *script = NULL;
     if (s == NULL) return;
     SV_CHECK(s, SVI_SCRIPT_MAGIC);
-    SV_ASSERT(s->hosts == NULL && s->running == NULL && s->waiting_count == 0);
+    SV_ASSERT(s->hosts == NULL && s->running == NULL && s->waiting_count == 0 && s->job_count == 0);
     svi_script_state_close(s);
     svi_tasks_free(s);
     svi_script_unwatch();

@@ -391,6 +391,7 @@ void svi_script_open_declarations(lua_State *L)
     svi_script_open_timers(L);
     svi_script_open_saved(L);
     svi_script_open_require(L);
+    svi_script_open_work(L);
     seal(L);
 }
 

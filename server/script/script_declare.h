@@ -40,5 +40,8 @@ void svi_script_open_tables(lua_State *L);  /* option, command, metric */
 void svi_script_open_timers(lua_State *L);  /* every, after; sleep of events */
 void svi_script_open_saved(lua_State *L);   /* saved */
 void svi_script_open_require(lua_State *L); /* the global require */
+void svi_script_open_work(lua_State *L);    /* work */
+/* Small letters, digits, - and _. */
+bool svi_script_is_file_name(sv_str name);
 
 #endif

@@ -480,6 +480,7 @@ const luaL_Reg svi_lua_event[] = {
     {"attr", svi_lua_event_attr},
     {"has", svi_lua_event_has},
     {"text_of", svi_lua_event_text_of},
+    {"work", svi_lua_event_work},
     {NULL, NULL}};
 
 const luaL_Reg svi_lua_stanza[] = {

@@ -196,6 +196,9 @@ int svi_lua_event_has(lua_State *L);
 /* event:text_of(name: string, ns: string?): string? */
 int svi_lua_event_text_of(lua_State *L);
 
+/* event:work(file: string, function: string, arguments: values?): values? yields */
+int svi_lua_event_work(lua_State *L);
+
 /* node:children(): iterator */
 int svi_lua_node_children(lua_State *L);
 

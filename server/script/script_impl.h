@@ -19,6 +19,9 @@ enum {
     SVI_TASKS_MAX = 10000,             /* handlers of a script that wait */
     SVI_RULES_MAX = 64,                /* names of rules that a script drops by */
     SVI_SCRIPT_PLANS_MAX = 64,         /* timers that begin with each host */
+    SVI_WORKS_MAX = 16,                /* files whose functions run off the router */
+    SVI_JOBS_AT_ONCE = 2,              /* of a script in the pool, whose threads hash passwords, too */
+    SVI_JOBS_MAX = 256,                /* ... with those that wait for that */
     SVI_SLEEP_MAX_MS = 30000,          /* an event that waits has a deadline */
     SVI_HELD_MAX = 1000,               /* stanzas that a script keeps on a host */
     SVI_HELD_BYTES_MAX = 16 << 20      /* ... and what they take together */
@@ -128,6 +131,12 @@ typedef struct svi_plan {
     int function; /* its reference */
 } svi_plan;
 
+/* A file whose functions run off the router. */
+typedef struct svi_script_file {
+    const char *name; /* without ".lua" */
+    sv_str text;
+} svi_script_file;
+
 /* One declared store. */
 typedef struct svi_script_store {
     const char *owner; /* NULL: its own */
@@ -175,6 +184,11 @@ struct svi_script {
     size_t rule_count;
     const char *items[SVI_RULES_MAX]; /* names of items that it sets on sessions */
     size_t item_count;
+    svi_script_file works[SVI_WORKS_MAX];
+    size_t work_count;
+    struct svi_job *jobs; /* that wait for a thread, the oldest first */
+    unsigned jobs_running;
+    size_t job_count, job_bytes; /* of all, and of their arguments */
     void *build; /* while it loads: script_declare.c */
 };
 
@@ -187,6 +201,9 @@ static inline svi_script *svi_script_of(lua_State *L)
 }
 /* Makes the state with its libraries; NULL with text if that takes more than its memory. */
 lua_State *svi_script_state_new(svi_script *script, sv_err *err);
+/* One with the library alone, for work. Any thread. */
+lua_State *svi_script_state_bare(svi_script *script, sv_err *err);
+/* Nothing if there is none. */
 void svi_script_state_close(svi_script *script);
 
 /* --- script_watch.c ---------------------------------------------------------------- */
@@ -199,8 +216,9 @@ typedef struct svi_running {
     volatile int ticks;
     int64_t max_us; /* processor time that it has until it must wait or end */
 } svi_running;
-/* Begins to watch the thread, once for each script that is loaded on it / ends. */
-void svi_script_watch(void);
+/* Begins to watch the thread, once for each script that is loaded on it / ends. False if no timer can be had: nothing ends what
+ * loops then. Any thread. */
+bool svi_script_watch(void);
 void svi_script_unwatch(void);
 /* A function of Lua begins on `L`, and ends: script, L and max_us of the run are filled in, and it stays where it is between both. */
 void svi_script_enter(svi_running *run);
@@ -255,6 +273,7 @@ void svi_tasks_free(svi_script *script);
 /* Methods of events that stand beside the rest: sleep, iq. */
 int svi_lua_event_sleep(lua_State *L);
 int svi_lua_event_iq(lua_State *L);
+int svi_lua_event_work(lua_State *L);
 /* Handlers: `self` is a svi_site. */
 sv_verdict svi_script_on_event(sv_event *ev, void *self);
 
@@ -269,6 +288,14 @@ const sv_stanza *svi_build_stanza(svi_task *task, lua_State *L, int index, const
 int svi_view_push_kept(svi_task *task, lua_State *L, const sv_stanza *stanza);
 /* Pushes a view of the running task's event. May be called outside a protected call while is_quota_off. */
 void svi_view_push_event(svi_task *task, lua_State *L);
+
+/* --- script_pack.c ------------------------------------------------------------------ */
+
+/* Puts the values from that place up to the top of the stack behind what is in `to`; NULL, or why they can't be copied (static).
+ * Raises never. */
+const char *svi_pack(lua_State *L, int first, svi_buf *to);
+/* Pushes what was put; how many. Raises if memory runs out. */
+int svi_unpack(lua_State *L, sv_str bytes);
 
 /* --- script_declare.c -------------------------------------------------------------- */
 

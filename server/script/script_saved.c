@@ -64,7 +64,7 @@ void svi_script_open_saved(lua_State *L)
 
 /* --- require ----------------------------------------------------------------------------------------- */
 
-static bool is_word(sv_str name)
+bool svi_script_is_file_name(sv_str name)
 {
     bool fine = name.n > 0 && name.n < 64;
     for (size_t i = 0; i < name.n && fine; i++) {
@@ -94,7 +94,7 @@ static int lua_require(lua_State *L)
     size_t n;
     const char *name = luaL_checklstring(L, 1, &n);
     if (!svi_script_of(L)->is_loading) return luaL_error(L, "require: at the top level of a script");
-    if (!is_word((sv_str){name, n})) return luaL_error(L, "require: \"%s\" is no file of the script's folder: small letters, digits, - and _, without .lua", name);
+    if (!svi_script_is_file_name((sv_str){name, n})) return luaL_error(L, "require: \"%s\" is no file of the script's folder: small letters, digits, - and _, without .lua", name);
     lua_settop(L, 1);
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) != LUA_TTABLE) {
         lua_newtable(L);

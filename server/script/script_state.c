@@ -123,7 +123,15 @@ static int open_state(lua_State *L)
     return 0;
 }
 
-lua_State *svi_script_state_new(svi_script *script, sv_err *err)
+/* `sv` is the library's. */
+static int open_bare(lua_State *L)
+{
+    svi_script_libs_open(L);
+    lua_setglobal(L, "sv");
+    return 0;
+}
+
+static lua_State *state_new(svi_script *script, lua_CFunction open, sv_err *err)
 {
     lua_State *L = lua_newstate(quota_alloc, script);
     if (L == NULL) {
@@ -133,13 +141,23 @@ lua_State *svi_script_state_new(svi_script *script, sv_err *err)
     *(svi_script **)lua_getextraspace(L) = script;
     (void)lua_atpanic(L, panic);
     lua_setwarnf(L, warn_nobody, NULL);
-    lua_pushcfunction(L, open_state);
+    lua_pushcfunction(L, open);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
         (void)svi_err(err, SV_ELIMIT, "its state can't be made: %.150s", lua_tostring(L, -1));
         lua_close(L);
         return NULL;
     }
     return L;
+}
+
+lua_State *svi_script_state_new(svi_script *script, sv_err *err)
+{
+    return state_new(script, open_state, err);
+}
+
+lua_State *svi_script_state_bare(svi_script *script, sv_err *err)
+{
+    return state_new(script, open_bare, err);
 }
 
 void svi_script_state_close(svi_script *script)

@@ -62,13 +62,14 @@ static bool start_timer(watch_state *w)
     return true;
 }
 
-void svi_script_watch(void)
+bool svi_script_watch(void)
 {
     watch_state *w = &here;
-    if (w->users++ > 0) return;
+    if (w->users++ > 0) return w->has_timer;
     w->has_timer = start_timer(w);
     if (!w->has_timer)
         SV_LOG(SV_ERROR, "script-unwatched", LF_TXT("reason", "no timer can be had: a script that loops stops the server"));
+    return w->has_timer;
 }
 
 void svi_script_unwatch(void)

@@ -175,10 +175,34 @@ static void test_other_values_are_no_views(void **state)
     world_free(w);
 }
 
+/* What a timer's function waits for when its generation is replaced is not begun again by the timer of that number. */
+static void test_timer_waits_in_a_reload(void **state)
+{
+    (void)state;
+    static const sv_str names[] = {SV_STR_INIT("ticks")};
+    svi_mods_reloaded done;
+    world *w = script_world();
+    write_script(w, "ticks", HEAD "sv.every(1000, function(ev) sv.log('info', 'began') ev:sleep(500) sv.log('info', 'ended') end)\n");
+    start_scripts(w, "\"ticks\"", "");
+    pass_time(w, 1000000);
+    assert_int_equal(count_of(&w->log, "began"), 1);
+    assert_int_equal(svi_mods_reload(w->mods, &(svi_mods_reloading){.names = names, .count = 1, .report = w_report, .report_ctx = w}, &done), SV_OK);
+    assert_int_equal(done.events.restarted, 1);
+    pass_time(w, 500000);
+    assert_int_equal(count_of(&w->log, "began"), 1);
+    pass_time(w, 500000);
+    pass_time(w, 500000);
+    assert_int_equal(count_of(&w->log, "began"), 2); /* in time */
+    assert_int_equal(count_of(&w->log, "ended"), 1);
+    remove_script(w, "ticks");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handler_is_called),
+        cmocka_unit_test(test_timer_waits_in_a_reload),
         cmocka_unit_test(test_raising_costs_only_itself),
         cmocka_unit_test(test_loop_is_ended),
         cmocka_unit_test(test_guard_that_raises_refuses),

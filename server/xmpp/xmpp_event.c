@@ -245,6 +245,47 @@ void svi_errand_run(const svi_errand *errand)
     svi_store_hurry(svi_server_store(host->server)); /* an operator waits */
 }
 
+/* --- rehearsals ------------------------------------------------------------------------------- */
+
+static void rehearsal_over(sv_event *ev)
+{
+    svi_xevent *x = svi_xevent_of(ev);
+    void (*const over)(void *ctx) = x->rehearsed;
+    void *const ctx = x->rehearsal;
+    svi_xevent_close(x);
+    over(ctx);
+}
+
+static const svi_event_ops rehearsal_ops = {.released = rehearsal_over, .canceled = rehearsal_over};
+
+void svi_rehearse(const svi_rehearsal *r)
+{
+    svi_host *host = r->host;
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    svi_passage passage = {
+        .server = host->server,
+        .from_host = host,
+        .hooks = r->hooks,
+        .session = r->session,
+        .stanza = r->stanza,
+        .from = r->from,
+        .to = r->to,
+        .subject = r->subject,
+        .account_exists = r->account_exists,
+    };
+    if (r->stanza != NULL) passage.kind = (int)svi_kind_of(r->stanza);
+    sv_event *ev = svi_xevent_open(&passage, &rehearsal_ops, r->point);
+    svi_xevent *x = svi_xevent_of(ev);
+    x->rehearsed = r->over;
+    x->rehearsal = r->ctx;
+    svi_bus_fire(ev);
+}
+
+void *svi_rehearsal_of(const sv_event *ev)
+{
+    return svi_xevent_of(ev)->rehearsal;
+}
+
 /* --- introductions ---------------------------------------------------------------------------- */
 
 void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point, const sv_stanza *stanza)

@@ -41,6 +41,22 @@ typedef struct svi_errand {
     void *ctx;
 } svi_errand;
 
+/* What an event was about, once more for some handlers alone, as an event of its own without an entry in the ledger and
+ * without a default: whatever does the handlers' effects must do nothing. All but `hooks` is borrowed for the call. */
+typedef struct svi_rehearsal {
+    svi_host *host;
+    svi_hooks *hooks;
+    svi_point point;
+    sv_session *session;     /* NULL: there was none, or it has gone */
+    const sv_stanza *stanza; /* NULL: an occasion */
+    sv_jid from, to;
+    sv_str subject;
+    bool account_exists;
+    /* The event is over; exactly once, maybe before svi_rehearse returns. */
+    void (*over)(void *ctx);
+    void *ctx;
+} svi_rehearsal;
+
 /* The XMPP side of an event; in the event's arena. */
 typedef struct svi_xevent {
     uint32_t magic;
@@ -69,6 +85,9 @@ typedef struct svi_xevent {
     bool is_ending;                  /* its end comes behind what runs now */
     bool is_late;                    /* of an errand: its deadline passed */
     const svi_errand *errand;        /* NULL: it is none */
+    void (*rehearsed)(void *ctx);    /* of a rehearsal: `over`; NULL: it is none */
+    void *rehearsal;                 /* its `ctx` */
+    struct svi_outcome *outcome;     /* where a module notes what it makes of it (mods_shadow.h); NULL: nowhere */
     void *firer;                     /* of an occasion: who waits for its end */
     struct svi_xevent *next, **link; /* of the session's events */
 } svi_xevent;
@@ -98,6 +117,11 @@ void svi_x_offer(sv_event *ev, sv_str line);
 
 /* Runs an errand; what it points to outlives `over`, which may be called before this returns. */
 void svi_errand_run(const svi_errand *errand);
+
+/* Runs a rehearsal. */
+void svi_rehearse(const svi_rehearsal *rehearsal);
+/* Its `ctx`; NULL for any other event. */
+void *svi_rehearsal_of(const sv_event *ev);
 
 /* Ends an event without stanza that waits; in a handler of its own the verdict does that. SV_DONE. */
 sv_verdict svi_x_end(sv_event *ev);

@@ -114,6 +114,18 @@ bool svi_script_is_autoreload(const svi_script *script)
     return script->is_autoreload;
 }
 
+bool svi_script_is_handler(const svi_script *script, size_t i)
+{
+    SV_CHECK(script, SVI_SCRIPT_MAGIC);
+    return i < script->hook_count && script->entries[i].own == NULL;
+}
+
+void svi_script_set_api(svi_script *script, const sv_api *api)
+{
+    SV_CHECK(script, SVI_SCRIPT_MAGIC);
+    script->sv = api;
+}
+
 /* --- on a host --------------------------------------------------------------------------------------- */
 
 void svi_script_bind(svi_script *script, sv_mod *mod, void *self)
@@ -146,6 +158,21 @@ void svi_script_rest(void *self)
     svi_script_host *host = self;
     SV_CHECK(host, SVI_SCRIPT_HOST_MAGIC);
     svi_script_timers_drop(host);
+}
+
+void svi_script_set_tap(void *self, const svi_script_tap *tap)
+{
+    svi_script_host *host = self;
+    SV_CHECK(host, SVI_SCRIPT_HOST_MAGIC);
+    svi_tasks_forget_tap(host);
+    host->tap = tap;
+}
+
+void svi_script_set_shadow(void *self)
+{
+    svi_script_host *host = self;
+    SV_CHECK(host, SVI_SCRIPT_HOST_MAGIC);
+    host->is_shadow = true;
 }
 
 void *svi_script_hook_self(void *self, size_t i)

@@ -75,6 +75,34 @@ void svi_script_rest(void *self);
 void *svi_script_hook_self(void *self, size_t i);
 void *svi_script_command_self(void *self, size_t i);
 
+/* True if hook number `i` of the description calls a function of the script: not one of the host's own, for timers and answers. */
+bool svi_script_is_handler(const svi_script *script, size_t i);
+
+/* How a run of a handler ended. */
+typedef struct svi_script_end {
+    sv_verdict verdict;
+    const char *error; /* why it raised, for the call; NULL: it did not */
+    bool is_dropped;   /* it never came to its end: nobody waits for it any more. Its event is over */
+    bool is_unknown;   /* it asked for what a shadow can't know (svi_script_set_shadow) */
+} svi_script_end;
+
+/* Who is told of the runs of a script's functions for events on one host. */
+typedef struct svi_script_tap {
+    /* One is about to begin, at hook number `hook`. What the other two are given; NULL: they are not called. */
+    void *(*begin)(void *ctx, sv_event *ev, size_t hook);
+    /* Its code begins to run, or has come to a wait or the end. May be NULL. */
+    void (*runs)(void *run, bool is_running);
+    /* It is over. Once, unless the tap is taken away before. */
+    void (*end)(void *run, const svi_script_end *end);
+    void *ctx;
+} svi_script_tap;
+/* From now on `tap` (borrowed) is told; NULL: nobody, of what waits neither. Not while one of its functions runs. */
+void svi_script_set_tap(void *self, const svi_script_tap *tap);
+/* From now on its functions are given this table, all hosts'. It outlives the script, or the next call of this. */
+void svi_script_set_api(svi_script *script, const sv_api *api);
+/* The script is in the shadow of another one here: what it asks of others (event:iq) is never asked, which ends the handler. */
+void svi_script_set_shadow(void *self);
+
 /* Bytes that its state holds, for all hosts together. */
 int64_t svi_script_bytes(const svi_script *script);
 /* Handlers that wait. */

@@ -110,7 +110,8 @@ int svi_lua_event_iq(lua_State *L)
     const sv_stanza *iq = svi_build_stanza(task, L, 2, "iq");
     check(task, L, iq, &to);
     svi_task_check_wait(task, L, "iq");
-    if (!svi_task_may(task, L, SVI_EFFECT_SEND, "iq")) return svi_shadow_unknown(task, L);
+    svi_task_may(task, L, SVI_EFFECT_SEND, "iq");
+    if (host->is_shadow) return svi_shadow_unknown(task, L);
     svi_question *q = svi_alloc(task->script->env.acct, sizeof *q);
     const sv_str unique = api->random_hex(task->ev, 12);
     *q = (svi_question){.next = host->questions, .host = host, .task = task};

@@ -45,14 +45,14 @@ typedef void fire_fn(sv_event *ev, const char *on, const sv_jid *account, sv_str
 static int fire_by(lua_State *L, const char *what, bool is_after)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
     const svi_script_point *point = arg_point(L, 2, !is_after);
     sv_jid jid;
     const sv_jid *account = arg_account(task, L, point, &jid);
     const sv_str subject = arg_subject(L, 4);
     svi_task_makes(task, L, 512 + subject.n);
     fire_fn *fire = is_after ? task->script->sv->fire_after : task->script->sv->fire;
-    if (is_live) fire(task->ev, point->name, account, subject);
+    fire(task->ev, point->name, account, subject);
     return 0;
 }
 
@@ -77,7 +77,6 @@ int svi_lua_event_gather(lua_State *L)
     const sv_jid *account = arg_account(task, L, point, &jid);
     const sv_str subject = arg_subject(L, 4);
     if (!task->script->env.is_open(task->ev)) return luaL_error(L, "gather: the event is over");
-    if (task->is_shadow) return svi_shadow_unknown(task, L);
     svi_task_makes(task, L, 512 + subject.n);
     sv_str lines = task->script->sv->gather(task->ev, point->name, account, subject), line;
     svi_task_makes(task, L, lines.n);
@@ -93,12 +92,12 @@ int svi_lua_event_gather(lua_State *L)
 int svi_lua_event_offer(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_CHANGE, "offer");
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, "offer");
     const sv_str line = svi_arg_str(L, 2);
     svi_check_xml(L, line, "offer: the line");
     if (memchr(line.p, '\n', line.n) != NULL) return luaL_error(L, "offer: a line has no line feed in it: offer each by itself");
     svi_task_makes(task, L, 64 + line.n);
-    if (is_live) task->script->sv->offer(task->ev, line);
+    task->script->sv->offer(task->ev, line);
     return 0;
 }
 
@@ -170,7 +169,7 @@ static svi_task *answering(lua_State *L, const char *what)
 
 static bool begin_record(svi_task *task)
 {
-    task->has_record = task->is_shadow || task->script->sv->record(task->ev);
+    task->has_record = task->script->sv->record(task->ev);
     return task->has_record;
 }
 
@@ -188,7 +187,7 @@ static void set_text(svi_task *task, lua_State *L, const sv_column *column, int 
     lua_pushvalue(L, index);
     const sv_str text = svi_arg_str(L, -1);
     svi_task_makes(task, L, text.n + 16);
-    if (!task->is_shadow) task->script->sv->field(task->ev, column->name, text);
+    task->script->sv->field(task->ev, column->name, text);
     lua_pop(L, 1);
 }
 
@@ -216,7 +215,7 @@ static void set_number(svi_task *task, lua_State *L, const sv_column *column, in
     if (column->kind == SV_COLUMN_TIME && (number < -TIME_MAX_MS || number > TIME_MAX_MS))
         luaL_error(L, "field: \"%s\" is a time in ms since 1970, which %I is not", column->name, number);
     svi_task_makes(task, L, 16);
-    if (!task->is_shadow) task->script->sv->field_int(task->ev, column->name, number);
+    task->script->sv->field_int(task->ev, column->name, number);
 }
 
 /* Sets the field from the value at `index` (absolute). */
@@ -271,7 +270,7 @@ int svi_lua_event_answer(lua_State *L)
         lua_pop(L, 1);
     }
     svi_task_dispose(task, L, "answer", false);
-    if (!task->is_shadow) (void)task->script->sv->answer(task->ev);
+    (void)task->script->sv->answer(task->ev);
     return svi_push_done(L);
 }
 
@@ -282,7 +281,7 @@ int svi_lua_event_answer_more(lua_State *L)
     const sv_str from = svi_arg_str(L, 2);
     if (from.n == 0 || from.n > 4096 || !svi_utf8_valid(from)) return luaL_argerror(L, 2, "where to go on is a text of 1 to 4096 bytes of UTF-8");
     svi_task_dispose(task, L, "answer_more", false);
-    if (!task->is_shadow) (void)task->script->sv->answer_more(task->ev, from);
+    (void)task->script->sv->answer_more(task->ev, from);
     return svi_push_done(L);
 }
 
@@ -294,6 +293,6 @@ int svi_lua_event_fail(lua_State *L)
     const sv_fault fault = (sv_fault)(svi_arg_choice(L, 2, faults, "fault of a command") + 1);
     const char *text = svi_arg_word(L, 3);
     svi_task_dispose(task, L, "fail", false);
-    if (!task->is_shadow) (void)task->script->sv->fail(task->ev, fault, "%s", text);
+    (void)task->script->sv->fail(task->ev, fault, "%s", text);
     return svi_push_done(L);
 }

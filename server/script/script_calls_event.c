@@ -4,16 +4,15 @@
 
 /* --- what every verdict asks --------------------------------------------------------------------------- */
 
-/* True if it is to be done; raises if the event's stanza can't be disposed of here. */
-static bool may_dispose(svi_task *task, lua_State *L, const char *what, bool is_deliver)
+/* Raises if the event's stanza can't be disposed of here. */
+static void may_dispose(svi_task *task, lua_State *L, const char *what, bool is_deliver)
 {
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
     if (!task->entry->has_stanza || task->script->sv->stanza(task->ev) == NULL)
         luaL_error(L, "%s: there is no stanza at \"%s\"", what, task->entry->text);
     const bool is_again = task->is_disposed || (is_deliver && task->is_delivered);
-    if (is_live && !is_again && !task->script->env.is_undisposed(task->ev))
+    if (!is_again && !task->script->env.is_undisposed(task->ev))
         luaL_error(L, "%s: the stanza was disposed of by somebody else", what);
-    return is_live;
 }
 
 static bool is_request(const svi_task *task)
@@ -28,17 +27,17 @@ int svi_lua_event_reply(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
     const sv_api *api = task->script->sv;
-    const bool is_live = may_dispose(task, L, "reply", false);
+    may_dispose(task, L, "reply", false);
     if (!is_request(task)) return luaL_error(L, "reply: it answers an IQ of type get or set, and this is none");
     const sv_stanza *owner = NULL;
     const sv_node *payload = lua_isnoneornil(L, 2) ? NULL : svi_build_payload(task, L, 2, "reply", &owner);
     if (payload != NULL) svi_build_count(task, L, payload, "reply");
     svi_task_dispose(task, L, "reply", false);
-    if (is_live && payload != NULL)
+    if (payload != NULL)
         svi_build_fill(task, owner, payload, api->reply(task->ev, api->name(payload), api->ns(payload)));
-    else if (is_live)
+    else
         (void)api->reply(task->ev, SV_STR_NONE, SV_STR_NONE);
-    if (is_live) (void)api->send(task->ev);
+    (void)api->send(task->ev);
     return svi_push_done(L);
 }
 
@@ -48,23 +47,25 @@ static sv_cond arg_cond(lua_State *L, int index)
 }
 
 /* Also at account/removing, where it keeps the account. */
-static bool may_refuse(svi_task *task, lua_State *L)
+static void may_refuse(svi_task *task, lua_State *L)
 {
-    if (strcmp(task->entry->text, "account/removing") != 0) return may_dispose(task, L, "refuse", false);
-    return svi_task_may(task, L, SVI_EFFECT_CHANGE, "refuse");
+    if (strcmp(task->entry->text, "account/removing") != 0)
+        may_dispose(task, L, "refuse", false);
+    else
+        svi_task_may(task, L, SVI_EFFECT_CHANGE, "refuse");
 }
 
 /* event:refuse(cond: cond, text: string?): verdict */
 int svi_lua_event_refuse(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = may_refuse(task, L);
+    may_refuse(task, L);
     const sv_cond cond = arg_cond(L, 2);
     const sv_str text = svi_arg_str_or_none(L, 3);
     svi_check_xml(L, text, "refuse: the text");
     svi_task_makes(task, L, text.n);
     svi_task_dispose(task, L, "refuse", false);
-    if (is_live) (void)task->script->sv->refuse_text(task->ev, cond, text);
+    (void)task->script->sv->refuse_text(task->ev, cond, text);
     return svi_push_done(L);
 }
 
@@ -73,12 +74,12 @@ int svi_lua_event_refuse_with(lua_State *L)
 {
     static const char *const types[] = {"auth", "cancel", "continue", "modify", "wait", NULL};
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = may_dispose(task, L, "refuse_with", false);
+    may_dispose(task, L, "refuse_with", false);
     const sv_cond cond = arg_cond(L, 2);
     const sv_str type = lua_isnoneornil(L, 3) ? SV_STR_NONE : sv_str_of(types[svi_arg_choice(L, 3, types, "type of an error")]);
     const sv_draft *specific = svi_build_draft(task, L, 4, SV_STR_NONE, "refuse_with");
     svi_task_dispose(task, L, "refuse_with", false);
-    if (is_live) (void)task->script->sv->refuse_with(task->ev, cond, type, specific);
+    (void)task->script->sv->refuse_with(task->ev, cond, type, specific);
     return svi_push_done(L);
 }
 
@@ -97,10 +98,10 @@ static const char *rule_of(lua_State *L, const char *name)
 int svi_lua_event_drop(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = may_dispose(task, L, "drop", false);
+    may_dispose(task, L, "drop", false);
     const char *rule = rule_of(L, svi_arg_name(L, 2, "", 48, "rules"));
     svi_task_dispose(task, L, "drop", false);
-    if (is_live) (void)task->script->sv->drop(task->ev, rule);
+    (void)task->script->sv->drop(task->ev, rule);
     return svi_push_done(L);
 }
 
@@ -108,9 +109,9 @@ int svi_lua_event_drop(lua_State *L)
 int svi_lua_event_consume(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = may_dispose(task, L, "consume", false);
+    may_dispose(task, L, "consume", false);
     svi_task_dispose(task, L, "consume", false);
-    if (is_live) (void)task->script->sv->consume(task->ev);
+    (void)task->script->sv->consume(task->ev);
     return svi_push_done(L);
 }
 
@@ -118,9 +119,9 @@ int svi_lua_event_consume(lua_State *L)
 int svi_lua_event_stored(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = may_dispose(task, L, "stored", false);
+    may_dispose(task, L, "stored", false);
     svi_task_dispose(task, L, "stored", false);
-    if (is_live) (void)task->script->sv->stored(task->ev);
+    (void)task->script->sv->stored(task->ev);
     return svi_push_done(L);
 }
 
@@ -129,12 +130,12 @@ int svi_lua_event_deliver(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
     const sv_api *api = task->script->sv;
-    const bool is_live = may_dispose(task, L, "deliver", true);
+    may_dispose(task, L, "deliver", true);
     sv_session *session = svi_arg_session(L, 2);
     if (!sv_str_eq(api->session_jid(session)->bare, api->to(task->ev)->bare))
         return luaL_error(L, "deliver: the session is not the recipient's: ev:push sends to others");
     svi_task_dispose(task, L, "deliver", true);
-    if (is_live) (void)api->deliver(task->ev, session);
+    (void)api->deliver(task->ev, session);
     return svi_push_done(L);
 }
 
@@ -160,7 +161,7 @@ int svi_lua_event_replace(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
     const sv_api *api = task->script->sv;
-    const bool is_live = may_dispose(task, L, "replace", false);
+    may_dispose(task, L, "replace", false);
     if (task->is_disposed) return luaL_error(L, "replace: something has become of the stanza already");
     const sv_stanza *before = api->stanza(task->ev), *stanza = svi_build_stanza(task, L, 2, "replace");
     check_client_stanza(task, L, stanza, "replace");
@@ -172,7 +173,7 @@ int svi_lua_event_replace(lua_State *L)
     svi_task_makes(task, L, 64 + 4 * to.n);
     if (to.p != NULL && !api->jid_parse(task->ev, to, &jid)) return luaL_error(L, "replace: `to` is no address");
     svi_view_pin(task, L, before);
-    if (is_live) api->replace(task->ev, stanza);
+    api->replace(task->ev, stanza);
     return 0;
 }
 
@@ -248,9 +249,9 @@ int svi_lua_event_push(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
     sv_session *session = svi_arg_session(L, 2);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_SEND, "push");
+    svi_task_may(task, L, SVI_EFFECT_SEND, "push");
     const sv_stanza *stanza = pushed(task, L, session, "push");
-    if (is_live) task->script->sv->push(task->ev, session, stanza);
+    task->script->sv->push(task->ev, session, stanza);
     return 0;
 }
 
@@ -279,9 +280,9 @@ static const sv_stanza *routed(svi_task *task, lua_State *L, const char *what)
 int svi_lua_event_route(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_SEND, "route");
+    svi_task_may(task, L, SVI_EFFECT_SEND, "route");
     const sv_stanza *stanza = routed(task, L, "route");
-    if (is_live) task->script->sv->route(task->ev, stanza);
+    task->script->sv->route(task->ev, stanza);
     return 0;
 }
 
@@ -289,9 +290,9 @@ int svi_lua_event_route(lua_State *L)
 int svi_lua_event_route_unasked(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_SEND, "route_unasked");
+    svi_task_may(task, L, SVI_EFFECT_SEND, "route_unasked");
     const sv_stanza *stanza = routed(task, L, "route_unasked");
-    if (is_live) task->script->sv->route_unasked(task->ev, stanza);
+    task->script->sv->route_unasked(task->ev, stanza);
     return 0;
 }
 
@@ -300,12 +301,12 @@ int svi_lua_event_push_stored(lua_State *L)
 {
     svi_task *task = svi_arg_event(L, 1);
     sv_session *session = svi_arg_session(L, 2);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_SEND, "push_stored");
+    svi_task_may(task, L, SVI_EFFECT_SEND, "push_stored");
     const sv_stanza *stanza = pushed(task, L, session, "push_stored");
     sv_store *store = svi_arg_store_to_write(task, L, 4, "push_stored");
     const sv_str owner = svi_arg_owner(L, 5), key = svi_arg_key(L, 6);
     svi_task_makes(task, L, owner.n + key.n);
-    if (is_live) task->script->sv->push_stored(task->ev, session, stanza, store, owner, key);
+    task->script->sv->push_stored(task->ev, session, stanza, store, owner, key);
     return 0;
 }
 

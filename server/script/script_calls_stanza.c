@@ -173,7 +173,8 @@ int svi_lua_session_set_item(lua_State *L)
     const sv_str value = svi_arg_str_or_none(L, 3);
     if (value.n > ITEM_BYTES_MAX) return luaL_error(L, "set_item: the value has more than %d bytes", ITEM_BYTES_MAX);
     note_item(L, name);
-    if (svi_task_may(task, L, SVI_EFFECT_CHANGE, "set_item")) task->script->sv->session_set_item(session, name, value);
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, "set_item");
+    task->script->sv->session_set_item(session, name, value);
     return 0;
 }
 
@@ -200,11 +201,11 @@ int svi_lua_event_session_set_presence(lua_State *L)
     sv_session *session = svi_arg_session(L, 2);
     const sv_stanza *presence = lua_isnoneornil(L, 3) ? NULL : svi_build_stanza(task, L, 3, what);
     const int priority = lua_isnoneornil(L, 4) ? 0 : (int)svi_arg_int(L, 4, -128, 127);
-    const bool is_live = svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
     if (presence != NULL && !api->is(api->stanza_root(presence), SV_STR("presence"), SV_STR(SVI_NS_CLIENT)))
         return luaL_error(L, "%s: it takes a presence of jabber:client", what);
     if (!sv_str_eq(api->session_jid(session)->domain, api->host(task->host->mod)))
         return luaL_error(L, "%s: the session is one of another host", what);
-    if (is_live) api->session_set_presence(task->ev, session, presence, priority);
+    api->session_set_presence(task->ev, session, presence, priority);
     return 0;
 }

@@ -149,7 +149,7 @@ int svi_lua_store_put(lua_State *L)
     sv_store *store = svi_arg_store_to_write(task, L, 1, "store:put");
     const sv_str owner = svi_arg_owner(L, 2), key = svi_arg_key(L, 3), value = svi_arg_str(L, 4);
     svi_task_makes(task, L, owner.n + key.n + value.n);
-    if (!svi_task_may(task, L, SVI_EFFECT_STORE, "store:put")) return svi_push_status(L, SV_OK);
+    svi_task_may(task, L, SVI_EFFECT_STORE, "store:put");
     return svi_push_status(L, task->script->sv->put(task->ev, store, owner, key, value));
 }
 
@@ -161,7 +161,7 @@ int svi_lua_store_del(lua_State *L)
     sv_store *store = svi_arg_store_to_write(task, L, 1, "store:del");
     const sv_str owner = svi_arg_owner(L, 2), key = svi_arg_key(L, 3);
     svi_task_makes(task, L, owner.n + key.n);
-    if (!svi_task_may(task, L, SVI_EFFECT_STORE, "store:del")) return svi_push_status(L, SV_OK);
+    svi_task_may(task, L, SVI_EFFECT_STORE, "store:del");
     return svi_push_status(L, task->script->sv->del(task->ev, store, owner, key));
 }
 
@@ -173,7 +173,7 @@ int svi_lua_store_del_owner(lua_State *L)
     sv_store *store = svi_arg_store_to_write(task, L, 1, "store:del_owner");
     const sv_str owner = svi_arg_owner(L, 2);
     svi_task_makes(task, L, owner.n);
-    if (!svi_task_may(task, L, SVI_EFFECT_STORE, "store:del_owner")) return svi_push_status(L, SV_OK);
+    svi_task_may(task, L, SVI_EFFECT_STORE, "store:del_owner");
     return svi_push_status(L, task->script->sv->del_owner(task->ev, store, owner));
 }
 

@@ -71,7 +71,6 @@ int svi_lua_sv_log(lua_State *L)
         luaL_checktype(L, 3, LUA_TTABLE);
         (void)take_fields(L, 3, f);
     }
-    if (task->is_shadow) return 0;
     if (++task->logged > LINES_MAX) return luaL_error(L, "log: more than %d lines of one handler", LINES_MAX);
     task->script->sv->log(task->host->mod, level, event, f[0].name, f[0].value, f[1].name, f[1].value, f[2].name, f[2].value, f[3].name,
                           f[3].value, f[4].name, f[4].value, f[5].name, f[5].value, f[6].name, f[6].value, f[7].name, f[7].value, f[8].name,
@@ -82,10 +81,10 @@ int svi_lua_sv_log(lua_State *L)
 
 /* --- the host ------------------------------------------------------------------------------------------ */
 
-/* True if it is to be done. In start the script sets up what is its own. */
-static bool may_set(svi_task *task, lua_State *L, const char *what)
+/* In start the script sets up what is its own. */
+static void may_set(svi_task *task, lua_State *L, const char *what)
 {
-    return task->ev == NULL ? !task->is_shadow : svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
+    if (task->ev != NULL) svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
 }
 
 /* sv.host_set_item(name: string, value: string?): boolean?, word */
@@ -94,7 +93,7 @@ int svi_lua_sv_host_set_item(lua_State *L)
     svi_task *task = svi_task_here(L);
     const char *name = svi_arg_word(L, 1);
     const sv_str value = svi_arg_str_or_none(L, 2);
-    if (!may_set(task, L, "host_set_item")) return svi_push_status(L, SV_OK);
+    may_set(task, L, "host_set_item");
     return svi_push_status(L, task->script->sv->host_set_item(task->host->mod, name, value));
 }
 
@@ -104,7 +103,7 @@ int svi_lua_sv_set_stream_feature(lua_State *L)
     svi_task *task = svi_task_here(L);
     const sv_str xml = svi_arg_str(L, 1);
     if (xml.n > FEATURE_BYTES_MAX) return svi_push_status(L, SV_ELIMIT);
-    if (!may_set(task, L, "set_stream_feature")) return svi_push_status(L, SV_OK);
+    may_set(task, L, "set_stream_feature");
     return svi_push_status(L, task->script->sv->set_stream_feature(task->host->mod, xml));
 }
 
@@ -119,8 +118,8 @@ int svi_lua_sv_begin(lua_State *L)
         return luaL_argerror(L, 1, lua_pushfstring(L, "\"%s\" is no occasion about the host that scripts fire (doc/reference/lua.md names them)", on.p));
     svi_check_xml(L, subject, "sv.begin: the subject");
     svi_task_makes(task, L, 512 + subject.n);
-    if (svi_task_may(task, L, SVI_EFFECT_CHANGE, "sv.begin"))
-        task->script->sv->begin(task->host->mod, point->name, subject.p != NULL ? subject : SV_STR(""));
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, "sv.begin");
+    task->script->sv->begin(task->host->mod, point->name, subject.p != NULL ? subject : SV_STR(""));
     return 0;
 }
 

@@ -73,6 +73,8 @@ struct svi_script_host {
     svi_script *script;
     sv_mod *mod;
     bool is_started;
+    bool is_shadow;
+    const svi_script_tap *tap; /* NULL: none */
     int self; /* reference of the table that sv.self is */
     struct svi_held *held;     /* stanzas that it keeps */
     size_t held_count;
@@ -113,14 +115,13 @@ struct svi_task {
     bool is_disposed;    /* the verdict was said */
     bool is_delivered;   /* ... by deliver, which may be called for several sessions */
     sv_verdict verdict;  /* at its end */
-    bool is_shadow;      /* effects are noted, not done */
     bool has_record;     /* of a command's answer */
-    bool is_unknown;     /* ... and what it would have done can't be told */
+    bool is_unknown;     /* what it would have done in place of its live version can't be told */
+    void *watched;       /* what the host's tap knows it by; NULL: it is not told */
     size_t effects;
     size_t made_bytes;
     size_t logged; /* lines */
     const sv_stanza *replaced; /* the stanza that the event had before it was replaced here; a reference */
-    struct svi_outcome *outcome; /* of a policy; NULL: nobody asks */
     struct svi_end *end; /* tells when the event is over; NULL: it has not waited */
 };
 
@@ -236,12 +237,12 @@ typedef enum svi_effect {
     SVI_EFFECT_SEND,   /* stanzas of its own */
     SVI_EFFECT_STORE   /* rows; the store's right is checked by the caller */
 } svi_effect;
-/* Raises if the script has no right to it here, if the event is over, or if there were too many. False in a shadow: then it is not
- * done (the caller notes it and returns what the call would have). */
-bool svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what);
+/* Raises if the script has no right to it here, if the event is over, or if there were too many. In a shadow as well: there
+ * the table's functions do nothing. */
+void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what);
 /* True if `sends` of the script's head has the address's domain ("host" is that it runs on). */
 bool svi_task_may_send_to(const svi_task *task, const sv_jid *to);
-/* What the live version got can't be known: the sample of a shadow is not comparable. Raises. */
+/* What it asks for is asked of others, which a shadow does not: what it would have done is not known then. Raises. */
 int svi_shadow_unknown(svi_task *task, lua_State *L);
 /* An error of a task that is no error of Lua: told and counted as one. */
 void svi_task_tell(svi_task *task, const char *text);
@@ -268,6 +269,8 @@ void svi_task_end(svi_task *task);
 sv_verdict svi_task_run(svi_script_host *host, sv_event *ev, const svi_entry *entry, int function);
 /* Drops all that wait on a host / frees what is pooled, behind that. */
 void svi_tasks_drop(svi_script_host *host);
+/* The host's tap is told of none of those that wait any more. */
+void svi_tasks_forget_tap(svi_script_host *host);
 void svi_tasks_free(svi_script *script);
 
 /* Methods of events that stand beside the rest: sleep, iq. */

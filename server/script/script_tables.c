@@ -288,7 +288,7 @@ static int metric_add(lua_State *L)
     const lua_Integer delta = luaL_optinteger(L, 2, 1);
     const uint32_t index = metric_of(L);
     if (delta < 0 && task->script->desc.metrics[index].kind == SV_METRIC_COUNTER) return luaL_error(L, "a counter does not fall");
-    if (!task->is_shadow) task->script->sv->metric_add(task->host->mod, index, delta);
+    task->script->sv->metric_add(task->host->mod, index, delta);
     return 0;
 }
 
@@ -298,7 +298,7 @@ static int metric_set(lua_State *L)
     const lua_Integer value = luaL_checkinteger(L, 2);
     const uint32_t index = metric_of(L);
     if (task->script->desc.metrics[index].kind == SV_METRIC_COUNTER) return luaL_error(L, "a counter is added to, not set");
-    if (!task->is_shadow) task->script->sv->metric_set(task->host->mod, index, value);
+    task->script->sv->metric_set(task->host->mod, index, value);
     return 0;
 }
 

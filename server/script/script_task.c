@@ -46,10 +46,18 @@ static svi_task *task_get(svi_script_host *host, sv_event *ev, const svi_entry *
     return task;
 }
 
+static void tell_tap(svi_task *task, const svi_script_end *end)
+{
+    void *run = task->watched;
+    task->watched = NULL;
+    if (run != NULL) task->host->tap->end(run, end);
+}
+
 /* What is left of its views is invalid from now on. A coroutine that raised or waits is not used again. */
 static void task_put(svi_task *task, bool is_dead)
 {
     svi_script *script = task->script;
+    tell_tap(task, &(svi_script_end){.is_dropped = true}); /* unless that was done */
     task->serial = ++script->serials;
     if (task->end != NULL) task->end->task = NULL;
     task->end = NULL;
@@ -117,6 +125,15 @@ void svi_tasks_drop(svi_script_host *host)
         }
 }
 
+void svi_tasks_forget_tap(svi_script_host *host)
+{
+    const svi_script *script = host->script;
+    SV_ASSERT(script->running == NULL);
+    for (size_t i = 0; i < sizeof script->waiting / sizeof *script->waiting; i++)
+        for (svi_task *t = script->waiting[i]; t != NULL; t = t->next)
+            if (t->host == host) t->watched = NULL;
+}
+
 void svi_tasks_free(svi_script *script)
 {
     while (script->free_tasks != NULL) {
@@ -151,6 +168,11 @@ void svi_task_tell(svi_task *task, const char *text)
     lua_pop(task->L, 1);
 }
 
+static void tell_runs(const svi_task *task, bool is_running)
+{
+    if (task->watched != NULL && task->host->tap->runs != NULL) task->host->tap->runs(task->watched, is_running);
+}
+
 typedef enum run_end { RUN_RETURNED, RUN_WAITS, RUN_RAISED } run_end;
 
 static run_end run(svi_task *task, int args)
@@ -159,9 +181,11 @@ static run_end run(svi_task *task, int args)
     svi_task *outer = script->running;
     svi_running here = {.script = script, .L = task->L, .max_us = script->env.max_cpu_us};
     script->running = task;
+    tell_runs(task, true);
     svi_script_enter(&here);
     const int status = lua_resume(task->L, script->L, args, &task->results);
     svi_script_leave(&here);
+    tell_runs(task, false);
     script->running = outer;
     if (status == LUA_OK) return RUN_RETURNED;
     if (status == LUA_YIELD && task->is_yielding) return RUN_WAITS;
@@ -209,8 +233,8 @@ static sv_verdict failed(svi_task *task)
     const sv_api *api = task->script->sv;
     char reason[REASON_BYTES];
     tell(task, reason);
+    tell_tap(task, &(svi_script_end){.verdict = SV_PASS, .error = reason, .is_unknown = task->is_unknown});
     if (task->is_disposed || !task->script->env.is_open(task->ev)) return SV_DONE;
-    if (task->is_shadow) return SV_PASS;
     if (task->entry->is_command) return api->fail(task->ev, SV_FAULT_FAILED, "the script failed: %s", reason);
     if (owes_answer(task)) return api->refuse(task->ev, SV_INTERNAL_SERVER_ERROR);
     if (is_withheld(task)) return withhold(task);
@@ -243,6 +267,7 @@ static sv_verdict step(svi_task *task, int args)
     }
     const sv_verdict verdict = end == RUN_RETURNED ? returned(task) : failed(task);
     task->verdict = verdict;
+    tell_tap(task, &(svi_script_end){.verdict = verdict, .is_unknown = task->is_unknown});
     return verdict;
 }
 
@@ -254,6 +279,7 @@ sv_verdict svi_task_run(svi_script_host *host, sv_event *ev, const svi_entry *en
     (void)lua_rawgeti(task->L, LUA_REGISTRYINDEX, function);
     svi_view_push_event(task, task->L);
     script->is_quota_off = false;
+    if (host->tap != NULL && !entry->is_command) task->watched = host->tap->begin(host->tap->ctx, ev, (size_t)(entry - script->entries));
     const sv_verdict verdict = step(task, 1);
     if (verdict != SV_LATER) task_put(task, task->is_dead);
     return verdict;
@@ -331,7 +357,7 @@ static const char *right_of(svi_effect effect)
     return "changes";
 }
 
-bool svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what)
+void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what)
 {
     const svi_script *script = task->script;
     const char *at = task->entry != NULL ? task->entry->text : "start";
@@ -342,10 +368,9 @@ bool svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *w
         luaL_error(L, "%s: a handler of the band monitor only looks", what);
     if (effect == SVI_EFFECT_SEND && script->sends.count == 0)
         luaL_error(L, "%s: the script has no right to send: say where to under `sends` in sv.script", what);
-    if (task->ev != NULL && !script->env.is_open(task->ev) && !task->is_shadow)
+    if (task->ev != NULL && !script->env.is_open(task->ev))
         luaL_error(L, "%s: the event is over", what);
     if (++task->effects > SVI_EFFECTS_MAX) luaL_error(L, "%s: more than %d effects in one handler", what, SVI_EFFECTS_MAX);
-    return !task->is_shadow;
 }
 
 bool svi_task_may_send_to(const svi_task *task, const sv_jid *to)

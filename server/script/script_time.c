@@ -116,7 +116,6 @@ static int begin(lua_State *L, const char *what, bool repeats)
     if (svi_script_of(L)->is_loading) return plan(L, what, repeats);
     svi_task *task = svi_task_here(L);
     const int64_t us = period_us(L, 1, what);
-    if (task->is_shadow) return 0;
     if (task->host->beat_count >= SVI_TIMERS_MAX)
         return luaL_error(L, "%s: the script has %d timers on this host already", what, SVI_TIMERS_MAX);
     lua_settop(L, 2);

@@ -31,6 +31,7 @@ void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...)
         if (count <= LOG_FIELDS) fields[count++] = LF_TXT(name, value);
     }
     va_end(args);
+    if (mod->tries != NULL && count <= LOG_FIELDS) fields[count++] = LF_TXT("shadow", "yes");
     svi_exec *now = svi_exec_now(); /* the line names the module whoever runs */
     const char *const running = now->module;
     now->module = mod->file->name;

@@ -1,6 +1,7 @@
 /* Module table: named maps. Writes go to the event's unit; a read holds the event, and comes back to the module only if the
  * event still waits for it. */
 #include "mods/mods_api.h"
+#include "mods/mods_aside.h"
 
 #include <stdio.h>
 
@@ -165,6 +166,10 @@ static sv_rows *lend(sv_event *ev, const sv_store *store, sv_str owner, svi_rows
     const svi_overlay *overlay = svi_overlay_of(store);
     if (overlay != NULL) svi_overlay_read(overlay, ev, owner, rows);
     if (rows->overlay != NULL) svi_mod_ref(rows->overlay->mod);
+    if (store->mod->tries == NULL) return rows;
+    rows->aside = svi_trial_aside(store->mod);
+    rows->map = store->map;
+    rows->owner = svi_arena_str(svi_event_arena(ev), owner);
     return rows;
 }
 
@@ -176,43 +181,78 @@ sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner)
     return rows != NULL ? lend(ev, store, owner, rows) : NULL;
 }
 
-bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out)
+/* What a shadow made of a row itself; SVI_ASIDE_NOTHING of anybody else's rows. */
+static svi_aside_state own_row(const sv_rows *rows, sv_str key, sv_str *value_out)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
-    return svi_overlay_row(rows, key, value_out);
+    return rows->aside != NULL ? svi_aside_get(rows->aside, rows->map, rows->owner, key, value_out) : SVI_ASIDE_NOTHING;
+}
+
+bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out)
+{
+    const svi_aside_state state = own_row(rows, key, value_out);
+    return state == SVI_ASIDE_NOTHING ? svi_overlay_row(rows, key, value_out) : state == SVI_ASIDE_VALUE;
 }
 
 bool svi_api_row_stored(const sv_rows *rows, sv_str key, sv_str *value_out)
 {
-    SV_CHECK(rows, SVI_ROWS_MAGIC);
-    return svi_rows_find(rows->rows, key, value_out);
+    const svi_aside_state state = own_row(rows, key, value_out);
+    return state == SVI_ASIDE_NOTHING ? svi_rows_find(rows->rows, key, value_out) : state == SVI_ASIDE_VALUE;
+}
+
+/* The next one of both, in order of keys; a row that is stored and was written or deleted since is not seen twice. */
+static bool next_aside(const sv_rows *rows, sv_str *key, sv_str *value_out)
+{
+    sv_str stored = *key, mine = *key, value, written;
+    bool has_stored = svi_overlay_next(rows, &stored, &value);
+    while (has_stored && own_row(rows, stored, &written) != SVI_ASIDE_NOTHING) has_stored = svi_overlay_next(rows, &stored, &value);
+    const bool has_mine = svi_aside_next(rows->aside, rows->map, rows->owner, &mine, &written);
+    if (!has_stored && !has_mine) return false;
+    const bool is_mine = has_mine && (!has_stored || svi_str_cmp(mine, stored) < 0);
+    *key = is_mine ? mine : stored;
+    *value_out = is_mine ? written : value;
+    return true;
 }
 
 bool svi_api_row_next(const sv_rows *rows, sv_str *key, sv_str *value_out)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
-    return svi_overlay_next(rows, key, value_out);
+    return rows->aside != NULL ? next_aside(rows, key, value_out) : svi_overlay_next(rows, key, value_out);
 }
 
 uint32_t svi_api_row_schema(const sv_rows *rows, sv_str key)
 {
-    SV_CHECK(rows, SVI_ROWS_MAGIC);
-    const uint32_t schema = svi_rows_schema(rows->rows, key);
     sv_str added;
+    const svi_aside_state state = own_row(rows, key, &added);
+    if (state != SVI_ASIDE_NOTHING) return state == SVI_ASIDE_VALUE ? svi_map_schema(rows->map) : 0;
+    const uint32_t schema = svi_rows_schema(rows->rows, key);
     if (schema != 0 || rows->layer == NULL || !svi_overlay_find(rows, key, &added)) return schema;
     return svi_layer_schema(rows->layer);
 }
 
+static size_t count_aside(const sv_rows *rows, int64_t *bytes_out)
+{
+    size_t count = 0;
+    sv_str key = SV_STR_NONE, value;
+    for (*bytes_out = 0; next_aside(rows, &key, &value); count++) *bytes_out += (int64_t)value.n;
+    return count;
+}
+
 size_t svi_api_row_count(const sv_rows *rows)
 {
+    int64_t bytes;
     SV_CHECK(rows, SVI_ROWS_MAGIC);
+    if (rows->aside != NULL) return count_aside(rows, &bytes);
     return svi_rows_count(rows->rows) + svi_overlay_count(rows);
 }
 
 int64_t svi_api_row_bytes(const sv_rows *rows)
 {
+    int64_t bytes;
     SV_CHECK(rows, SVI_ROWS_MAGIC);
-    return (int64_t)svi_rows_value_bytes(rows->rows);
+    if (rows->aside == NULL) return (int64_t)svi_rows_value_bytes(rows->rows);
+    (void)count_aside(rows, &bytes);
+    return bytes;
 }
 
 /* --- reads in flight -------------------------------------------------------------------------------- */
@@ -299,13 +339,19 @@ static void rows_came(void *ctx, sv_status status, svi_rows *rows)
     end(op);
 }
 
+/* What is stored is not all that is seen: then the owner must be known when it comes. */
+static bool is_mixed(const sv_store *store)
+{
+    return store->mod->tries != NULL || svi_overlay_of(store) != NULL;
+}
+
 void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done)
 {
     SV_ASSERT(done != NULL);
     operation *op = begin(ev, store);
     op->rows_done = done;
     store->mod->costs->store.loads++;
-    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->mod->group->acct, owner);
+    if (is_mixed(store)) op->owner = svi_str_dup(op->mod->group->acct, owner);
     svi_rows_load(store->map, owner, rows_came, op);
 }
 
@@ -317,7 +363,7 @@ void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_ro
     op->rows_done = done;
     store->mod->costs->store.loads++;
     op->session = svi_str_dup(op->mod->group->acct, jid->full);
-    if (svi_overlay_of(store) != NULL) op->owner = svi_str_dup(op->mod->group->acct, jid->node);
+    if (is_mixed(store)) op->owner = svi_str_dup(op->mod->group->acct, jid->node);
     op->session_number = svi_session_number(session);
     svi_rows_load(store->map, jid->node, rows_came, op);
 }
@@ -355,6 +401,18 @@ static void see_added(operation *op)
     svi_layer_unref(&rows.layer);
 }
 
+/* What a shadow has written itself comes before what is stored. */
+static void see_aside(operation *op)
+{
+    if (op->mod->tries == NULL || (op->status != SV_OK && op->status != SV_ENOTFOUND)) return;
+    sv_str value;
+    const svi_aside_state state = svi_aside_get(svi_trial_aside(op->mod), op->map, op->owner, op->key, &value);
+    if (state == SVI_ASIDE_NOTHING) return;
+    op->status = state == SVI_ASIDE_VALUE ? SV_OK : SV_ENOTFOUND;
+    op->value = state == SVI_ASIDE_VALUE ? svi_arena_str(svi_event_arena(op->ev), value) : SV_STR_NONE;
+    op->schema = state == SVI_ASIDE_VALUE ? svi_map_schema(op->map) : 0;
+}
+
 bool svi_api_has_space(const sv_event *ev)
 {
     return svi_store_admit(svi_server_store(svi_xevent_of(ev)->server)) == SV_OK;
@@ -368,6 +426,7 @@ static void value_came(void *ctx, sv_status status, sv_str value, uint32_t schem
     op->schema = schema;
     if (!is_void(op)) {
         see_added(op);
+        see_aside(op);
         svi_event_call(op->ev, op->stats, call_module, op);
     }
     end(op);
@@ -376,7 +435,7 @@ static void value_came(void *ctx, sv_status status, sv_str value, uint32_t schem
 static void get(operation *op, sv_store *store, sv_str owner, sv_str key)
 {
     store->mod->costs->store.reads++;
-    if (svi_overlay_of(store) != NULL) {
+    if (is_mixed(store)) {
         op->owner = svi_str_dup(op->mod->group->acct, owner);
         op->key = svi_str_dup(op->mod->group->acct, key);
     }

@@ -165,6 +165,10 @@ void svi_mod_fault(sv_mod *mod, const char *rule)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     svi_conduct *c = &mod->conduct;
+    if (mod->tries != NULL) {
+        svi_trial_fault(mod);
+        return;
+    }
     if (c->ward.is_closed) { /* of what waits in it */
         c->faults.total++;
         return;

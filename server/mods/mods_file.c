@@ -388,7 +388,7 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     return status;
 }
 
-sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **file_out, sv_err *err)
+sv_status svi_mod_file_open_with(svi_acct *acct, const svi_mods_config *config, const char *path, svi_mod_file **file_out, sv_err *err)
 {
     const char *slash = strrchr(path, '/');
     sv_str name = sv_str_of(slash != NULL ? slash + 1 : path);
@@ -405,9 +405,24 @@ sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **fil
     close(fd);
     if (status != SV_OK) return svi_err(err, status, "it can't be read");
     name = bare;
-    status = load_new(acct, &(svi_mods_config){.path_count = 0}, name, path, image, size, file_out, err);
+    status = load_new(acct, config, name, path, image, size, file_out, err);
     svi_free(image);
     return status;
+}
+
+sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **file_out, sv_err *err)
+{
+    return svi_mod_file_open_with(acct, &(svi_mods_config){.path_count = 0}, path, file_out, err);
+}
+
+sv_status svi_mod_file_find(const svi_mods_config *config, sv_str name, char *path_out, size_t path_bytes, sv_err *err)
+{
+    char path[PATH_BYTES];
+    const int fd = find(config, name, path);
+    if (fd < 0) return not_found(config, name, err);
+    close(fd);
+    const int n = snprintf(path_out, path_bytes, "%s", path);
+    return n >= 0 && (size_t)n < path_bytes ? SV_OK : svi_err(err, SV_ELIMIT, "the path of module \"%.*s\" is too long", (int)name.n, name.p);
 }
 
 char *svi_mod_file_image(svi_acct *acct, const svi_mod_file *file)

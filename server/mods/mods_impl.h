@@ -53,6 +53,7 @@ typedef struct svi_past {
     sv_mod *draining;  /* those that something in flight still needs */
     uint64_t retired;  /* those that have gone since the start */
     uint64_t kept;     /* files whose code was loaded for a reload, and is used no more */
+    struct svi_shadow *shadows; /* policies that are tried */
 } svi_past;
 
 /* A timer of every(); linked in its module. */
@@ -87,6 +88,9 @@ struct sv_rows {
     sv_event *ev;
     const struct svi_overlay *overlay; /* NULL: nothing is added */
     svi_layer *layer;                  /* a reference, too; NULL: nothing is added for this owner */
+    struct svi_aside *aside;           /* of a shadow: what it has written itself; else NULL */
+    svi_map *map;                      /* with `aside`: whose rows these are; `owner` in the event's arena */
+    sv_str owner;
     sv_str own;                        /* the owner's bare address, which is not added */
 };
 
@@ -172,6 +176,8 @@ struct sv_mod {
     svi_provider *provider; /* if it keeps the host's accounts */
     svi_dict *stanzas;         /* those it keeps: address -> how often */
     sv_str stream_feature;     /* as it set it; besides that of its description */
+    struct svi_trial *trial; /* what is tried beside it (mods_shadow.h); NULL: nothing */
+    struct svi_trial *tries; /* of a shadow: that it is; NULL: it is none */
     struct svi_engine_part *engine; /* of an engine module: its sockets and threads (mods_engine_impl.h) */
 };
 
@@ -231,6 +237,10 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
                             svi_mod_file **file_out, sv_err *err);
 /* The same for a file at a path that ends with NAME.so; no server needs to be there. */
 sv_status svi_mod_file_open(svi_acct *acct, const char *path, svi_mod_file **file_out, sv_err *err);
+/* The same, with what `config` says of scripts. */
+sv_status svi_mod_file_open_with(svi_acct *acct, const svi_mods_config *config, const char *path, svi_mod_file **file_out, sv_err *err);
+/* The path of the file that a module is found in now; SV_ENOTFOUND with text. */
+sv_status svi_mod_file_find(const svi_mods_config *config, sv_str name, char *path_out, size_t path_bytes, sv_err *err);
 /* All bytes of the loaded code's copy (svi_free); NULL if they can't be read. */
 char *svi_mod_file_image(svi_acct *acct, const svi_mod_file *file);
 svi_mod_file *svi_mod_file_ref(svi_mod_file *file);
@@ -347,6 +357,26 @@ sv_status svi_mod_start(sv_mod *mod);
 sv_status svi_mods_start_one(const svi_mods *mods, const svi_group *group, sv_mod *mod);
 /* The module's hooks are the host's: ends what was for its start. */
 void svi_mod_settle(sv_mod *mod);
+
+/* Fills in the module's options and budget from the section; problems are reported. */
+sv_status svi_mod_configure(const svi_mods *mods, const svi_section *section, sv_mod *mod, svi_config_report report, void *ctx);
+/* The section of a host that runs, in the configuration. */
+const svi_section *svi_mods_section_of(const svi_mods *mods, const svi_group *home);
+
+/* --- mods_shadow.c ----------------------------------------------------------------- */
+
+/* The live version goes: so does what is tried beside it. */
+void svi_trial_live_ends(sv_mod *live);
+/* A shadow's module is freed. */
+void svi_trial_gone(sv_mod *mine);
+/* It broke a rule: that is told to nobody, and costs nobody anything. */
+void svi_trial_fault(sv_mod *mine);
+/* May a handler of a rehearsal wait? As in the event that is rehearsed. */
+bool svi_trial_may_wait(const sv_event *ev);
+/* True while a shadow has no time: its timers are put off. */
+bool svi_trial_is_short(const sv_mod *mine);
+/* Rows of a shadow are seen with what it has put aside. */
+struct svi_aside *svi_trial_aside(const sv_mod *mine);
 
 /* --- mods_saved.c ------------------------------------------------------------------ */
 

@@ -27,6 +27,7 @@ typedef struct svi_mods_config {
     const char *const *paths; /* folders where NAME.so, NAME.lua or NAME/NAME.lua is looked for, in order */
     size_t path_count;
     const char *release;   /* the server's version, for scripts; NULL: "" */
+    const sv_api *script_api; /* the table that scripts are given; NULL: svi_mods_api() */
     int64_t script_bytes;  /* memory of a script's state; 0: 16 MiB */
     int64_t script_cpu_us; /* of a script's handler between two waits; 0: 50 ms */
     svi_mods *before; /* the loader that runs, which this one shall replace: what it has loaded is not

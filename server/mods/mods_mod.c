@@ -58,7 +58,7 @@ void svi_past_unref(svi_past **past)
     if (p == NULL) return;
     SV_ASSERT(p->refs > 0);
     if (--p->refs > 0) return;
-    SV_ASSERT(p->draining == NULL);
+    SV_ASSERT(p->draining == NULL && p->shadows == NULL);
     svi_free(p);
 }
 
@@ -267,6 +267,7 @@ void svi_mod_retire(sv_mod *mod)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     if (mod->is_retired) return;
+    if (mod->trial != NULL) svi_trial_live_ends(mod);
     if (mod->has_run) begin_to_drain(mod);
     mod->is_retired = true;
     mod->is_live = false;
@@ -373,6 +374,7 @@ void *svi_mod_command_self(const sv_mod *mod, size_t i)
 static void mod_free(sv_mod *mod)
 {
     if (mod->file->script != NULL) svi_script_unbind(mod->self);
+    if (mod->tries != NULL) svi_trial_gone(mod);
     SV_ASSERT(mod->timers == NULL && mod->watches == NULL && !mod->is_started && mod->in_flight == 0);
     svi_mod_unref(&mod->before);
     svi_blob_free(&mod->saved);

@@ -107,7 +107,7 @@ typedef struct change {
     plan *plans;
 } change;
 
-static const svi_section *section_of(const svi_mods *mods, const svi_group *home)
+const svi_section *svi_mods_section_of(const svi_mods *mods, const svi_group *home)
 {
     const svi_section *section;
     for (size_t i = 0; (section = svi_config_section(mods->config.config, i)) != NULL; i++)
@@ -194,24 +194,27 @@ static const svi_value *place_of(const svi_value *list, const char *name)
     return list;
 }
 
+sv_status svi_mod_configure(const svi_mods *mods, const svi_section *section, sv_mod *mod, svi_config_report report, void *ctx)
+{
+    const svi_mod_file *file = mod->file;
+    const svi_config *config = mods->config.config;
+    svi_arena *const arena = svi_config_arena(config);
+    const svi_mark mark = svi_arena_mark(arena); /* what is read is copied: nothing of it stays there */
+    const svi_mod_visit visit = svi_mod_blame(mod, "options");
+    const sv_status status = svi_options_fill(config, section, file->desc.options, file->desc.option_stride, mod->self, report, ctx);
+    if (status == SV_OK) svi_mod_filled(mod);
+    const sv_status budget = svi_budget_fill(config, section, file->budget_options, &mod->conduct.budget, report, ctx);
+    svi_conduct_begin(mod);
+    svi_mod_leave(&visit);
+    svi_arena_reset(arena, mark);
+    return status != SV_OK ? status : budget;
+}
+
 static bool succeed(const change *c, svi_group *group, sv_mod *old, svi_mod_file *file)
 {
     sv_mod *mod = svi_mod_new(old->group, file, place_of(group->place, file->name), old);
     svi_group_put(group, mod);
-    svi_arena *const arena = svi_config_arena(c->mods->config.config);
-    const svi_mark mark = svi_arena_mark(arena); /* what is read is copied: nothing of it stays there */
-    const svi_mod_visit visit = svi_mod_blame(mod, "options");
-    const sv_status status =
-        svi_options_fill(c->mods->config.config, group->section, file->desc.options,
-                         file->desc.option_stride, mod->self, c->how->report, c->how->report_ctx);
-    if (status == SV_OK) svi_mod_filled(mod);
-    const sv_status budget =
-        svi_budget_fill(c->mods->config.config, group->section, file->budget_options, &mod->conduct.budget,
-                        c->how->report, c->how->report_ctx);
-    svi_conduct_begin(mod);
-    svi_mod_leave(&visit);
-    svi_arena_reset(arena, mark);
-    return status == SV_OK && budget == SV_OK;
+    return svi_mod_configure(c->mods, group->section, mod, c->how->report, c->how->report_ctx) == SV_OK;
 }
 
 /* Everything up to save() and start() for one host; every problem is told. */
@@ -222,7 +225,7 @@ static bool prepare(change *c, svi_group *home)
     svi_group *group = svi_group_new(mods->acct, mods->past, home->server, home->host);
     *p = (plan){.next = c->plans, .home = home, .group = group};
     c->plans = p;
-    group->section = section_of(mods, home);
+    group->section = svi_mods_section_of(mods, home);
     group->place = svi_config_get(mods->config.config, group->section, SV_STR("modules_enabled"));
     bool fine = true;
     for (size_t i = 0; i < home->count; i++) {

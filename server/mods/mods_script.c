@@ -70,6 +70,21 @@ bool svi_mod_script_is_stale(const svi_mod_file *file)
     return is_stale;
 }
 
+const char *svi_mod_script_differs(const svi_mod_file *file, sv_str folder)
+{
+    for (const svi_script_source *s = file->sources; s != NULL; s = s->next) {
+        char path[PATH_BYTES];
+        size_t size = 0;
+        const char *name = strrchr(s->path, '/') + 1;
+        (void)snprintf(path, sizeof path, "%.*s/%s", (int)folder.n, folder.p, name);
+        char *text = read_file(file->acct, path, &size);
+        const bool is_same = text != NULL && hash_of(text, size) == s->hash;
+        svi_free(text);
+        if (!is_same) return name;
+    }
+    return NULL;
+}
+
 /* --- words to the loader ----------------------------------------------------------------------------- */
 
 static void env_fault(sv_mod *mod, const char *rule)
@@ -82,8 +97,14 @@ static void env_say_why(sv_mod *mod, const char *text)
     mod->why = svi_arena_printf(mod->texts, "%s", text).p;
 }
 
+static bool env_may_wait(const sv_event *ev)
+{
+    return svi_event_may_wait(ev) && (svi_rehearsal_of(ev) == NULL || svi_trial_may_wait(ev));
+}
+
 static bool env_is_undisposed(const sv_event *ev)
 {
+    if (svi_rehearsal_of(ev) != NULL) return svi_event_stanza(ev) != NULL;
     return svi_event_entry(ev) != 0 && !svi_event_is_disposed(ev);
 }
 
@@ -222,12 +243,12 @@ static void arm(shot *s, int64_t in_us)
     s->timer = svi_timer_start(svi_server_timers(s->mod->group->server), in_us, shot_fired, s);
 }
 
-/* In quarantine it rests, and goes on when that is over. */
+/* In quarantine it rests, and goes on when that is over; so does that of a shadow without time. */
 static void shot_fired(void *ctx)
 {
     shot *s = ctx;
     sv_mod *mod = s->mod;
-    if (mod->conduct.ward.is_closed) {
+    if (mod->conduct.ward.is_closed || svi_trial_is_short(mod)) {
         arm(s, REST_US);
         return;
     }
@@ -303,7 +324,7 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
 {
     script_files *files = svi_arena_get(file->arena, sizeof *files);
     *files = (script_files){.file = file, .folder = folder_of(file, path)};
-    const svi_script_env env = {.sv = svi_mods_api(),
+    const svi_script_env env = {.sv = config->script_api != NULL ? config->script_api : svi_mods_api(),
                                 .acct = file->acct,
                                 .release = config->release != NULL ? config->release : "",
                                 .random = env_random,
@@ -313,7 +334,7 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
                                 .ctx = files,
                                 .fault = env_fault,
                                 .say_why = env_say_why,
-                                .may_wait = svi_event_may_wait,
+                                .may_wait = env_may_wait,
                                 .is_open = svi_event_is_open,
                                 .is_undisposed = env_is_undisposed,
                                 .wait = env_wait,

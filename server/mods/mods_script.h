@@ -18,5 +18,7 @@ typedef struct svi_script_source {
 sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config, const char *path, sv_str text, sv_err *err);
 /* True if one of its further files is another now. */
 bool svi_mod_script_is_stale(const svi_mod_file *file);
+/* The first of its further files that is not the same in that folder, "words.lua"; NULL: all are, or there are none. */
+const char *svi_mod_script_differs(const svi_mod_file *file, sv_str folder);
 
 #endif

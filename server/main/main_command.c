@@ -207,6 +207,11 @@ static json_t *modules(const svi_commands *commands)
     return answer;
 }
 
+void svi_commands_released(svi_commands *commands)
+{
+    if (commands->config.released) commands->config.released(commands->config.ctx);
+}
+
 /* --- the core's own ----------------------------------------------------------------------------------- */
 
 void svi_command_status(svi_commands *commands, svi_request *request)

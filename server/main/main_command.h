@@ -61,6 +61,9 @@ void svi_command_user_list(svi_commands *commands, svi_request *request);
 /* How long they have been there, in us. */
 int64_t svi_commands_up_us(const svi_commands *commands);
 
+/* A module may be out of quarantine: whoever keeps a list of them is told. */
+void svi_commands_released(svi_commands *commands);
+
 /* The shard they work on. */
 svi_shard *svi_commands_shard(svi_commands *commands);
 

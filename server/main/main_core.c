@@ -4,6 +4,7 @@
 #include "main/main_command.h"
 #include "main/main_figures.h"
 #include "main/main_hosts.h"
+#include "main/main_policies.h"
 #include "main/main_print.h"
 #include "main/main_tool.h"
 #include "main/main_upgrade.h"
@@ -235,6 +236,32 @@ static const sv_column modules_show_columns[] = {
     {0},
 };
 
+static const sv_arg policy_shadow_args[] = {
+    {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "NAME.lua; the policy NAME is what it is compared with"},
+    {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "on this host; on all where NAME is enabled, if it is not given"},
+    {0},
+};
+
+static const sv_arg policy_args[] = {
+    {.name = "name", .kind = SV_ARG_STRING, .flags = SV_ARG_REQUIRED, .manual = "a policy that has a shadow"},
+    {0},
+};
+
+static const sv_column policy_columns[] = {
+    {.name = "policy", .kind = SV_COLUMN_TEXT},
+    {.name = "hosts", .kind = SV_COLUMN_LIST},
+    {.name = "since", .kind = SV_COLUMN_TIME},
+    {.name = "same", .kind = SV_COLUMN_INT},
+    {.name = "differing", .kind = SV_COLUMN_INT},
+    {.name = "not-comparable", .kind = SV_COLUMN_INT},
+    {.name = "skipped", .kind = SV_COLUMN_INT},
+    {.name = "errors", .kind = SV_COLUMN_INT},
+    {.name = "cpu-us", .kind = SV_COLUMN_INT},
+    {.name = "memory", .kind = SV_COLUMN_BYTES},
+    {.name = "file", .kind = SV_COLUMN_TEXT},
+    {0},
+};
+
 static const sv_column metrics_columns[] = {
     {.name = "name", .kind = SV_COLUMN_TEXT},
     {.name = "kind", .kind = SV_COLUMN_TEXT},
@@ -356,6 +383,47 @@ static const svi_core_command commands[] = {
               .args = modules_show_args,
               .columns = modules_show_columns},
      .run = svi_command_modules_show},
+    {.what = {.name = "policy shadow",
+              .summary = "try another version of a policy on what comes, without effect",
+              .manual = "The file is loaded beside the policy of its name, which goes on deciding; the shadow gets\n"
+                        "what that one gets, reads what is stored, and does nothing: what it would have done is\n"
+                        "counted. It ends with `policy drop`, `policy promote`, a reload of the policy, or the server.",
+              .examples = "policy shadow ./policy-words.lua\npolicy shadow /tmp/new/policy-rate.lua --host example.org",
+              .args = policy_shadow_args,
+              .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_policy_shadow,
+     .print = svi_print_policy_shadow},
+    {.what = {.name = "policy list",
+              .summary = "the policies that are tried in shadow",
+              .manual = "In events: decided in the same or in a different way, not comparable, skipped for lack of time.",
+              .examples = "policy list\npolicy list --json",
+              .columns = policy_columns},
+     .run = svi_command_policy_list},
+    {.what = {.name = "policy report",
+              .summary = "what a policy in shadow would have decided otherwise",
+              .manual = "How often which verdict stood against which, by hook, and the newest 50 that differ: when,\n"
+                        "from, to, what kind of stanza, both verdicts; never what was in it.",
+              .examples = "policy report policy-words\npolicy report policy-words --json",
+              .args = policy_args},
+     .run = svi_command_policy_report,
+     .print = svi_print_policy_report},
+    {.what = {.name = "policy promote",
+              .summary = "let what was tried in shadow decide from now on",
+              .manual = "The text that was tried replaces the file that the module is loaded from, and the module is\n"
+                        "reloaded with it on all its hosts, as `reload NAME` does; or neither. Where the server may\n"
+                        "not write that file it says so: copy it there and promote again.",
+              .examples = "policy promote policy-words",
+              .args = policy_args,
+              .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_policy_promote,
+     .print = svi_print_policy_promote},
+    {.what = {.name = "policy drop",
+              .summary = "end the trial of a policy",
+              .examples = "policy drop policy-words",
+              .args = policy_args,
+              .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_policy_drop,
+     .print = svi_print_nothing},
     {.what = {.name = "metrics",
               .summary = "all figures of the server and of its modules",
               .manual = "A counter only grows, until the server ends; a gauge is how much there is now.",

@@ -174,8 +174,8 @@ static void append_module(json_t *list, const svi_mod_info *m, svi_buf *text)
     const sv_str why = waits_for(m, text);
     const size_t events = m->events.waiting + m->events.elsewhere + m->events.releasing;
     json_t *one = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s%, s:o, s:o}", "name", m->name, "host", m->host, "summary",
-        m->summary, "state", m->state, "calls", (json_int_t)m->calls, "cpu-us", (json_int_t)m->cpu_us, "bytes",
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s%, s:o, s:o}", "name", m->name, "host", m->host, "kind",
+        m->is_script ? "lua" : "c", "summary", m->summary, "state", m->state, "calls", (json_int_t)m->calls, "cpu-us", (json_int_t)m->cpu_us, "bytes",
         (json_int_t)m->live_bytes, "generation", (json_int_t)m->generation, "events", (json_int_t)events,
         "in-flight", (json_int_t)m->in_flight, "waits-for", why.p, why.n, "quarantine", quarantine_of(m), "needs",
         words(m->needs));
@@ -263,7 +263,7 @@ static void on_reloaded(void *ctx, json_t *take_answer)
     svi_request_take(ctx, take_answer);
 }
 
-enum { NAMES_MAX = 64 };
+enum { NAMES_MAX = 64, NAME_BYTES = 64 }; /* of a module, with its NUL */
 
 static const char *shadows(const char *command)
 {
@@ -292,6 +292,38 @@ static json_t *not_reloaded(sv_status status, const svi_problems *problems)
     (void)json_object_set_new(answer, "problems", json_stringn(text.p ? text.p : "", text.n));
     SV_LOG(SV_ERROR, "module-not-reloaded", LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))));
     return answer;
+}
+
+static void autoreload(const svi_commands *commands, const char *module)
+{
+    const sv_str name = sv_str_of(module);
+    svi_problems problems;
+    svi_problems_init(&problems, svi_shard_acct(commands->config.shard));
+    const svi_mods_reloading how = {
+        .names = &name, .count = 1, .shadows = shadows, .report = svi_problems_note, .report_ctx = &problems};
+    svi_mods_reloaded done;
+    if (svi_mods_reload(svi_shard_mods(commands->config.shard), &how, &done) != SV_OK) {
+        const sv_str text = svi_buf_str(&problems.text);
+        SV_LOG(SV_ERROR, "module-not-reloaded", LF_TXT("module", module), LF_TXT("by", "autoreload"),
+               LF_STR("first", svi_str_sub(text, 0, svi_str_find(text, '\n'))),
+               LF_TXT("what", "the former generation goes on until its file changes again"));
+    } else if (commands->config.released) {
+        commands->config.released(commands->config.ctx);
+    }
+    svi_problems_free(&problems);
+}
+
+void svi_commands_autoreload(svi_commands *commands)
+{
+    svi_shard *shard = commands->config.shard;
+    const char *names[NAMES_MAX];
+    char name[NAME_BYTES];
+    if (!svi_bus_is_idle(svi_server_bus(svi_shard_server(shard)))) return; /* the next look comes soon */
+    const size_t count = svi_mods_changed(svi_shard_mods(shard), names, NAMES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof name, "%s", names[i]); /* its file goes */
+        autoreload(commands, name);
+    }
 }
 
 static void reload_modules(const svi_commands *commands, svi_request *request, sv_str rest)

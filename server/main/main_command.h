@@ -58,6 +58,10 @@ void svi_command_user_enable(svi_commands *commands, svi_request *request);
 void svi_command_user_show(svi_commands *commands, svi_request *request);
 void svi_command_user_list(svi_commands *commands, svi_request *request);
 
+/* Loads scripts anew whose files have changed, as `stave reload NAME` does, if they want that; what is refused is logged. For
+ * a timer of a second. */
+void svi_commands_autoreload(svi_commands *commands);
+
 /* How long they have been there, in us. */
 int64_t svi_commands_up_us(const svi_commands *commands);
 

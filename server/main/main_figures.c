@@ -96,6 +96,17 @@ static bool is_meant(const svi_mod_info *m, sv_str name, const svi_host *host)
            (host == NULL || sv_str_eq(sv_str_of(m->host), svi_host_domain(host)));
 }
 
+/* What a script is; a module in C says nothing here. */
+static json_t *about_script(const svi_mods *mods, size_t i, const svi_mod_info *m)
+{
+    json_t *rights = json_array();
+    const char *right;
+    for (size_t k = 0; svi_mods_right(mods, i, k, &right); k++) (void)json_array_append_new(rights, json_string(right));
+    return json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:o}", "module", m->name, "kind", "lua", "policy", m->is_policy, "autoreload",
+                     m->is_autoreload, "state-bytes", (json_int_t)m->script_bytes, "waiting", (json_int_t)m->script_waiting, "rights",
+                     rights);
+}
+
 void svi_command_modules_show(svi_commands *commands, svi_request *request)
 {
     const svi_mods *mods = svi_shard_mods(svi_commands_shard(commands));
@@ -106,6 +117,7 @@ void svi_command_modules_show(svi_commands *commands, svi_request *request)
     page p = page_begin(request);
     for (size_t i = 0; svi_mods_info(mods, i, &m); i++) {
         if (!is_meant(&m, name, host)) continue;
+        if (!is_found && m.is_script && p.from == 0) svi_request_about(request, about_script(mods, i, &m));
         is_found = true;
         const svi_cost_line *line;
         for (size_t k = 0; svi_mods_line(mods, i, k, &line); k++)

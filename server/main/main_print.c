@@ -150,13 +150,13 @@ void svi_print_modules(const json_t *a)
         char now[SVI_SIZE_TEXT], peak[SVI_SIZE_TEXT], written[SVI_SIZE_TEXT];
         const char *why = text_of(m, "waits-for");
         (void)printf("%-16s %-24s %-11s %4" PRId64 " %10" PRId64 " %8" PRId64 " %8s %8s %6" PRId64 " %9" PRId64
-                     " %8s %7" PRId64 " %7" PRId64 "  %-16s  %s%s\n",
+                     " %8s %7" PRId64 " %7" PRId64 "  %-16s  %s%s%s\n",
                      text_of(m, "name"), text_of(m, "host"), text_of(m, "state"), number_of(m, "generation"), number_of(m, "calls"),
                      number_of(m, "cpu-us") / 1000, svi_print_size(number_of(m, "bytes"), now),
                      svi_print_size(number_of(m, "peak-bytes"), peak), number_of(m, "faults"), store,
                      svi_print_size(number_of(m, "store-written-bytes"), written), number_of(m, "events"),
-                     number_of(m, "in-flight"), needs, *why ? "waits for " : "",
-                     *why ? why : text_of(m, "summary"));
+                     number_of(m, "in-flight"), needs, strcmp(text_of(m, "kind"), "lua") == 0 ? "Lua: " : "",
+                     *why ? "waits for " : "", *why ? why : text_of(m, "summary"));
     }
     for (size_t i = 0; i < json_array_size(list); i++) print_quarantine(json_array_get(list, i));
     if (number_of(a, "retired") > 0 || number_of(a, "kept") > 0)
@@ -185,6 +185,21 @@ static void print_words(const char *head, const json_t *list)
     (void)putchar('\n');
 }
 
+static void print_rights(const json_t *rights)
+{
+    const json_t *item;
+    size_t i;
+    (void)printf("rights:%s\n", json_array_size(rights) > 0 ? "" : " none");
+    json_array_foreach(rights, i, item) (void)printf("  %s\n", json_string_value(item));
+}
+
+static void print_script(const json_t *a)
+{
+    if (json_is_true(json_object_get(a, "policy"))) (void)printf("policy: its verdicts are values (`stave policy`)\n");
+    if (json_is_true(json_object_get(a, "autoreload"))) (void)printf("autoreload: loaded anew when its file changes\n");
+    print_rights(json_object_get(a, "rights"));
+}
+
 void svi_print_module(const json_t *a)
 {
     const json_t *item;
@@ -193,8 +208,10 @@ void svi_print_module(const json_t *a)
         (void)fprintf(stderr, "%s: refused: %s\n", text_of(a, "file"), text_of(a, "error"));
         return;
     }
-    (void)printf("%s: good\n%s: %s (interface %s)\n", text_of(a, "file"), text_of(a, "name"),
-                 text_of(a, "summary"), text_of(a, "interface"));
+    const bool is_script = strcmp(text_of(a, "kind"), "lua") == 0;
+    (void)printf("%s: good\n%s: %s (%s%s)\n", text_of(a, "file"), text_of(a, "name"), text_of(a, "summary"),
+                 is_script ? "Lua" : "interface ", is_script ? "" : text_of(a, "interface"));
+    if (is_script) print_script(a);
     if (json_is_true(json_object_get(a, "engine")))
         (void)printf("engine: it may have threads, sockets and files; its code is loaded once (doc/engines.md)\n");
     if (*text_of(a, "groups")) (void)printf("needs of the table: %s\n", text_of(a, "groups"));
@@ -423,9 +440,26 @@ static void print_one(const svi_printer *p, const json_t *row, svi_buf *text)
     }
 }
 
+/* "name  value" for each member; a list is a line each. */
+static void print_about(const json_t *about)
+{
+    const char *name;
+    json_t *value, *item;
+    size_t i;
+    json_object_foreach((json_t *)(uintptr_t)about, name, value)
+    {
+        if (json_is_integer(value)) (void)printf("%-16s %" JSON_INTEGER_FORMAT "\n", name, json_integer_value(value));
+        if (json_is_boolean(value)) (void)printf("%-16s %s\n", name, json_is_true(value) ? "yes" : "no");
+        if (json_is_string(value)) (void)printf("%-16s %s\n", name, json_string_value(value));
+        json_array_foreach(value, i, item) (void)printf("%-16s %s\n", i ? "" : name, json_string_value(item));
+    }
+    if (about) (void)printf("\n");
+}
+
 void svi_print_rows(svi_printer *p, const json_t *answer)
 {
     const json_t *rows = json_object_get(answer, "rows");
+    print_about(json_object_get(answer, "about"));
     svi_acct acct = {.name = "print"};
     svi_buf text;
     svi_buf_init(&text, &acct);

@@ -42,6 +42,7 @@ static bool is_taken_over(const char *name)
     static const char *const names[] = {
         "log_level",               "certificate_check",      "certificate_warn_days",
         "module_paths",            "modules_essential", /* at the next start of a worker */
+        "lua_memory_max",          "lua_handler_max",
         "c2s_stanza_size",        "c2s_stanza_depth",
         "c2s_stanza_attributes",   "c2s_stanza_namespaces",  "c2s_rate",
         "c2s_strangers",           "c2s_strangers_per_address", "c2s_streams_per_address",

@@ -141,6 +141,12 @@ static const sv_option options[] = {
     SV_OPT_SIZE(svi_settings, backup_rate, "backup_rate", "32M", "64k", "16G",
                 "What a backup of the running server reads in a second, so that it leaves the disk to "
                 "others."),
+    SV_OPT_SIZE(svi_settings, lua_memory_max, "lua_memory_max", "16M", "256k", "1G",
+                "Memory that the state of one script may take, for all hosts together; what would need "
+                "more raises an error in the script."),
+    SV_OPT_PERIOD(svi_settings, lua_handler_max_ms, "lua_handler_max", "50ms", "10ms", "1s",
+                  "Processor time that a script's function may take until it waits or ends; then it is "
+                  "ended. It counts in steps of 5 ms."),
     {.name = NULL}};
 
 const sv_option *svi_settings_options(void)

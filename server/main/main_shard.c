@@ -259,6 +259,8 @@ static svi_mods *mods_new(const svi_shard *shard, const svi_shard_config *config
                                   .paths = paths->items,
                                   .path_count = paths->count,
                                   .release = SVI_VERSION,
+                                  .script_bytes = config->settings->lua_memory_max,
+                                  .script_cpu_us = config->settings->lua_handler_max_ms * 1000,
                                   .before = shard->mods,
                                   .held = config->held,
                                   .held_count = config->held_count,

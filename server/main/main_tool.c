@@ -466,6 +466,17 @@ typedef struct pages {
     bool is_begun;
 } pages;
 
+static void print_begin(const json_t *about)
+{
+    (void)printf("{\n");
+    if (about) {
+        (void)printf("  \"about\": ");
+        (void)json_dumpf(about, stdout, 0);
+        (void)printf(",\n");
+    }
+    (void)printf("  \"rows\": [");
+}
+
 static void print_page(const tool *t, pages *p, const json_t *answer)
 {
     const json_t *rows = json_object_get(answer, "rows");
@@ -473,7 +484,7 @@ static void print_page(const tool *t, pages *p, const json_t *answer)
         svi_print_rows(&p->printer, answer);
         return;
     }
-    if (!p->is_begun) (void)printf("{\n  \"rows\": [");
+    if (!p->is_begun) print_begin(json_object_get(answer, "about"));
     p->is_begun = true;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         (void)printf("%s\n    ", p->count++ ? "," : "");

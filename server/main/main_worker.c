@@ -24,6 +24,7 @@
 #include "main/main_watch.h"
 
 #define DRAIN_MS 5000u
+#define SCRIPTS_MS 1000u /* between looks at the files of scripts */
 
 /* A reload whose answer waits for the log's file to be opened again. */
 typedef struct waiting {
@@ -41,7 +42,7 @@ typedef struct worker {
     svi_problems problems;
     svi_shard *shard;
     svi_tickets *tickets;
-    uv_timer_t tickets_timer;
+    uv_timer_t tickets_timer, scripts_timer;
     svi_renew *renew; /* the certificates */
     svi_listener *listeners[SVI_CLI_SOCKETS_MAX];
     size_t listener_count;
@@ -361,6 +362,20 @@ static void hear_signals(worker *w)
     (void)uv_poll_start(&w->channel, UV_READABLE, on_channel);
 }
 
+static void on_scripts_due(uv_timer_t *timer)
+{
+    const worker *w = timer->data;
+    svi_commands_autoreload(w->commands);
+}
+
+/* Its handle ends with the loop. */
+static void watch_scripts(worker *w)
+{
+    (void)uv_timer_init(svi_shard_loop(w->shard), &w->scripts_timer);
+    w->scripts_timer.data = w;
+    (void)uv_timer_start(&w->scripts_timer, on_scripts_due, SCRIPTS_MS, SCRIPTS_MS);
+}
+
 static sv_status start(worker *w, sv_err *err)
 {
     sv_status status = read_config(w);
@@ -383,6 +398,7 @@ static sv_status start(worker *w, sv_err *err)
                                           .follows = w->follows,
                                           .ctx = w};
     w->commands = svi_commands_new(&commands);
+    watch_scripts(w);
     status = svi_control_open(w->shard, w->commands, w->follows, w->cli->control, &w->control, err);
     if (status != SV_OK) return status;
     return svi_watch_start(&w->acct, svi_shard_loop(w->shard),
@@ -397,6 +413,7 @@ static void finish(worker *w)
     svi_watch_stop(&w->watch);
     while (w->waiting) answer_reload(w, "the server ends");
     svi_control_close(&w->control);
+    if (w->commands) (void)uv_timer_stop(&w->scripts_timer);
     svi_commands_free(&w->commands);
     svi_follows_close(&w->follows);
     svi_renew_stop(&w->renew);

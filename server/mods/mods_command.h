@@ -102,6 +102,9 @@ svi_server *svi_request_server(const svi_request *request);
 bool svi_request_record(svi_request *request);
 void svi_request_field(svi_request *request, const char *column, sv_str text);
 void svi_request_field_int(svi_request *request, const char *column, int64_t value);
+/* What is said of the whole, before the rows: members of an object, "name" and a number, a text, or a list of texts, which is
+ * a line each. Once, for the first page; the reference is taken over. */
+void svi_request_about(svi_request *request, json_t *take_about);
 void svi_request_answer(svi_request *request);
 void svi_request_more(svi_request *request, sv_str from);
 void svi_request_fail(svi_request *request, sv_fault fault, const char *format, ...)

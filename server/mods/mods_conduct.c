@@ -1,6 +1,7 @@
 /* How modules behave: their faults and budgets, quarantine and the way out of it. */
 #include "base/base_log.h"
 #include "mods/mods_impl.h"
+#include "mods/mods_script.h"
 
 #define LOOK_US INT64_C(1000000)
 #define CPU_WINDOW_US INT64_C(10000000)
@@ -20,7 +21,9 @@ static int64_t cpu_ns(const sv_mod *mod)
 
 int64_t svi_mod_memory_bytes(const sv_mod *mod)
 {
-    return atomic_load(&mod->acct.live_bytes) + atomic_load(&mod->memory->acct.live_bytes);
+    const svi_script *script = mod->file->script;
+    const int64_t of_state = script != NULL ? svi_script_bytes(script) : 0;
+    return atomic_load(&mod->acct.live_bytes) + atomic_load(&mod->memory->acct.live_bytes) + of_state;
 }
 
 /* --- life ------------------------------------------------------------------------------------------- */
@@ -211,11 +214,21 @@ static void note_strain(const sv_mod *mod, const char *what, svi_strain *level, 
     *level = now;
 }
 
+/* What a script has let go of is its own only until it is collected. */
+static int64_t memory_without_waste(const sv_mod *mod, int64_t max)
+{
+    int64_t used = svi_mod_memory_bytes(mod);
+    if (used <= max || mod->file->script == NULL) return used;
+    svi_script_collect(mod->file->script);
+    return svi_mod_memory_bytes(mod);
+}
+
 void svi_conduct_look_memory(sv_mod *mod, bool is_look)
 {
     svi_conduct *c = &mod->conduct;
-    const int64_t max = c->budget.memory_max, used = svi_mod_memory_bytes(mod);
+    const int64_t max = c->budget.memory_max;
     if (max == 0 || c->ward.is_closed) return;
+    const int64_t used = is_look ? memory_without_waste(mod, max) : svi_mod_memory_bytes(mod);
     const svi_strain before = c->memory_level;
     note_strain(mod, "memory", &c->memory_level, strain_of(&c->budget, used, max), used, max);
     if (c->memory_level != SVI_OVER) return;

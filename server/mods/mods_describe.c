@@ -6,6 +6,7 @@
 #include "mods/mods_check.h"
 #include "mods/mods_command.h"
 #include "mods/mods_impl.h"
+#include "script/script.h"
 
 static json_t *text_of(const char *text)
 {
@@ -92,10 +93,27 @@ static void add_call(void *ctx, sv_str name)
 static json_t *calls_of(svi_acct *acct, const svi_mod_file *file)
 {
     json_t *array = json_array();
-    char *image = svi_mod_file_image(acct, file);
+    char *image = file->script == NULL ? svi_mod_file_image(acct, file) : NULL;
     if (image != NULL) svi_mods_image_calls(image, file->size, add_call, array);
     svi_free(image);
     return array;
+}
+
+/* What it may do, a text for each right. */
+static json_t *rights_of(const svi_script *script)
+{
+    json_t *array = json_array();
+    const char *right;
+    for (size_t i = 0; svi_script_right(script, i, &right); i++) (void)json_array_append_new(array, json_string(right));
+    return array;
+}
+
+static void add_script(json_t *answer, const svi_script *script)
+{
+    if (script == NULL) return;
+    json_t *more = json_pack("{s:o, s:b, s:b, s:I}", "rights", rights_of(script), "policy", svi_script_is_policy(script),
+                             "autoreload", svi_script_is_autoreload(script), "state-bytes", (json_int_t)svi_script_bytes(script));
+    (void)json_object_update_new(answer, more);
 }
 
 json_t *svi_mods_describe(svi_acct *acct, const char *path)
@@ -108,14 +126,15 @@ json_t *svi_mods_describe(svi_acct *acct, const char *path)
     char interface[32];
     (void)snprintf(interface, sizeof interface, "%u.%u", desc->abi_major, desc->abi_minor);
     json_t *answer = json_pack(
-        "{s:o, s:b, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b, s:o, s:I}", "file", text_of(path),
-        "ok", 1, "name", file->name, "summary", text_of(desc->summary), "interface", interface, "groups",
+        "{s:o, s:b, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:b, s:o, s:I}", "file", text_of(path),
+        "ok", 1, "kind", file->script != NULL ? "lua" : "c", "name", file->name, "summary", text_of(desc->summary), "interface", interface, "groups",
         text_of(desc->needs), "needs",
         words_of(desc->after), "hooks", hooks_of(desc), "options", options_of(desc), "commands",
         commands_of(desc), "features", words_of(desc->features), "account-features",
         words_of(desc->account_features), "stream-features", text_of(desc->stream_features), "calls",
         calls_of(acct, file), "self-bytes", (json_int_t)desc->self_size, "engine",
         file->is_engine, "metrics", metrics_of(desc), "shared-bytes", (json_int_t)desc->shared_size);
+    add_script(answer, file->script);
     svi_mod_file_unref(&file);
     return answer;
 }

@@ -105,6 +105,15 @@ static int find(const svi_mods_config *config, sv_str name, char path[PATH_BYTES
     return -1;
 }
 
+bool svi_mod_file_stat(const svi_mods_config *config, const char *name, struct stat *st_out)
+{
+    char path[PATH_BYTES];
+    for (size_t i = 0; i < config->path_count; i++)
+        for (int form = 0; form < FORMS; form++)
+            if (path_in(config->paths[i], sv_str_of(name), form, path) && stat(path, st_out) == 0) return true;
+    return false;
+}
+
 /* --- copying ---------------------------------------------------------------------------------------- */
 
 /* All bytes of the file; *image_out is freed by the caller. */
@@ -445,17 +454,20 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
         return svi_err(err, SV_EINVAL,
                        "\"%.*s\" is no name of a module: lower-case letters, digits, - and _",
                        (int)(name.n < 60 ? name.n : 60), name.p);
+    struct stat st = {.st_size = 0};
     const int fd = find(config, name, path);
     if (fd < 0 && path[0] != '\0')
         return svi_err(err, SV_EIO, "module \"%.*s\": %s can't be opened", (int)name.n, name.p,
                        path);
     if (fd < 0) return not_found(config, name, err);
+    (void)fstat(fd, &st);
     sv_status status = read_all(acct, fd, &image, &size);
     close(fd);
     if (status != SV_OK)
         return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
     status = load_new(acct, config, name, path, image, size, file_out, err);
     svi_free(image);
+    if (status == SV_OK) (*file_out)->mark = svi_file_mark(&st);
     return status;
 }
 

@@ -3,6 +3,8 @@
 #ifndef SVI_MODS_IMPL_H
 #define SVI_MODS_IMPL_H
 
+#include <sys/stat.h>
+
 #include "mods/mods_budget.h"
 #include "mods/mods_costs.h"
 #include "mods/mods_engine.h"
@@ -36,6 +38,8 @@ typedef struct svi_mod_file {
     const sv_option *budget_options; /* in the arena */
     struct svi_script *script;          /* in Lua; then `handle` is NULL */
     struct svi_script_source *sources;  /* its further files */
+    uint64_t mark;       /* svi_file_mark of its first one, before it was read */
+    uint64_t seen_mark, tried_mark; /* mods_autoreload.c: of all its files, in the last look; that were loaded, or refused */
     void *shared;        /* of its hosts; NULL while it is not used, or none is declared */
     uint32_t users;      /* modules on hosts that use it */
     char name[SVI_MOD_NAME_MAX];
@@ -231,6 +235,10 @@ enum { SVI_BLOB_BYTES = 1 << 20 }; /* that a module may save */
 
 /* Notes whether another file than the loaded one is found by its name now. */
 void svi_mod_file_look(svi_mod_file *file, svi_acct *acct, const svi_mods_config *config);
+/* What is found by the name now; false: nothing. */
+bool svi_mod_file_stat(const svi_mods_config *config, const char *name, struct stat *st_out);
+/* Another number for each file and each state of it; never 0 (mods_autoreload.c). */
+uint64_t svi_file_mark(const struct stat *st);
 /* Finds NAME.so in the folders, checks it, loads a private copy and asks it what it is. The caller
  * has a reference. */
 sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_str name,
@@ -280,7 +288,7 @@ void svi_conduct_introduce(sv_mod *mod);
 void svi_conduct_close(sv_mod *mod);
 /* Puts it into quarantine now, if it is in none: between two events only. */
 void svi_conduct_quarantine(sv_mod *mod, const char *why);
-/* Bytes that it holds, with those on sessions. */
+/* Bytes that it holds, with those on sessions, and of a script those of its state. */
 int64_t svi_mod_memory_bytes(const sv_mod *mod);
 /* Compares them with its budget: in the look of each second, or since it has just got more. */
 void svi_conduct_look_memory(sv_mod *mod, bool is_look);

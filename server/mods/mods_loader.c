@@ -5,6 +5,7 @@
 #include "base/base_log.h"
 #include "mods/mods_command.h"
 #include "mods/mods_impl.h"
+#include "mods/mods_script.h"
 #include "xmpp/xmpp_jid.h"
 
 svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config)
@@ -421,6 +422,7 @@ void svi_mods_replace(svi_mods **running, svi_mods **next)
         svi_host_set_features(gone->host, SV_STR_NONE);
     }
     keep_files(new, old);
+    for (size_t i = 0; i < new->file_count; i++) svi_mod_script_limit(new->files[i], &new->config);
     new->config.before = NULL;
     new->is_running = true;
     svi_mods_unwatch(old);
@@ -503,6 +505,19 @@ static const sv_mod *mod_at(const svi_mods *mods, size_t i)
     return NULL;
 }
 
+/* Its state is one for all hosts, and counts on each: it is what the module needs to be there at all. */
+static void add_script(svi_mod_info *info, const svi_script *script)
+{
+    if (script == NULL) return;
+    info->is_script = true;
+    info->is_policy = svi_script_is_policy(script);
+    info->is_autoreload = svi_script_is_autoreload(script);
+    info->script_bytes = svi_script_bytes(script);
+    info->script_waiting = svi_script_waiting(script);
+    info->live_bytes += info->script_bytes;
+    info->peak_bytes += svi_script_peak_bytes(script);
+}
+
 static svi_mod_info info_of(const sv_mod *mod)
 {
     const sv_module_desc *desc = &mod->file->desc;
@@ -535,8 +550,9 @@ static svi_mod_info info_of(const sv_mod *mod)
                          .generation = mod->generation,
                          .in_flight = mod->in_flight};
     svi_bus_users(svi_server_bus(mod->group->server), mod, mod->is_retired, &info.events);
+    add_script(&info, mod->file->script);
     if (!mod->is_retired) return info;
-    info.live_bytes = atomic_load(&mod->acct.live_bytes); /* the rest is of all generations together */
+    info.live_bytes = info.script_bytes + atomic_load(&mod->acct.live_bytes); /* the rest is of all generations together */
     info.live_count = atomic_load(&mod->acct.live_count);
     return info;
 }
@@ -571,6 +587,12 @@ bool svi_mods_line(const svi_mods *mods, size_t i, size_t k, const svi_cost_line
     while (line != NULL && k-- > 0) line = line->next;
     *line_out = line;
     return line != NULL;
+}
+
+bool svi_mods_right(const svi_mods *mods, size_t i, size_t k, const char **right_out)
+{
+    const sv_mod *mod = mod_at(mods, i);
+    return mod != NULL && mod->file->script != NULL && svi_script_right(mod->file->script, k, right_out);
 }
 
 bool svi_mods_metric(const svi_mods *mods, size_t i, size_t k, const sv_metric **metric_out,

@@ -71,6 +71,11 @@ bool svi_mods_is_same(const svi_mods *mods, const svi_host *host);
  * code runs on until svi_mods_reload. NULL past the end. */
 const char *svi_mods_stale(const svi_mods *mods, size_t i);
 
+/* Names of scripts that want it (`autoreload` in their heads) and whose files have changed, and rested since the call before
+ * this one; of `max` at most, borrowed until they are loaded. Each change is told once, whatever comes of it. Looks by stat;
+ * call it once a second. */
+size_t svi_mods_changed(svi_mods *mods, const char **names, size_t max);
+
 /* --- modules alone ------------------------------------------------------------------ */
 
 typedef struct svi_mods_reloading {
@@ -118,6 +123,9 @@ typedef struct svi_mod_info {
     uint32_t generation; /* how many of its name the host has had, with it */
     uint32_t in_flight;  /* operations that were begun for it */
     svi_bus_use events;  /* that wait in it; of a replaced one all that still need it */
+    bool is_script, is_policy, is_autoreload; /* in Lua; what its head says */
+    int64_t script_bytes;  /* its state's, which all hosts share; in live_bytes, too */
+    size_t script_waiting; /* handlers of it that wait, on all hosts */
 } svi_mod_info;
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out);
 /* The same of generations that were replaced, or taken away, and are still needed ("draining"). */
@@ -142,6 +150,10 @@ bool svi_mods_budget_options(const svi_mods *mods, size_t i, const sv_option **o
 /* Line number `k` of the costs of module number `i`, those of generations before included; false past the end.
  * Valid until the next turn. */
 bool svi_mods_line(const svi_mods *mods, size_t i, size_t k, const svi_cost_line **line_out);
+
+/* Right number `k` of module number `i`, "changes message/account"; false past the end, and for modules in C. Valid
+ * until the next turn. */
+bool svi_mods_right(const svi_mods *mods, size_t i, size_t k, const char **right_out);
 
 /* Metric number `k` of module number `i` and its value; false past the end. */
 bool svi_mods_metric(const svi_mods *mods, size_t i, size_t k, const sv_metric **metric_out,

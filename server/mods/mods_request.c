@@ -17,6 +17,7 @@ struct svi_request {
     svi_args args;
     sv_str from;
     json_t *rows, *row; /* the row is borrowed from rows */
+    json_t *about;      /* NULL: nothing is said of the whole */
     size_t bytes;       /* about so large is what is in them */
     void (*run)(void *run_ctx, svi_request *request);
     void *run_ctx;
@@ -86,6 +87,7 @@ void svi_request_take(svi_request *r, json_t *take_answer)
     svi_answer_fn done = r->done;
     void *ctx = r->ctx;
     json_decref(r->rows);
+    json_decref(r->about);
     json_decref(r->asked);
     r->magic = 0;
     svi_arena *arena = r->arena;
@@ -263,17 +265,33 @@ void svi_request_field_int(svi_request *r, const char *name, int64_t value)
     (void)json_object_set_new(r->row, name, json);
 }
 
+void svi_request_about(svi_request *r, json_t *take_about)
+{
+    SV_CHECK(r, REQUEST_MAGIC);
+    SV_ASSERT(r->about == NULL);
+    r->about = take_about;
+}
+
+static json_t *page_of(const svi_request *r)
+{
+    json_t *answer = json_pack("{s:b, s:O}", "ok", 1, "rows", r->rows);
+    if (r->about != NULL) (void)json_object_set(answer, "about", r->about);
+    return answer;
+}
+
 void svi_request_answer(svi_request *r)
 {
     SV_CHECK(r, REQUEST_MAGIC);
-    svi_request_take(r, json_pack("{s:b, s:O}", "ok", 1, "rows", r->rows));
+    svi_request_take(r, page_of(r));
 }
 
 void svi_request_more(svi_request *r, sv_str from)
 {
     SV_CHECK(r, REQUEST_MAGIC);
     SV_ASSERT(from.n > 0 && from.n <= FROM_BYTES);
-    svi_request_take(r, json_pack("{s:b, s:O, s:o}", "ok", 1, "rows", r->rows, "more", json_of(from)));
+    json_t *answer = page_of(r);
+    (void)json_object_set_new(answer, "more", json_of(from));
+    svi_request_take(r, answer);
 }
 
 void svi_request_fail(svi_request *r, sv_fault fault, const char *format, ...)

@@ -25,8 +25,8 @@ static uint64_t hash_of(const char *bytes, size_t n)
     return h ^ n;
 }
 
-/* The whole of a small file; errno says why not. */
-static char *read_file(svi_acct *acct, const char *path, size_t *size_out)
+/* The whole of a small file, and what it was before it was read; errno says why not. */
+static char *read_file(svi_acct *acct, const char *path, size_t *size_out, uint64_t *mark_out)
 {
     struct stat st;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -35,6 +35,7 @@ static char *read_file(svi_acct *acct, const char *path, size_t *size_out)
     errno = EFBIG;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= REQUIRED_BYTES_MAX) {
         text = svi_alloc_raw(acct, (size_t)st.st_size + 1);
+        *mark_out = svi_file_mark(&st);
         const ssize_t got = read(fd, text, (size_t)st.st_size);
         *size_out = got > 0 ? (size_t)got : 0;
     }
@@ -49,11 +50,12 @@ static sv_status env_read(void *ctx, const char *name, char **text_out, size_t *
     if (f->folder == NULL)
         return svi_err(err, SV_EDENIED, "a script that requires others is a folder of its own: %s/%s.lua", f->file->name, f->file->name);
     (void)snprintf(path, sizeof path, "%s/%s", f->folder, name);
-    *text_out = read_file(f->file->acct, path, size_out);
+    uint64_t mark = 0;
+    *text_out = read_file(f->file->acct, path, size_out, &mark);
     if (*text_out == NULL) return svi_err(err, SV_EIO, "%s can't be read: %s", path, strerror(errno));
     svi_script_source *source = svi_arena_get(f->file->arena, sizeof *source);
     *source = (svi_script_source){.next = f->file->sources, .path = svi_arena_str(f->file->arena, sv_str_of(path)).p,
-                                  .hash = hash_of(*text_out, *size_out)};
+                                  .hash = hash_of(*text_out, *size_out), .mark = mark};
     f->file->sources = source;
     return SV_OK;
 }
@@ -63,7 +65,8 @@ bool svi_mod_script_is_stale(const svi_mod_file *file)
     bool is_stale = false;
     for (const svi_script_source *s = file->sources; s != NULL && !is_stale; s = s->next) {
         size_t size;
-        char *text = read_file(file->acct, s->path, &size);
+        uint64_t mark;
+        char *text = read_file(file->acct, s->path, &size, &mark);
         is_stale = text != NULL && hash_of(text, size) != s->hash;
         svi_free(text);
     }
@@ -320,6 +323,21 @@ static const char *folder_of(svi_mod_file *file, const char *path)
     return is_own ? svi_arena_str(file->arena, folder).p : NULL;
 }
 
+static int64_t bytes_of(const svi_mods_config *config)
+{
+    return config->script_bytes > 0 ? config->script_bytes : SVI_SCRIPT_BYTES;
+}
+
+static int64_t cpu_us_of(const svi_mods_config *config)
+{
+    return config->script_cpu_us > 0 ? config->script_cpu_us : SVI_SCRIPT_CPU_US;
+}
+
+void svi_mod_script_limit(const svi_mod_file *file, const svi_mods_config *config)
+{
+    if (file->script != NULL) svi_script_set_limits(file->script, bytes_of(config), cpu_us_of(config));
+}
+
 sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config, const char *path, sv_str text, sv_err *err)
 {
     script_files *files = svi_arena_get(file->arena, sizeof *files);
@@ -328,8 +346,8 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
                                 .acct = file->acct,
                                 .release = config->release != NULL ? config->release : "",
                                 .random = env_random,
-                                .max_bytes = config->script_bytes > 0 ? config->script_bytes : SVI_SCRIPT_BYTES,
-                                .max_cpu_us = config->script_cpu_us > 0 ? config->script_cpu_us : SVI_SCRIPT_CPU_US,
+                                .max_bytes = bytes_of(config),
+                                .max_cpu_us = cpu_us_of(config),
                                 .read = env_read,
                                 .ctx = files,
                                 .fault = env_fault,

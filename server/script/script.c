@@ -88,6 +88,27 @@ int64_t svi_script_bytes(const svi_script *script)
     return (int64_t)script->used_bytes;
 }
 
+int64_t svi_script_peak_bytes(const svi_script *script)
+{
+    SV_CHECK(script, SVI_SCRIPT_MAGIC);
+    return (int64_t)script->peak_bytes;
+}
+
+void svi_script_collect(svi_script *script)
+{
+    SV_CHECK(script, SVI_SCRIPT_MAGIC);
+    SV_ASSERT(script->running == NULL);
+    (void)lua_gc(script->L, LUA_GCCOLLECT);
+}
+
+void svi_script_set_limits(svi_script *script, int64_t max_bytes, int64_t max_cpu_us)
+{
+    SV_CHECK(script, SVI_SCRIPT_MAGIC);
+    SV_ASSERT(max_bytes > 0 && max_cpu_us > 0);
+    script->env.max_bytes = max_bytes;
+    script->env.max_cpu_us = max_cpu_us;
+}
+
 size_t svi_script_waiting(const svi_script *script)
 {
     SV_CHECK(script, SVI_SCRIPT_MAGIC);

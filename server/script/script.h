@@ -59,6 +59,8 @@ typedef struct svi_script_env {
  * text with place and next step, and nothing is left. */
 sv_status svi_script_load(const svi_script_env *env, const char *name, const char *file,
                           sv_str text, svi_script **script_out, sv_err *err);
+/* Other limits from now on, as in svi_script_env. */
+void svi_script_set_limits(svi_script *script, int64_t max_bytes, int64_t max_cpu_us);
 /* Frees it all; no host has it any more. Clears the pointer. */
 void svi_script_free(svi_script **script);
 
@@ -103,8 +105,11 @@ void svi_script_set_api(svi_script *script, const sv_api *api);
 /* The script is in the shadow of another one here: what it asks of others (event:iq) is never asked, which ends the handler. */
 void svi_script_set_shadow(void *self);
 
-/* Bytes that its state holds, for all hosts together. */
+/* Bytes that its state holds, for all hosts together / the most that it ever held. */
 int64_t svi_script_bytes(const svi_script *script);
+int64_t svi_script_peak_bytes(const svi_script *script);
+/* Lets its state give back what nothing needs any more. Not while it runs. */
+void svi_script_collect(svi_script *script);
 /* Handlers that wait. */
 size_t svi_script_waiting(const svi_script *script);
 /* What it may do, a line for each right: "changes session/bound". Number `i`; false past the end. Valid as the description. */

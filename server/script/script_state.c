@@ -87,6 +87,7 @@ static void *quota_alloc(void *ud, void *old, size_t old_bytes, size_t bytes)
         }
     }
     script->used_bytes = script->used_bytes - old_bytes + bytes;
+    if (script->used_bytes > script->peak_bytes) script->peak_bytes = script->used_bytes;
     return block;
 }
 

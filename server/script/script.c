@@ -1,7 +1,7 @@
 /* A script from its text to its end, and a script on a host. */
 #include "script/script_declare.h"
 
-enum { LOAD_US = 1000000, TEXT_BYTES_MAX = 1 << 20 };
+enum { LOAD_US = 250000, TEXT_BYTES_MAX = 1 << 20 };
 
 /* --- loading ----------------------------------------------------------------------------------------- */
 
@@ -14,9 +14,11 @@ static sv_status run_top(svi_script *script, sv_err *err)
     const int status = lua_pcall(L, 0, 0, 0);
     svi_script_leave(&run);
     if (status == LUA_OK) return SV_OK;
+    script->is_quota_off = true; /* a number becomes a text */
     const char *text = lua_tostring(L, -1);
     (void)svi_err(err, SV_EINVAL, "%s", text != NULL ? text : "an error that is no text");
     lua_pop(L, 1);
+    script->is_quota_off = false;
     return SV_EINVAL;
 }
 

@@ -14,12 +14,23 @@ svi_script *svi_declaring(lua_State *L, const char *what)
     return script;
 }
 
+void *svi_declare_get(lua_State *L, size_t bytes)
+{
+    svi_script *script = svi_script_of(L);
+    if (bytes > SVI_DECLARED_MAX || (script->declared_bytes += bytes) > SVI_DECLARED_MAX)
+        luaL_error(L, "the script declares more than %d bytes of texts and tables", SVI_DECLARED_MAX);
+    return svi_arena_get(script->arena, bytes);
+}
+
 const char *svi_declared_text(lua_State *L, int index, const char *what)
 {
     size_t n;
     const char *text = luaL_checklstring(L, index, &n);
     if (memchr(text, '\0', n) != NULL || !svi_utf8_valid((sv_str){text, n})) luaL_error(L, "%s: it is no text", what);
-    return svi_arena_str(svi_script_of(L)->arena, (sv_str){text, n}).p;
+    char *copy = svi_declare_get(L, n + 1);
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    return copy;
 }
 
 /* A field that is a text, a number or a truth, as text; NULL if it is absent. */
@@ -76,15 +87,14 @@ void svi_fields_known(lua_State *L, int table, const char *const *known, lua_Int
 svi_patterns svi_field_list(lua_State *L, int table, const char *field, const char *what)
 {
     svi_patterns list = {.count = 0};
-    svi_arena *arena = svi_script_of(L)->arena;
     const int type = lua_getfield(L, table, field);
     if (type == LUA_TSTRING) {
-        list.items = svi_arena_get(arena, sizeof *list.items);
+        list.items = svi_declare_get(L, sizeof *list.items);
         list.items[list.count++] = svi_declared_text(L, -1, what);
     } else if (type == LUA_TTABLE) {
         const lua_Unsigned count = lua_rawlen(L, -1);
         if (count > 256) luaL_error(L, "%s: `%s` has more than 256 items", what, field);
-        list.items = svi_arena_get(arena, (count + 1) * sizeof *list.items);
+        list.items = svi_declare_get(L, (count + 1) * sizeof *list.items);
         for (lua_Unsigned i = 1; i <= count; i++) {
             if (lua_rawgeti(L, -1, (lua_Integer)i) != LUA_TSTRING) luaL_error(L, "%s: `%s` is a list of texts", what, field);
             list.items[list.count++] = svi_declared_text(L, -1, what);
@@ -397,7 +407,7 @@ void svi_script_open_declarations(lua_State *L)
 
 static void add_own_hooks(svi_script *script)
 {
-    const svi_entry timer = {.text = "host/timer", .function = LUA_NOREF, .may_change = true, .own = svi_script_on_timer};
+    const svi_entry timer = {.text = "host/timer", .function = LUA_NOREF, .may_change = script->changes.count > 0, .own = svi_script_on_timer};
     const svi_entry answer = {.text = "iq-result/host", .function = LUA_NOREF, .has_stanza = true, .own = svi_script_on_answer};
     const sv_hook at_timer = {.on = "host/timer", .flags = writes(script) ? SV_HOOK_STORES : 0};
     const sv_hook at_result = {.on = "iq-result/host", .band = SV_EARLY, .flags = SV_HOOK_OPEN};

@@ -9,6 +9,7 @@ enum {
     SVI_SCRIPT_OPTIONS_MAX = 128,
     SVI_SCRIPT_COMMANDS_MAX = 64,
     SVI_SCRIPT_METRICS_MAX = 64,
+    SVI_DECLARED_MAX = 1 << 20, /* bytes of all its declarations, refused ones as well */
     SVI_OWN_HOOKS = 3,
     SVI_OPTION_BYTES = 16 /* a field of any kind */
 };
@@ -26,6 +27,8 @@ typedef struct svi_build {
 
 /* The script, which is loading and has a head; else raises. */
 svi_script *svi_declaring(lua_State *L, const char *what);
+/* Memory for a declaration, which the script's quota does not bound: raises if all are too large. */
+void *svi_declare_get(lua_State *L, size_t bytes);
 /* The text at that place, in the script's arena. */
 const char *svi_declared_text(lua_State *L, int index, const char *what);
 /* Fields of the table at `table` (absolute): a text, number or truth as text, NULL if absent / a truth / a text or a list of them. */

@@ -178,7 +178,7 @@ struct svi_script {
     size_t right_count;
     svi_plan plans[SVI_SCRIPT_PLANS_MAX];
     size_t plan_count;
-    int json; /* reference of sv.json */
+    int json_encode, json_decode; /* references: the script may put others into sv.json */
     unsigned required; /* files */
     int start, save; /* references of functions; LUA_NOREF */
     const char *rules[SVI_RULES_MAX];
@@ -190,6 +190,7 @@ struct svi_script {
     struct svi_job *jobs; /* that wait for a thread, the oldest first */
     unsigned jobs_running;
     size_t job_count, job_bytes; /* of all, and of their arguments */
+    size_t declared_bytes;
     void *build; /* while it loads: script_declare.c */
 };
 

@@ -5,14 +5,22 @@ enum { SAVED_VERSION = 1, REQUIRED_MAX = 64 };
 
 /* --- saved values ------------------------------------------------------------------------------------ */
 
-/* Calls sv.json.NAME with the value on top of L's stack, which it takes; leaves what that returns first, and the reason behind it. */
-static bool by_json(lua_State *L, const char *name)
+/* Calls sv.json.encode or decode, by its reference, with the value on top of L's stack, which it takes; leaves what that returns
+ * first, and the reason behind it. */
+static bool by_json(lua_State *L, int function)
 {
-    (void)lua_rawgeti(L, LUA_REGISTRYINDEX, svi_script_of(L)->json);
-    (void)lua_getfield(L, -1, name);
-    lua_remove(L, -2);
+    (void)lua_rawgeti(L, LUA_REGISTRYINDEX, function);
     lua_insert(L, -2);
     return lua_pcall(L, 1, 2, 0) == LUA_OK && !lua_isnil(L, -2);
+}
+
+/* The table on top as JSON. A function of Lua may be called on the way (__index ...): so it is watched as one. */
+static bool encoded(svi_script *script, lua_State *L)
+{
+    const svi_running before = svi_script_enter(script, L, script->env.max_cpu_us);
+    const bool is_done = by_json(L, script->json_encode);
+    svi_script_leave(before);
+    return is_done;
 }
 
 /* A table, as JSON. What can't be kept is told and left out: the next generation begins without. */
@@ -25,17 +33,16 @@ void svi_script_save(svi_script_host *host, sv_blob *blob)
     if (task == NULL) return; /* told */
     lua_State *L = task->L;
     lua_settop(L, 1);
-    script->is_quota_off = true;
-    if (lua_isnil(L, 1)) {
-        /* nothing to keep */
-    } else if (by_json(L, "encode")) {
+    if (!lua_isnil(L, 1) && encoded(script, L)) {
         size_t n;
         const char *text = lua_tolstring(L, -2, &n);
         (void)script->sv->save_bytes(blob, "lua", SAVED_VERSION, (sv_str){text, n});
-    } else {
-        svi_task_tell(task, lua_tostring(L, -1));
+    } else if (!lua_isnil(L, 1)) {
+        script->is_quota_off = true;
+        const char *why = lua_tostring(L, -1);
+        svi_task_tell(task, why != NULL ? why : "sv.save: what it returns can't be kept");
+        script->is_quota_off = false;
     }
-    script->is_quota_off = false;
     svi_task_end(task);
 }
 
@@ -49,7 +56,7 @@ static int sv_saved(lua_State *L)
     if (host->is_started) return luaL_error(L, "sv.saved: only in sv.start");
     if (!task->script->sv->saved_bytes(host->mod, "lua", &version, &bytes)) return 0;
     (void)lua_pushlstring(L, bytes.p, bytes.n);
-    if (!by_json(L, "decode")) return luaL_error(L, "sv.saved: %s", lua_tostring(L, -1));
+    if (!by_json(L, svi_script_of(L)->json_decode)) return luaL_error(L, "sv.saved: %s", lua_tostring(L, -1));
     lua_pop(L, 1);
     return 1;
 }
@@ -59,7 +66,11 @@ void svi_script_open_saved(lua_State *L)
     lua_pushcfunction(L, sv_saved);
     lua_setfield(L, -2, "saved");
     (void)lua_getfield(L, -1, "json");
-    svi_script_of(L)->json = luaL_ref(L, LUA_REGISTRYINDEX);
+    (void)lua_getfield(L, -1, "encode");
+    svi_script_of(L)->json_encode = luaL_ref(L, LUA_REGISTRYINDEX);
+    (void)lua_getfield(L, -1, "decode");
+    svi_script_of(L)->json_decode = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pop(L, 1);
 }
 
 /* --- require ----------------------------------------------------------------------------------------- */
@@ -80,9 +91,9 @@ static int load_file(lua_State *L, const char *file)
     char *text;
     size_t size;
     sv_err err = {.text = ""};
+    const char *chunk = lua_pushfstring(L, "@%s", file); /* before the text is there, which an error would leave behind */
     if (script->env.read(script->env.ctx, file, &text, &size, &err) != SV_OK) return luaL_error(L, "require: %s: %s", file, err.text);
-    lua_pushfstring(L, "@%s", file);
-    const int status = luaL_loadbufferx(L, text, size, lua_tostring(L, -1), "t");
+    const int status = luaL_loadbufferx(L, text, size, chunk, "t");
     svi_free(text);
     return status == LUA_OK ? 1 : lua_error(L);
 }

@@ -35,7 +35,7 @@ static const char *full_name(lua_State *L, const char *name, const char *what)
     const svi_script *script = svi_script_of(L);
     if (name == NULL) luaL_error(L, "%s: it begins with its name, without the script's", what);
     const size_t a = strlen(script->name), b = strlen(name);
-    char *full = svi_arena_get(script->arena, a + b + 2);
+    char *full = svi_declare_get(L, a + b + 2);
     memcpy(full, script->name, a);
     for (size_t i = 0; i < a; i++)
         if (full[i] == '-') full[i] = '_';
@@ -184,7 +184,7 @@ static lua_Unsigned list_field(lua_State *L, const char *field)
 static const sv_arg *args_of(lua_State *L)
 {
     const lua_Unsigned count = list_field(L, "args");
-    sv_arg *args = svi_arena_get(svi_script_of(L)->arena, (count + 1) * sizeof *args);
+    sv_arg *args = svi_declare_get(L, (count + 1) * sizeof *args);
     for (lua_Unsigned i = 0; i < count; i++) {
         (void)lua_rawgeti(L, -1, (lua_Integer)i + 1);
         args[i] = arg_of(L, lua_gettop(L));
@@ -197,7 +197,7 @@ static const sv_arg *args_of(lua_State *L)
 static const sv_column *columns_of(lua_State *L)
 {
     const lua_Unsigned count = list_field(L, "columns");
-    sv_column *columns = svi_arena_get(svi_script_of(L)->arena, (count + 1) * sizeof *columns);
+    sv_column *columns = svi_declare_get(L, (count + 1) * sizeof *columns);
     for (lua_Unsigned i = 0; i < count; i++) {
         (void)lua_rawgeti(L, -1, (lua_Integer)i + 1);
         columns[i] = column_of(L, lua_gettop(L));

@@ -163,6 +163,7 @@ static void tell(svi_task *task, char reason[REASON_BYTES])
 void svi_task_tell(svi_task *task, const char *text)
 {
     char reason[REASON_BYTES];
+    task->script->is_quota_off = true;
     (void)lua_pushstring(task->L, text);
     tell(task, reason);
     lua_pop(task->L, 1);
@@ -361,7 +362,7 @@ void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *w
 {
     const svi_script *script = task->script;
     const char *at = task->entry != NULL ? task->entry->text : "start";
-    if (effect == SVI_EFFECT_CHANGE && !task->entry->may_change)
+    if (effect == SVI_EFFECT_CHANGE && task->entry != NULL && !task->entry->may_change)
         luaL_error(L, "%s: the script may only look at \"%s\": to change something there, it needs it under `%s` in sv.script", what, at,
                    right_of(effect));
     if (task->entry != NULL && task->entry->is_monitor)

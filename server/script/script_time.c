@@ -34,9 +34,10 @@ static void start_beat(svi_beat *beat, int64_t in_us)
 /* Takes the function on top of L's stack. */
 static svi_beat *beat_new(svi_script_host *host, lua_State *L, int64_t in_us, int64_t period_us)
 {
+    const int function = luaL_ref(L, LUA_REGISTRYINDEX); /* may raise */
     svi_beat *beat = svi_alloc(host->script->env.acct, sizeof *beat);
-    *beat = (svi_beat){.next = host->beats, .host = host, .number = ++host->beat_numbers, .period_us = period_us};
-    beat->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    *beat = (svi_beat){
+        .next = host->beats, .host = host, .number = ++host->beat_numbers, .function = function, .period_us = period_us};
     host->beats = beat;
     host->beat_count++;
     start_beat(beat, in_us);

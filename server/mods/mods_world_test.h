@@ -33,6 +33,7 @@ typedef struct world {
     char folder[TESTING_PATH], mods_path[TESTING_PATH], core_path[TESTING_PATH];
     const char *paths[3];
     size_t path_count;
+    int64_t script_bytes; /* of a script's state; 0: as the server has it */
     svi_buf reports, log;
     svi_logins logins; /* of hosts that are added from now on */
     int64_t script_cpu_us; /* 0: as the server has it */
@@ -325,6 +326,7 @@ static inline void make_mods(world *w, const char *config)
                                                         .script_cpu_us = w->script_cpu_us,
                                                         .paths = w->paths,
                                                         .path_count = w->path_count,
+                                                        .script_bytes = w->script_bytes,
                                                         .report = w_report,
                                                         .report_ctx = w});
 }
@@ -440,6 +442,8 @@ static inline sv_status reload(world *w, const char *text)
                                     .engines = w->engines,
                                     .paths = w->paths,
                                     .path_count = w->path_count,
+                                    .script_bytes = w->script_bytes,
+                                    .script_cpu_us = w->script_cpu_us,
                                     .before = w->mods,
                                     .report = w_report,
                                     .report_ctx = w};

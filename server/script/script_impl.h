@@ -216,6 +216,7 @@ typedef struct svi_running {
     svi_script *script;
     lua_State *volatile L;     /* the coroutine that runs */
     volatile int ticks;
+    volatile int foreign_ticks; /* of other scripts that it made run, by occasions */
     int64_t max_us; /* processor time that it has until it must wait or end */
 } svi_running;
 /* Begins to watch the thread, once for each script that is loaded on it / ends. False if no timer can be had: nothing ends what

@@ -11,6 +11,7 @@
 #include "script/script_lib.h"
 
 #define TICK_US 5000
+#define FOREIGN_TIMES 4
 
 /* What the signal handler sees of its thread. */
 typedef struct watch_state {
@@ -26,11 +27,15 @@ static int watch_signal(void)
     return SIGRTMIN + 5;
 }
 
-/* Raised again at each further instruction, so that no pcall holds it for long. */
+/* Raised again at each further instruction, so that no pcall holds it for long. The place is the script's, also where one of our
+ * functions runs. */
 static void over(lua_State *L, lua_Debug *ar)
 {
-    (void)lua_getinfo(L, "Sl", ar);
-    lua_pushfstring(L, "%s:%d: ended: it ran for more than %d ms without a wait", ar->short_src, ar->currentline,
+    lua_Debug at;
+    bool is_lua = false;
+    (void)ar;
+    for (int level = 0; !is_lua && lua_getstack(L, level, &at); level++) is_lua = lua_getinfo(L, "Sl", &at) != 0 && *at.what != 'C';
+    lua_pushfstring(L, "%s:%d: ended: it ran for more than %d ms without a wait", is_lua ? at.short_src : "?", is_lua ? at.currentline : 0,
                     (int)(here.now->max_us / 1000));
     (void)lua_error(L);
 }
@@ -40,11 +45,21 @@ static void arm(lua_State *L)
     lua_sethook(L, over, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
+/* What others take counts only when it is much more than one of them may take: else who fires an occasion would be ended with
+ * who hangs in it. */
+static bool is_used_up(const svi_running *r)
+{
+    const int64_t own = (int64_t)r->ticks * TICK_US, all = own + (int64_t)r->foreign_ticks * TICK_US;
+    return own > r->max_us || all > FOREIGN_TIMES * r->max_us;
+}
+
 static void on_tick(int signal)
 {
     (void)signal;
     svi_running *run = here.now;
-    if (run == NULL || (int64_t)++run->ticks * TICK_US <= run->max_us) return;
+    if (run == NULL) return;
+    run->ticks++;
+    if (!is_used_up(run)) return;
     run->script->is_over = true;
     arm(run->L); /* which Lua lets a signal do */
 }
@@ -89,14 +104,37 @@ void svi_script_enter(svi_running *run)
     here.now = run;
 }
 
+/* What ran inside counts for who made it run: or one would fire an occasion a thousand times, each with time of its own. */
+static void charge(svi_running *outer, const svi_running *inner)
+{
+    if (outer->script == inner->script)
+        outer->ticks += inner->ticks;
+    else
+        outer->foreign_ticks += inner->ticks;
+    outer->foreign_ticks += inner->foreign_ticks;
+}
+
+/* It has used up some time, or all that it had. */
+static void settle(const svi_running *run)
+{
+    svi_running *outer = run->outer;
+    if (run->script->is_over) {
+        run->script->is_over = false;
+        lua_sethook(run->L, NULL, 0, 0);
+    }
+    if (outer == NULL) return;
+    charge(outer, run);
+    if (!is_used_up(outer)) return;
+    outer->script->is_over = true;
+    arm(outer->L);
+}
+
 void svi_script_leave(svi_running *run)
 {
     SV_ASSERT(here.now == run);
     here.now = run->outer;
     atomic_signal_fence(memory_order_acquire);
-    if (!run->script->is_over) return;
-    run->script->is_over = false;
-    lua_sethook(run->L, NULL, 0, 0);
+    if ((run->ticks | run->foreign_ticks) != 0) settle(run);
 }
 
 /* A script's own coroutine runs, inside the one that resumed it; what has run out of time has no right to more. */

@@ -1,0 +1,3 @@
+-- Requires what requires it.
+sv.script {summary = "requires without end"}
+require "other"

@@ -1,0 +1,2 @@
+-- No Lua.
+sv.script {summary = "is no Lua"

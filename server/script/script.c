@@ -1,4 +1,6 @@
 /* A script from its text to its end, and a script on a host. */
+#include <stdio.h>
+
 #include "script/script_declare.h"
 
 enum { LOAD_US = 250000, TEXT_BYTES_MAX = 1 << 20 };
@@ -214,6 +216,15 @@ void *svi_script_command_self(void *self, size_t i)
     return &host->sites[host->script->hook_count + i];
 }
 
+/* The map of another module is opened by who names that module in `after`, so that it is there. */
+static void say_store(const svi_script_host *host, const svi_script_store *s, sv_status status)
+{
+    char text[300];
+    if (status != SV_EDENIED || s->owner == NULL) return; /* the loader knows why */
+    (void)snprintf(text, sizeof text, "its sv.script names \"%.60s/%.60s\" under `stores`, but not after = \"%.60s\"", s->owner, s->name, s->owner);
+    host->script->env.say_why(host->mod, text);
+}
+
 static sv_status open_stores(svi_script_host *host)
 {
     const svi_script *script = host->script;
@@ -223,6 +234,7 @@ static sv_status open_stores(svi_script_host *host)
         const svi_script_store *s = &script->stores[i];
         if (s->schema == 0) continue; /* a right that is not used */
         status = script->sv->store_open(host->mod, s->owner, s->name, s->schema, &host->stores[i]);
+        if (status != SV_OK) say_store(host, s, status);
     }
     return status;
 }

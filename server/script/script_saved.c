@@ -33,11 +33,12 @@ void svi_script_save(svi_script_host *host, sv_blob *blob)
     if (task == NULL) return; /* told */
     lua_State *L = task->L;
     lua_settop(L, 1);
-    if (!lua_isnil(L, 1) && encoded(script, L)) {
+    const bool has_value = !lua_isnil(L, 1);
+    if (has_value && encoded(script, L)) {
         size_t n;
         const char *text = lua_tolstring(L, -2, &n);
         (void)script->sv->save_bytes(blob, "lua", SAVED_VERSION, (sv_str){text, n});
-    } else if (!lua_isnil(L, 1)) {
+    } else if (has_value) {
         script->is_quota_off = true;
         const char *why = lua_tostring(L, -1);
         svi_task_tell(task, why != NULL ? why : "sv.save: what it returns can't be kept");

@@ -7,7 +7,7 @@ typedef struct word {
 } word;
 
 /* Place of the text among the words; raises with all of them. */
-static int word_of(lua_State *L, const word *words, const char *text, const char *what)
+static int word_of(lua_State *L, const word *words, const char *text, const char *field, const char *what)
 {
     luaL_Buffer all;
     for (const word *w = words; w->name != NULL; w++)
@@ -18,7 +18,7 @@ static int word_of(lua_State *L, const word *words, const char *text, const char
         luaL_addstring(&all, w->name);
     }
     luaL_pushresult(&all);
-    return luaL_error(L, "%s: `kind` is one of %s", what, lua_tostring(L, -1));
+    return luaL_error(L, "%s: `%s` is one of %s", what, field, lua_tostring(L, -1));
 }
 
 /* The item at that place of a table, a text; NULL if it is none. */
@@ -62,7 +62,7 @@ static int declare_option(lua_State *L)
     svi_fields_known(L, 1, known, 1, what);
     if (b->option_count == SVI_SCRIPT_OPTIONS_MAX) return luaL_error(L, "%s: more than %d", what, SVI_SCRIPT_OPTIONS_MAX);
     sv_option option = {.name = full_name(L, item_text(L, 1, 1, what), what),
-                        .kind = (sv_option_kind)word_of(L, option_kinds, svi_field_text(L, 1, "kind", what), what),
+                        .kind = (sv_option_kind)word_of(L, option_kinds, svi_field_text(L, 1, "kind", what), "kind", what),
                         .preset = svi_field_text(L, 1, "preset", what),
                         .min = svi_field_text(L, 1, "min", what),
                         .max = svi_field_text(L, 1, "max", what),
@@ -141,7 +141,7 @@ static sv_arg arg_of(lua_State *L, int t)
     luaL_checktype(L, t, LUA_TTABLE);
     svi_fields_known(L, t, known, 1, what);
     sv_arg arg = {.name = item_text(L, t, 1, what),
-                  .kind = (sv_arg_kind)word_of(L, arg_kinds, svi_field_text(L, t, "kind", what), what),
+                  .kind = (sv_arg_kind)word_of(L, arg_kinds, svi_field_text(L, t, "kind", what), "kind", what),
                   .preset = svi_field_text(L, t, "preset", what),
                   .min = svi_field_text(L, t, "min", what),
                   .max = svi_field_text(L, t, "max", what),
@@ -165,7 +165,7 @@ static sv_column column_of(lua_State *L, int t)
     svi_fields_known(L, t, known, 1, what);
     const char *kind = svi_field_text(L, t, "kind", what);
     const sv_column column = {.name = item_text(L, t, 1, what),
-                              .kind = kind != NULL ? (sv_column_kind)word_of(L, column_kinds, kind, what) : SV_COLUMN_TEXT,
+                              .kind = kind != NULL ? (sv_column_kind)word_of(L, column_kinds, kind, "kind", what) : SV_COLUMN_TEXT,
                               .head = svi_field_text(L, t, "head", what)};
     if (column.name == NULL) luaL_error(L, "%s begins with its name", what);
     return column;
@@ -237,7 +237,7 @@ static int declare_command(lua_State *L)
                                                  .examples = svi_field_text(L, 1, "examples", what),
                                                  .args = args_of(L),
                                                  .columns = columns_of(L),
-                                                 .who = who != NULL ? (uint32_t)word_of(L, whos, who, what) : 0,
+                                                 .who = who != NULL ? (uint32_t)word_of(L, whos, who, "who", what) : 0,
                                                  .flags = command_flags(L),
                                                  .run = svi_script_on_event};
     if (lua_getfield(L, 1, "run") != LUA_TFUNCTION) return luaL_error(L, "%s: \"%s\" has no function `run`", what, name);
@@ -269,7 +269,7 @@ static int declare_metric(lua_State *L)
     const char *manual = svi_field_text(L, 1, "manual", what);
     if (manual == NULL) return luaL_error(L, "%s: it needs a `manual`, what it counts", what);
     b->metrics[b->metric_count] = (sv_metric){.name = full_name(L, item_text(L, 1, 1, what), what),
-                                              .kind = (sv_metric_kind)word_of(L, metric_kinds, svi_field_text(L, 1, "kind", what), what),
+                                              .kind = (sv_metric_kind)word_of(L, metric_kinds, svi_field_text(L, 1, "kind", what), "kind", what),
                                               .manual = manual};
     metric *m = lua_newuserdatauv(L, sizeof *m, 0);
     *m = (metric){.mark = NULL, .index = (uint32_t)b->metric_count++};

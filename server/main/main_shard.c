@@ -21,6 +21,7 @@
 #define DRAIN_STEP_MS 2
 #define WINDOW_US ((int64_t)5000000)
 #define TURNS_AT_ONCE 16 /* then sockets and timers of the loop have their say */
+#define TURNS_US 20000    /* ... or behind this time */
 
 /* Where modules are looked for. */
 typedef struct module_paths {
@@ -109,7 +110,10 @@ static void on_idle(uv_idle_t *idle)
     svi_shard *shard = idle->data;
     const int64_t from_us = now_us();
     bool more = true;
-    for (int i = 0; i < TURNS_AT_ONCE && more; i++) more = svi_server_turn(shard->server);
+    for (int i = 0; i < TURNS_AT_ONCE && more; i++) {
+        more = svi_server_turn(shard->server);
+        if (now_us() - from_us > TURNS_US) break;
+    }
     note_load(shard, from_us);
     if (more) return;
     (void)uv_idle_stop(idle);

@@ -8,6 +8,7 @@
 
 #define RING_SLOTS ((size_t)1024)
 #define WINDOW_BYTES ((size_t)65536)
+#define TURN_US 20000 /* of events from one I/O thread; then timers and what was put off have their say */
 
 sv_status svi_net_new(const svi_net_config *config, svi_net **net_out, sv_err *err)
 {
@@ -44,16 +45,26 @@ static size_t deliver_done(svi_io *io)
     return n;
 }
 
+/* The clock costs a few ns; a platform without one has no time that passes. */
+static int64_t coarse_us(const svi_net *net)
+{
+    const svi_plat *plat = net->config.plat;
+    return plat->coarse_us != NULL ? plat->coarse_us(plat->ctx) : 0;
+}
+
 /* The ring is looked at before the mail, so that of each event read here the nodes finished
  * before it are seen, and these are delivered first. */
 static size_t deliver(svi_io *io, size_t max)
 {
     const size_t ready = svi_ring_ready(io->ring);
-    const size_t n = max != 0 && max < ready ? max : ready;
+    const size_t most = max != 0 && max < ready ? max : ready;
     const size_t done = deliver_done(io);
-    for (size_t i = 0; i < n; i++) {
-        const svi_ring_item event = *svi_ring_at(io->ring, i);
+    const int64_t until_us = coarse_us(io->net) + TURN_US;
+    size_t n = 0;
+    while (n < most) {
+        const svi_ring_item event = *svi_ring_at(io->ring, n++);
         svi_conn_event(&event);
+        if (coarse_us(io->net) > until_us) break;
     }
     svi_io_release(io, n);
     if (n < ready && !atomic_exchange(&io->net->notified, true))

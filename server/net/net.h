@@ -89,7 +89,8 @@ sv_status svi_net_new(const svi_net_config *config, svi_net **net_out, sv_err *e
  * Handles on the router's loop go when it runs next; the account must live until then. */
 void svi_net_free(svi_net **net);
 
-/* Delivers what the I/O threads reported, up to `max` events (0: a whole round). With inline I/O it
+/* Delivers what the I/O threads reported, up to `max` events (0: a whole round), and no more behind 20 ms, however slow
+ * those who hear of them are. With inline I/O it
  * also runs the connections' work. Returns how much was done; after a flush, 0 means that nothing
  * will happen before time passes or a link is ready. Not to be called from a callback. */
 size_t svi_net_turn(svi_net *net, size_t max);

@@ -166,6 +166,34 @@ static void a_turn_may_be_cut_short(void **state)
     world_free(w);
 }
 
+static int64_t hurrying_us(void *ctx)
+{
+    return ((svi_plat_virtual *)ctx)->now_us += 15000;
+}
+
+/* Events that take long are few in a turn: timers do not wait for a whole ring of them. */
+static void a_turn_of_slow_events_is_short(void **state)
+{
+    (void)state;
+    if (run_way != WAY_MEMORY) return; /* counts events */
+    world *w = plain();
+    client *c = streaming(w, false);
+    w->echo = false;
+    send_many(c, 10);
+    (void)client_step(c);
+    (void)svi_link_pairs_run(w->pairs);
+    w->clock.plat.coarse_us = hurrying_us;
+    for (int i = 1; i <= 5; i++) {
+        uint64_t woken = 0;
+        (void)!read(w->wake_fd, &woken, sizeof woken);
+        assert_int_equal(svi_net_turn(w->net, 0) > 0, true);
+        assert_int_equal(w->conns[0].stanzas, 2 * i);
+        assert_int_equal(read(w->wake_fd, &woken, sizeof woken) > 0, i < 5);
+    }
+    w->clock.plat.coarse_us = NULL;
+    world_free(w);
+}
+
 static void lock_step_waits_for_the_router(void **state)
 {
     (void)state;
@@ -649,6 +677,7 @@ int main(void)
         cmocka_unit_test(output_behind_starttls_is_inside_tls),
         cmocka_unit_test(a_turn_reads_a_bounded_share),
         cmocka_unit_test(a_turn_may_be_cut_short),
+        cmocka_unit_test(a_turn_of_slow_events_is_short),
         cmocka_unit_test(lock_step_waits_for_the_router),
         cmocka_unit_test(a_burst_of_records_is_read_to_its_end),
         cmocka_unit_test(restart_begins_a_new_stream),

@@ -35,7 +35,7 @@ typedef struct sv_event sv_event;
 typedef enum sv_arg_kind {
     SV_ARG_STRING = 1,  /* UTF-8 without control characters */
     SV_ARG_INT = 2,     /* a whole number from `min` to `max` */
-    SV_ARG_PERIOD = 3,  /* "30s", "5m", "2h", "1d", from `min` to `max`; arg_int: in ms */
+    SV_ARG_PERIOD = 3,  /* "50ms", "30s", "5m", "2h", "1d", from `min` to `max`; arg_int: in ms */
     SV_ARG_WORD = 4,    /* one of the words in `min`; arg_int: its place from 0 */
     SV_ARG_FLAG = 5,    /* --name and no value; arg_int: 1 if it is there */
     SV_ARG_HOST = 6,    /* a domain that this server serves */

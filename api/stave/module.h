@@ -73,7 +73,7 @@ typedef enum sv_option_kind {
     SV_OPTION_INT = 1,    /* a whole number; field is int64_t */
     SV_OPTION_BOOL = 2,   /* true or false; field is bool */
     SV_OPTION_STRING = 3, /* field is an sv_str */
-    SV_OPTION_PERIOD = 4, /* "30s", "5m", "2h", "1d"; field is int64_t in ms */
+    SV_OPTION_PERIOD = 4, /* "50ms", "30s", "5m", "2h", "1d"; field is int64_t in ms */
     SV_OPTION_SIZE = 5,   /* "64k", "10M"; field is int64_t in bytes */
     SV_OPTION_ENUM = 6,   /* one of the words in `min`; int64_t, its place from 0 */
     SV_OPTION_LIST = 7    /* list of strings; field is sv_str_list */

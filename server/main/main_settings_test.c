@@ -277,6 +277,8 @@ static void test_checks(void **state)
     checks("c2s_stanza_size = \"512k\"\nc2s_queue_size = \"512k\"\n" HOST,
            ":2: 'c2s_queue_size' must have room for two stanzas of 'c2s_stanza_size'\n");
     checks("backup_rate = 1000\n" HOST, ":1: 'backup_rate' must be from 64k to 16G\n");
+    checks("lua_memory_max = \"1k\"\n" HOST, ":1: 'lua_memory_max' must be from 256k to 1G\n");
+    checks("lua_handler_max = \"2s\"\n" HOST, ":1: 'lua_handler_max' must be from 10ms to 1s\n");
     checks("admins = { \"x\" }\n" HOST "VirtualHost \"b.example\"\n",
            ":1: 'x' in 'admins' is no address such as name@example.org\n");
     checks("c2s_interfaces = { \"lo\" }\n" HOST,

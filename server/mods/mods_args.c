@@ -122,7 +122,7 @@ static sv_fault take_number(reading *r, sv_str text, svi_arg_value *to)
     const sv_option_kind kind = is_period ? SV_OPTION_PERIOD : SV_OPTION_INT;
     int64_t bound;
     if (!svi_option_number(kind, text, &to->number))
-        return wrong(r, is_period ? "%s: '%s' is no time with its unit, such as 30s, 5m, 2h, 1d"
+        return wrong(r, is_period ? "%s: '%s' is no time with its unit, such as 50ms, 30s, 5m, 2h, 1d"
                                   : "%s: '%s' is no whole number",
                      called(r), shown(r, text));
     const bool low = arg->min && svi_option_number(kind, sv_str_of(arg->min), &bound) &&

@@ -72,7 +72,7 @@ static void wrong_arguments(void **state)
         {"'local':'x@one.example','any':'@'", "usage", "--any: '@' is no address"},
         {"'local':'x@one.example','int':'6'", "usage", "--int must be from -5 to 5"},
         {"'local':'x@one.example','int':'5x'", "usage", "--int: '5x' is no whole number"},
-        {"'local':'x@one.example','period':'5'", "usage", "is no time with its unit, such as 30s"},
+        {"'local':'x@one.example','period':'5'", "usage", "is no time with its unit, such as 50ms, 30s"},
         {"'local':'x@one.example','period':'2d'", "usage", "--period must be from 1s to 1d"},
         {"'local':'x@one.example','word':'re'", "usage", "--word must be one of: red green blue"},
         {"'local':'x@one.example','flag':'on'", "usage", "--flag takes no value"},

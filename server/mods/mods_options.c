@@ -161,7 +161,7 @@ static bool from_text(fill *f, sv_str text)
     case SV_OPTION_PERIOD:
         return parse_number(o->kind, text, &number)
                    ? set_number(f, number)
-                   : fail(f, "a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"");
+                   : fail(f, "a time with its unit, such as \"50ms\", \"30s\", \"5m\", \"2h\", \"1d\"");
     case SV_OPTION_SIZE:
         return parse_number(o->kind, text, &number)
                    ? set_number(f, number)

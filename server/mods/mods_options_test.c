@@ -129,14 +129,14 @@ static void test_wrong(void **state)
     fails("t_number = \"5\"\n", "1: 't_number' must be a whole number, without quotes\n");
     fails("t_number = {}\n", "1: 't_number' must be a single value, not a list\n");
     fails("t_period = \"30\"\n",
-          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+          "1: 't_period' must be a time with its unit, such as \"50ms\", \"30s\", \"5m\", \"2h\", \"1d\"\n");
     fails("t_period = 30\n",
-          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+          "1: 't_period' must be a time with its unit, such as \"50ms\", \"30s\", \"5m\", \"2h\", \"1d\"\n");
     fails("t_period = \"5 parsecs\"\n",
-          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+          "1: 't_period' must be a time with its unit, such as \"50ms\", \"30s\", \"5m\", \"2h\", \"1d\"\n");
     fails("t_period = \"2h\"\n", "1: 't_period' must be from 1s to 1h\n");
     fails("t_period = \"-5s\"\n",
-          "1: 't_period' must be a time with its unit, such as \"30s\", \"5m\", \"2h\", \"1d\"\n");
+          "1: 't_period' must be a time with its unit, such as \"50ms\", \"30s\", \"5m\", \"2h\", \"1d\"\n");
     fails("t_size = \"20M\"\n", "1: 't_size' must be from 1k to 10M\n");
     fails("t_size = 20\n", "1: 't_size' must be from 1k to 10M\n");
     fails("t_size = \"9999999999999G\"\n",

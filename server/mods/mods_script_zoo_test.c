@@ -333,6 +333,23 @@ static void a_thousand_timers(void **state)
     world_free(w);
 }
 
+/* Handlers that wait are bounded, and each is an error from there on. */
+static void waits_without_end(void **state)
+{
+    (void)state;
+    svi_mod_info info;
+    world *w = zoo("\"waits\"", "module_faults_max = 0", 1000);
+    client *romeo = join(w, "romeo@one.example/x"), *juliet = join(w, "juliet@one.example/y");
+    ask(w, romeo, "what='all'");
+    assert_has(&romeo->in, "<done");
+    for (int i = 0; i < 30; i++) pass_time(w, 1000);
+    assert_has(&w->log, "sleep: 10000 handlers of the script wait already");
+    assert_true(svi_mods_info(w->mods, 0, &info));
+    assert_int_equal(info.script_waiting, 10000);
+    assert_goes_on(w, romeo, juliet);
+    world_free(w);
+}
+
 /* At each message: all pass, and behind the tenth fault the script is left out, as its hook says (open). */
 static void at_each_message(void **state)
 {
@@ -425,6 +442,7 @@ int main(void)
         cmocka_unit_test(asks_for_nothing),
         cmocka_unit_test(answers_of_others_do_not_count),
         cmocka_unit_test(a_thousand_timers),
+        cmocka_unit_test(waits_without_end),
         cmocka_unit_test(at_each_message),
         cmocka_unit_test(a_guard_raises),
         cmocka_unit_test(never_start),

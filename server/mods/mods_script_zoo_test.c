@@ -247,6 +247,16 @@ static void effects(void **state)
     MISDEEDS("effects", 200, all);
 }
 
+/* The stack holds, however deep it goes in each of the events that lie in each other. */
+static void nests(void **state)
+{
+    (void)state;
+    static const beast all[] = {
+        {"gsub", NULL, "id='z'"}, {"sort", NULL, "id='z'"}, {"pcall", NULL, "id='z'"}, {"wrap", NULL, "id='z'"}, {"tostring", NULL, "id='z'"},
+    };
+    MISDEEDS("nests", 1000, all);
+}
+
 /* Each by itself takes less than a handler may; who fires them takes them all. */
 static void fires_for_others(void **state)
 {
@@ -331,6 +341,26 @@ static void a_thousand_timers(void **state)
     assert_has(&romeo->in, "value='1000'");
     assert_goes_on(w, romeo, juliet);
     world_free(w);
+}
+
+/* Each of its handlers is over at once, and what comes of them would never be. */
+static void breeds(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"stanzas", "occasions"};
+    for (int i = 0; i < 2; i++) {
+        char attrs[40];
+        world *w = zoo("\"breeds\"", "module_faults_max = 0", 1000);
+        client *romeo = join(w, "romeo@one.example/x"), *juliet = join(w, "juliet@one.example/y");
+        snprintf(attrs, sizeof attrs, "what='%s'", ways[i]);
+        ask(w, romeo, attrs); /* it comes to its end */
+        assert_has(&romeo->in, "<done");
+        assert_has(&w->log, "the script begins more than 20000 stanzas and occasions in a second on this host");
+        assert_int_equal(svi_ledger_in_flight(svi_server_ledger(w->server)), 0);
+        pass_time(w, 1000000);
+        assert_goes_on(w, romeo, juliet);
+        world_free(w);
+    }
 }
 
 /* Handlers that wait are bounded, and each is an error from there on. */
@@ -437,11 +467,13 @@ int main(void)
         cmocka_unit_test(yields),
         cmocka_unit_test(literals),
         cmocka_unit_test(effects),
+        cmocka_unit_test(nests),
         cmocka_unit_test(fires_for_others),
         cmocka_unit_test(routes_without_end),
         cmocka_unit_test(asks_for_nothing),
         cmocka_unit_test(answers_of_others_do_not_count),
         cmocka_unit_test(a_thousand_timers),
+        cmocka_unit_test(breeds),
         cmocka_unit_test(waits_without_end),
         cmocka_unit_test(at_each_message),
         cmocka_unit_test(a_guard_raises),

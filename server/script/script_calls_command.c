@@ -51,6 +51,7 @@ static int fire_by(lua_State *L, const char *what, bool is_after)
     const sv_jid *account = arg_account(task, L, point, &jid);
     const sv_str subject = arg_subject(L, 4);
     svi_task_makes(task, L, 512 + subject.n);
+    if (is_after) svi_task_begins(task, L, what);
     fire_fn *fire = is_after ? task->script->sv->fire_after : task->script->sv->fire;
     fire(task->ev, point->name, account, subject);
     return 0;

@@ -358,6 +358,17 @@ static const char *right_of(svi_effect effect)
     return "changes";
 }
 
+/* Each handler that makes two of one is over soon, and what comes of them never is: so that is bounded by the second. */
+void svi_task_begins(svi_task *task, lua_State *L, const char *what)
+{
+    svi_script_host *host = task->host;
+    const int64_t now_s = task->script->sv->now_s();
+    if (now_s != host->begun_s) host->begun = 0;
+    host->begun_s = now_s;
+    if (++host->begun > SVI_BEGUN_MAX)
+        luaL_error(L, "%s: the script begins more than %d stanzas and occasions in a second on this host", what, SVI_BEGUN_MAX);
+}
+
 void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what)
 {
     const svi_script *script = task->script;
@@ -371,6 +382,7 @@ void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *w
         luaL_error(L, "%s: the script has no right to send: say where to under `sends` in sv.script", what);
     if (task->ev != NULL && !script->env.is_open(task->ev))
         luaL_error(L, "%s: the event is over", what);
+    if (effect == SVI_EFFECT_SEND) svi_task_begins(task, L, what);
     if (++task->effects > SVI_EFFECTS_MAX) luaL_error(L, "%s: more than %d effects in one handler", what, SVI_EFFECTS_MAX);
 }
 

@@ -105,6 +105,11 @@ static bool env_may_wait(const sv_event *ev)
     return svi_event_may_wait(ev) && (svi_rehearsal_of(ev) == NULL || svi_trial_may_wait(ev));
 }
 
+static void env_end(sv_event *ev)
+{
+    (void)svi_x_end(ev);
+}
+
 static bool env_is_undisposed(const sv_event *ev)
 {
     if (svi_rehearsal_of(ev) != NULL) return svi_event_stanza(ev) != NULL;
@@ -355,6 +360,7 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
                                 .may_wait = env_may_wait,
                                 .is_open = svi_event_is_open,
                                 .is_undisposed = env_is_undisposed,
+                                .end = env_end,
                                 .wait = env_wait,
                                 .wake = env_wake,
                                 .at_end = svi_event_at_end,

@@ -198,6 +198,48 @@ static void test_timer_waits_in_a_reload(void **state)
     world_free(w);
 }
 
+/* At an occasion "done" ends the pass, also behind a wait. */
+static void test_done_behind_a_wait(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "waits", HEAD "sv.after(1000, function(ev) ev:sleep(10) sv.log('info', 'woken') return 'done' end)\n");
+    start_scripts(w, "\"waits\"", "");
+    pass_time(w, 1000000);
+    pass_time(w, 20000);
+    assert_has(&w->log, "woken");
+    svi_bus_stats stats;
+    svi_bus_stats_get(svi_server_bus(w->server), &stats);
+    assert_int_equal(stats.waiting, 0);
+    for (int i = 0; i < 70; i++) pass_time(w, 1000000);
+    assert_has_not(&w->log, "event-timeout");
+    remove_script(w, "waits");
+    world_free(w);
+}
+
+/* The occasion is anybody's to fire: a timer that is not due stays as it is. */
+static void test_timers_of_others_are_not_fired(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "beats", "sv.script{summary = 'beats'}\nlocal n = 0\nsv.every(1000, function() n = n + 1 sv.log('info', 'beat-' .. n) end)\n");
+    write_script(w, "forges", HEAD "sv.on('message/resource', function(ev) for i = 1, 5 do ev:fire('host/timer', nil, 'beats/' .. i) end end)\n");
+    start_scripts(w, "\"beats\", \"forges\"", "");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    for (int i = 0; i < 3; i++) say(w, a, HELLO);
+    assert_has(&b->in, "hello");
+    assert_has_not(&w->log, "beat-");
+    pass_time(w, 1000000);
+    assert_has(&w->log, "beat-1");
+    assert_has_not(&w->log, "beat-2");
+    reloaded(w, "VirtualHost \"one.example\"\nmodules_enabled = { \"forges\" }\n");
+    pass_time(w, 5000000);
+    assert_has_not(&w->log, "beat-");
+    remove_script(w, "beats");
+    remove_script(w, "forges");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_event_answers_for_its_stanza),
         cmocka_unit_test(test_event_is_its_handlers_alone),
         cmocka_unit_test(test_other_values_are_no_views),
+        cmocka_unit_test(test_done_behind_a_wait),
+        cmocka_unit_test(test_timers_of_others_are_not_fired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,8 @@ typedef struct svi_script_env {
     bool (*is_open)(const sv_event *ev);
     /* True if it has a stanza that must be disposed of and was not yet. */
     bool (*is_undisposed)(const sv_event *ev);
+    /* Ends an occasion whose handler waited and says "done": nobody behind it hears of it. */
+    void (*end)(sv_event *ev);
     /* For a handler that says LATER: calls `back(ctx)` in the handler's context after `in_us`, or when svi_script_wait_end is
      * called, or `gone(ctx)` instead if nobody waits any more (the event is over, was restarted, or the server ends).
      * Exactly one of both, once, never before this returns. */

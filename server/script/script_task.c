@@ -307,8 +307,13 @@ void svi_task_resume(svi_task *task, int (*push)(svi_task *task, lua_State *L, v
     sv_event *ev = task->ev;
     const sv_verdict verdict = step(task, results);
     if (verdict == SV_LATER) return;
+    const bool is_at_occasion = !task->is_disposed;
     task_put(task, task->is_dead);
-    if (verdict == SV_PASS && script->env.is_open(ev)) script->sv->pass(ev);
+    if (!script->env.is_open(ev)) return;
+    if (verdict == SV_PASS)
+        script->sv->pass(ev);
+    else if (is_at_occasion)
+        script->env.end(ev);
 }
 
 /* --- without an event -------------------------------------------------------------------------------- */

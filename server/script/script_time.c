@@ -71,7 +71,7 @@ static svi_beat *beat_of(svi_script_host *host, sv_str subject)
 sv_verdict svi_script_on_timer(svi_script_host *host, sv_event *ev, const svi_entry *entry)
 {
     svi_beat *beat = beat_of(host, host->script->sv->subject(ev));
-    if (beat == NULL || beat->timer != NULL) return SV_PASS; /* one of its number that a former generation had: it was waited in when that was replaced */
+    if (beat == NULL || beat->timer != NULL) return SV_PASS; /* it is not due: somebody else fires it, or a former generation waited in one of its number */
     svi_script *script = host->script;
     script->is_quota_off = true;
     (void)lua_rawgeti(script->L, LUA_REGISTRYINDEX, beat->function);

@@ -240,6 +240,32 @@ static void test_timers_of_others_are_not_fired(void **state)
     world_free(w);
 }
 
+/* A quarantine takes no timer away, also not one whose event comes just then. */
+static void test_timers_outlive_quarantine(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "beats",
+                 HEAD "sv.on('message/resource', function(ev) error('on purpose') end, {open = true})\n"
+                      "sv.every(1000, function() sv.log('info', 'beat') end)\nsv.after(1000, function() sv.log('info', 'once') end)\n"
+                      "sv.after(1000, function() error('on purpose') end)\n");
+    start_scripts(w, "\"beats\"", "beats_faults_max = 2");
+    client *a = join(w, "a@one.example/r");
+    (void)join(w, "b@one.example/r");
+    say(w, a, HELLO);
+    svi_buf_clear(&w->log);
+    pass_time(w, 1000000); /* the fault of one timer closes the others */
+    assert_has(&w->log, "module-quarantined");
+    for (int i = 0; i < 5; i++) pass_time(w, 1000000);
+    svi_buf_clear(&w->log);
+    sv_err err = {.text = ""};
+    assert_int_equal(svi_mods_release(w->mods, SV_STR("beats"), NULL, &err), SV_OK);
+    for (int i = 0; i < 5; i++) pass_time(w, 1000000);
+    assert_in_range(count_of(&w->log, "  beat ") + count_of(&w->log, " beat "), 3, 10);
+    remove_script(w, "beats");
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_other_values_are_no_views),
         cmocka_unit_test(test_done_behind_a_wait),
         cmocka_unit_test(test_timers_of_others_are_not_fired),
+        cmocka_unit_test(test_timers_outlive_quarantine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

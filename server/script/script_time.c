@@ -3,11 +3,14 @@
 
 #include "script/script_declare.h"
 
+enum { AGAIN_US = 1000000 };
+
 /* A timer on a host. */
 typedef struct svi_beat {
     struct svi_beat *next;
     svi_script_host *host;
-    void *timer; /* NULL: it was begun and its event has not come yet, or it rests */
+    void *timer; /* NULL: the module has ended */
+    bool is_begun; /* its event comes */
     uint32_t number;
     int function; /* its reference */
     int64_t period_us; /* 0: once */
@@ -15,20 +18,24 @@ typedef struct svi_beat {
 
 /* --- on a host --------------------------------------------------------------------------------------- */
 
-static void fire(void *ctx)
-{
-    svi_beat *beat = ctx;
-    svi_script_host *host = beat->host;
-    char subject[128];
-    beat->timer = NULL;
-    const int n = snprintf(subject, sizeof subject, "%s/%u", host->script->name, beat->number);
-    host->script->sv->begin(host->mod, "host/timer", (sv_str){subject, (size_t)n});
-}
+static void fire(void *ctx);
 
 static void start_beat(svi_beat *beat, int64_t in_us)
 {
     svi_script_host *host = beat->host;
     beat->timer = host->script->env.timer(host->mod, in_us, fire, beat);
+}
+
+/* The event may be left out, by a quarantine that begins just now: so what comes once is tried again until it has come. */
+static void fire(void *ctx)
+{
+    svi_beat *beat = ctx;
+    svi_script_host *host = beat->host;
+    char subject[128];
+    start_beat(beat, beat->period_us > 0 ? beat->period_us : AGAIN_US);
+    beat->is_begun = true;
+    const int n = snprintf(subject, sizeof subject, "%s/%u", host->script->name, beat->number);
+    host->script->sv->begin(host->mod, "host/timer", (sv_str){subject, (size_t)n});
 }
 
 /* Takes the function on top of L's stack. */
@@ -67,20 +74,18 @@ static svi_beat *beat_of(svi_script_host *host, sv_str subject)
     return beat;
 }
 
-/* One that still waits when its next time comes is not begun again meanwhile: the next one counts from its end. */
+/* The occasion is anybody's to fire, so it must be ours. */
 sv_verdict svi_script_on_timer(svi_script_host *host, sv_event *ev, const svi_entry *entry)
 {
     svi_beat *beat = beat_of(host, host->script->sv->subject(ev));
-    if (beat == NULL || beat->timer != NULL) return SV_PASS; /* it is not due: somebody else fires it, or a former generation waited in one of its number */
+    if (beat == NULL || !beat->is_begun) return SV_PASS;
+    beat->is_begun = false;
     svi_script *script = host->script;
     script->is_quota_off = true;
     (void)lua_rawgeti(script->L, LUA_REGISTRYINDEX, beat->function);
     const int function = luaL_ref(script->L, LUA_REGISTRYINDEX);
     script->is_quota_off = false;
-    if (beat->period_us > 0)
-        start_beat(beat, beat->period_us);
-    else
-        beat_free(host, beat);
+    if (beat->period_us == 0) beat_free(host, beat);
     const sv_verdict verdict = svi_task_run(host, ev, entry, function);
     luaL_unref(script->L, LUA_REGISTRYINDEX, function);
     return verdict;

@@ -249,7 +249,8 @@ static void a_writer_is_finished(void **state)
 {
     (void)state;
 #define WRITES(version)                                                                                                            \
-    HEAD "sv.on('iq-get/host {" NS "}count', function(ev) notes:put('x', 'k', '" version "')\nev:sleep(1000)\n"                    \
+    HEAD "sv.every(300, function() sv.log('info', 'beat-" version "') end)\n"                                                      \
+         "sv.on('iq-get/host {" NS "}count', function(ev) notes:put('x', 'k', '" version "')\nev:sleep(1000)\n"                    \
          "return ev:reply{'count', xmlns = '" NS "', version = '" version "', value = notes:put('x', 'l', 'y') and 'wrote'} end)\n"
     world *w = counting(WRITES("1"));
     client *c = join(w, "romeo@one.example/a");
@@ -261,7 +262,10 @@ static void a_writer_is_finished(void **state)
     assert_true(svi_mods_draining(w->mods, 0, &info));
     assert_true(info.is_script);
     assert_int_equal(info.script_waiting, 1);
-    pass_time(w, 1100000);
+    svi_buf_clear(&w->log);
+    for (int i = 0; i < 11; i++) pass_time(w, 100000);
+    assert_has(&w->log, "beat-2");
+    assert_has_not(&w->log, "beat-1");
     assert_has(&c->in, "version='1'");
     assert_has(&c->in, "value='wrote'");
     assert_false(svi_mods_draining(w->mods, 0, &info));
@@ -510,8 +514,8 @@ static void its_state_counts_for_its_memory(void **state)
     (void)state;
     static const char text[] =
         "sv.script{summary = 'hoards', changes = {'iq-get/host'}}\nlocal kept = {}\n"
-        "sv.on('iq-get/host {" NS "}waste', function(ev) for i = 1, 400 do local _ = ('x'):rep(10000) .. i end return ev:reply{'waste', xmlns = '" NS
-        "'} end)\n"
+        "sv.on('iq-get/host {" NS "}waste', function(ev) for i = 1, 95 do kept[i] = ('x'):rep(10000) .. i end\n"
+        "for i = 1, 20 do local _ = ('x'):rep(10000) .. i end return ev:reply{'waste', xmlns = '" NS "'} end)\n"
         "sv.on('iq-get/host {" NS "}hoard', function(ev) for i = 1, 200 do kept[i] = ('x'):rep(10000) .. i end return ev:reply{'hoard', xmlns = '" NS
         "'} end)\n";
     world *w = script_world();
@@ -521,6 +525,9 @@ static void its_state_counts_for_its_memory(void **state)
     client *c = join(w, "romeo@one.example/a");
     say(w, c, "<iq type='get' id='a' to='one.example'><waste xmlns='" NS "'/></iq>");
     assert_has(&c->in, "type='result'");
+    svi_mod_info info;
+    assert_true(svi_mods_info(w->mods, 0, &info));
+    assert_in_range(info.script_bytes, (1 << 20) + 1, 4 << 20);
     for (int i = 0; i < 12; i++) pass_time(w, 1000000);
     assert_has_not(&w->log, "module-fault");
     say(w, c, "<iq type='get' id='a' to='one.example'><hoard xmlns='" NS "'/></iq>");

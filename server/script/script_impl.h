@@ -15,7 +15,8 @@ enum {
     SVI_EFFECTS_MAX = 10000,           /* of one handler */
     SVI_TEXT_MAX = 1 << 20,            /* of one text that a script gives */
     SVI_MADE_MAX = 8 << 20,            /* bytes that one handler puts into the event's memory */
-    SVI_BEGUN_MAX = 20000,             /* stanzas and events that a script makes on a host in a second */
+    SVI_BEGUN_MAX = 5000,              /* stanzas and events that a script makes on a host in one turn of the server */
+    SVI_TOLD_MAX = 100,                /* errors that are logged in a second */
     SVI_TIMERS_MAX = 1000,             /* of a script on a host */
     SVI_TASKS_MAX = 10000,             /* handlers of a script that wait */
     SVI_RULES_MAX = 64,                /* names of rules that a script drops by */
@@ -76,8 +77,10 @@ struct svi_script_host {
     bool is_started;
     bool is_shadow;
     const svi_script_tap *tap; /* NULL: none */
-    int64_t begun_s;   /* what it begins is counted by the second */
-    unsigned begun;
+    unsigned begun;    /* in this turn */
+    void *begun_timer; /* ends the count; NULL: nothing was begun */
+    int64_t told_s;    /* errors that were told in this second */
+    unsigned told;
     int self; /* reference of the table that sv.self is */
     struct svi_held *held;     /* stanzas that it keeps */
     size_t held_count;
@@ -245,8 +248,10 @@ typedef enum svi_effect {
 /* Raises if the script has no right to it here, if the event is over, or if there were too many. In a shadow as well: there
  * the table's functions do nothing. */
 void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what);
-/* Counts what begins an event of its own later: raises if a second has too many. svi_task_may does it for what is sent. */
+/* Counts what begins an event of its own: raises if a turn has too many. svi_task_may does it for what is sent. */
 void svi_task_begins(svi_task *task, lua_State *L, const char *what);
+/* The count ends with the host's timers. */
+void svi_task_begins_drop(svi_script_host *host);
 /* True if `sends` of the script's head has the address's domain ("host" is that it runs on). */
 bool svi_task_may_send_to(const svi_task *task, const sv_jid *to);
 /* What it asks for is asked of others, which a shadow does not: what it would have done is not known then. Raises. */

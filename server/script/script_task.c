@@ -145,17 +145,32 @@ void svi_tasks_free(svi_script *script)
 
 /* --- running ----------------------------------------------------------------------------------------- */
 
+/* The same error at each of ten thousand stanzas would fill the log, and take the time of others. */
+static bool is_told(svi_script_host *host)
+{
+    const int64_t now_s = host->script->sv->now_s();
+    if (now_s != host->told_s) host->told = 0;
+    host->told_s = now_s;
+    return ++host->told <= SVI_TOLD_MAX;
+}
+
+static void log_error(const svi_task *task, const char *reason)
+{
+    const svi_script *script = task->script;
+    const char *hook = task->entry != NULL ? task->entry->text : "start or save";
+    luaL_traceback(script->L, task->L, NULL, 0);
+    SV_LOG(SV_WARN, "script-error", LF_TXT("hook", hook), LF_TXT("reason", reason), LF_TXT("stack", lua_tostring(script->L, -1)));
+    lua_pop(script->L, 1);
+}
+
 /* The error on top of the coroutine, with the way to it, told once. */
 static void tell(svi_task *task, char reason[REASON_BYTES])
 {
     svi_script *script = task->script;
-    const char *hook = task->entry != NULL ? task->entry->text : "start or save";
     script->is_quota_off = true;
     const char *text = lua_tostring(task->L, -1);
     (void)snprintf(reason, REASON_BYTES, "%s", text != NULL ? text : "an error that is no text");
-    luaL_traceback(script->L, task->L, NULL, 0);
-    SV_LOG(SV_WARN, "script-error", LF_TXT("hook", hook), LF_TXT("reason", reason), LF_TXT("stack", lua_tostring(script->L, -1)));
-    lua_pop(script->L, 1);
+    if (is_told(task->host)) log_error(task, reason);
     script->is_quota_off = false;
     script->env.fault(task->host->mod, RULE_RAISES);
 }
@@ -363,15 +378,27 @@ static const char *right_of(svi_effect effect)
     return "changes";
 }
 
-/* Each handler that makes two of one is over soon, and what comes of them never is: so that is bounded by the second. */
+static void turn_over(void *ctx)
+{
+    svi_script_host *host = ctx;
+    host->begun = 0;
+    host->begun_timer = NULL;
+}
+
+/* A handler that makes two of one is over soon, and what comes of them never is, nor is the turn in which that happens: timers come
+ * behind it. */
 void svi_task_begins(svi_task *task, lua_State *L, const char *what)
 {
     svi_script_host *host = task->host;
-    const int64_t now_s = task->script->sv->now_s();
-    if (now_s != host->begun_s) host->begun = 0;
-    host->begun_s = now_s;
+    if (host->begun_timer == NULL) host->begun_timer = task->script->env.timer(host->mod, 0, turn_over, host);
     if (++host->begun > SVI_BEGUN_MAX)
-        luaL_error(L, "%s: the script begins more than %d stanzas and occasions in a second on this host", what, SVI_BEGUN_MAX);
+        luaL_error(L, "%s: the script begins more than %d stanzas and occasions at once on this host: let it sleep between", what, SVI_BEGUN_MAX);
+}
+
+void svi_task_begins_drop(svi_script_host *host)
+{
+    if (host->begun_timer != NULL) host->script->env.timer_cancel(host->begun_timer);
+    host->begun_timer = NULL;
 }
 
 void svi_task_may(svi_task *task, lua_State *L, svi_effect effect, const char *what)

@@ -94,6 +94,7 @@ sv_verdict svi_script_on_timer(svi_script_host *host, sv_event *ev, const svi_en
 void svi_script_timers_drop(svi_script_host *host)
 {
     while (host->beats != NULL) beat_free(host, host->beats);
+    svi_task_begins_drop(host);
 }
 
 /* --- what scripts call ------------------------------------------------------------------------------- */

@@ -235,13 +235,13 @@ async def timers(keeper):
 
 
 async def breeds(keeper):
-    """Two of each: it is bounded by the second, and behind ten errors it is in quarantine."""
+    """Two of each: it is bounded by the turn, and behind ten errors it is in quarantine."""
     server = keeper.server
     mark = len(server.read_log())
     keeper.crowd.take_waits()
     await keeper.let_in("breeds", options="")
     assert await keeper.ask("what='stanzas'") == "done"
-    await server.await_log(mark, "script-error .*more than 20000 stanzas and occasions in a second")
+    await server.await_log(mark, "script-error .*more than 5000 stanzas and occasions at once")
     await server.await_log(mark, "module-quarantined module=breeds")
     told = await keeper.figures()
     await keeper.let_in()

@@ -80,7 +80,8 @@ const char *svi_mod_script_differs(const svi_mod_file *file, sv_str folder)
         size_t size = 0;
         const char *name = strrchr(s->path, '/') + 1;
         (void)snprintf(path, sizeof path, "%.*s/%s", (int)folder.n, folder.p, name);
-        char *text = read_file(file->acct, path, &size);
+        uint64_t mark;
+        char *text = read_file(file->acct, path, &size, &mark);
         const bool is_same = text != NULL && hash_of(text, size) == s->hash;
         svi_free(text);
         if (!is_same) return name;

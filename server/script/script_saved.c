@@ -17,9 +17,10 @@ static bool by_json(lua_State *L, int function)
 /* The table on top as JSON. A function of Lua may be called on the way (__index ...): so it is watched as one. */
 static bool encoded(svi_script *script, lua_State *L)
 {
-    const svi_running before = svi_script_enter(script, L, script->env.max_cpu_us);
+    svi_running here = {.script = script, .L = L, .max_us = script->env.max_cpu_us};
+    svi_script_enter(&here);
     const bool is_done = by_json(L, script->json_encode);
-    svi_script_leave(before);
+    svi_script_leave(&here);
     return is_done;
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <signal.h>
 
 #include "mods/mods_script_world_test.h"
 
@@ -141,6 +142,18 @@ static void run_loop(world *w, size_t times, const char *text)
     }
 }
 
+static void what_loops_in_the_pool_is_ended(void **state)
+{
+    (void)state;
+    uv_loop_t *loop = loop_new();
+    world *w = works(&(world_wish){.loop = loop}, "local a, b = ev:work('calc', 'loops')");
+    client *a = join(w, "a@one.example/r");
+    say(w, a, HELLO);
+    run_loop(w, 1, "ended: it ran for more than 1000 ms");
+    works_free(w);
+    loop_free(loop);
+}
+
 static void several_wait_for_a_thread(void **state)
 {
     (void)state;
@@ -231,14 +244,20 @@ static void server_ends_meanwhile(void **state)
     loop_free(loop);
 }
 
+/* As threads have it that the server begins: nothing here may count on signals that are let through. */
 int main(void)
 {
+    sigset_t most;
+    (void)sigemptyset(&most);
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++) (void)sigaddset(&most, signal);
+    (void)pthread_sigmask(SIG_BLOCK, &most, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_are_copied),
         cmocka_unit_test(errors_are_reasons),
         cmocka_unit_test(what_takes_too_much_is_ended),
         cmocka_unit_test(what_can_not_be_given_raises),
         cmocka_unit_test(files_are_read_at_the_start),
+        cmocka_unit_test(what_loops_in_the_pool_is_ended),
         cmocka_unit_test(several_wait_for_a_thread),
         cmocka_unit_test(event_is_over_meanwhile),
         cmocka_unit_test(what_takes_too_long_is_not_waited_for),

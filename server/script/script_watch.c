@@ -69,6 +69,10 @@ static bool start_timer(watch_state *w)
     struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(watch_signal(), &action, NULL);
+    sigset_t ours;
+    (void)sigemptyset(&ours);
+    (void)sigaddset(&ours, watch_signal());
+    (void)pthread_sigmask(SIG_UNBLOCK, &ours, NULL); /* threads of the pool may have been begun with signals blocked */
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = watch_signal()};
     event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
     if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &w->timer) != 0) return false;

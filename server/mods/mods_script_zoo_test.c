@@ -317,7 +317,9 @@ static void answers_of_others_do_not_count(void **state)
     ask(w, romeo, "whom='juliet@one.example/y'");
     const char *id = memmem(juliet->in.data, juliet->in.len, " id='", 5);
     assert_non_null(id);
-    snprintf(text, sizeof text, "<iq type='result' to='one.example' id='%.*s'/>", (int)strcspn(id + 5, "'"), id + 5);
+    const char *end = memchr(id + 5, '\'', (size_t)(juliet->in.data + juliet->in.len - id - 5));
+    assert_non_null(end);
+    snprintf(text, sizeof text, "<iq type='result' to='one.example' id='%.*s'/>", (int)(end - id - 5), id + 5);
     say(w, eve, text);
     assert_has_not(&romeo->in, "id='z'");
     say(w, juliet, text);

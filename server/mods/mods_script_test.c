@@ -175,6 +175,32 @@ static void test_other_values_are_no_views(void **state)
     world_free(w);
 }
 
+/* No hook ends the one instruction in which a table gets room for more keys, and with keys that collide its time grows with the
+ * square of their number: so that number ends early, and nothing else does. */
+static void test_keys_are_bounded(void **state)
+{
+    (void)state;
+    world *w = script_world();
+    write_script(w, "keys",
+                 HEAD "local keys, t = 0, {}\n"
+                      "pcall(function() for i = 1, 70000 do t[i * 1000003] = true keys = i end end)\n"
+                      "local ok, why = pcall(function() t.more = 1 end)\n"
+                      "t[1000003] = nil t.more = 1 assert(t.more == 1 and t[2 * 1000003])\n"
+                      "t = nil local list = {} for i = 1, 70000 do list[i] = 70000 - i end\n"
+                      "table.sort(list) assert(#list == 70000 and list[1] == 0)\n"
+                      "local text = sv.json.encode(list) assert(#sv.json.decode(text) == 70000) list = nil\n"
+                      "text = ('x'):rep(1 << 20) assert(#text == 1 << 20)\n"
+                      "local code = sv.base64.encode(text) assert(sv.base64.decode(code) == text)\n"
+                      "assert(#sv.json.encode(text:sub(3)) == 1 << 20)\n"
+                      "sv.start(function() sv.log('info', 'counted', {keys = keys, why = why, more = ok}) end)\n");
+    start_scripts(w, "\"keys\"", "");
+    assert_has(&w->log, "keys=16384");
+    assert_has(&w->log, "not enough memory");
+    assert_has(&w->log, "more=false");
+    remove_script(w, "keys");
+    world_free(w);
+}
+
 /* What a timer's function waits for when its generation is replaced is not begun again by the timer of that number. */
 static void test_timer_waits_in_a_reload(void **state)
 {
@@ -281,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_done_behind_a_wait),
         cmocka_unit_test(test_timers_of_others_are_not_fired),
         cmocka_unit_test(test_timers_outlive_quarantine),
+        cmocka_unit_test(test_keys_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

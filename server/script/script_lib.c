@@ -42,6 +42,19 @@ sv_str svi_script_short_text(lua_State *L, int i)
     return text;
 }
 
+char *svi_script_buffer(lua_State *L, luaL_Buffer *buffer, size_t bytes)
+{
+    const size_t small = (size_t)1 << 14;
+    char *to = luaL_buffinitsize(L, buffer, bytes < small ? bytes : small);
+    return bytes <= small ? to : luaL_prepbuffsize(buffer, bytes);
+}
+
+void svi_script_push_list(lua_State *L, size_t n)
+{
+    const size_t first = (size_t)1 << 14;
+    lua_createtable(L, (int)(n < first ? n : first), 0);
+}
+
 int svi_script_refuse(lua_State *L, const char *reason)
 {
     lua_pushnil(L);

@@ -12,7 +12,7 @@ static int base64_encode(lua_State *L)
     const sv_str raw = svi_script_short_text(L, 1);
     luaL_Buffer out;
     const size_t n = svi_base64_bytes(raw.n);
-    svi_base64_write(luaL_buffinitsize(L, &out, n), raw);
+    svi_base64_write(svi_script_buffer(L, &out, n), raw);
     luaL_pushresultsize(&out, n);
     return 1;
 }
@@ -25,7 +25,7 @@ static int base64_decode(lua_State *L)
                   "longer than 1 MiB: give it in parts");
     luaL_Buffer out;
     size_t n;
-    if (svi_base64_read(luaL_buffinitsize(L, &out, text.n / 4 * 3), text, &n) != SV_OK)
+    if (svi_base64_read(svi_script_buffer(L, &out, text.n / 4 * 3), text, &n) != SV_OK)
         return svi_script_refuse(L, "not base64 with padding");
     luaL_pushresultsize(&out, n);
     return 1;

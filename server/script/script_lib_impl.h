@@ -30,6 +30,12 @@ sv_str svi_script_text(lua_State *L, int i);
 /* The same, at most SVI_SCRIPT_TEXT_MAX bytes; raises beyond. */
 sv_str svi_script_short_text(lua_State *L, int i);
 
+/* As luaL_buffinitsize, for up to whatever the quota leaves: a state refuses large blocks that are new, not those that grow. */
+char *svi_script_buffer(lua_State *L, luaL_Buffer *buffer, size_t bytes);
+
+/* Pushes a table with room for `n` elements, or for the first of them: the state refuses large blocks that are new. */
+void svi_script_push_list(lua_State *L, size_t n);
+
 /* Pushes nil and the reason; returns 2, as what the function returns. */
 int svi_script_refuse(lua_State *L, const char *reason);
 

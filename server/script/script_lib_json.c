@@ -208,7 +208,7 @@ static int json_encode(lua_State *L)
         return svi_script_refuse(L, "longer than 1 MiB");
     }
     luaL_Buffer out;
-    char *to = luaL_buffinitsize(L, &out, n);
+    char *to = svi_script_buffer(L, &out, n);
     const size_t written = json_dumpb(b->value, to, n, flags);
     SV_ASSERT(written == n);
     luaL_pushresultsize(&out, n);
@@ -256,7 +256,7 @@ static void push_object(lua_State *L, json_t *object, count *c)
 static void push_array(lua_State *L, const json_t *array, count *c)
 {
     const size_t n = json_array_size(array);
-    lua_createtable(L, (int)n, 0);
+    svi_script_push_list(L, n);
     for (size_t i = 0; i < n; i++) {
         push(L, json_array_get(array, i), c);
         lua_rawseti(L, -2, (lua_Integer)i + 1);

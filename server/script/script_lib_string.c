@@ -256,7 +256,7 @@ static int string_rep(lua_State *L)
     if (unit > (size_t)PTRDIFF_MAX / (size_t)n) return luaL_error(L, "resulting string too large");
     const size_t total = unit * (size_t)n - gap_bytes;
     luaL_Buffer out;
-    char *to = luaL_buffinitsize(L, &out, total); /* here the quota of the state says no */
+    char *to = svi_script_buffer(L, &out, total); /* here the quota of the state says no */
     memcpy(to, text.p, text.n);
     if (n > 1) memcpy(to + text.n, gap, gap_bytes);
     for (size_t have = n > 1 ? unit : total; have < total;) {

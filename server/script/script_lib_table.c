@@ -215,8 +215,8 @@ static int table_sort(lua_State *L)
     if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TFUNCTION);
     if (n < 2) return 0;
     lua_settop(L, ORDER);
-    lua_createtable(L, (int)n, 0);
-    lua_createtable(L, (int)n, 0);
+    svi_script_push_list(L, (size_t)n);
+    svi_script_push_list(L, (size_t)n);
     for (lua_Integer i = 1; i <= n; i++) {
         (void)get(L, 1, i);
         lua_rawseti(L, FROM, i);

@@ -3,6 +3,10 @@
 #include "script/script_lib.h"
 
 enum { STEP = 32, CHUNK = 16384 };
+/* A table that needs room for more keys puts all that it has into a new block, within one instruction and in a time that grows
+ * with the square of those keys that collide, as chosen integers and fractions do. So a new block is bounded: this is less than
+ * 32768 keys take (24 bytes each). What grows by being copied (lists, buffers, stacks, the table of short texts) is not. */
+enum { FRESH_MAX = 700 << 10 };
 /* Debug builds take each block from the allocator, so that ASan sees what is used too late. */
 #ifdef SVI_DEBUG
 enum { SMALL_MAX = 0 };
@@ -61,10 +65,18 @@ static void *block_get(svi_script *script, size_t bytes)
                              : small_get(script, class_of(bytes));
 }
 
-/* Lua tells the old size. Shrinking and freeing never fail, nor does what the host makes for itself. */
+/* A new block that may hold keys: `kind` is that of an object (texts, userdata ...) where Lua makes one. */
+static bool is_too_fresh(const void *old, size_t kind, size_t bytes)
+{
+    return old == NULL && bytes > FRESH_MAX && (kind < LUA_TSTRING || kind > LUA_TTHREAD);
+}
+
+/* Lua tells the old size. Shrinking and freeing never fail, nor does what the host makes for itself: there no function of a script
+ * runs, and no table gets keys of its choice. */
 static void *quota_alloc(void *ud, void *old, size_t old_bytes, size_t bytes)
 {
     svi_script *script = ud;
+    if (!script->is_quota_off && is_too_fresh(old, old_bytes, bytes)) return NULL;
     if (old == NULL) old_bytes = 0; /* it is a type then */
     if (bytes == 0) {
         if (old != NULL) block_free(script, old, old_bytes);

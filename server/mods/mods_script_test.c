@@ -192,6 +192,9 @@ static void test_keys_are_bounded(void **state)
                       "text = ('x'):rep(1 << 20) assert(#text == 1 << 20)\n"
                       "local code = sv.base64.encode(text) assert(sv.base64.decode(code) == text)\n"
                       "assert(#sv.json.encode(text:sub(3)) == 1 << 20)\n"
+                      "text, code = nil for i = 1, 20000 do setmetatable({}, {}) end\n" /* the map behind them has its own bound */
+                      "local all, many = {} repeat local made, why = pcall(function() all[#all + 1] = setmetatable({}, {}) end) many = why until not made\n"
+                      "assert(many:find('metatables at a time'), many)\n"
                       "sv.start(function() sv.log('info', 'counted', {keys = keys, why = why, more = ok}) end)\n");
     start_scripts(w, "\"keys\"", "");
     assert_has(&w->log, "keys=16384");

@@ -88,7 +88,7 @@ static void push_globals(lua_State *L)
 {
     static const char *const base[] = {
         "assert", "error",  "ipairs", "next",     "pairs", "pcall",        "rawequal", "rawget",
-        "rawlen", "rawset", "select", "tonumber", "type",  "getmetatable", "_VERSION", NULL};
+        "rawlen", "rawset", "select", "tonumber", "type",  "_VERSION", NULL};
     static const char *const math[] = {
         "abs",  "acos", "asin", "atan", "ceil",       "cos",  "deg",        "exp",  "floor",
         "fmod", "huge", "log",  "max",  "maxinteger", "min",  "mininteger", "modf", "pi",

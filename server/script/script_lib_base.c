@@ -1,5 +1,5 @@
-/* Base functions that differ from Lua's: no finalizers, no addresses, and handlers of errors that
- * the budget reaches. */
+/* Base functions that differ from Lua's: no addresses, and handlers of errors that the budget
+ * reaches. (Metatables: script_lib_meta.c.) */
 #include "script/script_lib_impl.h"
 
 /* The kind of a value, or the name that its metatable gives it. (Lua's function adds the
@@ -36,31 +36,6 @@ static int base_tostring(lua_State *L)
 {
     luaL_checkany(L, 1);
     (void)svi_script_tostring(L, 1);
-    return 1;
-}
-
-/* A finalizer would run with hooks off, inside any allocation; a __close may. One that is put into
- * the table afterwards is not looked at: Lua marks an object for finalization only here. */
-static void refuse_field(lua_State *L, const char *field)
-{
-    lua_pushstring(L, field);
-    if (lua_rawget(L, 2) != LUA_TNIL)
-        luaL_error(L, "a metatable must not have '%s': scripts have no finalizers", field);
-    lua_pop(L, 1);
-}
-
-static int base_setmetatable(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TTABLE);
-    if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
-    lua_settop(L, 2);
-    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
-        return luaL_error(L, "cannot change a protected metatable");
-    if (lua_istable(L, 2)) {
-        refuse_field(L, "__gc");
-        refuse_field(L, "__close");
-    }
-    (void)lua_setmetatable(L, 1);
     return 1;
 }
 
@@ -102,9 +77,9 @@ static int base_xpcall(lua_State *L)
 
 void svi_script_lib_base(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"setmetatable", base_setmetatable},
-                                         {"tostring", base_tostring},
+    static const luaL_Reg functions[] = {{"tostring", base_tostring},
                                          {"xpcall", base_xpcall},
                                          {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
+    svi_script_lib_meta(L);
 }

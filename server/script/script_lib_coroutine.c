@@ -1,6 +1,6 @@
 /* Coroutines of the script's own. Those of the host, on which handlers run and wait, are not to be
- * resumed by scripts. A dead one is left to the collector: Lua's `close` would run its __close
- * functions without hooks. */
+ * resumed by scripts. A dead one is left to the collector: scripts have no __close, so nothing is
+ * to be closed. */
 #include <lualib.h>
 
 #include "script/script_lib_impl.h"

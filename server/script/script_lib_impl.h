@@ -15,9 +15,12 @@ void svi_script_lib_base64(lua_State *L);
 void svi_script_lib_hash(lua_State *L);
 void svi_script_lib_date(lua_State *L);
 
-/* Sets those base functions in the table on top that are not Lua's own: setmetatable, tostring,
- * xpcall. */
+/* Sets those base functions in the table on top that are not Lua's own: tostring, xpcall, and those
+ * of svi_script_lib_meta. */
 void svi_script_lib_base(lua_State *L);
+
+/* Sets getmetatable and setmetatable in the table on top. */
+void svi_script_lib_meta(lua_State *L);
 
 /* Pushes a table with the functions of Lua's own library `open` that `names` lists (ended by
  * NULL). */

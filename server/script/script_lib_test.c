@@ -306,33 +306,6 @@ static void test_no_addresses(void **state)
            "fails('value expected', tostring)\n");
 }
 
-/* A finalizer runs with hooks off; so none of a script's ever runs. */
-static void test_no_finalizers(void **state)
-{
-    (void)state;
-    world w;
-    begin(&w, 1 << 20);
-    if (load_and_run(
-            &w,
-            "fails('__gc', setmetatable, {}, {__gc = function() end}) fails('__gc', setmetatable, "
-            "{}, {__gc = false})\n"
-            "fails('__close', setmetatable, {}, {__close = function() end})\n"
-            "fails('__gc', setmetatable, {}, setmetatable({__gc = 1}, {__index = function() "
-            "end}))\n"
-            "assert(setmetatable({}, {__mode = 'k'}) and setmetatable({}, nil))\n"
-            "local mt = {} kept = setmetatable({}, mt) lost = setmetatable({}, mt) mt.__gc = tick\n"
-            "fails('__gc', setmetatable, lost, mt) lost = nil\n"
-            /* it may be closed in the course of a function, where hooks are on */
-            "mt.__close = tick do local x <close> = kept end\n") != LUA_OK)
-        fail_msg("%s", lua_tostring(w.L, -1));
-    assert_int_equal(w.ticks, 1); /* of the block's end */
-    lua_gc(w.L, LUA_GCCOLLECT);
-    lua_gc(w.L, LUA_GCCOLLECT);
-    lua_close(w.L);
-    assert_int_equal(w.ticks, 1);
-    assert_int_equal(w.used_bytes, 0);
-}
-
 static void test_caught_errors(void **state)
 {
     (void)state;
@@ -382,21 +355,7 @@ static void test_endless(void **state)
     is_ended("local t = setmetatable({}, {__tostring = function() while true do end end}) arm() "
              "while true do tostring(t) end",
              0, 4);
-    is_ended("local mt = {} local t = setmetatable({}, mt) mt.__close = function() while true do "
-             "end end\n"
-             "local function f() local x <close> = t arm() while true do end end pcall(f) while "
-             "true do end",
-             0, 8);
-    is_ended("local mt = {} local t = setmetatable({}, mt) "
-             "mt.__close = function() while true do end end\n"
-             "local function f() local x <close> = t arm() while true do end end\n"
-             "coroutine.wrap(function() pcall(f) while true do end end)()",
-             0, 10);
-    is_ended("local mt = {} local t = setmetatable({}, mt) "
-             "mt.__close = function() pcall(function() while true do end end) while true do end end\n"
-             "while true do pcall(coroutine.wrap(function() local x <close> = t arm() error('x') end)) end",
-             0, 10);
-    is_ended("local t = setmetatable({}, {}) getmetatable(t).__tostring = tostring\n"
+    is_ended("local t = setmetatable({}, {__tostring = tostring})\n"
              "pcall(tostring, t) arm() while true do pcall(tostring, t) end",
              0, 4);
 }
@@ -582,8 +541,7 @@ static void test_coroutines(void **state)
     end(&w);
 }
 
-/* The host's own coroutine, which waits for an answer, is nothing for scripts; nor is what was
- * never closed in a dead one. */
+/* The host's own coroutine, which waits for an answer, is nothing for scripts. */
 static void test_coroutines_of_the_host(void **state)
 {
     (void)state;
@@ -597,11 +555,7 @@ static void test_coroutines_of_the_host(void **state)
     if (load_and_run(
             &w,
             "fails('goes on by itself', coroutine.resume, host) assert(not went_on and "
-            "coroutine.status(host) == 'suspended')\n"
-            "local mt = {} local t = setmetatable({}, mt) mt.__close = tick\n"
-            "coroutine.resume(coroutine.create(function() local x <close> = t error('x') end))\n"
-            "pcall(coroutine.wrap(function() local x <close> = t error('x') end))\n"
-            "coroutine.wrap(function() local x <close> = t coroutine.yield() end)()\n") != LUA_OK)
+            "coroutine.status(host) == 'suspended')\n") != LUA_OK)
         fail_msg("%s", lua_tostring(w.L, -1));
     lua_gc(w.L, LUA_GCCOLLECT);
     assert_int_equal(lua_resume(co, w.L, 0, &n), LUA_OK);
@@ -610,9 +564,7 @@ static void test_coroutines_of_the_host(void **state)
                                       "not ok and why:find('dead'))"),
                      LUA_OK);
     lua_settop(w.L, 0);
-    lua_close(w.L);
-    assert_int_equal(w.ticks, 0);
-    assert_int_equal(w.used_bytes, 0);
+    end(&w);
 }
 
 static void counting(lua_State *L, lua_Debug *ar)
@@ -819,7 +771,6 @@ int main(void)
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_formats),
         cmocka_unit_test(test_no_addresses),
-        cmocka_unit_test(test_no_finalizers),
         cmocka_unit_test(test_caught_errors),
         cmocka_unit_test(test_endless),
         cmocka_unit_test(test_endless_in_c),

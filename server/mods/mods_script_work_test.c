@@ -97,6 +97,11 @@ static void what_can_not_be_given_raises(void **state)
     tells("local t = 'x' for i = 1, 16 do t = {t} end\nlocal a, b = type(ev:work('calc', 'echo', t))", "table nil");
     tells("local t = 'x' for i = 1, 17 do t = {t} end\nlocal a, b = pcall(ev.work, ev, 'calc', 'echo', t)", "16 deep, or in themselves");
     tells("local t = {} for i = 1, 70000 do t[i] = i end\nlocal a, b = pcall(ev.work, ev, 'calc', 'echo', t)", "65536 values");
+    tells("local t = {} for i = 1, 2049 do t[i * 65537] = i end\nlocal a, b = pcall(ev.work, ev, 'calc', 'echo', {t})", "more than 2048");
+    tells("local t = {} for i = 1, 2049 do t[i + 0.5] = i end\nlocal a, b = pcall(ev.work, ev, 'calc', 'echo', t)", "more than 2048");
+    tells("local t = {} for i = 1, 2048 do t[-i] = i t[i] = i t['k' .. i] = i end\n"
+          "local r = ev:work('calc', 'echo', t)\nlocal a, b = r[-2048] + r[2048], r.k2048",
+          "4096 2048");
     tells("local a, b = pcall(ev.work, ev, 'other', 'echo')", "the script has no sv.work");
 }
 

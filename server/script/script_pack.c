@@ -1,11 +1,12 @@
 /* Plain values as bytes, to be copied from one state of Lua into another, perhaps on another thread. */
 #include "script/script_impl.h"
 
-enum { PACK_DEPTH_MAX = 16, PACK_BYTES_MAX = 1 << 20, PACK_VALUES_MAX = 65536 };
+enum { PACK_DEPTH_MAX = 16, PACK_BYTES_MAX = 1 << 20, PACK_VALUES_MAX = 65536, PACK_NUMBERS_MAX = 2048 };
 
 typedef struct packing {
     svi_buf *to;
     size_t values;
+    size_t numbers; /* keys that are numbers, but those small enough that few of them collide */
 } packing;
 
 /* --- into bytes -------------------------------------------------------------------------------------- */
@@ -38,6 +39,14 @@ static const char *put_text(lua_State *L, int at, packing *p)
     return NULL;
 }
 
+/* Chosen numbers collide as keys, and no hook and no quota looks while a table is built from bytes. */
+static const char *count_key(lua_State *L, int at, packing *p)
+{
+    const lua_Integer i = lua_isinteger(L, at) ? lua_tointeger(L, at) : 0;
+    if (lua_type(L, at) != LUA_TNUMBER || (i >= 1 && i <= PACK_VALUES_MAX)) return NULL;
+    return ++p->numbers > PACK_NUMBERS_MAX ? "keys that are numbers, but not 1 to 65536, are more than 2048: texts are as good" : NULL;
+}
+
 /* Its own pairs, whatever its metatable says. */
 static const char *put_table(lua_State *L, int at, packing *p, int depth)
 {
@@ -47,7 +56,8 @@ static const char *put_table(lua_State *L, int at, packing *p, int depth)
     lua_pushnil(L);
     while (lua_next(L, at) != 0) {
         const int value = lua_gettop(L);
-        const char *why = put(L, value - 1, p, depth + 1);
+        const char *why = count_key(L, value - 1, p);
+        if (why == NULL) why = put(L, value - 1, p, depth + 1);
         if (why == NULL) why = put(L, value, p, depth + 1);
         lua_pop(L, why == NULL ? 1 : 2);
         if (why != NULL) return why;

@@ -15,6 +15,8 @@ static const char array_key = 0;
 
 #define BOX "json"
 
+enum { KEYS_MAX = 16384 };
+
 /* Holds a value of jansson's until it is freed, or the collector comes by. */
 typedef struct box {
     json_t *value;
@@ -237,6 +239,24 @@ static const char *survey(sv_str text)
     return NULL;
 }
 
+/* A script's table would not hold its keys: better told than raised, as who sent it may be anybody. */
+static bool has_large_object(json_t *value)
+{
+    const char *key;
+    json_t *part;
+    size_t i;
+    if (json_object_size(value) > KEYS_MAX) return true;
+    json_object_foreach(value, key, part)
+    {
+        if (has_large_object(part)) return true;
+    }
+    json_array_foreach(value, i, part)
+    {
+        if (has_large_object(part)) return true;
+    }
+    return false;
+}
+
 static void push(lua_State *L, json_t *value, count *c);
 
 static void push_object(lua_State *L, json_t *object, count *c)
@@ -297,6 +317,10 @@ static int json_decode(lua_State *L)
         lua_pushnil(L);
         (void)lua_pushfstring(L, "line %d, column %d: %s", error.line, error.column, error.text);
         return 2;
+    }
+    if (has_large_object(b->value)) {
+        box_clear(b);
+        return svi_script_refuse(L, "more than 16384 keys in an object");
     }
     count c = {.values = 0};
     push(L, b->value, &c);

@@ -646,6 +646,8 @@ static void test_json(void **state)
         "bad('[' .. ('[],'):rep(70000) .. '1]', '65536') assert(json.decode('\"' .. ('['):rep(100) "
         ".. '\\\\\"[\"'))\n"
         "assert(#json.decode('[' .. ('1,'):rep(500000) .. '1]') == 500001)\n"
+        "local keys = {} for i = 1, 16384 do keys[i] = '\"' .. i .. '\":1' end local most = table.concat(keys, ',')\n"
+        "assert(json.decode('[{\"x\":{' .. most .. '}}]')[1].x['16384'] == 1) bad('[{\"x\":{' .. most .. ',\"more\":1}}]', '16384 keys')\n"
         "assert(tostring(json.null) == 'null' and json.null ~= nil and type(json.null) == "
         "'userdata')\n"
         "local t = {} assert(json.array(t) == t and json.array(t) == t) fails('metatable', "

@@ -515,7 +515,7 @@ static void its_state_counts_for_its_memory(void **state)
     static const char text[] =
         "sv.script{summary = 'hoards', changes = {'iq-get/host'}}\nlocal kept = {}\n"
         "sv.on('iq-get/host {" NS "}waste', function(ev) for i = 1, 95 do kept[i] = ('x'):rep(10000) .. i end\n"
-        "for i = 1, 20 do local _ = ('x'):rep(10000) .. i end return ev:reply{'waste', xmlns = '" NS "'} end)\n"
+        "for i = 1, 3 do local _ = ('x'):rep(300000) .. i end return ev:reply{'waste', xmlns = '" NS "'} end)\n"
         "sv.on('iq-get/host {" NS "}hoard', function(ev) for i = 1, 200 do kept[i] = ('x'):rep(10000) .. i end return ev:reply{'hoard', xmlns = '" NS
         "'} end)\n";
     world *w = script_world();

@@ -99,7 +99,7 @@ static void loops(void **state)
         {"handlers", ENDED, NULL}, {"index", ENDED, NULL},    {"tostring", ENDED, NULL},
         {"concat", ENDED, NULL},   {"sort", ENDED, NULL},     {"gsub", ENDED, NULL},
         {"json", ENDED, NULL},     {"texts", ENDED, NULL},    {"move", ENDED, NULL},
-        {"length", NULL, NULL},    {"close", "a metatable must not have '__close'", NULL},
+        {"behind", ENDED, NULL},   {"length", NULL, NULL},    {"close", "a metatable must not have '__close'", NULL},
         {"gc", "a metatable must not have '__gc'", NULL},
     };
     MISDEEDS("loops", 50, all);

@@ -20,6 +20,7 @@ local ways = {
     iterator = function() for _ in function() return 1 end do end end,
     pcall = function() while true do pcall(forever) end end,
     coroutine = function() coroutine.wrap(forever)() end,
+    behind = function() coroutine.wrap(function() end)() forever() end,
     resume = function() while true do coroutine.resume(coroutine.create(forever)) end end,
     nest = function() nest(5) end,
     xpcall = function() xpcall(error, forever, "x") end,

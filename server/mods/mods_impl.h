@@ -169,6 +169,7 @@ struct sv_mod {
     size_t metric_count;
     bool is_metric_wrong; /* it was told */
     svi_conduct conduct;
+    int64_t pace_us, paced_at_us; /* of a script: what its timers and waits have taken lately, twice; when that was reckoned */
     sv_timer *timers;
     svi_block *blocks;
     svi_watch *watches;

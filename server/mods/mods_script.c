@@ -8,7 +8,7 @@
 #include "mods/mods_api.h"
 #include "mods/mods_script.h"
 
-enum { PATH_BYTES = 1024, REQUIRED_BYTES_MAX = 1 << 20, REST_US = 1000000 };
+enum { PATH_BYTES = 1024, REQUIRED_BYTES_MAX = 1 << 20, REST_US = 1000000, PACE_US = 50000 };
 
 /* --- files ------------------------------------------------------------------------------------------- */
 
@@ -123,6 +123,31 @@ static void env_random(sv_mod *mod, void *to, size_t n)
     plat->random(plat->ctx, to, n);
 }
 
+/* --- pace -------------------------------------------------------------------------------------------- */
+
+static int64_t ran_us(const sv_mod *mod)
+{
+    const svi_plat *plat = mod->group->plat;
+    return plat->cpu_us != NULL ? plat->cpu_us(plat->ctx) : plat->mono_us(plat->ctx);
+}
+
+/* What a script goes on with by itself, each within its own limit, must not fill the router together: a thousand timers that are
+ * due at once would keep it for a minute. So all that takes half of its time at most; 0, or how long the script has to rest. */
+static int64_t rest_us(sv_mod *mod)
+{
+    const svi_plat *plat = mod->group->plat;
+    const int64_t now_us = plat->mono_us(plat->ctx), passed_us = now_us - mod->paced_at_us;
+    mod->pace_us = passed_us < mod->pace_us ? mod->pace_us - passed_us : 0;
+    mod->paced_at_us = now_us;
+    return mod->pace_us > PACE_US ? mod->pace_us - PACE_US / 2 : 0;
+}
+
+/* Counts what ran since then. */
+static void pace(sv_mod *mod, int64_t from_us)
+{
+    mod->pace_us += 2 * (ran_us(mod) - from_us);
+}
+
 /* --- waits ------------------------------------------------------------------------------------------- */
 
 /* Lives as long as the event's memory, so that its end, whatever the reason, ends the wait. */
@@ -148,18 +173,31 @@ static void call_back(void *ctx)
     mod->acting = saved;
 }
 
-/* Its time has come, or what it was for. */
-static void wait_fired(void *ctx)
+static void start_wait(svi_script_wait *w, int64_t in_us);
+
+static void go_on(svi_script_wait *w)
 {
-    svi_script_wait *w = ctx;
     sv_event *ev = svi_event_hold(w->ev);
-    w->timer = NULL;
+    const int64_t from_us = ran_us(w->mod);
     if (!svi_event_is_open(ev) || svi_event_turn(ev) != w->turn)
         w->gone(w->ctx);
     else
         svi_event_call(ev, w->stats, call_back, w);
+    pace(w->mod, from_us);
     svi_mod_end(&w->mod);
     svi_event_let_go(&ev); /* w may go with it */
+}
+
+/* Its time has come, or what it was for. */
+static void wait_fired(void *ctx)
+{
+    svi_script_wait *w = ctx;
+    const int64_t in_us = rest_us(w->mod);
+    w->timer = NULL;
+    if (in_us > 0)
+        start_wait(w, in_us);
+    else
+        go_on(w);
 }
 
 static void event_gone(void *ctx)
@@ -257,17 +295,21 @@ static void shot_fired(void *ctx)
 {
     shot *s = ctx;
     sv_mod *mod = s->mod;
-    if (mod->conduct.ward.is_closed || svi_trial_is_short(mod)) {
-        arm(s, REST_US);
+    const bool is_off = mod->conduct.ward.is_closed || svi_trial_is_short(mod);
+    const int64_t in_us = is_off ? REST_US : rest_us(mod);
+    if (in_us > 0) {
+        arm(s, in_us);
         return;
     }
     const shot copy = *s;
     svi_free(s);
+    const int64_t from_us = ran_us(mod);
     const svi_stretch stretch = svi_mod_stretch(mod);
     const svi_mod_visit visit = svi_mod_enter(mod, "timer");
     copy.fire(copy.ctx);
     svi_mod_leave(&visit);
     svi_mod_judge_time(mod, "timer", &stretch);
+    pace(mod, from_us);
 }
 
 static void *env_timer(sv_mod *mod, int64_t in_us, void (*fire)(void *ctx), void *ctx)

@@ -461,6 +461,43 @@ static void is_refused(const char *name, const char *options, const char *why)
     world_free(w);
 }
 
+/* Processor time for a test: each look at it costs so much. */
+static int64_t ran_us;
+
+static int64_t each_look(void *ctx)
+{
+    (void)ctx;
+    return ran_us += 20000;
+}
+
+/* Each takes less than 50 ms, which is allowed; together they have half of the time at most, so that others come between. */
+static void crowds(void **state)
+{
+    (void)state;
+    world *w = zoo("\"crowds\"", "", 50);
+    client *clients[5];
+    for (int i = 0; i < 5; i++) {
+        char jid[40];
+        snprintf(jid, sizeof jid, "c%d@one.example/x", i);
+        clients[i] = join(w, jid);
+    }
+    w->plat.plat.cpu_us = each_look;
+    pass_time(w, 60000000);
+    assert_int_equal(count_of(&w->log, " beat "), 1);
+    for (int i = 0; i < 10; i++) pass_time(w, 80000);
+    assert_in_range(count_of(&w->log, " beat "), 5, 8);
+    for (int i = 0; i < 40; i++) pass_time(w, 80000);
+    assert_int_equal(count_of(&w->log, " beat "), 20);
+    for (int i = 0; i < 5; i++) ask(w, clients[i], "what='sleep'");
+    pass_time(w, 1000000);
+    assert_int_equal(count_of(&w->log, " woke "), 1);
+    for (int i = 0; i < 8; i++) pass_time(w, 80000);
+    assert_int_equal(count_of(&w->log, " woke "), 5);
+    for (int i = 0; i < 5; i++) assert_int_equal(count_of(&clients[i]->in, "id='z'"), 1);
+    w->plat.plat.cpu_us = NULL;
+    world_free(w);
+}
+
 static void never_start(void **state)
 {
     (void)state;
@@ -497,6 +534,7 @@ int main(void)
         cmocka_unit_test(waits_without_end),
         cmocka_unit_test(at_each_message),
         cmocka_unit_test(a_guard_raises),
+        cmocka_unit_test(crowds),
         cmocka_unit_test(never_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -417,7 +417,7 @@ local groups = {
     },
     {name = "items", title = "Named items on sessions and hosts",
      {"session_set_item", "message", hand = "session:set_item(name: string, value: string?)",
-      says = "Sets a named item on a session for all modules to read, of 4096 bytes at most; nil takes it away."},
+      says = "Sets a named item on a session of the host for all modules to read, of 4096 bytes at most; nil takes it away. The name is the script's own, or begins with that and `-`, `/` or `.`."},
      {"session_item", "local", "session:item(name: string): string?",
       says = "An item of any module on the session, or nil."},
      {"host_set_item", "message", hand = "sv.host_set_item(name: string, value: string?): boolean?, word",

@@ -41,8 +41,8 @@ static const char READS[] =
     "  same(sv.host(), 'one.example') same(math.type(sv.now_s()), 'integer') same(sv.now_ms() // 1000, sv.now_s()) same(sv.feature_at(false, 99), '')\n"
     "  same(tostring(ev), 'event') same(tostring(root), 'node') same(tostring(ev:stanza()), 'stanza') same(getmetatable(ev), 'event')\n"
     "  local s = ev:session()\n"
-    "  same(s:jid(), from) same(s:presence(), nil) same(s:priority(), 0) same(s:item('mine'), nil)\n"
-    "  s:set_item('mine', 'x') same(s:item('mine'), 'x') s:set_item('mine') same(s:item('mine'), nil)\n"
+    "  same(s:jid(), from) same(s:presence(), nil) same(s:priority(), 0) same(s:item('calls-mine'), nil)\n"
+    "  s:set_item('calls-mine', 'x') same(s:item('calls-mine'), 'x') s:set_item('calls-mine') same(s:item('calls-mine'), nil)\n"
     "  same(ev:session_find('b@one.example/r'):jid().full, 'b@one.example/r') same(ev:session_find('c@one.example/r'), nil)\n"
     "  local first = ev:session_next('a@one.example')\n"
     "  same(first:jid(), from) same(ev:session_next('a@one.example', first):jid().resource, 's')\n"
@@ -59,8 +59,11 @@ static const char READS[] =
     "  raises('it is no child', function() root:next(root) end)\n"
     "  raises('a session of another account', function() ev:session_next('b@one.example', first) end)\n"
     "  raises('is no name of items', function() s:set_item('A', 'x') end)\n"
-    "  raises('more than 4096 bytes', function() s:set_item('a', ('x'):rep(4097)) end)\n"
-    "  raises('more than 64 names of items', function() for i = 1, 70 do s:set_item('i' .. i, 'x') end end)\n"
+    "  raises('more than 4096 bytes', function() s:set_item('calls', ('x'):rep(4097)) end)\n"
+    "  raises('may be another module', function() s:set_item('blocking-list', '') end)\n"
+    "  raises('may be another module', function() s:set_item('callsign', 'x') end)\n"
+    "  s:set_item('calls/a', 'x') s:set_item('calls/a')\n"
+    "  raises('more than 64 names of items', function() for i = 1, 70 do s:set_item('calls-i' .. i, 'x') end end)\n"
     "  raises('presence of jabber:client', function() ev:session_set_presence(s, {'message'}) end)\n"
     "  raises('is not from -128 to 127', function() ev:session_set_presence(s, nil, 128) end)\n"
     "  raises('is not from 1 to 4096', function() ev:random_hex(0) end)\n"
@@ -269,7 +272,7 @@ static const char SENDS[] =
     "  raises('`from` is an address of the host', function() ev:route {'message', to = 'b@one.example', from = 'x@two.example'} end)\n"
     "  raises('`from` is an address of the host', function() ev:route {'message', to = 'b@one.example', from = '@'} end)\n"
     "  raises('session expected', function() ev:push('b@one.example/r', {'message'}) end)\n"
-    "  raises('more than 10000 effects', function() for i = 1, 10001 do ev:session():set_item('a', 'b') end end)\n"
+    "  raises('more than 10000 effects', function() for i = 1, 10001 do ev:session():set_item('calls', 'b') end end)\n"
     "  well()\n"
     "end)\n";
 
@@ -463,6 +466,8 @@ static const char HOSTS[] =
     "local kept\n"
     "sv.on('message/resource {urn:h}keep', function(ev) kept = ev:stanza():keep() same(kept:root():attr('id'), 'k') well() end)\n"
     "sv.on('message/resource {urn:h}other', function(ev) raises('the stanza was kept on another host', kept.root, kept) well() end)\n"
+    "sv.on('message/resource {urn:h}item', function(ev)\n"
+    "  raises('the session is one of another host', function() ev:session_find('a@one.example/r'):set_item('calls', 'x') end) well() end)\n"
     "sv.on('message/resource {urn:h}ended', function(ev) raises('kept on a host where the script has ended', kept.root, kept) well() end)\n";
 
 /* A world with one script, of which both texts are part. */
@@ -713,6 +718,7 @@ static void test_kept_on_two_hosts(void **state)
     client *a = join(w, "a@one.example/r"), *b = join(w, "b@two.example/r");
     says_well(w, a, "<message id='k' to='a@one.example/r'><keep xmlns='urn:h'/></message>");
     says_well(w, b, "<message to='b@two.example/r'><other xmlns='urn:h'/></message>");
+    says_well(w, b, "<message to='b@two.example/r'><item xmlns='urn:h'/></message>");
     assert_int_equal(reload(w, "VirtualHost \"one.example\"\nmodules_enabled = { }\nVirtualHost \"two.example\"\nmodules_enabled = { \"calls\" }\n"), SV_OK);
     says_well(w, b, "<message to='b@two.example/r'><ended xmlns='urn:h'/></message>");
     world_over(w);

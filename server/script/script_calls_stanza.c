@@ -164,6 +164,15 @@ static void note_item(lua_State *L, const char *name)
     script->items[script->item_count++] = svi_arena_str(script->arena, sv_str_of(name)).p;
 }
 
+/* Other modules rely on theirs: what the block list is, who was told of presence. So a script's begin with its own name. */
+static void check_own_item(lua_State *L, const char *name)
+{
+    const char *own = svi_script_of(L)->name;
+    const size_t n = strlen(own);
+    if (strncmp(name, own, n) != 0 || (name[n] != '\0' && strchr("-/.", name[n]) == NULL))
+        luaL_error(L, "set_item: \"%s\" may be another module's: the items of this script are \"%s\", \"%s-...\" and \"%s/...\"", name, own, own, own);
+}
+
 /* session:set_item(name: string, value: string?) */
 int svi_lua_session_set_item(lua_State *L)
 {
@@ -172,8 +181,11 @@ int svi_lua_session_set_item(lua_State *L)
     const char *name = svi_arg_name(L, 2, "_/.", ITEM_NAME_MAX, "items");
     const sv_str value = svi_arg_str_or_none(L, 3);
     if (value.n > ITEM_BYTES_MAX) return luaL_error(L, "set_item: the value has more than %d bytes", ITEM_BYTES_MAX);
-    note_item(L, name);
     svi_task_may(task, L, SVI_EFFECT_CHANGE, "set_item");
+    check_own_item(L, name);
+    if (!sv_str_eq(task->script->sv->session_jid(session)->domain, task->script->sv->host(task->host->mod)))
+        return luaL_error(L, "set_item: the session is one of another host");
+    note_item(L, name);
     task->script->sv->session_set_item(session, name, value);
     return 0;
 }

@@ -5,8 +5,8 @@ sv.script {summary = "does too much", changes = {"iq-set/host", "disco/changed"}
 local function times(n, f) for _ = 1, n do f() end end
 local ways = {
     items = function(ev)
-        times(10000, function() ev:session():set_item("beast", "x") end)
-        ev:session():set_item("beast", "y")
+        times(10000, function() ev:session():set_item("effects", "x") end)
+        ev:session():set_item("effects", "y")
     end,
     routes = function(ev)
         local text = ("x"):rep(1000)
@@ -16,7 +16,7 @@ local ways = {
     fires = function(ev) times(10000, function() ev:fire("disco/changed") end) end,
     others = function(ev) times(10000, function() ev:fire("roster/shared", ev:from().bare) end) end,
     rules = function(ev) for i = 1, 100 do pcall(ev.drop, ev, "rule-" .. i) ev:reply() end end,
-    names = function(ev) for i = 1, 100 do ev:session():set_item("beast-" .. i, "x") end end,
+    names = function(ev) for i = 1, 100 do ev:session():set_item("effects-" .. i, "x") end end,
 }
 
 sv.on("disco/changed", function() for _ = 1, 100000 do end end)

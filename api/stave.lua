@@ -573,7 +573,7 @@ local groups = {
 local besides = {
     {"event:sleep(ms: integer) yields", "Waits, 30000 ms at most."},
     {"event:iq(iq: element): stanza?, word yields",
-     "Asks in the host's name; the answer, of type result or error, or nil and \"timeout\"."},
+     "Asks in the host's name; the answer, of type result or error, or nil and \"timeout\", or \"limit\" if the script keeps too many stanzas."},
     {"event:attr(name: string): string?", "That attribute of its stanza, as the next two quicker than by a view of it."},
     {"event:has(name: string, ns: string?): boolean", "True if its stanza has such a child element."},
     {"event:text_of(name: string, ns: string?): string?", "The text in the first such child."},

@@ -51,6 +51,7 @@ static const char READS[] =
     "  local presence = s:presence() ev:session_set_presence(s) same(s:presence(), nil) same(presence:text_of('show'), 'away')\n"
     "  raises('session expected, got jid', function() s.jid(from) end)\n"
     "  raises('has no method', function() ev:nothing() end)\n"
+    "  raises('has no method \"table\"', function() return ev[{}] end)\n"
     "  raises('a jid has node, domain', function() return from.nod end)\n"
     "  raises('event expected', function() ev.type(from) end)\n"
     "  raises('node expected', function() root.name(ev) end)\n"
@@ -92,6 +93,7 @@ static const char READS[] =
     "  same(#all, 1000)\n"
     "  raises('keeps 1000 stanzas already', function() ev:stanza():keep() end)\n"
     "  all = nil\n"
+    "  same(ev:stanza():keep():root():name(), 'message')\n" /* what was let go of counts no more */
     "  well()\n"
     "end)\n";
 
@@ -456,7 +458,10 @@ static const char OCCASIONS[] =
     "  well()\n"
     "end)\n"
     "sv.on('iq-set/host {urn:o}asks', function(ev)\n"
-    "  local answer = ev:iq {'iq', type = 'get', to = 'b@one.example/r', {'q', xmlns = 'urn:q'}}\n"
+    "  local full = {}\n"
+    "  for i = 1, tonumber(ev:payload():attr('keeps')) or 0 do full[i] = ev:stanza():keep() end\n"
+    "  local answer, why = ev:iq {'iq', type = 'get', to = 'b@one.example/r', {'q', xmlns = 'urn:q'}}\n"
+    "  if #full > 0 then same(answer, nil) same(why, 'limit') well() return ev:reply() end\n"
     "  same(answer:root():attr('type'), 'result')\n"
     "  well()\n"
     "  return ev:reply(answer:root():first())\n"
@@ -685,6 +690,20 @@ static void test_commands(void **state)
     world_over(w);
 }
 
+/* A client that answers what the script asks. */
+static void answers_well(world *w, client *asker, client *answerer, const char *attrs)
+{
+    char text[200];
+    snprintf(text, sizeof text, "<iq type='set' id='9' to='one.example'><asks xmlns='urn:o'%s/></iq>", attrs);
+    svi_buf_clear(&answerer->in);
+    say(w, asker, text);
+    const char *id = memmem(answerer->in.data, answerer->in.len, " id='", 5);
+    assert_non_null(id);
+    snprintf(text, sizeof text, "<iq type='result' id='%.24s' to='one.example'><q xmlns='urn:q'/></iq>", id + 5);
+    says_well(w, answerer, text);
+    assert_has(&asker->in, "id='9'");
+}
+
 static void test_occasions(void **state)
 {
     (void)state;
@@ -694,14 +713,9 @@ static void test_occasions(void **state)
     assert_has(&w->log, "changed-heard subject=\"\"");
     assert_has(&w->log, "changed-heard subject=begun");
     assert_has(&w->log, "reshared-heard who=a@one.example");
-    say(w, a, "<iq type='set' id='9' to='one.example'><asks xmlns='urn:o'/></iq>");
-    const char *id = memmem(b->in.data, b->in.len, " id='", 5);
-    assert_non_null(id);
-    char answer[200];
-    snprintf(answer, sizeof answer, "<iq type='result' id='%.24s' to='one.example'><q xmlns='urn:q'/></iq>", id + 5);
-    says_well(w, b, answer);
-    assert_has(&a->in, "id='9'");
+    answers_well(w, a, b, "");
     assert_has(&a->in, "<q xmlns='urn:q'/>");
+    answers_well(w, a, b, " keeps='1000'");
     world_over(w);
 }
 

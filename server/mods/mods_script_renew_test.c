@@ -198,6 +198,25 @@ static void a_bad_one_is_rolled_back(void **state)
     counting_free(w);
 }
 
+/* What sv.save was run on serves handlers again when the old generation goes on: as if nothing had been. */
+static void save_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    world *w = counting("sv.script{summary = 'counts', changes = {'session/bound'}}\nsv.save(function() end)\n"
+                        "sv.on('session/bound', function() sv.log('info', 'first') return 'done' end)\n"
+                        "sv.on('session/bound', function() sv.log('info', 'second') end)\n");
+    svi_mods_reloaded done;
+    for (int i = 0; i < 2; i++) {
+        svi_buf_clear(&w->log);
+        (void)join(w, i == 0 ? "romeo@one.example/a" : "romeo@one.example/b");
+        assert_has(&w->log, " first ");
+        assert_has_not(&w->log, " second ");
+        write_script(w, "counts", "sv.script{summary = 'counts'}\nsv.start(function() return false, 'not now' end)\n");
+        assert_int_not_equal(try_renew(w, "counts", &done), SV_OK);
+    }
+    counting_free(w);
+}
+
 /* --- what waits ---------------------------------------------------------------------------------------------- */
 
 /* It neither wrote nor sent: it is asked anew. */
@@ -564,6 +583,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_saved_is_told),
         cmocka_unit_test(too_much_is_not_saved),
         cmocka_unit_test(a_bad_one_is_rolled_back),
+        cmocka_unit_test(save_leaves_nothing_behind),
         cmocka_unit_test(a_sleeper_is_asked_anew),
         cmocka_unit_test(a_reader_is_asked_anew),
         cmocka_unit_test(a_writer_is_finished),

@@ -50,13 +50,14 @@ sv_verdict svi_script_on_answer(svi_script_host *host, sv_event *ev, const svi_e
     return api->consume(ev);
 }
 
-/* The answer as a stanza of the waiting event's, or nil and "timeout". */
+/* The answer as a stanza of the waiting event's, or nil and why there is none. */
 static int push_answer(svi_task *task, lua_State *L, void *ctx)
 {
     const svi_question *q = ctx;
-    if (q->answer != NULL) return svi_view_push_kept(task, L, q->answer);
+    const bool is_too_much = q->answer != NULL && !svi_view_may_keep(task, L, q->answer);
+    if (q->answer != NULL && !is_too_much) return svi_view_push_kept(task, L, q->answer);
     lua_pushnil(L);
-    lua_pushliteral(L, "timeout");
+    (void)lua_pushstring(L, is_too_much ? "limit" : "timeout");
     return 2;
 }
 
@@ -100,7 +101,8 @@ static void check(svi_task *task, lua_State *L, const sv_stanza *iq, sv_jid *to)
     if (!svi_task_may_send_to(task, to)) luaL_error(L, "iq: the script has no right to send to \"%s\": name it under `sends` in sv.script", to->domain.p);
 }
 
-/* event:iq(element): stanza?, word yields. The answer, of type result or error; nil and "timeout" if none came. */
+/* event:iq(element): stanza?, word yields. The answer, of type result or error; nil and "timeout" if none came, "limit" if the script
+ * keeps too many stanzas. */
 int svi_lua_event_iq(lua_State *L)
 {
     svi_task *task = svi_task_event(L, "iq");

@@ -301,6 +301,8 @@ void svi_script_open_views(lua_State *L);
 const sv_stanza *svi_build_stanza(svi_task *task, lua_State *L, int index, const char *what);
 /* Pushes a stanza that outlives the handler, with a reference of its own; 1. May be called outside a protected call as below. */
 int svi_view_push_kept(svi_task *task, lua_State *L, const sv_stanza *stanza);
+/* True if it may keep one more; for that what it has let go of is collected. May be called outside a protected call as below. */
+bool svi_view_may_keep(svi_task *task, lua_State *L, const sv_stanza *stanza);
 /* Pushes a view of the running task's event. May be called outside a protected call while is_quota_off. */
 void svi_view_push_event(svi_task *task, lua_State *L);
 

@@ -349,6 +349,7 @@ svi_task *svi_task_call(svi_script_host *host, int function, sv_err *err)
 
 void svi_task_end(svi_task *task)
 {
+    lua_settop(task->L, 0); /* also what was put there beside its results */
     task_put(task, false);
 }
 

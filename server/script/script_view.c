@@ -3,6 +3,7 @@
  * PERF: a handler's first calls are reads of its event, so a check is one comparison of a mark and one of the serial. */
 #include "script/script_calls.h"
 #include "script/script_glue.h"
+#include "script/script_lib.h"
 #include "xml/xml_stanza.h"
 
 /* A stanza that a script keeps. */
@@ -237,6 +238,19 @@ void svi_view_pin(svi_task *task, lua_State *L, const sv_stanza *stanza)
 
 /* --- kept stanzas -------------------------------------------------------------------------------------- */
 
+static bool has_room(const svi_script_host *host, const sv_stanza *stanza)
+{
+    return host->held_count < SVI_HELD_MAX && svi_stanza_held_bytes(stanza) + host->held_bytes <= SVI_HELD_BYTES_MAX;
+}
+
+/* Lua knows how small a reference is, not how large the stanza; so before one is refused it looks what was let go of. */
+bool svi_view_may_keep(svi_task *task, lua_State *L, const sv_stanza *stanza)
+{
+    if (has_room(task->host, stanza)) return true;
+    (void)lua_gc(L, LUA_GCCOLLECT);
+    return has_room(task->host, stanza);
+}
+
 int svi_view_push_kept(svi_task *task, lua_State *L, const sv_stanza *stanza)
 {
     svi_script_host *host = task->host;
@@ -279,9 +293,10 @@ int svi_lua_stanza_keep(lua_State *L)
 {
     const sv_stanza *stanza = svi_arg_stanza(L, 1);
     svi_task *task = svi_task_here(L);
-    if (task->host->held_count >= SVI_HELD_MAX)
+    const bool may_keep = svi_view_may_keep(task, L, stanza);
+    if (!may_keep && task->host->held_count >= SVI_HELD_MAX)
         return luaL_error(L, "keep: the script keeps %d stanzas already: let go of what it does not need", SVI_HELD_MAX);
-    if (svi_stanza_held_bytes(stanza) + task->host->held_bytes > SVI_HELD_BYTES_MAX)
+    if (!may_keep)
         return luaL_error(L, "keep: the stanzas that the script keeps take more than %d bytes", SVI_HELD_BYTES_MAX);
     return svi_view_push_kept(task, L, stanza);
 }
@@ -391,7 +406,7 @@ static int view_tostring(lua_State *L)
 
 static int no_such_method(lua_State *L)
 {
-    return luaL_error(L, "a %s has no method \"%s\"", lua_tostring(L, lua_upvalueindex(1)), luaL_tolstring(L, 2, NULL));
+    return luaL_error(L, "a %s has no method \"%s\"", lua_tostring(L, lua_upvalueindex(1)), svi_script_tostring(L, 2).p);
 }
 
 /* Methods are found in a plain table; what is not there ends in an error that says so. */

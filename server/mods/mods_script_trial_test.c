@@ -352,7 +352,7 @@ static void test_promote_fails(void **state)
 {
     (void)state;
     sv_err err;
-    char path[PATH], fresh[PATH + 8];
+    char path[PATH], fresh[PATH + 16];
     static const char live[] = ON("return ev:drop('live')");
     world *w = script_world();
     add_host(w, "two.example");
@@ -366,7 +366,7 @@ static void test_promote_fails(void **state)
     assert_string_equal(read_text(path), live);
     assert_int_equal(info(w).hosts, 1); /* it goes on, too */
     /* a file that can't be written */
-    snprintf(fresh, sizeof fresh, "%s.new", path);
+    snprintf(fresh, sizeof fresh, "%s.promoting", path);
     assert_int_equal(mkdir(fresh, 0700), 0);
     assert_true(svi_mods_shadow_drop(w->mods, SV_STR("policy")));
     begin(w, ON("return ev:drop('mine')"));
@@ -376,6 +376,13 @@ static void test_promote_fails(void **state)
     write_text(path, ON("return ev:drop('mine')")); /* as the operator is told to */
     if (promote(w, &err) != SV_OK) fail_msg("%s", err.text);
     assert_int_equal(rmdir(fresh), 0);
+    /* what a server left that was killed while it promoted is in nobody's way */
+    write_text(fresh, "half of a te");
+    assert_true(svi_mods_shadow_of(w->mods, SV_STR("policy")) == NULL);
+    begin(w, ON("return ev:drop('third')"));
+    if (promote(w, &err) != SV_OK) fail_msg("%s", err.text);
+    assert_string_equal(read_text(path), ON("return ev:drop('third')"));
+    assert_int_equal(access(fresh, F_OK), -1);
     world_over(w);
 }
 

@@ -282,8 +282,9 @@ static bool replace_text(const char *path, const char *text, size_t size)
 {
     char fresh[PATH_BYTES];
     struct stat st;
-    const int n = snprintf(fresh, sizeof fresh, "%s.new", path);
+    const int n = snprintf(fresh, sizeof fresh, "%s.promoting", path);
     if (n < 0 || (size_t)n >= sizeof fresh || stat(path, &st) != 0) return false;
+    (void)unlink(fresh); /* left there by a server that was killed meanwhile */
     const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return false;
     const bool is_written = write_all(fd, text, size) && fchmod(fd, st.st_mode & 0777) == 0;

@@ -163,12 +163,14 @@ local LIMITED = {
 }
 
 -- Open: while this module is in quarantine nobody is counted. A flood is slowed by the server's own credit all the same, and a
--- server that refuses everything would be the greater harm.
+-- server that refuses everything would be the greater harm. Nothing is stored here, so nothing waits for space.
+local FREELY = {band = "early", open = true, stores = false}
+
 for _, line in ipairs(LIMITED) do
     local stanza, kind, only, scopes = table.unpack(line)
-    sv.on(stanza .. "/out", only(from_account(kind)), {band = "early", open = true})
+    sv.on(stanza .. "/out", only(from_account(kind)), FREELY)
     for _, scope in ipairs(scopes) do
-        sv.on(stanza .. "/" .. scope, only(from_remote(kind)), {band = "early", open = true})
+        sv.on(stanza .. "/" .. scope, only(from_remote(kind)), FREELY)
     end
 end
 

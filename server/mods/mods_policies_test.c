@@ -58,6 +58,25 @@ static void rate_over_reloads(void **state)
     done(w);
 }
 
+/* What only counts goes on while the store is short of space. */
+static void rate_without_space(void **state)
+{
+    (void)state;
+    world *w = policy_world("policy-rate", "policy_rate_messages_per_minute = 1\npolicy_rate_messages_burst = 2\n");
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    svi_engine_sim_plan(w->engine)->full = true;
+    turn(w);
+    pass_time(w, 60 * SECOND);
+    say(w, a, FROM("a@one.example/r", "1") FROM("a@one.example/r", "2"));
+    assert_has(&b->in, "<body>2");
+    say(w, a, "<iq type='get' id='i' to='one.example'><query xmlns='urn:x'/></iq>");
+    assert_has(&a->in, "service-unavailable");
+    say(w, a, FROM("a@one.example/r", "3"));
+    assert_has(&a->in, "resource-constraint");
+    assert_has(&a->in, "Too many messages");
+    done(w);
+}
+
 /* More senders than are remembered: who was silent longest is forgotten, and has a burst again. */
 static void rate_of_many(void **state)
 {
@@ -380,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rate_of_domains),
         cmocka_unit_test(rate_over_reloads),
+        cmocka_unit_test(rate_without_space),
         cmocka_unit_test(rate_of_many),
         cmocka_unit_test(rate_of_admins),
         cmocka_unit_test(words_from_elsewhere),

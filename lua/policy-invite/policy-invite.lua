@@ -50,8 +50,8 @@ end
 local NS_USER = "http://jabber.org/protocol/muc#user"
 local NS_DIRECT = "jabber:x:conference"
 
--- Who invites by a message with that element; nil if it is no invitation. A room speaks for whoever invited, and could lie:
--- one that does gets an invitation in the name of a contact through.
+-- Who invites by such an element; nil if it is no invitation. A room speaks for whoever invited, and could lie: one that does
+-- gets an invitation in the name of a contact through.
 local INVITES = {
     {NS_USER, function(ev, x)
         local invite = x:find("invite", NS_USER)
@@ -62,12 +62,18 @@ local INVITES = {
     {NS_DIRECT, function(ev) return ev:from() end},
 }
 
+-- A message may have several such elements.
+local function does_a_stranger_invite(ev, inviter_of, ns)
+    for x in ev:root():children() do
+        local inviter = x:is("x", ns) and inviter_of(ev, x)
+        if inviter and not is_known(ev, inviter, ev:to()) then return true end
+    end
+end
+
 local function on_invitation(inviter_of, ns)
     return function(ev)
         local me = sv.self
-        if ev:type() == "error" or me.rooms == "pass" then return end
-        local inviter = inviter_of(ev, ev:root():find("x", ns))
-        if not inviter or is_known(ev, inviter, ev:to()) then return end
+        if ev:type() == "error" or me.rooms == "pass" or not does_a_stranger_invite(ev, inviter_of, ns) then return end
         invitations:add(1)
         if me.rooms == "drop" then return ev:drop("invitation") end
         return ev:refuse("policy-violation", me.text)

@@ -139,7 +139,9 @@ local function index_words(entries)
         local words = words_of(fold(entry))
         if #words == 0 or #words > PHRASE_MAX then
             return nil, ("the entry \"%s\" has no letters, or more than %d words"):format(entry, PHRASE_MAX)
-        elseif entry:find("^%*") and entry:find("%*$") then
+        elseif entry:find("*", 2, true) and entry:find("*", 2, true) < #entry or entry:find("^%*") and not entry:find("%*$") then
+            return nil, ("the entry \"%s\": a star stands behind a word, or one on both sides"):format(entry)
+        elseif entry:find("^%*") then
             index.anywhere[#index.anywhere + 1] = {table.concat(words, " "), entry}
         elseif entry:find("%*$") then
             if #words > 1 then return nil, ("the entry \"%s\": a star may only follow a single word"):format(entry) end
@@ -160,7 +162,7 @@ end
 local function index_domains(entries)
     local index = {}
     for _, entry in ipairs(entries) do
-        local domain = fold(entry):gsub("^%*?%.", "")
+        local domain = fold(entry):gsub("^%*?%.", ""):gsub("%.$", "")
         if not domain:find("^[%w\x80-\xFF%-%.]+$") then
             return nil, ("\"%s\" is no domain, such as example.org"):format(entry)
         end
@@ -171,10 +173,13 @@ end
 
 sv.start(function()
     local me = sv.self
+    for field in pairs(lists) do
+        if field ~= "words" and field ~= "domains" then return false, "words.lua has \"words\" and \"domains\", not \"" .. tostring(field) .. "\"" end
+    end
     local words, why = index_words(joined(lists.words or {}, me.words))
     local domains, why_domains = index_domains(joined(lists.domains or {}, me.domains))
     local only, why_only = index_domains(me.only_domains)
-    if not (words and domains and only) then return false, "policy-words: " .. (why or why_domains or why_only) end
+    if not (words and domains and only) then return false, (why or why_domains or why_only) end
     me.index, me.listed, me.allowed = words, domains, #me.only_domains > 0 and only or nil
 end)
 
@@ -208,10 +213,13 @@ local function find_word(index, text)
     end
 end
 
--- The entry that stands for the domain: its own, or that of one above it.
+-- The entry that stands for the domain: its own, or that of one above it. Of what is longer than a domain may be, the end counts.
+local DOMAIN_MAX = 512
+
 local function listed_as(list, domain)
     local from = 1
-    for _ = 1, 16 do
+    domain = domain:sub(-DOMAIN_MAX)
+    while true do
         local entry = list[domain:sub(from)]
         local dot = domain:find(".", from, true)
         if entry or not dot then return entry end
@@ -219,11 +227,18 @@ local function listed_as(list, domain)
     end
 end
 
+-- Not by "%.+$": that begins anew at each dot of a text that is nothing but dots, until it has taken too many steps.
+local function without_last_dots(domain)
+    local last = #domain
+    while domain:byte(last) == 46 do last = last - 1 end
+    return domain:sub(1, last)
+end
+
 -- A domain counts wherever it stands, with a scheme or without.
 local function find_domain(listed, text)
     if not next(listed) or not text:find(".", 1, true) then return nil end
     for token in text:gmatch("[%w\x80-\xFF%-%.]+") do
-        local entry = token:find(".", 1, true) and listed_as(listed, (token:gsub("^%.+", ""):gsub("%.+$", "")))
+        local entry = token:find(".", 1, true) and listed_as(listed, without_last_dots(token:gsub("^%.+", "")))
         if entry then return entry end
     end
 end
@@ -233,7 +248,7 @@ local function find_foreign(allowed, text)
     if not allowed then return nil end
     for _, pattern in ipairs {"://([^%s/?#\"'<>\\]+)", "%f[%w](www%.[^%s/?#\"'<>\\]+)"} do
         for host in text:gmatch(pattern) do
-            host = host:gsub("^.*@", ""):gsub(":%d*$", ""):gsub("%.+$", "")
+            host = without_last_dots(host:gsub("^.*@", ""):gsub(":%d*$", ""))
             if not listed_as(allowed, host) then return host end
         end
     end

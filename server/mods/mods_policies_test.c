@@ -162,6 +162,8 @@ static void words_that_are_wrong(void **state)
     } cases[] = {{"policy_words_words = { \"...\" }", "the entry \\\"...\\\" has no letters"},
                  {"policy_words_words = { \"a b c d e f g h i\" }", "or more than 8 words"},
                  {"policy_words_words = { \"buy now*\" }", "a star may only follow a single word"},
+                 {"policy_words_words = { \"*casino\" }", "a star stands behind a word, or one on both sides"},
+                 {"policy_words_words = { \"cas*ino\" }", "a star stands behind a word, or one on both sides"},
                  {"policy_words_domains = { \"http://x\" }", "is no domain, such as example.org"},
                  {"policy_words_action = \"sing\"", "policy_words_action"}};
     world *w = policy_world("policy-words", "policy_words_words = { \"casino\" }\n");

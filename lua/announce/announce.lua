@@ -61,7 +61,7 @@ sv.on("message/host", function(ev)
     if not who or ev:type() == "error" then return end
     if not ev:is_admin(ev:from()) then return ev:refuse("forbidden") end
     local text = ev:root():text_of("body")
-    if not text then return ev:refuse("bad-request", "There is no body to announce") end
+    if not text or not text:find("%S") then return ev:refuse("bad-request", "There is no body to announce") end
     local ok, why = begin(ev, {who = who, subject = ev:root():text_of("subject"), text = text})
     if not ok then return ev:refuse("resource-constraint", why) end
     return ev:consume()
@@ -74,6 +74,7 @@ local function command(who, summary)
                 {"host", kind = "host", option = true, manual = "on which host, if several make announcements"}},
         changes = true, stores = true,
         run = function(ev)
+            if not ev:arg_text("text"):find("%S") then return ev:fail("usage", "the text is empty: say what is announced") end
             local ok, why = begin(ev, {who = who, subject = ev:arg_text("subject"), text = ev:arg_text("text")})
             return ok and ev:answer() or ev:fail("refused", why)
         end}

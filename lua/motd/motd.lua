@@ -44,6 +44,7 @@ sv.command {"motd set", summary = "give each account a message when it next come
     examples = "motd set The server moves on Sunday, from 10 to 11.", changes = true, stores = true,
     args = {{"text", kind = "string", required = true, rest = true, manual = "the text"}, host},
     run = function(ev)
+        if not ev:arg_text("text"):find("%S") then return ev:fail("usage", "the text is empty: `stave motd clear` takes one away") end
         local row = ("%d %s"):format(sv.now_ms(), (ev:arg_text("text"):gsub("\\n", "\n")))
         if not texts:put(HOST, "text", row) then return ev:fail("failed", "the text can't be stored: use a shorter one") end
         take(row)

@@ -42,9 +42,16 @@ local ASKS = {
     ["urn:xmpp:openpgp:0 openpgp"] = true,
     ["eu.siacs.conversations.axolotl encrypted"] = true,
     ["urn:xmpp:omemo:2 encrypted"] = true,
+    ["urn:xmpp:sfs:0 file-sharing"] = true,
+    ["urn:xmpp:sfs:0 sources"] = true,
+    ["urn:xmpp:reference:0 reference"] = true,
     ["urn:xmpp:jingle-message:0 propose"] = true,
+    ["urn:xmpp:call-invites:0 invite"] = true,
 }
-local NS_CALL = "urn:xmpp:jingle-message:0"
+
+local function is_call(root)
+    return root:has("propose", "urn:xmpp:jingle-message:0") or root:has("invite", "urn:xmpp:call-invites:0")
+end
 
 local function asks(root)
     for child in root:children() do
@@ -182,15 +189,15 @@ local function hold(ev)
     local node, now = ev:to().node, sv.now_ms()
     local rows = held:rows(node)
     if not rows then return nil end -- it can't be held back: better heard than lost
-    local is_call = ev:root():has("propose", NS_CALL)
-    local bytes = is_call and missed_call(ev, now) or stamped(ev, now)
+    local rings = is_call(ev:root())
+    local bytes = rings and missed_call(ev, now) or stamped(ev, now)
     if rows:count() >= sv.self.max_held or rows:bytes() + #bytes > sv.self.max_bytes then
         return ev:refuse("resource-constraint", "These are quiet hours, and too many messages wait already.")
     end
     if not held:put(node, next_key(ev, now), bytes) then return nil end
     is_pending(node)
     kept:add(1)
-    if is_call then return ev:drop("quiet-call") end
+    if rings then return ev:drop("quiet-call") end
     return ev:stored()
 end
 

@@ -43,7 +43,11 @@ local ASKS = {
     ["urn:xmpp:openpgp:0 openpgp"] = true,
     ["eu.siacs.conversations.axolotl encrypted"] = true,
     ["urn:xmpp:omemo:2 encrypted"] = true,
+    ["urn:xmpp:sfs:0 file-sharing"] = true,
+    ["urn:xmpp:sfs:0 sources"] = true,
+    ["urn:xmpp:reference:0 reference"] = true,
     ["urn:xmpp:jingle-message:0 propose"] = true,
+    ["urn:xmpp:call-invites:0 invite"] = true,
 }
 
 local function asks(root)

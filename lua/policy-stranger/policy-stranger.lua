@@ -49,10 +49,17 @@ local ASKS = {
     ["urn:xmpp:openpgp:0 openpgp"] = true,                      -- XEP-0373
     ["eu.siacs.conversations.axolotl encrypted"] = true,        -- XEP-0384
     ["urn:xmpp:omemo:2 encrypted"] = true,
+    ["urn:xmpp:sfs:0 file-sharing"] = true,                     -- XEP-0447
+    ["urn:xmpp:sfs:0 sources"] = true,
+    ["urn:xmpp:reference:0 reference"] = true,                  -- XEP-0372, XEP-0385
     ["urn:xmpp:jingle-message:0 propose"] = true,               -- XEP-0353: a call that rings
+    ["urn:xmpp:call-invites:0 invite"] = true,                   -- XEP-0482
 }
-local NS_CALL = "urn:xmpp:jingle-message:0"
 local NS_MUC = "http://jabber.org/protocol/muc"
+
+local function is_call(root)
+    return root:has("propose", "urn:xmpp:jingle-message:0") or root:has("invite", "urn:xmpp:call-invites:0")
+end
 
 local function asks(root)
     for child in root:children() do
@@ -159,7 +166,7 @@ end
 -- An account that does not exist answers as one that holds the message back: with nothing.
 local function hold(ev)
     local from, to = ev:from(), ev:to()
-    if ev:root():has("propose", NS_CALL) then return refuse(ev) end -- it would ring when it is long over
+    if is_call(ev:root()) then return refuse(ev) end -- it would ring when it is long over
     local now = sv.now_ms()
     local bytes = ev:stanza_bytes(ev:with_child(ev:stanza(), {"delay", xmlns = "urn:xmpp:delay", from = sv.host(), stamp = ev:stamp(now)}))
     if #bytes > sv.self.max_bytes then return refuse(ev) end -- all of his are handed over at once
@@ -180,7 +187,7 @@ local function leads(text)
 end
 
 local function has_link(literal)
-    if literal.href or literal.src then return true end
+    if literal.href or literal.src or literal.target or literal.uri then return true end
     for i = 2, #literal do
         local item = literal[i]
         if type(item) == "table" and has_link(item) or type(item) == "string" and leads(item) then return true end

@@ -37,14 +37,18 @@ local LOOKED_AT = {
     ["jabber:x:oob x"] = true,                             -- XEP-0066
     ["http://jabber.org/protocol/muc#user x"] = true,      -- XEP-0045: the reason of an invitation
     ["jabber:x:conference x"] = true,                      -- XEP-0249, the same
+    ["urn:xmpp:sfs:0 file-sharing"] = true,                -- XEP-0447
+    ["urn:xmpp:sfs:0 sources"] = true,
+    ["urn:xmpp:reference:0 reference"] = true,             -- XEP-0372, XEP-0385
 }
 
 -- Attributes that lead somewhere, or are read.
-local ATTRIBUTES = {"href", "src", "alt", "title", "reason"}
+local ATTRIBUTES = {"href", "src", "alt", "title", "reason", "target", "uri"}
 
 -- Elements between which words end; others (b, span, ...) may stand in the middle of a word.
 local BLOCKS = {p = true, div = true, br = true, li = true, ul = true, ol = true, blockquote = true, pre = true, h1 = true, h2 = true,
-                h3 = true, h4 = true, h5 = true, h6 = true, url = true, desc = true, reason = true, invite = true, img = true}
+                h3 = true, h4 = true, h5 = true, h6 = true, url = true, desc = true, reason = true, invite = true, img = true, name = true, hash = true, size = true, date = true,
+                ["media-type"] = true}
 
 -- ---- folding ------------------------------------------------------------------------------------------------------
 
@@ -261,7 +265,7 @@ local function collect(literal, parts)
     local apart = BLOCKS[literal[1]] and " " or ""
     parts[#parts + 1] = apart
     for _, name in ipairs(ATTRIBUTES) do
-        if literal[name] then parts[#parts + 1] = " " .. literal[name] .. " " end
+        if literal[name] and not literal[name]:find("^data:") then parts[#parts + 1] = " " .. literal[name] .. " " end
     end
     for i = 2, #literal do
         if type(literal[i]) == "table" then

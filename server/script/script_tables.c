@@ -29,6 +29,12 @@ static const char *item_text(lua_State *L, int table, lua_Integer i, const char 
     return text;
 }
 
+/* A field that means nothing for the kind would be a bound that nobody keeps. */
+static void fits_kind(lua_State *L, const char *what, const char *field, const char *value, bool fits, const char *kinds)
+{
+    if (value != NULL && !fits) luaL_error(L, "%s: `%s` is for %s", what, field, kinds);
+}
+
 /* "muc-log" and "path" are "muc_log_path". */
 static const char *full_name(lua_State *L, const char *name, const char *what)
 {
@@ -50,6 +56,16 @@ static const word option_kinds[] = {{"int", SV_OPTION_INT},   {"bool", SV_OPTION
                                     {"period", SV_OPTION_PERIOD}, {"size", SV_OPTION_SIZE}, {"enum", SV_OPTION_ENUM},
                                     {"list", SV_OPTION_LIST}, {NULL, 0}};
 
+static void option_fits(lua_State *L, const sv_option *o, const char *words, const char *form)
+{
+    static const char bounded[] = "the kinds int, period and size", what[] = "sv.option";
+    const bool has_bounds = o->kind == SV_OPTION_INT || o->kind == SV_OPTION_PERIOD || o->kind == SV_OPTION_SIZE;
+    fits_kind(L, what, "min", o->min, has_bounds, bounded);
+    fits_kind(L, what, "max", o->max, has_bounds, bounded);
+    fits_kind(L, what, "words", words, o->kind == SV_OPTION_ENUM, "the kind enum");
+    fits_kind(L, what, "form", form, o->kind == SV_OPTION_STRING || o->kind == SV_OPTION_LIST, "the kinds string and list");
+}
+
 /* sv.option{"text", kind = "string", preset = "", min = , max = , words = "a b", form = "jid", manual = "..."} */
 static int declare_option(lua_State *L)
 {
@@ -69,6 +85,7 @@ static int declare_option(lua_State *L)
                         .manual = svi_field_text(L, 1, "manual", what)};
     const char *words = svi_field_text(L, 1, "words", what), *form = svi_field_text(L, 1, "form", what);
     if (option.manual == NULL) return luaL_error(L, "%s: \"%s\" has no `manual`, its sentence for operators", what, option.name);
+    option_fits(L, &option, words, form);
     if (option.kind == SV_OPTION_ENUM) option.min = words;
     if (form != NULL) option.max = form;
     if (option.kind == SV_OPTION_LIST && option.min == NULL) option.min = "one";
@@ -148,6 +165,10 @@ static sv_arg arg_of(lua_State *L, int t)
                   .manual = svi_field_text(L, t, "manual", what)};
     const char *words = svi_field_text(L, t, "words", what);
     if (arg.name == NULL) luaL_error(L, "%s begins with its name", what);
+    const bool has_bounds = arg.kind == SV_ARG_INT || arg.kind == SV_ARG_PERIOD;
+    fits_kind(L, what, "min", arg.min, has_bounds, "the kinds int and period");
+    fits_kind(L, what, "max", arg.max, has_bounds, "the kinds int and period");
+    fits_kind(L, what, "words", words, arg.kind == SV_ARG_WORD, "the kind word");
     if (words != NULL) arg.min = words;
     if (svi_field_bool(L, t, "required", what)) arg.flags |= SV_ARG_REQUIRED;
     if (svi_field_bool(L, t, "option", what)) arg.flags |= SV_ARG_OPTION;

@@ -6,7 +6,7 @@ local HOST, PAGE, PAUSE_MS, RETRY_MS, RUNNING_MAX = "/host", 20, 5, 1000, 10
 local running = sv.store("running") -- HOST, number -> an announcement and the account that it has come to, as JSON
 
 local function tell(ev, job, names)
-    local message = ev:with_attrs({"message", job.subject and {"subject", job.subject}, {"body", job.text}}, {from = sv.host()})
+    local message = ev:with_attrs({"message", (job.subject or "") ~= "" and {"subject", job.subject}, {"body", job.text}}, {from = sv.host()})
     for _, name in ipairs(names) do
         local to = name .. "@" .. sv.host()
         if job.who == "all" then

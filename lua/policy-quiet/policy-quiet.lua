@@ -214,8 +214,8 @@ sv.on("message/resource", on_message, {band = "early", after = "blocking", open 
 
 -- ---- handing over -------------------------------------------------------------------------------------------------
 
--- A session gets so much at a time, and the next portion when that is written.
-local PORTION, PORTION_BYTES = 64, 16384
+-- A session gets so much at a time, and the next portion when that is written. Of what goes unseen so much goes in a turn.
+local PORTION, PORTION_BYTES, UNSEEN = 64, 16384, 500
 
 local function receiver(ev, bare)
     local best
@@ -240,12 +240,13 @@ end
 
 -- Rows go when they were written, so the first that are there are the next.
 local function push_portion(ev, node, session, rows)
-    local count, bytes = 0, 0
+    local count, bytes, unseen = 0, 0, 0
     for key, value in rows:pairs() do
-        if count >= PORTION or bytes >= PORTION_BYTES then break end
+        if count >= PORTION or bytes >= PORTION_BYTES or unseen >= UNSEEN then break end
         local stanza = ev:stanza_parse(value)
         if stanza and is_blocked(ev, session, stanza) then
             held:del(node, key)
+            unseen = unseen + 1
         elseif stanza then
             ev:push_stored(session, stanza, held, node, key)
             count, bytes = count + 1, bytes + #value

@@ -20,7 +20,7 @@ sv.option {"text", kind = "string", preset = "I take messages of my contacts onl
            manual = "What a stranger is told who is refused."}
 sv.option {"trust_local", kind = "bool", preset = "false",
            manual = "Whether accounts of this server are no strangers to each other."}
-sv.option {"max_known", kind = "int", preset = 1000, min = 10, max = 100000,
+sv.option {"max_known", kind = "int", preset = 1000, min = 10, max = 10000,
            manual = "How many addresses that it wrote to are remembered for an account; the one that was added first goes."}
 sv.option {"max_held", kind = "int", preset = 100, min = 1, max = 1000,
            manual = "How many messages of strangers are held back for an account; further ones are dropped."}

@@ -271,7 +271,9 @@ static void copied_policy(void **state)
 {
     (void)state;
     static char text[40000];
-    static const char *const lists[] = {"return {words = {'casino'}}", "return {words = {'lottery'}}", "return {words = {'***'}}", "return {"};
+    static const char *const lists[] = {"return {words = {'casino'}}", "return {words = {'lottery'}}", "return {words = {'***'}}", "return {",
+                                         "return {word = {'casino'}}"};
+    static const char *const says[] = {"", "", "the entry \"***\" has no letters", "words.lua", "\"domains\", not \"word\""};
     char folder[TESTING_PATH + 16], script[TESTING_PATH + 40], list[TESTING_PATH + 40];
     world *w = script_world();
     snprintf(folder, sizeof folder, "%s/our-words", w->folder);
@@ -293,13 +295,13 @@ static void copied_policy(void **state)
     reload_script(w, "our-words");
     say(w, a, FROM("a@one.example/r", "casino"));
     assert_has(&b->in, "casino");
-    for (size_t i = 2; i < 4; i++) { /* a list that is wrong changes nothing */
+    for (size_t i = 2; i < sizeof lists / sizeof *lists; i++) { /* a list that is wrong changes nothing */
         const sv_str names[] = {SV_STR("our-words")};
         const svi_mods_reloading how = {.names = names, .count = 1, .report = w_report, .report_ctx = w};
         svi_mods_reloaded reloaded;
         write_text(list, lists[i], strlen(lists[i]));
         assert_int_not_equal(svi_mods_reload(w->mods, &how, &reloaded), SV_OK);
-        assert_has(&w->reports, i == 2 ? "the entry \"***\" has no letters" : "words.lua");
+        assert_has(&w->reports, says[i]);
         say(w, a, FROM("a@one.example/r", "lottery"));
         assert_has(&a->in, "Not at our place.");
     }

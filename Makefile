@@ -201,6 +201,7 @@ install: all $(B)/stave.1
 	for file in $(LUA_SRC:lua/%=%); do install -D -m 644 "lua/$$file" "$(DESTDIR)$(PREFIX)/lib/stave/modules/$$file" || exit 1; done
 	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
 	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/stave/
+	for file in $(wildcard lua/*/README.md); do install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/doc/stave/$$file" || exit 1; done
 	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/doc/
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/stave/doc/plan $(DESTDIR)$(PREFIX)/share/doc/stave/doc/progress.md
 	cp -R examples/. $(DESTDIR)$(PREFIX)/share/doc/stave/examples/

@@ -241,7 +241,7 @@ static void test_no_effect(void **state)
                                   "sv.on('disco/host-items', function(ev) sv.log('info', 'heard-items') end)\n"
                                   "sv.on('host/item', function(ev) sv.log('info', 'heard-item') end)\n"
                                   "sv.on('session/presence', function(ev) sv.log('info', 'heard-presence') end)\n"
-                                  "sv.on('message/self', function(ev) sv.log('info', 'looked', {session_item = ev:session():item('mark') or 'none',\n"
+                                  "sv.on('message/self', function(ev) sv.log('info', 'looked', {session_item = ev:session():item('policy-mark') or 'none',\n"
                                   "host_item = sv.host_item('policy/mark') or 'none', stored = notes:get('o', 'k') or 'none'}) end)\n";
     world *w = script_world();
     write_script(w, "policy", ON("local notes = 1") "sv.store('notes')\nsv.metric{'did', kind = 'counter', manual = 'Done.'}\n");
@@ -252,7 +252,7 @@ static void test_no_effect(void **state)
     begin(w, HEAD "local notes = sv.store('notes')\nlocal did = sv.metric{'did', kind = 'counter', manual = 'Done.'}\n"
                   "sv.start(function() sv.host_set_item('policy/mark', 'set') end)\n"
                   "sv.on('message/resource', function(ev)\n"
-                  "notes:put('o', 'k', 'v') did:add(1) ev:session():set_item('mark', 'set') sv.host_set_item('policy/mark', 'set')\n"
+                  "notes:put('o', 'k', 'v') did:add(1) ev:session():set_item('policy-mark', 'set') sv.host_set_item('policy/mark', 'set')\n"
                   "ev:session_set_presence(ev:session(), ev:stanza_parse(\"<presence xmlns='jabber:client'/>\"), 5)\n"
                   "ev:route{'message', to = 'b@one.example/r', {'body', 'routed'}}\n"
                   "ev:push(ev:session_find(ev:to()), {'message', {'body', 'pushed'}})\n"

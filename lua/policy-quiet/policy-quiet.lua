@@ -276,8 +276,8 @@ end
 
 sv.on("session/presence", function(ev)
     local session = ev:session()
-    if not session or not session:presence() or session:priority() < 0 or session:item("policy-quiet") then return end
-    session:set_item("policy-quiet", "asked")
+    if not session or not session:presence() or session:priority() < 0 or session:item(sv.name) then return end
+    session:set_item(sv.name, "asked")
     release(ev, ev:from().node)
 end)
 

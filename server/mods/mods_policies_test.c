@@ -266,6 +266,26 @@ static void write_text(const char *path, const char *text, size_t n)
     assert_int_equal(fclose(file), 0);
 }
 
+/* Under another name it marks sessions by that name, too. */
+static void copied_quiet(void **state)
+{
+    (void)state;
+    static char text[40000];
+    world *w = script_world();
+    FILE *file = fopen("lua/policy-quiet/policy-quiet.lua", "re");
+    assert_non_null(file);
+    const size_t n = fread(text, 1, sizeof text - 1, file);
+    assert_in_range(n, 1, sizeof text - 2);
+    assert_int_equal(fclose(file), 0);
+    write_script(w, "our-quiet", text);
+    start_scripts(w, USUAL "\"our-quiet\"", "");
+    client *a = join(w, "a@one.example/r");
+    say(w, a, "<presence/>");
+    assert_has_not(&w->log, "script-error");
+    remove_script(w, "our-quiet");
+    world_free(w);
+}
+
 /* As doc/policies.md says: a folder with another name, whose options have it, and whose list is read anew by a reload. */
 static void copied_policy(void **state)
 {
@@ -412,6 +432,7 @@ int main(void)
         cmocka_unit_test(words_of_long_texts),
         cmocka_unit_test(guests),
         cmocka_unit_test(copied_policy),
+        cmocka_unit_test(copied_quiet),
         cmocka_unit_test(example_of_the_page),
         cmocka_unit_test(absent_policies),
     };

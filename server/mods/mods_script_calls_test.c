@@ -38,7 +38,7 @@ static const char READS[] =
     "  same(ev:is_local('two.example'), false) same(ev:is_local(from), true) same(ev:is_admin('admin@one.example'), true) same(ev:is_admin(from), false)\n"
     "  same(ev:is_guest(from), false) same(ev:has_space(), true) same(#ev:random_hex(8), 16) same(ev:stamp(1000), '1970-01-01T00:00:01Z')\n"
     "  same(ev:digest('sha-1', ''), '2jmj7l5rSw0yVb/vlWAYkK/YBwk=') same(ev:digest('none', ''), nil)\n"
-    "  same(sv.host(), 'one.example') same(math.type(sv.now_s()), 'integer') same(sv.now_ms() // 1000, sv.now_s()) same(sv.feature_at(false, 99), '')\n"
+    "  same(sv.host(), 'one.example') same(sv.name, 'calls') same(math.type(sv.now_s()), 'integer') same(sv.now_ms() // 1000, sv.now_s()) same(sv.feature_at(false, 99), '')\n"
     "  same(tostring(ev), 'event') same(tostring(root), 'node') same(tostring(ev:stanza()), 'stanza') same(getmetatable(ev), 'event')\n"
     "  local s = ev:session()\n"
     "  same(s:jid(), from) same(s:presence(), nil) same(s:priority(), 0) same(s:item('calls-mine'), nil)\n"

@@ -397,6 +397,8 @@ void svi_script_open_declarations(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     (void)lua_pushstring(L, svi_script_of(L)->env.release);
     lua_setfield(L, -2, "release");
+    (void)lua_pushstring(L, svi_script_of(L)->name);
+    lua_setfield(L, -2, "name");
     svi_script_open_tables(L);
     svi_script_open_timers(L);
     svi_script_open_saved(L);

@@ -93,6 +93,8 @@ static const char READS[] =
     "  same(#all, 1000)\n"
     "  raises('keeps 1000 stanzas already', function() ev:stanza():keep() end)\n"
     "  all = nil\n"
+    "  pcall(function() local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end end)\n"
+    "  same(#('x'):rep(4000000), 4000000)\n" /* what filled the memory is garbage by now */
     "  same(ev:stanza():keep():root():name(), 'message')\n" /* what was let go of counts no more */
     "  well()\n"
     "end)\n";

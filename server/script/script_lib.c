@@ -42,9 +42,22 @@ sv_str svi_script_short_text(lua_State *L, int i)
     return text;
 }
 
+/* Lua's buffers ask the allocator directly: what it refuses is an error at once, however much of the memory is garbage. */
+static void make_room(lua_State *L, size_t bytes)
+{
+    void *ud;
+    const lua_Alloc alloc = lua_getallocf(L, &ud);
+    void *probe = alloc(ud, NULL, LUA_TUSERDATA, bytes);
+    if (probe != NULL)
+        (void)alloc(ud, probe, bytes, 0);
+    else
+        (void)lua_gc(L, LUA_GCCOLLECT);
+}
+
 char *svi_script_buffer(lua_State *L, luaL_Buffer *buffer, size_t bytes)
 {
     const size_t small = (size_t)1 << 14;
+    if (bytes > LUAL_BUFFERSIZE) make_room(L, bytes <= SIZE_MAX - small ? bytes + small : bytes);
     char *to = luaL_buffinitsize(L, buffer, bytes < small ? bytes : small);
     return bytes <= small ? to : luaL_prepbuffsize(buffer, bytes);
 }

@@ -237,7 +237,7 @@ static void test_one_file_or_several(void **state)
     svi_config_free(&config);
 }
 
-static void test_checks(void **state)
+static void test_checks_of_listeners(void **state)
 {
     (void)state;
     checks(HOST, "");
@@ -269,6 +269,11 @@ static void test_checks(void **state)
            "VirtualHost\n");
     checks(HOST "c2s_strangers = 20\n",
            ":4: 'c2s_strangers' is for the whole server: set it before the first VirtualHost\n");
+}
+
+static void test_checks_of_values(void **state)
+{
+    (void)state;
     /* RFC 6120 13.12 rule 4 and 6.4.5: what operators may not go below, or above */
     checks("c2s_stanza_size = 9999\nc2s_login_tries = 6\n" HOST,
            ":1: 'c2s_stanza_size' must be from 10000 to 512k\n"
@@ -287,6 +292,11 @@ static void test_checks(void **state)
     checks(HOST "admins = { \"a.example\", \"x@a.example/r\", \"x@a.example\" }\n",
            ":4: 'a.example' in 'admins' is no address such as name@example.org\n"
            ":4: 'x@a.example/r' in 'admins' is no address such as name@example.org\n");
+}
+
+static void test_checks_of_certificates(void **state)
+{
+    (void)state;
     checks("certificate = \"c.pem\"\nc2s_require_encryption = false\nVirtualHost \"a.example\"\n",
            ":1: 'certificate' and 'key' belong together: set both\n");
     checks("certificate = { \"c.pem\", \"d.pem\" }\nkey = { \"k.pem\", \"k.pem\" }\n"
@@ -315,6 +325,11 @@ static void test_checks(void **state)
     checks("c2s_require_encryption = false\nVirtualHost \"a.example\"\n", "");
     checks("c2s_require_encryption = false\nVirtualHost \"a.example\"\nc2s_client_ca = \"c.pem\"\n",
            ":3: 'c2s_client_ca' needs TLS: set 'certificate' and 'key', too\n");
+}
+
+static void test_checks_of_hosts(void **state)
+{
+    (void)state;
     checks(HOST "authentication = \"anonymous\"\nc2s_guests_max = 5\n", "");
     checks(HOST "authentication = \"both\"\n", "");
     checks(HOST "authentication = \"internal_hashed\"\nc2s_guests_max = 0\n",
@@ -390,7 +405,10 @@ int main(void)
         cmocka_unit_test(test_presets_and_paths),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_one_file_or_several),
-        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_checks_of_listeners),
+        cmocka_unit_test(test_checks_of_values),
+        cmocka_unit_test(test_checks_of_certificates),
+        cmocka_unit_test(test_checks_of_hosts),
         cmocka_unit_test(test_log_to),
         cmocka_unit_test(test_unix_sockets_and_proxies),
         cmocka_unit_test(test_paths_of_faulty),

@@ -114,7 +114,6 @@ struct svi_task {
     uint64_t serial;     /* another one for each run: views of the last one are invalid */
     uint32_t turn;       /* one more behind each wait: views of sessions and rows are those of this turn */
     bool is_waiting;     /* it yielded, and the event waits */
-    bool has_waited;     /* once; the event must be resumed at the end */
     bool is_yielding;    /* it has called what it waits for, and yields */
     bool is_dead;        /* it ended with an error: its coroutine is of no more use */
     int results;         /* that it has returned; they lie on L */
@@ -127,7 +126,6 @@ struct svi_task {
     size_t effects;
     size_t made_bytes;
     size_t logged; /* lines */
-    const sv_stanza *replaced; /* the stanza that the event had before it was replaced here; a reference */
     struct svi_end *end; /* tells when the event is over; NULL: it has not waited */
 };
 

@@ -1,8 +1,8 @@
 /* A Lua state without the world: no io, os, debug, package, no loading of code or bytecode; bounded
  * in memory and steps.
  *
- * What the configuration is read in; policies and modules in Lua stand on the same ground. One
- * thread at a time. */
+ * What the configuration is read in. Scripts have states of another kind (script_state.c, script_lib.h). One thread at a
+ * time. */
 #ifndef SVI_SCRIPT_SANDBOX_H
 #define SVI_SCRIPT_SANDBOX_H
 

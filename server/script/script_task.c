@@ -61,7 +61,6 @@ static void task_put(svi_task *task, bool is_dead)
     task->serial = ++script->serials;
     if (task->end != NULL) task->end->task = NULL;
     task->end = NULL;
-    if (task->replaced != NULL) script->sv->stanza_unref(task->host->mod, &task->replaced);
     if (is_dead) {
         luaL_unref(script->L, LUA_REGISTRYINDEX, task->ref);
         task->L = NULL;
@@ -79,7 +78,6 @@ static void put_among_waiting(svi_task *task)
     task->next = *bucket;
     *bucket = task;
     task->is_waiting = true;
-    task->has_waited = true;
     task->script->waiting_count++;
 }
 

@@ -43,7 +43,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CF
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lunistring)$(PKG_LIBS)
 
 COMMON  = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -fPIC -MMD -MP
-CFLAGS  = $(COMMON) $(LTO_$(KIND)) -Iserver $(PKG_CFLAGS) -pthread
+CFLAGS  = $(COMMON) $(LTO_$(KIND)) -Iserver -Isdk $(PKG_CFLAGS) -pthread
 LDLIBS  = $(PKG_LIBS) -ldl -lm -pthread
 LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=%,$(SAN_$(KIND))))
 
@@ -77,15 +77,15 @@ TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so) $(BAD_CALL_SO)
 # One source, built as three releases of a module whose records have the versions 1 to 3.
 RELEASE_SO  := $(foreach n,1 2 3,$(B)/tests/mods/releases/$(n)/notes.so)
 
-# Unit tests lie beside what they test. Those of the flow runner link its objects, those of a module
+# Unit tests lie beside what they test. Those of the stage link its objects, those of a module
 # the module's; tests/modules is about modules together.
-UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c tests/flow/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
+UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c sdk/*/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 
-# The flow runner: all of tests/flow is one program.
-FLOW_SRC := $(filter-out %_test.c,$(wildcard tests/flow/*.c))
-FLOW_OBJ := $(FLOW_SRC:%.c=$(B)/%.o)
-FLOW     := $(if $(FLOW_SRC),$(B)/tests/flow/flow)
+# The stage: a server in the process of a test, and the runner of flow scripts on it.
+STAGE_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard sdk/stage/*.c)))
+FLOW_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/flow/*.c))
+FLOW      := $(B)/tests/flow/flow
 
 # Benchmarks: a program for each bench_*.c; the load generator's parts beside them are linked into all.
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
@@ -247,10 +247,10 @@ $(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
 # the loader's tests and those of modules load real modules
-$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/% $(B)/tests/flow/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(LUA_FILE)
+$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/% $(B)/sdk/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(LUA_FILE)
 
-$(filter $(B)/tests/flow/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(filter-out %_main.o %/flow.o,$(FLOW_OBJ)) $(LIB)
-	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
+$(filter $(B)/sdk/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(STAGE_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $< $(STAGE_OBJ) $(LIB) $(LDLIBS) -lcmocka -o $@
 
 $(filter $(B)/tests/bench/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -lcmocka -o $@
@@ -310,8 +310,8 @@ $(BAD_CALL_SO): MOD_LDFLAGS += -Wl,-z,undefs
 $(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
-$(B)/tests/flow/flow: $(FLOW_OBJ) $(LIB) | $(EXAMPLE_FILE)
-	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(LIB) $(LDLIBS) -o $@
+$(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | $(EXAMPLE_FILE)
+	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(TORTURE): $(TORTURE_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(TORTURE_OBJ) $(LIB) $(LDLIBS) -o $@

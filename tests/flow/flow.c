@@ -1,5 +1,5 @@
 /* flow: runs scripts on the stage or against a live server. Exit status 0: all passed, 1: one failed, 77: all were skipped. */
-#include "flow.h"
+#include "flow_live.h"
 
 #include "base/base_log.h"
 #include "base/base_plat.h"

@@ -1,5 +1,5 @@
 /* A live server over TCP and TLS. Certificates are not verified: the servers under test make their own. */
-#include "flow.h"
+#include "flow_live.h"
 
 #include <errno.h>
 #include <fcntl.h>

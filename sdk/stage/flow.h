@@ -70,11 +70,6 @@ typedef struct svi_mods svi_mods;
 typedef struct svi_server svi_server;
 bool flow_operate(flow_world *world, svi_server *server, svi_mods *mods, sv_str line, svi_buf *out);
 
-/* A server at host:port; accounts are made by running `register_command` with user, domain and password as arguments (NULL: they
- * exist). */
-flow_world *flow_live_new(svi_acct *acct, const char *host, const char *port,
-                          const char *register_command);
-
 /* --- clients --------------------------------------------------------------------------------------- */
 
 typedef struct flow_item {

@@ -1,0 +1,158 @@
+/* A world of flow scripts on the stage. */
+#include "flow.h"
+
+#include "stage.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct stage_world {
+    flow_world world;
+    svi_stage *stage;
+    const char *paths[2];
+    char examples[4200];
+} stage_world;
+
+static svi_stage *stage_of(const flow_world *world)
+{
+    return ((const stage_world *)(const void *)world)->stage;
+}
+
+/* --- pipes ------------------------------------------------------------------------------------------------- */
+
+typedef struct stage_pipe {
+    flow_pipe pipe;
+    svi_link *link;
+} stage_pipe;
+
+static ssize_t pipe_read(flow_pipe *pipe, void *to, size_t n)
+{
+    svi_link *link = ((stage_pipe *)(void *)pipe)->link;
+    return link->ops->read(link, to, n);
+}
+
+static ssize_t pipe_write(flow_pipe *pipe, const void *from, size_t n)
+{
+    svi_link *link = ((stage_pipe *)(void *)pipe)->link;
+    return link->ops->write(link, from, n);
+}
+
+static void pipe_close(flow_pipe *pipe)
+{
+    stage_pipe *p = (stage_pipe *)(void *)pipe;
+    p->link->ops->close(p->link);
+    svi_free(p);
+}
+
+static void not_told(void *ctx, bool readable, bool writable)
+{
+    (void)ctx, (void)readable, (void)writable; /* the runner looks by itself */
+}
+
+/* --- the world ------------------------------------------------------------------------------------------------- */
+
+static bool configure(flow_world *world, sv_str line)
+{
+    return svi_stage_configure(stage_of(world), line);
+}
+
+static bool enable(flow_world *world, sv_str module)
+{
+    return svi_stage_enable(stage_of(world), module);
+}
+
+static bool settle(flow_world *world)
+{
+    return svi_stage_settle(stage_of(world));
+}
+
+static void pass_time(flow_world *world, int64_t us)
+{
+    if (svi_stage_start(stage_of(world))) svi_stage_pass(stage_of(world), us);
+}
+
+static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password)
+{
+    svi_stage *stage = stage_of(world);
+    if (svi_stage_start(stage)) return svi_stage_add_account(stage, user, domain, password);
+    (void)fprintf(stderr, "flow: the stage does not start: %s\n", svi_stage_problem(stage));
+    return false;
+}
+
+static flow_pipe *open_pipe(flow_world *world)
+{
+    svi_stage *stage = stage_of(world);
+    if (!svi_stage_start(stage)) return NULL;
+    svi_link *link = svi_stage_connect(stage);
+    link->ready = not_told;
+    stage_pipe *p = svi_alloc(world->acct, sizeof *p);
+    *p = (stage_pipe){.pipe = {.read = pipe_read, .write = pipe_write, .close = pipe_close, .fd = -1}, .link = link};
+    return &p->pipe;
+}
+
+static bool operate(flow_world *world, sv_str line, svi_buf *out)
+{
+    svi_stage *stage = stage_of(world);
+    if (svi_stage_start(stage)) return flow_operate(world, svi_stage_server(stage), svi_stage_mods(stage), line, out);
+    svi_buf_printf(out, "the stage does not start: %s", svi_stage_problem(stage));
+    return false;
+}
+
+static bool reload(flow_world *world, sv_str module, svi_buf *why)
+{
+    svi_stage *stage = stage_of(world);
+    if (svi_stage_start(stage)) return svi_stage_reload(stage, module, why);
+    svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
+    return false;
+}
+
+static bool restart(flow_world *world, svi_buf *why)
+{
+    svi_stage *stage = stage_of(world);
+    (void)svi_stage_settle(stage);
+    svi_stage_stop(stage);
+    if (svi_stage_start(stage)) return true;
+    svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
+    return false;
+}
+
+static sv_str log_lines(const flow_world *world)
+{
+    return svi_stage_log(stage_of(world));
+}
+
+static bool close_stage(flow_world **world, char *why, size_t why_bytes)
+{
+    stage_world *w = (stage_world *)(void *)*world;
+    (void)svi_stage_settle(w->stage);
+    const bool could_start = !svi_stage_problem(w->stage)[0];
+    (void)snprintf(why, why_bytes, "%s", could_start ? svi_stage_fault(w->stage) : "");
+    svi_stage_free(&w->stage);
+    svi_free(w);
+    *world = NULL;
+    return why[0] == 0;
+}
+
+flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules)
+{
+    stage_world *w = svi_alloc(acct, sizeof *w);
+    (void)snprintf(w->examples, sizeof w->examples, "%s/../examples", module_dir);
+    w->paths[0] = module_dir;
+    w->paths[1] = w->examples;
+    w->world = (flow_world){.acct = acct,
+                            .name = "stage",
+                            .configure = configure,
+                            .enable = enable,
+                            .add_account = add_account,
+                            .open = open_pipe,
+                            .settle = settle,
+                            .pass_time = pass_time,
+                            .operate = operate,
+                            .reload = reload,
+                            .restart = restart,
+                            .log_lines = log_lines,
+                            .close = close_stage};
+    w->stage = svi_stage_new(&(svi_stage_config){
+        .core = acct, .peers = acct, .paths = w->paths, .path_count = 2, .modules = modules, .seed = 1});
+    return &w->world;
+}

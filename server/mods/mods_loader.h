@@ -9,6 +9,7 @@
 
 #include "mods/mods_budget.h"
 #include "mods/mods_costs.h"
+#include "mods/mods_probe.h"
 #include "xmpp/xmpp_server.h"
 
 typedef struct svi_mods svi_mods;
@@ -36,6 +37,7 @@ typedef struct svi_mods_config {
     size_t held_count;
     svi_config_report report;
     void *report_ctx;
+    const svi_mods_probe *probe; /* of a test, which outlives the loader; NULL in a server */
 } svi_mods_config;
 
 /* A loader that has loaded nothing yet. It keeps a reference of the configuration, and `paths` must live as long as it does:

@@ -10,8 +10,9 @@
  * `sv`: log, now_s and now_ms. And what was told to the core ends with stop(): of a module's own threads none may
  * run or call wake() any more when its stop() returns.
  *
- * Where time and network are simulated, on the stage, there is no loop: watch, deadline and worker say SV_EVERSION
- * there and waker gives NULL. */
+ * On the stage deadlines are those of its clock; threads and descriptors are real. Before anything else happens there, each
+ * worker has done what it was given: it has called take() again, or ended. What a library does in threads of its own
+ * the stage can't wait for. */
 #ifndef STAVE_ENGINE_H
 #define STAVE_ENGINE_H
 

@@ -2,6 +2,7 @@
 #include "stage.h"
 
 #include "base/base_log.h"
+#include "mods/mods_engine.h"
 #include "xmpp/xmpp_account.h"
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,8 @@ struct svi_stage {
     svi_listener *listener;
     svi_config *config;
     svi_mods *mods;
+    uv_loop_t loop; /* of engine modules; open while there are engines */
+    svi_engines *engines;
     svi_buf config_text, log;
     svi_buf further; /* modules, as they stand in a list */
     bool started;
@@ -151,6 +154,14 @@ static bool add_hosts(svi_stage *st, sv_err *err)
     return true;
 }
 
+static bool make_engines(svi_stage *st, sv_err *err)
+{
+    if (uv_loop_init(&st->loop) != 0) return svi_err(err, SV_ELIMIT, "no loop for engine modules"), false;
+    st->engines = svi_engines_new(&(svi_engines_config){
+        .acct = st->how.core, .plat = &st->plat.plat, .loop = &st->loop, .is_staged = true});
+    return true;
+}
+
 static bool make_server(svi_stage *st, sv_err *err)
 {
     const svi_server_config config = {.acct = st->how.core,
@@ -169,6 +180,7 @@ static bool start_modules(svi_stage *st)
 {
     const svi_mods_config config = {.server = st->server,
                                     .config = st->config,
+                                    .engines = st->engines,
                                     .paths = st->how.paths,
                                     .path_count = st->how.path_count,
                                     .report = note_problem,
@@ -197,7 +209,7 @@ bool svi_stage_start(svi_stage *st)
     if (!read_config(st)) return false;
     if (!st->disk) st->disk = svi_sim_disk_new(st->how.peers);
     st->engine = svi_engine_sim(st->how.peers, st->disk);
-    if (make_server(st, &err) && start_modules(st)) listen_to_links(st, &err);
+    if (make_engines(st, &err) && make_server(st, &err) && start_modules(st)) listen_to_links(st, &err);
     if (err.text[0] && !st->problem[0]) (void)snprintf(st->problem, sizeof st->problem, "%.290s", err.text);
     return st->problem[0] == 0;
 }
@@ -209,10 +221,22 @@ const char *svi_stage_problem(const svi_stage *st)
 
 /* --- end ------------------------------------------------------------------------------------------------------ */
 
+/* Behind the server. A thread that does not end is a fault that ends the test's process. */
+static void free_engines(svi_stage *st)
+{
+    (void)uv_run(&st->loop, UV_RUN_DEFAULT);
+    const bool is_over = svi_engines_free(&st->engines);
+    SV_ASSERT(is_over);
+    const int failed = uv_loop_close(&st->loop);
+    SV_ASSERT(failed == 0);
+}
+
 void svi_stage_stop(svi_stage *st)
 {
     if (st->mods) svi_mods_free(&st->mods);
+    if (st->engines) svi_engines_settle(st->engines);
     if (st->server) svi_server_free(&st->server, 0);
+    if (st->engines) free_engines(st);
     if (st->config) svi_config_free(&st->config);
     st->engine = NULL;
     st->started = false;
@@ -227,6 +251,15 @@ void svi_stage_kill(svi_stage *st)
 
 /* --- turns ---------------------------------------------------------------------------------------------------- */
 
+static bool turn_engines(svi_stage *st)
+{
+    bool is_stuck = false;
+    const bool any = svi_engines_turn(st->engines, &is_stuck);
+    if (is_stuck && !st->problem[0])
+        (void)snprintf(st->problem, sizeof st->problem, "a worker does not come to an end with what it was given");
+    return any;
+}
+
 bool svi_stage_settle(svi_stage *st)
 {
     if (!st->server) return false;
@@ -235,6 +268,7 @@ bool svi_stage_settle(svi_stage *st)
         again = svi_link_pairs_run(st->pairs) > 0;
         again |= svi_server_turn(st->server);
         again |= svi_engine_sim_step(st->engine, 64) > 0;
+        again |= turn_engines(st);
         any |= again;
     }
     SV_ASSERT(!again); /* the server never comes to rest */
@@ -247,7 +281,8 @@ void svi_stage_pass(svi_stage *st, int64_t us)
     const int64_t end = st->plat.now_us + us;
     (void)svi_stage_settle(st);
     while (st->plat.now_us < end) {
-        const int64_t due = svi_server_due_us(st->server);
+        const int64_t timer = svi_engines_due_us(st->engines), turn = svi_server_due_us(st->server);
+        const int64_t due = timer < turn ? timer : turn;
         const int64_t next = due < end ? (due > st->plat.now_us ? due : st->plat.now_us + 1) : end;
         svi_plat_virtual_advance(&st->plat, next - st->plat.now_us);
         (void)svi_stage_settle(st);
@@ -329,6 +364,11 @@ svi_mods *svi_stage_mods(const svi_stage *st)
 svi_engine *svi_stage_engine(const svi_stage *st)
 {
     return st->engine;
+}
+
+svi_engines *svi_stage_engines(const svi_stage *st)
+{
+    return st->engines;
 }
 
 svi_plat_virtual *svi_stage_plat(svi_stage *st)

@@ -68,6 +68,8 @@ const char *svi_stage_fault(svi_stage *stage);
 svi_server *svi_stage_server(const svi_stage *stage);
 svi_mods *svi_stage_mods(const svi_stage *stage);
 svi_engine *svi_stage_engine(const svi_stage *stage);
+/* What engine modules have: their threads are real, and the stage waits for what they were given. */
+svi_engines *svi_stage_engines(const svi_stage *stage);
 svi_plat_virtual *svi_stage_plat(svi_stage *stage);
 svi_link_pairs *svi_stage_links(svi_stage *stage);
 

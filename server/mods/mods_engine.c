@@ -4,6 +4,8 @@
  * its handles are closed. The loop gives a handle's memory back later, when the module may be gone. */
 #include "mods/mods_engine_impl.h"
 
+#include <poll.h>
+
 #include "base/base_log.h"
 
 enum {
@@ -41,7 +43,9 @@ struct sv_deadline {
     uint32_t magic;
     sv_deadline *next, **link;
     svi_engine_part *part;
-    uv_timer_t timer;
+    uv_timer_t timer; /* not on the stage */
+    int64_t due_us;   /* on the stage */
+    sv_deadline *next_due;
     svi_engines *engines;
     sv_wake_fn call;
     void *ctx;
@@ -97,6 +101,7 @@ svi_engine_call svi_engine_enter(const svi_engine_part *part, const char *what)
     svi_engine_call call = {.mod = mod, .what = what, .engines = part->engines};
     call.is_timed = group->server != NULL && !mod->is_retired;
     if (call.is_timed) call.stretch = svi_mod_stretch(mod);
+    part->engines->heard++;
     call.visit = svi_mod_enter(mod, what);
     if (mod->refs > 0) call.kept = svi_mod_ref(mod);
     return call;
@@ -258,6 +263,24 @@ static void waker_close(sv_waker *waker)
 
 /* --- deadlines ------------------------------------------------------------------------------------------ */
 
+/* Those that are due at the same time pass in the order in which they were made. */
+static void put_due(sv_deadline *deadline)
+{
+    sv_deadline **at = &deadline->engines->due;
+    while (*at != NULL && (*at)->due_us <= deadline->due_us) at = &(*at)->next_due;
+    deadline->next_due = *at;
+    *at = deadline;
+}
+
+/* Takes it out of the list and frees it. */
+static void drop_due(sv_deadline *deadline)
+{
+    sv_deadline **at = &deadline->engines->due;
+    while (*at != deadline) at = &(*at)->next_due;
+    *at = deadline->next_due;
+    svi_free(deadline);
+}
+
 static void deadline_gone(uv_handle_t *handle)
 {
     sv_deadline *deadline = handle->data;
@@ -274,12 +297,14 @@ static void deadline_cancel(sv_deadline **deadline)
     if (d->next != NULL) d->next->link = d->link;
     d->part->deadline_count--;
     d->magic = 0;
-    uv_close((uv_handle_t *)&d->timer, deadline_gone);
+    if (d->engines->config.is_staged)
+        drop_due(d);
+    else
+        uv_close((uv_handle_t *)&d->timer, deadline_gone);
 }
 
-static void on_deadline(uv_timer_t *timer)
+static void pass_deadline(sv_deadline *deadline)
 {
-    sv_deadline *deadline = timer->data;
     SV_CHECK(deadline, DEADLINE_MAGIC);
     const svi_engine_part *part = deadline->part;
     const sv_wake_fn call = deadline->call;
@@ -288,6 +313,27 @@ static void on_deadline(uv_timer_t *timer)
     svi_engine_call now = svi_engine_enter(part, "deadline");
     call(ctx, part->mod->self);
     svi_engine_leave(&now);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    pass_deadline(timer->data);
+}
+
+static void start_deadline(sv_deadline *deadline, int64_t ms)
+{
+    svi_engines *engines = deadline->engines;
+    if (engines->config.is_staged) {
+        deadline->due_us = engines->config.plat->mono_us(engines->config.plat->ctx) + ms * 1000;
+        put_due(deadline);
+        return;
+    }
+    uv_loop_t *loop = engines->config.loop;
+    engines->open++;
+    (void)uv_timer_init(loop, &deadline->timer);
+    deadline->timer.data = deadline;
+    uv_update_time(loop);
+    (void)uv_timer_start(&deadline->timer, on_deadline, (uint64_t)ms, 0);
 }
 
 static sv_status deadline_new(sv_mod *mod, int64_t ms, sv_wake_fn call, void *ctx,
@@ -299,7 +345,6 @@ static sv_status deadline_new(sv_mod *mod, int64_t ms, sv_wake_fn call, void *ct
     if (part == NULL) return status;
     if (ms < 0 || ms > DEADLINE_MAX_MS || call == NULL) return SV_EINVAL;
     if (part->deadline_count == SVI_ENGINE_DEADLINES) return SV_ELIMIT;
-    uv_loop_t *loop = part->engines->config.loop;
     sv_deadline *deadline = svi_alloc(mod->group->acct, sizeof *deadline);
     deadline->magic = DEADLINE_MAGIC;
     deadline->part = part;
@@ -311,13 +356,42 @@ static sv_status deadline_new(sv_mod *mod, int64_t ms, sv_wake_fn call, void *ct
     if (deadline->next != NULL) deadline->next->link = &deadline->next;
     part->deadlines = deadline;
     part->deadline_count++;
-    part->engines->open++;
-    (void)uv_timer_init(loop, &deadline->timer);
-    deadline->timer.data = deadline;
-    uv_update_time(loop);
-    (void)uv_timer_start(&deadline->timer, on_deadline, (uint64_t)ms, 0);
+    start_deadline(deadline, ms);
     *deadline_out = deadline;
     return SV_OK;
+}
+
+/* --- the stage ------------------------------------------------------------------------------------------ */
+
+int64_t svi_engines_due_us(const svi_engines *engines)
+{
+    SV_CHECK(engines, ENGINES_MAGIC);
+    return engines->due != NULL ? engines->due->due_us : INT64_MAX;
+}
+
+static void pass_deadlines(svi_engines *engines)
+{
+    const svi_plat *plat = engines->config.plat;
+    while (engines->due != NULL && engines->due->due_us <= plat->mono_us(plat->ctx)) pass_deadline(engines->due);
+}
+
+bool svi_engines_turn(svi_engines *engines, bool *is_stuck_out)
+{
+    SV_CHECK(engines, ENGINES_MAGIC);
+    SV_ASSERT(engines->config.is_staged);
+    const uint64_t before = engines->heard;
+    uv_loop_t *loop = engines->config.loop;
+    pass_deadlines(engines);
+    (void)uv_run(loop, UV_RUN_NOWAIT);
+    while (engines->under_way > 0 || engines->ending != NULL) {
+        struct pollfd fd = {.fd = uv_backend_fd(loop), .events = POLLIN};
+        if (poll(&fd, 1, SVI_ENGINES_PATIENCE_MS) == 0) {
+            *is_stuck_out = true;
+            break;
+        }
+        (void)uv_run(loop, UV_RUN_NOWAIT);
+    }
+    return engines->heard != before;
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */

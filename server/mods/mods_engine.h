@@ -18,10 +18,22 @@ typedef struct svi_engines_config {
     void (*turn)(void *ctx); /* asks for a turn of the router: a module was called outside of one; may be NULL */
     void *ctx;
     int join_ms; /* how long a thread that was told to end is waited for at the end; 0: 3 s */
+    /* On the stage: deadlines are those of the platform's clock and pass in svi_engines_turn, which also waits for what
+     * threads were given. */
+    bool is_staged;
 } svi_engines_config;
 
 /* What engine modules get on a loop. It must not be closed before svi_engines_free. */
 svi_engines *svi_engines_new(const svi_engines_config *config);
+
+/* On the stage, in place of running the loop: fires deadlines that are due, waits until each thread has done what it was
+ * given and asks for more, and hands over its results. What threads of a library do it can't know; their wakes are heard
+ * when it comes round. True if anything happened. SVI_ENGINES_PATIENCE_MS is how long it waits for threads (of real time):
+ * then `*is_stuck_out` is set. */
+#define SVI_ENGINES_PATIENCE_MS 10000
+bool svi_engines_turn(svi_engines *engines, bool *is_stuck_out);
+/* When the next deadline is due by the platform's clock; INT64_MAX if there is none. */
+int64_t svi_engines_due_us(const svi_engines *engines);
 
 /* From now on a module that ends has its threads waited for at once, those of modules that are ending
  * now as well; before that they end beside the router. After svi_mods_free, before the server goes. */

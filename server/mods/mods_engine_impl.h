@@ -19,6 +19,9 @@ struct svi_engines {
     size_t open;        /* handles of the loop that are not closed yet */
     size_t stuck;       /* threads that did not end */
     sv_mod *ending;     /* modules whose threads were told to end; linked by `next_ending` */
+    sv_deadline *due;   /* on the stage: those that wait, in order; linked by `next_due` */
+    _Atomic int64_t under_way; /* things that threads were given and have not done, and results not handed over */
+    _Atomic uint64_t heard;    /* calls into modules */
 };
 
 /* What one engine module on one host has from here. Charged to its group's account: the loop gives handles back

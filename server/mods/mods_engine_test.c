@@ -10,16 +10,21 @@ typedef struct engine_world {
     char gate[TESTING_PATH + 16];
 } engine_world;
 
-static engine_world *ew_new(int join_ms)
+static engine_world *ew_made(int join_ms, bool is_staged)
 {
     engine_world *e = calloc(1, sizeof *e);
     assert_non_null(e);
     e->w = world_new();
     assert_int_equal(uv_loop_init(&e->loop), 0);
     e->w->engines = svi_engines_new(&(svi_engines_config){
-        .acct = &e->w->acct, .plat = &e->w->plat.plat, .loop = &e->loop, .join_ms = join_ms});
+        .acct = &e->w->acct, .plat = &e->w->plat.plat, .loop = &e->loop, .join_ms = join_ms, .is_staged = is_staged});
     snprintf(e->gate, sizeof e->gate, "%s/gate", e->w->folder);
     return e;
+}
+
+static engine_world *ew_new(int join_ms)
+{
+    return ew_made(join_ms, false);
 }
 
 static void ew_end_mods(engine_world *e)
@@ -214,6 +219,68 @@ static void the_end_waits(void **state)
     ew_free(e);
 }
 
+/* --- the stage ------------------------------------------------------------------------------------------ */
+
+/* One turn of the stage; true if a module was called. */
+static bool ew_turn(engine_world *e)
+{
+    bool is_stuck = false;
+    const bool any = svi_engines_turn(e->w->engines, &is_stuck);
+    assert_false(is_stuck);
+    return any;
+}
+
+/* The thread may still be asleep when it was given a thousand things: one turn has all results. */
+static void the_stage_waits_for_threads(void **state)
+{
+    (void)state;
+    engine_world *e = ew_made(0, true);
+    ew_start(e, "order");
+    assert_true(ew_turn(e));
+    assert_has(&e->w->log, SAID("\"in order\"", "1000"));
+    while (ew_turn(e)) {} /* the wake that tells of nothing more */
+    ew_end_mods(e);
+    assert_has(&e->w->log, SAID("undone", "0"));
+    ew_free(e);
+}
+
+/* Threads of a module that was replaced are waited for, too, and one that has ended by itself for nothing. */
+static void the_stage_waits_for_the_end(void **state)
+{
+    (void)state;
+    engine_world *e = ew_made(0, true);
+    ew_start(e, "gate");
+    reload_other(e);
+    (void)ew_turn(e);
+    assert_has(&e->w->log, SAID("joined", "1"));
+    ew_free(e);
+    e = ew_made(0, true);
+    ew_start(e, "quits");
+    until(e, "engine-ended module=engine worker=numbers");
+    while (ew_turn(e)) {}
+    ew_free(e);
+}
+
+static void deadlines_of_the_stage(void **state)
+{
+    (void)state;
+    engine_world *e = ew_made(0, true);
+    assert_true(svi_engines_due_us(e->w->engines) == INT64_MAX);
+    ew_start(e, "watch");
+    assert_true(svi_engines_due_us(e->w->engines) == e->w->plat.now_us + 1000);
+    while (ew_turn(e)) {}
+    assert_has_not(&e->w->log, "what=deadline");
+    svi_plat_virtual_advance(&e->w->plat, 1000);
+    while (ew_turn(e)) {}
+    assert_has(&e->w->log, SAID("unwatched", "0"));
+    assert_has_not(&e->w->log, "cancelled");
+    assert_true(svi_engines_due_us(e->w->engines) == INT64_MAX);
+    ew_free(e);
+    e = ew_made(0, true);
+    ew_start(e, "bounds"); /* a thousand that never pass */
+    ew_free(e);
+}
+
 /* --- what is refused ------------------------------------------------------------------------------------ */
 
 static void bad_engines_are_refused(void **state)
@@ -283,7 +350,8 @@ int main(void)
         cmocka_unit_test(bounds),                    cmocka_unit_test(a_reload_waits_for_nobody),
         cmocka_unit_test(the_end_waits),             cmocka_unit_test(bad_engines_are_refused),
         cmocka_unit_test(without_a_loop),            cmocka_unit_test(a_plain_module_has_no_threads),
-        cmocka_unit_test(a_thread_that_never_ends),
+        cmocka_unit_test(a_thread_that_never_ends),  cmocka_unit_test(the_stage_waits_for_threads),
+        cmocka_unit_test(the_stage_waits_for_the_end), cmocka_unit_test(deadlines_of_the_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

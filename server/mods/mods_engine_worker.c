@@ -44,6 +44,7 @@ struct sv_worker {
     pthread_mutex_t lock;
     pthread_cond_t room;
     queue given, posted;
+    uint32_t taken; /* things that the thread works on: since it last asked for more. The thread's */
     bool ends, is_over, is_joined;
 };
 
@@ -96,7 +97,21 @@ static void untell(const sv_worker *worker)
     SV_ASSERT(done == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
 }
 
+static void count(const sv_worker *worker, int64_t by)
+{
+    worker->engines->under_way += by;
+}
+
 /* --- the thread's side ---------------------------------------------------------------------------------- */
+
+/* What it has taken is done; the stage, which waits for that, hears of it. */
+static void is_done(sv_worker *worker)
+{
+    if (worker->taken == 0) return;
+    count(worker, -(int64_t)worker->taken);
+    worker->taken = 0;
+    if (worker->engines->config.is_staged) svi_wake_send(&worker->wake);
+}
 
 static void *thread_main(void *ctx)
 {
@@ -107,8 +122,10 @@ static void *thread_main(void *ctx)
     now->host = worker->host;
     svi_plat_enter(worker->engines->config.plat);
     worker->desc.run(worker, worker->desc.ctx);
+    is_done(worker);
     pthread_mutex_lock(&worker->lock);
     worker->is_over = true;
+    count(worker, -(int64_t)worker->given.count); /* nobody does it any more */
     svi_wake_send(&worker->wake); /* under the lock: whoever joins closes it */
     pthread_mutex_unlock(&worker->lock);
     return NULL;
@@ -117,6 +134,7 @@ static void *thread_main(void *ctx)
 void *svi_engine_take(sv_worker *worker, int64_t ms)
 {
     SV_CHECK(worker, WORKER_MAGIC);
+    is_done(worker);
     pthread_mutex_lock(&worker->lock);
     if (!worker->ends && worker->given.first == NULL && ms != 0) {
         pthread_mutex_unlock(&worker->lock);
@@ -127,6 +145,7 @@ void *svi_engine_take(sv_worker *worker, int64_t ms)
     item *it = worker->ends ? NULL : get(&worker->given);
     if (!worker->ends && worker->given.first == NULL) untell(worker);
     pthread_mutex_unlock(&worker->lock);
+    if (it != NULL) worker->taken++;
     return item_take(it);
 }
 
@@ -157,6 +176,7 @@ bool svi_engine_post(sv_worker *worker, void *what)
     const bool has_room = worker->posted.count < worker->posted.max;
     if (has_room) {
         put(&worker->posted, it);
+        count(worker, 1);
         svi_wake_send(&worker->wake);
     }
     pthread_mutex_unlock(&worker->lock);
@@ -176,6 +196,7 @@ sv_status svi_engine_give(sv_worker *worker, void *what)
     if (worker->ends || worker->is_over) status = SV_ECLOSED;
     if (status == SV_OK) {
         put(&worker->given, it);
+        count(worker, 1);
         if (worker->given.count == 1) tell(worker);
     }
     pthread_mutex_unlock(&worker->lock);
@@ -191,6 +212,7 @@ static bool next_result(sv_worker *worker, void **what_out)
     if (it != NULL) pthread_cond_signal(&worker->room);
     pthread_mutex_unlock(&worker->lock);
     *what_out = it != NULL ? it->what : NULL;
+    if (it != NULL) count(worker, -1);
     svi_free(it);
     return it != NULL;
 }

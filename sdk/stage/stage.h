@@ -52,12 +52,59 @@ bool svi_stage_settle(svi_stage *stage);
 /* Lets time pass, with all that becomes due in it. */
 void svi_stage_pass(svi_stage *stage, int64_t us);
 
+/* Lets time pass up to what the network or the late disk owe next, and that happen; false: they owe nothing. What is due to the
+ * server's timers on the way comes, too, but no time passes for a timer's sake. */
+bool svi_stage_pass_owed(svi_stage *stage);
+
 /* The client's end of a new connection, which takes 64 KiB that the other end has not read; the caller closes it. */
 svi_link *svi_stage_connect(svi_stage *stage);
 /* Makes an account, or gives it another password. False if that failed. */
 bool svi_stage_add_account(svi_stage *stage, sv_str user, sv_str domain, sv_str password);
 /* Loads a module anew from its file. False with a reason appended. */
 bool svi_stage_reload(svi_stage *stage, sv_str module, svi_buf *why);
+
+/* A host of the two goes, as by a reload of a configuration without it (its sessions are closed, its accounts stay stored) /
+ * comes again. True if it is so already. False with a reason appended. */
+bool svi_stage_host_go(svi_stage *stage, sv_str domain, svi_buf *why);
+bool svi_stage_host_come(svi_stage *stage, sv_str domain, svi_buf *why);
+
+/* --- the network and the disk --------------------------------------------------------------------------- */
+
+/* How the network carries what is sent from now on, of all connections (svi_link_nature); zero: at once and whole. */
+void svi_stage_set_network(svi_stage *stage, const svi_link_nature *nature);
+/* Each job of the disk that starts from now on is done that much later, by a seeded range; commits and folds keep their order. The
+ * disk stays so when the server starts again. 0 and 0: when the server asks next. */
+void svi_stage_set_disk_late(svi_stage *stage, int64_t min_us, int64_t max_us);
+/* The disk does nothing from now on / goes on with what waits. Goes on by itself when the server ends. */
+void svi_stage_hold_disk(svi_stage *stage, bool is_held);
+/* The disk has no space for new work, or has it again; stays so when the server starts again. */
+void svi_stage_fill_disk(svi_stage *stage, bool is_full);
+/* The n-th read from now on (from 1) fails with SV_EIO, if the server has not ended before. */
+void svi_stage_fail_read(svi_stage *stage, uint64_t n);
+
+/* --- harm (stage_harm.c) -------------------------------------------------------------------------------- */
+
+typedef enum svi_harm_kind {
+    SVI_HARM_NONE,
+    SVI_HARM_STORE_FAILS,  /* the module's n-th read is told SV_EIO */
+    SVI_HARM_STORE_LATE,   /* the disk's n-th read of its rows, or commit with some, comes ten virtual seconds late */
+    SVI_HARM_SHORTAGE,     /* at its n-th write, question for space or admission of what may store there is none; once */
+    SVI_HARM_QUOTA,        /* its n-th allocation is refused as over its quota */
+    SVI_HARM_SESSION_GONE, /* while its n-th event waits, the connection of the event's session is lost */
+    SVI_HARM_RELOAD,       /* while it waits, the module is loaded anew */
+    SVI_HARM_HOST_GONE,    /* while it waits, its host goes, and comes again */
+    SVI_HARM_KILL,         /* at the n-th commit with rows of it the server is killed, before that is durable */
+    SVI_HARM_KILL_BEHIND,  /* right after that is durable, and before anybody was told */
+    SVI_HARM_KINDS
+} svi_harm_kind;
+
+/* "store-fails", "kill-behind"; "none". */
+const char *svi_harm_name(svi_harm_kind kind);
+/* From now on the n-th (from 1) occasion for it among what `module` does (NULL: any module; copied) is one; counting begins anew
+ * with each call, SVI_HARM_NONE ends it. After a kill the server is started again at once: clients see their connections reset. */
+void svi_stage_harm(svi_stage *stage, svi_harm_kind kind, const char *module, uint64_t n);
+/* It has happened. */
+bool svi_stage_harmed(const svi_stage *stage);
 
 /* What the server has logged so far from level info, a line for each fact, beginning with the event's name; of the first MiB. */
 sv_str svi_stage_log(const svi_stage *stage);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 #include "base/base_mem.h"
+#include "base/base_plat.h"
 
 typedef struct svi_link svi_link;
 
@@ -46,5 +47,25 @@ void svi_link_pair(svi_link_pairs *pairs, size_t window_bytes, svi_link **a_out,
 size_t svi_link_pairs_run(svi_link_pairs *pairs);
 /* At most this many bytes a read (0: no limit): tiny reads for tests. */
 void svi_link_pairs_chop(svi_link_pairs *pairs, size_t max_read);
+
+/* How the pairs of a network carry bytes; zero: at once, and as much as there is or fits. */
+typedef struct svi_link_nature {
+    int64_t late_min_us, late_max_us; /* each write, and each end of a stream, travels that long: a seeded range. It comes behind
+                                         what was sent before it */
+    size_t max_read, max_write;       /* each read and write takes 1 to that many bytes, seeded; 0: no limit */
+} svi_link_nature;
+/* The clock and the randomness of the network, which outlive it; without them nothing is late, and sizes are the largest. */
+void svi_link_pairs_set_plat(svi_link_pairs *pairs, const svi_plat *plat);
+/* From now on, of all pairs; what travels arrives when it would have. */
+void svi_link_pairs_set_nature(svi_link_pairs *pairs, const svi_link_nature *nature);
+/* When the next bytes or ends of stream arrive; INT64_MAX: none travel. */
+int64_t svi_link_pairs_due_us(const svi_link_pairs *pairs);
+
+/* The connection is lost: both ends get -ECONNRESET from now on, what was not read is gone. `link` is either end. */
+void svi_link_cut(svi_link *link);
+void svi_link_pairs_cut(svi_link_pairs *pairs); /* all of them */
+/* This end falls silent and stays so: it reads nothing more, what it writes or ends arrives nowhere, and the other end is not
+ * told. */
+void svi_link_silence(svi_link *link);
 
 #endif

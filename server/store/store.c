@@ -96,8 +96,9 @@ static void fail(svi_store *store, const char *what, const svi_job *job)
     if (store->failed) return;
     store->failed = true;
     if (store->dropped) return;
-    SV_LOG(SV_ERROR, "store-failed", LF_TXT("what", what),
-           LF_TXT("status", svi_status_name(job->status)), LF_TXT("reason", job->err.text));
+    if (job->status != SV_ECANCELED) /* else a test has killed the process, which tells nobody of it */
+        SV_LOG(SV_ERROR, "store-failed", LF_TXT("what", what),
+               LF_TXT("status", svi_status_name(job->status)), LF_TXT("reason", job->err.text));
     if (store->config.failed) store->config.failed(store->config.ctx, &job->err);
 }
 

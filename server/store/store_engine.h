@@ -66,6 +66,7 @@ typedef struct svi_job {
     size_t row_count;
     bool more;
     int64_t took_us;
+    int64_t due_us; /* the simulated engine's own */
 
     /* RANGE: rows of key.map from the place `from` on (empty: from the first), at most about
      * `max_bytes` and as long as one read transaction; if there are `more`, `from` is set to where
@@ -73,6 +74,10 @@ typedef struct svi_job {
     sv_str from;
     size_t max_bytes;
 } svi_job;
+
+/* True if a job that a store has started reads rows of a map "host/MODULE/name", or commits changes of such rows; a fold never
+ * is one. An empty `module` means any module's. Slow: for tests. */
+bool svi_job_is_of(const svi_job *job, sv_str module);
 
 typedef struct svi_engine_ops {
     const char *name;
@@ -148,6 +153,13 @@ svi_sim_disk *svi_sim_disk_new(svi_acct *acct);
 void svi_sim_disk_free(svi_sim_disk **disk);
 svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk);
 
+/* What becomes of a job, and of the process. */
+typedef enum svi_sim_fate {
+    SVI_SIM_DONE = 0,
+    SVI_SIM_DIES,       /* the process dies before anything of it is done */
+    SVI_SIM_DIES_BEHIND /* it is done, and the process dies before anybody was told */
+} svi_sim_fate;
+
 /* How the next jobs go. Zero-initialised: everything is finished at the next step. */
 typedef struct svi_sim_plan {
     bool hold;           /* jobs wait until svi_engine_sim_step */
@@ -155,9 +167,20 @@ typedef struct svi_sim_plan {
     int64_t fail_read;   /* the n-th read from now fails */
     bool full;           /* space() reports none free */
     bool dead;           /* the process was killed: jobs end with SV_ECANCELED and change nothing */
+    /* Jobs that start from now on are finished that much later, by a range; commits and folds in their order all the same, reads
+     * in the order in which they are due. */
+    int64_t late_min_us, late_max_us;
+    const svi_plat *plat; /* whose time that is, and who draws; NULL: nothing is late */
+    /* Asked of each job that starts: how much later it is finished than it would be. NULL: no later. */
+    int64_t (*delay)(void *ctx, const svi_job *job);
+    /* Asked of each job that is to be done now. NULL: all are. */
+    svi_sim_fate (*fate)(void *ctx, const svi_job *job);
+    void *ctx;
 } svi_sim_plan;
 svi_sim_plan *svi_engine_sim_plan(svi_engine *e);
-/* Finishes up to `max` waiting jobs in order; returns how many. */
+/* When the next late job is due; INT64_MAX: none is late, or all are held. */
+int64_t svi_engine_sim_due_us(const svi_engine *e);
+/* Finishes up to `max` waiting jobs in order, also those that are held or late; returns how many. */
 size_t svi_engine_sim_step(svi_engine *e, size_t max);
 
 #endif

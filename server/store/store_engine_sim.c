@@ -35,7 +35,8 @@ typedef struct sim {
     svi_acct *acct;
     svi_sim_disk *disk;
     svi_sim_plan plan;
-    svi_job *first, **end;
+    svi_job *first, **end; /* waiting, in the order in which they began */
+    int64_t written_us; /* when the newest commit or fold is due */
     bool open;
 } sim;
 
@@ -284,21 +285,68 @@ static sv_status run(sim *s, svi_job *job)
 
 static void finish(sim *s, svi_job *job)
 {
+    const svi_sim_fate fate = s->plan.fate && !s->plan.dead ? s->plan.fate(s->plan.ctx, job) : SVI_SIM_DONE;
+    if (fate == SVI_SIM_DIES) s->plan.dead = true;
     job->status = run(s, job);
+    if (fate == SVI_SIM_DIES_BEHIND) {
+        s->plan.dead = true;
+        job->status = SV_ECANCELED;
+    }
     if (job->status != SV_OK)
         svi_err(&job->err, job->status, "simulated: %s", svi_status_name(job->status));
     job->done(job);
 }
 
+static svi_job *take(sim *s, svi_job **at)
+{
+    svi_job *job = *at;
+    *at = job->next;
+    if (!*at) s->end = at;
+    return job;
+}
+
 static size_t step(sim *s, size_t max)
 {
     size_t n = 0;
-    for (; s->first && n < max; n++) {
-        svi_job *job = s->first;
-        s->first = job->next;
-        if (!s->first) s->end = &s->first;
-        finish(s, job);
-    }
+    for (; s->first && n < max; n++) finish(s, take(s, &s->first));
+    return n;
+}
+
+/* --- lateness -------------------------------------------------------------------------------------- */
+
+static int64_t now_us(const sim *s)
+{
+    return s->plan.plat ? s->plan.plat->mono_us(s->plan.plat->ctx) : 0;
+}
+
+static int64_t lateness_us(const sim *s, const svi_job *job)
+{
+    const svi_sim_plan *p = &s->plan;
+    uint64_t bits = 0;
+    if (!p->plat) return 0;
+    if (p->late_max_us > p->late_min_us) p->plat->random(p->plat->ctx, &bits, sizeof bits);
+    const int64_t by_range = p->late_min_us + (int64_t)(bits % (uint64_t)(p->late_max_us - p->late_min_us + 1));
+    return by_range + (p->delay ? p->delay(p->ctx, job) : 0);
+}
+
+static bool writes(const svi_job *job)
+{
+    return job->kind == SVI_JOB_COMMIT || job->kind == SVI_JOB_FOLD;
+}
+
+/* The one that is due first by now; of several the one that began first. NULL: none. */
+static svi_job **due(sim *s)
+{
+    svi_job **best = NULL;
+    for (svi_job **at = &s->first; *at; at = &(*at)->next)
+        if ((*at)->due_us <= now_us(s) && (!best || (*at)->due_us < (*best)->due_us)) best = at;
+    return best;
+}
+
+static size_t step_due(sim *s)
+{
+    size_t n = 0;
+    for (svi_job **at; (at = due(s)) != NULL; n++) finish(s, take(s, at));
     return n;
 }
 
@@ -320,6 +368,10 @@ static void sim_start(svi_engine *e, svi_job *job)
 {
     sim *s = (sim *)e;
     job->next = NULL;
+    job->took_us = lateness_us(s, job);
+    job->due_us = now_us(s) + job->took_us;
+    if (writes(job) && job->due_us < s->written_us) job->due_us = s->written_us;
+    if (writes(job)) s->written_us = job->due_us;
     *s->end = job;
     s->end = &job->next;
 }
@@ -327,7 +379,8 @@ static void sim_start(svi_engine *e, svi_job *job)
 static size_t sim_poll(svi_engine *e, bool all)
 {
     sim *s = (sim *)e;
-    return s->plan.hold && !all ? 0 : step(s, SIZE_MAX);
+    if (all) return step(s, SIZE_MAX);
+    return s->plan.hold ? 0 : step_due(s);
 }
 
 static void sim_space(svi_engine *e, uint64_t *free_out, uint64_t *journal_out, uint64_t *index_out)
@@ -367,6 +420,16 @@ svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk)
 svi_sim_plan *svi_engine_sim_plan(svi_engine *e)
 {
     return &((sim *)e)->plan;
+}
+
+int64_t svi_engine_sim_due_us(const svi_engine *e)
+{
+    const sim *s = (const sim *)e;
+    int64_t due_us = INT64_MAX;
+    if (s->plan.hold) return due_us;
+    for (const svi_job *job = s->first; job; job = job->next)
+        if (job->due_us < due_us) due_us = job->due_us;
+    return due_us;
 }
 
 size_t svi_engine_sim_step(svi_engine *e, size_t max)

@@ -294,3 +294,37 @@ void svi_maps_free(svi_store *store)
     while (svi_dict_next(store->map_names, &pos, &name, &map)) svi_free(map);
     svi_dict_free(&store->map_names);
 }
+
+/* --- for tests -------------------------------------------------------------------------------------- */
+
+/* "host/MODULE/name"; maps of the core have no such part. */
+static bool is_map_of(sv_str name, sv_str module)
+{
+    const size_t at = svi_str_find(name, '/');
+    const sv_str rest = svi_str_sub(name, at + 1, name.n);
+    const size_t n = svi_str_find(rest, '/');
+    return n < rest.n && (module.n == 0 || sv_str_eq(svi_str_sub(rest, 0, n), module));
+}
+
+static bool is_number_of(const svi_store *store, uint32_t number, sv_str module)
+{
+    size_t pos = 0;
+    sv_str name;
+    void *map;
+    while (svi_dict_next(store->map_names, &pos, &name, &map))
+        if (((const svi_map *)map)->number == number) return is_map_of(name, module);
+    return false;
+}
+
+bool svi_job_is_of(const svi_job *job, sv_str module)
+{
+    const svi_store *store = job->owner;
+    if (job->kind == SVI_JOB_FOLD) return false;
+    if (job->kind != SVI_JOB_COMMIT) return is_number_of(store, job->key.map, module);
+    for (size_t i = 0; i < job->record_count; i++) {
+        svi_op op;
+        for (size_t pos = 0; svi_record_next(job->records[i], &pos, &op) == SV_OK;)
+            if (is_number_of(store, op.map, module)) return true;
+    }
+    return false;
+}

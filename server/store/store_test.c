@@ -34,7 +34,14 @@ static void random_turn(model *m, svi_sim_plan *plan)
         check_held(m);
 }
 
-static void random_run(uint64_t seed, int64_t gather_us)
+static void late(const model *m, svi_sim_plan *plan, int64_t most_us)
+{
+    plan->plat = &m->clock.plat;
+    plan->late_max_us = most_us;
+}
+
+/* With `late_us` jobs come as late as that, and time passes. */
+static void random_run(uint64_t seed, int64_t gather_us, int64_t late_us)
 {
     model m;
     model_init(&m, seed);
@@ -45,7 +52,11 @@ static void random_run(uint64_t seed, int64_t gather_us)
         model_open(&m, engine, gather_us);
         svi_sim_plan *plan = svi_engine_sim_plan(engine);
         check_all(&m, step_some);
-        for (int i = 0; i < 1500; i++) random_turn(&m, plan);
+        late(&m, plan, late_us);
+        for (int i = 0; i < 1500; i++) {
+            random_turn(&m, plan);
+            if (late_us > 0) svi_plat_virtual_advance(&m.clock, (int64_t)rnd(&m, 50000));
+        }
         check_held(&m);
         svi_store_stats stats;
         svi_store_stats_get(m.store, &stats);
@@ -74,7 +85,17 @@ static void test_random(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 16; seed++) {
         print_message("seed %d\n", (int)seed);
-        random_run(seed, seed % 3 == 0 ? 500 : 0);
+        random_run(seed, seed % 3 == 0 ? 500 : 0, 0);
+    }
+}
+
+/* Reads overtake each other, commits and folds; the disk is up to a second behind. */
+static void test_random_and_late(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        print_message("seed %d\n", (int)seed);
+        random_run(seed, seed % 3 == 0 ? 500 : 0, seed % 2 == 0 ? 1000000 : 60000);
     }
 }
 
@@ -836,6 +857,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_and_late),
         cmocka_unit_test_setup_teardown(test_numbers_and_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gather, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),

@@ -455,7 +455,7 @@ typedef struct sv_api {
      * account of the host: what is stored under it goes when the account is deleted, whether the
      * module is enabled then or not. What belongs to no account has an owner with a character that
      * no localpart has, such as '/'. SV_ELIMIT if too large, SV_EDENIED if the owner is a guest, or was deleted
-     * since the event began. */
+     * since the event began, SV_ENOSPC if a test has it that there is no space. */
     sv_status (*put)(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value);
     /* Deletes a row / all rows of the owner, in the event's unit as well; what is not there is no error. */
     sv_status (*del)(sv_event *ev, sv_store *store, sv_str owner, sv_str key);

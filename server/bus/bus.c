@@ -303,6 +303,13 @@ void svi_bus_on_fault(svi_bus *bus, svi_fault_fn fault, void *ctx)
     bus->fault_ctx = ctx;
 }
 
+void svi_bus_on_later(svi_bus *bus, svi_later_fn later, void *ctx)
+{
+    SV_CHECK(bus, SVI_BUS_MAGIC);
+    bus->later = later;
+    bus->later_ctx = ctx;
+}
+
 void svi_bus_free(svi_bus **bus)
 {
     svi_bus *b = *bus;

@@ -85,6 +85,9 @@ typedef void (*svi_fault_fn)(void *ctx, const svi_handler *handler, const char *
 svi_bus *svi_bus_new(const svi_bus_config *config);
 /* Who is told of faults from now on; NULL: nobody. */
 void svi_bus_on_fault(svi_bus *bus, svi_fault_fn fault, void *ctx);
+/* Who is told of each handler that has said LATER, before anything else happens to the event; NULL: nobody. For tests. */
+typedef void (*svi_later_fn)(void *ctx, const svi_handler *handler, sv_event *ev);
+void svi_bus_on_later(svi_bus *bus, svi_later_fn later, void *ctx);
 /* Cancels every event that is not yet released, oldest first: units are discarded, emissions
  * dropped, open entries closed as dropped by the rule "stopped", ops->canceled called. Then
  * frees. Events that are still held stay readable (closed). Not from inside a pass. */

@@ -176,6 +176,8 @@ struct svi_bus {
     uint16_t filter[SVI_LANE_FILTER]; /* how many lanes there are for a cheap hash of their key */
     svi_fault_fn fault; /* NULL: nobody is told */
     void *fault_ctx;
+    svi_later_fn later; /* NULL: nobody is told */
+    void *later_ctx;
     int64_t cpu_us, cpu_at_us; /* what the thread had run at that time (coarse), not long ago */
     int64_t blamed_us; /* how long handlers ran, ever, that were reported as slow */
     svi_bus_stats stats;

@@ -320,6 +320,7 @@ static bool run_handlers(sv_event *ev)
         const sv_verdict verdict = call(ev, &ev->handlers[i], &watch);
         if (verdict == SV_LATER) {
             ev->waits_in = &ev->handlers[i];
+            if (ev->bus->later != NULL) ev->bus->later(ev->bus->later_ctx, ev->waits_in, ev);
             return false;
         }
         if (verdict == SV_PASS && !svi_event_is_disposed(ev)) continue;

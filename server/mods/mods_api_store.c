@@ -13,6 +13,7 @@ typedef struct operation {
     sv_mod *mod;  /* a reference: the code that is called back stays */
     sv_event *ev; /* held */
     uint32_t turn; /* of the event: in another one it waits for something else */
+    bool fails;    /* a test has it that the disk fails */
     sv_rows_fn rows_done;
     sv_get_fn get_done;
     sv_get_schema_fn get_schema_done; /* one of the three is not NULL */
@@ -114,6 +115,13 @@ static sv_status wrote(sv_store *store, uint64_t *kind, size_t bytes, sv_status 
     return status;
 }
 
+/* A test has it that there is no space. */
+static bool lacks_space(const sv_mod *mod)
+{
+    const svi_mods_probe *probe = svi_mod_probe(mod);
+    return probe != NULL && probe->is_full != NULL && probe->is_full(probe->ctx, mod->file->name);
+}
+
 sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, sv_str value)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);
@@ -122,6 +130,7 @@ sv_status svi_api_put(sv_event *ev, sv_store *store, sv_str owner, sv_str key, s
     svi_host *host = store->mod->group->host;
     if (svi_guest_is(host, owner)) return SV_EDENIED;
     if (svi_host_is_stale(host, owner, svi_event_number(ev))) return SV_EDENIED;
+    if (lacks_space(store->mod)) return SV_ENOSPC;
     return wrote(store, &store->mod->costs->store.puts, owner.n + key.n + value.n,
                  svi_unit_put(svi_event_unit(ev), store->map, owner, key, value));
 }
@@ -275,6 +284,8 @@ static operation *begin(sv_event *ev, sv_store *store)
     op->store = store;
     op->map = store->map;
     op->stats = stats_of(ev, store->mod);
+    const svi_mods_probe *probe = svi_mod_probe(store->mod);
+    op->fails = probe != NULL && probe->read_fails != NULL && probe->read_fails(probe->ctx, store->mod->file->name);
     op->ev = svi_event_hold(ev);
     return op;
 }
@@ -331,6 +342,10 @@ static void rows_came(void *ctx, sv_status status, svi_rows *rows)
         svi_rows_unref(&rows);
         end(op);
         return;
+    }
+    if (op->fails) {
+        svi_rows_unref(&rows);
+        status = SV_EIO;
     }
     if (status == SV_OK) keep(op);
     op->status = status;
@@ -415,15 +430,17 @@ static void see_aside(operation *op)
 
 bool svi_api_has_space(const sv_event *ev)
 {
-    return svi_store_admit(svi_server_store(svi_xevent_of(ev)->server)) == SV_OK;
+    if (svi_store_admit(svi_server_store(svi_xevent_of(ev)->server)) != SV_OK) return false;
+    const svi_handler *asks = svi_event_handler(ev);
+    return asks == NULL || asks->generation == NULL || !lacks_space(asks->generation);
 }
 
 static void value_came(void *ctx, sv_status status, sv_str value, uint32_t schema)
 {
     operation *op = ctx;
-    op->status = status;
-    op->value = value;
-    op->schema = schema;
+    op->status = op->fails ? SV_EIO : status;
+    op->value = op->fails ? SV_STR_NONE : value;
+    op->schema = op->fails ? 0 : schema;
     if (!is_void(op)) {
         see_added(op);
         see_aside(op);

@@ -236,6 +236,12 @@ void svi_conduct_look_memory(sv_mod *mod, bool is_look)
     if (used > max + max / 2) quarantine_soon(mod, "it uses half as much memory again as it may");
 }
 
+void svi_conduct_exceed(sv_mod *mod)
+{
+    svi_mod_fault(mod, RULE_MEMORY);
+    quarantine_soon(mod, "it uses more memory than it may");
+}
+
 static void look_cpu(sv_mod *mod)
 {
     svi_conduct *c = &mod->conduct;
@@ -261,8 +267,18 @@ static void look(void *ctx)
     mods->look = svi_timer_start(svi_server_timers(mods->config.server), LOOK_US, look, mods);
 }
 
+static void on_later(void *ctx, const svi_handler *handler, sv_event *ev)
+{
+    const svi_mods_probe *probe = ctx;
+    const sv_mod *mod = handler->generation;
+    if (mod != NULL && svi_mod_probe(mod) != NULL) probe->waits(probe->ctx, handler->module, ev);
+}
+
 void svi_mods_watch(svi_mods *mods)
 {
+    const svi_mods_probe *probe = mods->past->probe;
+    if (probe != NULL && probe->waits != NULL)
+        svi_bus_on_later(svi_server_bus(mods->config.server), on_later, (void *)(uintptr_t)probe);
     svi_bus_on_fault(svi_server_bus(mods->config.server), svi_mods_on_fault, NULL);
     if (mods->look == NULL)
         mods->look = svi_timer_start(svi_server_timers(mods->config.server), LOOK_US, look, mods);

@@ -58,6 +58,7 @@ typedef struct svi_past {
     uint64_t retired;  /* those that have gone since the start */
     uint64_t kept;     /* files whose code was loaded for a reload, and is used no more */
     struct svi_shadow *shadows; /* policies that are tried */
+    const svi_mods_probe *probe; /* NULL: none */
 } svi_past;
 
 /* A timer of every(); linked in its module. */
@@ -201,6 +202,7 @@ struct svi_group {
     const svi_plat *plat; /* of the server */
     sv_str host_name;     /* a copy, ends with a NUL: may be needed when the host is gone */
     svi_past *past;       /* a reference */
+    const svi_mods_probe *probe; /* NULL: none */
     svi_group *before;    /* what it replaces; NULL: nothing */
     bool is_same;         /* nothing differs: that one goes on */
     const svi_section *section; /* NULL once started, as `place` */
@@ -289,6 +291,8 @@ void svi_conduct_introduce(sv_mod *mod);
 void svi_conduct_close(sv_mod *mod);
 /* Puts it into quarantine now, if it is in none: between two events only. */
 void svi_conduct_quarantine(sv_mod *mod, const char *why);
+/* As if it had asked for more memory than its budget gives: that is a fault, and quarantine. */
+void svi_conduct_exceed(sv_mod *mod);
 /* Bytes that it holds, with those on sessions, and of a script those of its state. */
 int64_t svi_mod_memory_bytes(const sv_mod *mod);
 /* Compares them with its budget: in the look of each second, or since it has just got more. */
@@ -472,6 +476,11 @@ sv_mod *svi_mod_begin(sv_mod *mod);
 void svi_mod_end(sv_mod **mod);
 /* Ends what would call into the module by itself: timers, questions for accounts. Once. */
 void svi_mod_retire(sv_mod *mod);
+/* The test's probe for what the module does; NULL: there is none, or it is a shadow. */
+static inline const svi_mods_probe *svi_mod_probe(const sv_mod *mod)
+{
+    return mod->group->probe != NULL && mod->tries == NULL ? mod->group->probe : NULL;
+}
 /* May it still write in the event? Tells of it if not. */
 /* What handler number `i` of the description / the run function of command number `i` gets as `self`. */
 void *svi_mod_hook_self(const sv_mod *mod, size_t i);

@@ -18,6 +18,7 @@ svi_mods *svi_mods_new(svi_acct *acct, const svi_mods_config *config)
     mods->own_config = svi_config_ref((svi_config *)(uintptr_t)config->config);
     mods->groups_end = &mods->groups;
     mods->past = config->before != NULL ? svi_past_ref(config->before->past) : svi_past_new(acct);
+    mods->past->probe = config->probe;
     return mods;
 }
 

@@ -44,9 +44,18 @@ static size_t with_head(size_t bytes)
     return sizeof(svi_block) + bytes;
 }
 
+/* A test has it that the quota is used up. */
+static void ask_probe(sv_mod *mod)
+{
+    const svi_mods_probe *probe = svi_mod_probe(mod);
+    if (probe != NULL && probe->is_over_quota != NULL && probe->is_over_quota(probe->ctx, mod->file->name))
+        svi_conduct_exceed(mod);
+}
+
 void *svi_api_alloc(sv_mod *mod, size_t bytes)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
+    ask_probe(mod);
     svi_block *block = svi_alloc(&mod->acct, with_head(bytes));
     block->bytes = bytes;
     enlist(block, mod);
@@ -60,6 +69,7 @@ void *svi_api_alloc_resize(sv_mod *mod, void *mem, size_t bytes)
     if (mem == NULL) return svi_api_alloc(mod, bytes);
     svi_block *block = block_of(mod, mem);
     const size_t before = block->bytes;
+    if (bytes > before) ask_probe(mod);
     strike(block);
     block = svi_realloc(&mod->acct, block, with_head(bytes));
     block->bytes = bytes;

@@ -94,6 +94,7 @@ svi_group *svi_group_new(svi_acct *acct, svi_past *past, svi_server *server, svi
 {
     svi_group *group = svi_group_bare(acct, svi_server_plat(server));
     group->past = svi_past_ref(past);
+    group->probe = past->probe;
     group->server = server;
     group->host = host;
     group->host_name = svi_str_dup(acct, svi_host_domain(host));

@@ -16,6 +16,7 @@ enum { PATH_BYTES = 1024, REQUIRED_BYTES_MAX = 1 << 20, REST_US = 1000000, PACE_
 typedef struct script_files {
     svi_mod_file *file;
     const char *folder; /* the script's own; NULL: it has none */
+    const svi_mods_probe *probe;
 } script_files;
 
 static uint64_t hash_of(const char *bytes, size_t n)
@@ -58,6 +59,12 @@ static sv_status env_read(void *ctx, const char *name, char **text_out, size_t *
                                   .hash = hash_of(*text_out, *size_out), .mark = mark};
     f->file->sources = source;
     return SV_OK;
+}
+
+static bool env_is_over_quota(void *ctx)
+{
+    const script_files *f = ctx;
+    return f->probe->is_over_quota(f->probe->ctx, f->file->name);
 }
 
 bool svi_mod_script_is_stale(const svi_mod_file *file)
@@ -389,7 +396,8 @@ void svi_mod_script_limit(const svi_mod_file *file, const svi_mods_config *confi
 sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config, const char *path, sv_str text, sv_err *err)
 {
     script_files *files = svi_arena_get(file->arena, sizeof *files);
-    *files = (script_files){.file = file, .folder = folder_of(file, path)};
+    *files = (script_files){.file = file, .folder = folder_of(file, path), .probe = config->probe};
+    const bool has_quota_probe = config->probe != NULL && config->probe->is_over_quota != NULL;
     const svi_script_env env = {.sv = config->script_api != NULL ? config->script_api : svi_mods_api(),
                                 .acct = file->acct,
                                 .release = config->release != NULL ? config->release : "",
@@ -398,6 +406,7 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
                                 .max_cpu_us = cpu_us_of(config),
                                 .read = env_read,
                                 .ctx = files,
+                                .is_over_quota = has_quota_probe ? env_is_over_quota : NULL,
                                 .fault = env_fault,
                                 .say_why = env_say_why,
                                 .may_wait = env_may_wait,

@@ -141,6 +141,8 @@ void svi_net_attach(svi_net *net, svi_listener *listener, svi_link *take, const 
 /* The caller's own pointer, NULL at first. */
 void  svi_conn_set_ctx(svi_conn *conn, void *ctx);
 void *svi_conn_ctx(const svi_conn *conn);
+/* What it reads and writes (inline only); NULL once it is closed. Borrowed. */
+svi_link *svi_conn_link(const svi_conn *conn);
 uint64_t svi_conn_number(const svi_conn *conn); /* unique in the process; for logs */
 
 /* Sends control bytes (headers, features, SASL). Ordered with stanzas. Copied. After

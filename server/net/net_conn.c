@@ -500,6 +500,12 @@ void *svi_conn_ctx(const svi_conn *conn)
     return conn->r.ctx;
 }
 
+svi_link *svi_conn_link(const svi_conn *conn)
+{
+    SV_CHECK(conn, SVI_CONN_MAGIC);
+    return conn->io.link;
+}
+
 uint64_t svi_conn_number(const svi_conn *conn)
 {
     SV_CHECK(conn, SVI_CONN_MAGIC);

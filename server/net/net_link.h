@@ -49,11 +49,12 @@ size_t svi_link_pairs_run(svi_link_pairs *pairs);
 void svi_link_pairs_chop(svi_link_pairs *pairs, size_t max_read);
 
 /* How the pairs of a network carry bytes; zero: at once, and as much as there is or fits. */
-typedef struct svi_link_nature {
+typedef struct svi_link_nature svi_link_nature;
+struct svi_link_nature {
     int64_t late_min_us, late_max_us; /* each write, and each end of a stream, travels that long: a seeded range. It comes behind
                                          what was sent before it */
     size_t max_read, max_write;       /* each read and write takes 1 to that many bytes, seeded; 0: no limit */
-} svi_link_nature;
+};
 /* The clock and the randomness of the network, which outlive it; without them nothing is late, and sizes are the largest. */
 void svi_link_pairs_set_plat(svi_link_pairs *pairs, const svi_plat *plat);
 /* From now on, of all pairs; what travels arrives when it would have. */

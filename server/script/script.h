@@ -24,6 +24,8 @@ typedef struct svi_script_env {
      * (svi_free). */
     sv_status (*read)(void *ctx, const char *file, char **text_out, size_t *size_out, sv_err *err);
     void *ctx;
+    /* Of a test: asked for each block that the state wants, or wants larger; true: as if there were no memory for it. NULL in a server. */
+    bool (*is_over_quota)(void *ctx);
     /* Unguessable bytes. */
     void (*random)(sv_mod *mod, void *to, size_t n);
     /* A broken rule (static text) counts as a fault of the module on its host. */

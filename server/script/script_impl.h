@@ -159,6 +159,7 @@ struct svi_script {
     lua_State *L; /* main; only for what does not wait */
     /* memory (script_state.c) */
     size_t used_bytes, peak_bytes;
+    size_t refused_bytes; /* by a test, in the last call; 0: none */
     bool is_quota_off; /* what the host itself makes outside a protected call never fails */
     struct svi_small *small[8]; /* free blocks, by size */
     struct svi_small *chunks;   /* what those are cut from; goes with the state */

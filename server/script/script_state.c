@@ -71,6 +71,18 @@ static bool is_too_fresh(const void *old, size_t kind, size_t bytes)
     return old == NULL && bytes > FRESH_MAX && (kind < LUA_TSTRING || kind > LUA_TTHREAD);
 }
 
+/* A test has it that the quota is used up. Lua collects its garbage then and asks once more. */
+static bool is_refused_by_test(svi_script *script, size_t bytes)
+{
+    if (script->env.is_over_quota == NULL) return false;
+    const bool is_again = script->refused_bytes == bytes;
+    script->refused_bytes = 0;
+    if (is_again) return true;
+    if (!script->env.is_over_quota(script->env.ctx)) return false;
+    script->refused_bytes = bytes;
+    return true;
+}
+
 /* Lua tells the old size. Shrinking and freeing never fail, nor does what the host makes for itself: there no function of a script
  * runs, and no table gets keys of its choice. */
 static void *quota_alloc(void *ud, void *old, size_t old_bytes, size_t bytes)
@@ -87,6 +99,7 @@ static void *quota_alloc(void *ud, void *old, size_t old_bytes, size_t bytes)
     if (grows && !script->is_quota_off &&
         script->used_bytes + (bytes - old_bytes) > (size_t)script->env.max_bytes)
         return NULL;
+    if (grows && !script->is_quota_off && is_refused_by_test(script, bytes)) return NULL;
     void *block = old;
     if (old != NULL && old_bytes > SMALL_MAX && bytes > SMALL_MAX) {
         block = svi_realloc(script->env.acct, old, bytes);

@@ -40,6 +40,7 @@ struct svi_server {
     sv_str salt_secret;
     void (*wake)(void *ctx);
     void (*fatal)(void *ctx, const sv_err *err);
+    bool (*lacks_space)(void *ctx, const char *module); /* NULL in a server */
     void *ctx;
 
     svi_timers *timers;

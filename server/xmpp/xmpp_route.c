@@ -317,24 +317,42 @@ static bool may_be_refused(const svi_passage *passage)
     return is_subscription(svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type")));
 }
 
-static bool may_store_on_its_way(svi_passage *passage)
+/* A test has it that there is no space for one of those that may store. */
+static bool is_lacking_by_test(const svi_passage *passage, const svi_hooks *hooks, svi_point point)
 {
-    const sv_stanza *stanza = passage->stanza;
+    size_t count = 0;
+    const svi_server *server = passage->server;
+    const svi_handler *h = hooks != NULL ? svi_hooks_at(hooks, point, &count) : NULL;
+    for (size_t i = 0; i < count; i++)
+        if (h[i].stores && svi_handler_matches(&h[i], passage->stanza) && server->lacks_space(server->ctx, h[i].module))
+            return true;
+    return false;
+}
+
+/* Something at the point would store what there is no space for. */
+static bool is_short_at(const svi_passage *passage, const svi_hooks *hooks, svi_point point, bool is_full)
+{
+    return is_full ? svi_hooks_may_store(hooks, point, passage->stanza) : is_lacking_by_test(passage, hooks, point);
+}
+
+static bool is_short_on_its_way(svi_passage *passage, bool is_full)
+{
     const svi_hooks *hooks = passage->from_host->hooks;
-    if (svi_hooks_may_store(hooks, SVI_POINT_STANZA_INBOUND, stanza)) return true;
+    if (is_short_at(passage, hooks, SVI_POINT_STANZA_INBOUND, is_full)) return true;
     if (goes_out(passage->is_own, &passage->from, &passage->to) &&
-        svi_hooks_may_store(hooks, point_at(passage->kind, AT_OUT), stanza))
+        is_short_at(passage, hooks, point_at(passage->kind, AT_OUT), is_full))
         return true;
     const stage at = scope_of_passage(passage);
     if (at > AT_REMOTE) return false;
     if (passage->place.host != NULL) hooks = passage->place.host->hooks;
-    return svi_hooks_may_store(hooks, point_at(passage->kind, at), stanza);
+    return is_short_at(passage, hooks, point_at(passage->kind, at), is_full);
 }
 
 bool svi_passage_is_admitted(svi_passage *passage)
 {
-    return svi_store_admit(passage->server->store) == SV_OK || !may_be_refused(passage) ||
-           !may_store_on_its_way(passage);
+    const bool is_full = svi_store_admit(passage->server->store) != SV_OK;
+    if (!is_full && passage->server->lacks_space == NULL) return true;
+    return !may_be_refused(passage) || !is_short_on_its_way(passage, is_full);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */

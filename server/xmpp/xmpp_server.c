@@ -194,6 +194,7 @@ sv_status svi_server_new(const svi_server_config *config, svi_server **server_ou
         .salt_secret = svi_str_dup(config->acct, config->salt_secret),
         .wake = config->wake,
         .fatal = config->fatal,
+        .lacks_space = config->lacks_space,
         .ctx = config->ctx,
         .tables = 1,
         .by_domain = svi_dict_new(config->acct),

@@ -54,6 +54,9 @@ typedef struct svi_server_config {
     int64_t later_us; /* deadline of a handler's LATER; 0: 60 s */
     uint32_t sample_every; /* turns of the bus per timed one (bus_meter.h); 0: SVI_SAMPLE_EVERY */
     size_t store_cache_bytes; /* rows that nobody uses, kept for the next reader; 0: 32 MiB */
+    /* Of a test: asked at admission for each handler that may store, with its module; true: as if there were no space for
+     * that. NULL in a server. */
+    bool (*lacks_space)(void *ctx, const char *module);
 } svi_server_config;
 
 /* Opens the store (replays its journal, may block), makes bus and net. SV_EIO, SV_EVERSION,

@@ -24,6 +24,10 @@ struct flow_pipe {
     ssize_t (*write)(flow_pipe *pipe, const void *from, size_t n);
     bool (*starttls)(flow_pipe *pipe, const char *domain); /* NULL: not in this world */
     void (*close)(flow_pipe *pipe);                        /* frees; the peer sees an end */
+    /* The connection is lost, for both ends / the client does nothing more on it, and the server is not told. NULL: not in this
+     * world. */
+    void (*cut)(flow_pipe *pipe);
+    void (*silence)(flow_pipe *pipe);
     int fd;                                                /* to wait on, -1 on the stage */
     const char *fault; /* why reading ended, unless by the peer's close */
 };
@@ -40,8 +44,11 @@ struct flow_world {
     bool (*enable)(flow_world *world, sv_str module);
     bool (*add_account)(flow_world *world, sv_str user, sv_str domain, sv_str password);
     flow_pipe *(*open)(flow_world *world);
+    void (*random)(flow_world *world, void *to, size_t n); /* on the stage from its seed */
     /* Lets everything happen that can without waiting; true if anything did. */
     bool (*settle)(flow_world *world);
+    /* Lets time pass up to what the network or the disk owe next; false: they owe nothing. NULL: not in this world. */
+    bool (*pass_owed)(flow_world *world);
     /* Waits for input on a pipe, in a live world only: false when `ms` passed. */
     bool (*wait_input)(flow_world *world, flow_pipe *const *pipes, size_t count, int ms);
     /* Waits until a pipe takes bytes or has some, in a live world only: false when `ms` passed. */
@@ -55,6 +62,11 @@ struct flow_world {
      * world. */
     bool (*reload)(flow_world *world, sv_str module, svi_buf *why);
     bool (*restart)(flow_world *world, svi_buf *why);
+    /* The server is killed, and started again on what is stored. False with a reason appended. NULL: not in this world. */
+    bool (*kill)(flow_world *world, svi_buf *why);
+    /* "network is slow 20ms": another network, disk or set of hosts from now on (flow_harm.c). False with a reason appended. NULL:
+     * not in this world. */
+    bool (*change)(flow_world *world, sv_str step, svi_buf *why);
     /* What the server has logged so far, a line for each fact, beginning with the event's name. NULL: not in this world. */
     sv_str (*log_lines)(const flow_world *world);
     /* Ends the world; on the stage false and a message if something is left over (an unbalanced ledger). */
@@ -64,6 +76,16 @@ struct flow_world {
 /* A stage: server with the modules of `module_dir` and of the folder `examples` beside it; `modules` is what scripts that say nothing of it have in modules_enabled,
  * in its order (NULL: all that a server usually has). Kept by reference. */
 flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules);
+
+/* The stage of a world that flow_stage_new has made. */
+struct svi_stage *flow_stage_of(flow_world *world);
+
+/* Does a step that begins with network, store or host on the stage: see flow_world.change. `nature` is how its network is, and changes
+ * with it. A time is as in a script: "5s", "200ms"; false if the text is none. */
+typedef struct svi_stage svi_stage;
+typedef struct svi_link_nature svi_link_nature;
+bool flow_change(svi_stage *stage, svi_link_nature *nature, sv_str step, svi_buf *why);
+bool flow_time(sv_str text, int64_t *us_out);
 
 /* Runs a command line on the modules: see flow_world.operate. `settle(world)` until it is answered. */
 typedef struct svi_mods svi_mods;
@@ -91,6 +113,7 @@ typedef struct flow_client {
     char name[64];
     char user[128], domain[128], resource[128], password[64];
     flow_raw raw;    /* how much is left to the script */
+    bool silent;     /* its connection is, on the stage */
     bool unsynced;   /* has sent something since it last synchronised */
     flow_pipe *pipe; /* NULL while not connected */
     svi_parser *parser;
@@ -109,6 +132,10 @@ bool flow_client_connect(flow_client *client);
 void flow_client_leave(flow_client *client);
 void flow_client_vanish(flow_client *client);
 void flow_client_free(flow_client *client);
+
+/* The connection is lost, for both ends / the client does nothing more on it, which the server is not told. On the stage alone. */
+void flow_client_cut(flow_client *client);
+void flow_client_silence(flow_client *client);
 
 /* Sends bytes / the same, but on the stage the server does not read them before another step wants it to. */
 bool flow_client_send(flow_client *client, sv_str bytes);

@@ -4,7 +4,6 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +124,7 @@ bool flow_client_send(flow_client *c, sv_str bytes)
         const size_t left = c->out.len;
         (void)flow_client_pump(c); /* a server may want to be read before it reads on */
         if (c->out.len < left || c->world->settle(c->world)) continue;
+        if (c->world->pass_owed && c->world->pass_owed(c->world)) continue;
         if (!c->world->wait_output) break; /* held back: for good, unless time passes */
         if (!c->world->wait_output(c->world, c->pipe, c->world->patience_ms))
             return failed(c, "the server does not read on");
@@ -167,6 +167,7 @@ flow_item *flow_client_next(flow_client *c)
             return NULL;
         }
         if (c->world->settle(c->world) || flow_client_pump(c)) continue;
+        if (c->world->pass_owed && c->world->pass_owed(c->world)) continue;
         if (!c->world->wait_input ||
             !c->world->wait_input(c->world, &c->pipe, 1, c->world->patience_ms)) {
             (void)failed(c, "nothing came");
@@ -322,7 +323,7 @@ static sv_str prove(flow_client *c, sv_str first_bare, sv_str server_first, uint
 static bool authenticate(flow_client *c)
 {
     uint8_t random[12], signature[32];
-    (void)RAND_bytes(random, sizeof random);
+    c->world->random(c->world, random, sizeof random);
     svi_buf nonce;
     svi_buf_init(&nonce, c->world->acct);
     svi_hex_put(&nonce, (sv_str){(const char *)random, sizeof random});
@@ -417,7 +418,7 @@ bool flow_client_connect(flow_client *c)
     c->end[0] = 0;
     while (c->inbox) flow_client_drop_first(c);
     svi_buf_clear(&c->out);
-    c->broken = c->got_end = false;
+    c->broken = c->got_end = c->silent = false;
     svi_arena_clear(c->arena);
     c->pipe = c->world->open(c->world);
     if (!c->pipe) return failed(c, "can't connect");
@@ -439,6 +440,22 @@ void flow_client_vanish(flow_client *c)
     c->pipe = NULL;
     svi_buf_clear(&c->out);
     (void)c->world->settle(c->world);
+}
+
+void flow_client_cut(flow_client *c)
+{
+    if (!c->pipe) return;
+    c->pipe->cut(c->pipe);
+    (void)flow_client_pump(c); /* it hears of it at once */
+    svi_buf_clear(&c->out);
+    (void)c->world->settle(c->world);
+}
+
+void flow_client_silence(flow_client *c)
+{
+    if (!c->pipe) return;
+    c->silent = true;
+    c->pipe->silence(c->pipe);
 }
 
 void flow_client_leave(flow_client *c)
@@ -482,6 +499,7 @@ static bool take_answer(flow_client *c, const char *id)
         (void)c->world->settle(c->world);
         if (flow_client_pump(c) || c->world->settle(c->world)) continue;
         if (!c->pipe) return failed(c, "the connection is closed");
+        if (c->world->pass_owed && c->world->pass_owed(c->world)) continue;
         if (!c->world->wait_input ||
             !c->world->wait_input(c->world, &c->pipe, 1, c->world->patience_ms))
             return failed(c, "the server does not answer the runner's own requests");
@@ -516,7 +534,7 @@ static bool write_roster(flow_client *c, const char *subscription)
 
 bool flow_client_sync(flow_client *c, flow_client *const *others, size_t count)
 {
-    if (!c->pipe || c->raw) return true;
+    if (!c->pipe || c->raw || c->silent) return true;
     bool ok = ask(c, "get", c->domain, "<ping xmlns='urn:xmpp:ping'/>");
     if (c->world->wait_input) {
         for (size_t i = 0; ok && i < count; i++)

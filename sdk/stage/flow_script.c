@@ -37,6 +37,13 @@ static bool fail(script *s, const char *format, ...)
     return false;
 }
 
+static bool skip(script *s, const char *why)
+{
+    s->result->skipped = true;
+    (void)snprintf(s->result->text, sizeof s->result->text, "%s", why);
+    return false;
+}
+
 /* --- XML in scripts ------------------------------------------------------------------------------------ */
 
 static bool is_kept_in(sv_str text, sv_str name)
@@ -170,9 +177,17 @@ static bool receive_any_order(script *s, flow_client *c, const sv_node *block)
     return true;
 }
 
+/* What the network and the late disk of the stage owe. */
+static void pass_owed(script *s)
+{
+    enum { MOST = 100000 };
+    for (int i = 0; s->world->pass_owed && i < MOST && s->world->pass_owed(s->world); i++) continue;
+}
+
 /* After this everything sent so far has been handled and what it caused is in the inboxes. */
 static bool sync_all(script *s)
 {
+    pass_owed(s);
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < s->client_count; i++) {
             flow_client *c = s->clients[i];
@@ -227,6 +242,15 @@ static void copy(char *to, size_t n, sv_str text)
     (void)snprintf(to, n, "%.*s", (int)text.n, text.n ? text.p : "");
 }
 
+/* A step that begins with it is no client's. */
+static bool is_first_word(sv_str name)
+{
+    static const char *const words[] = {"operator", "server", "log", "network", "store", "host"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (sv_str_eq(name, sv_str_of(words[i]))) return true;
+    return false;
+}
+
 /* client NAME USER@DOMAIN[/RESOURCE] [PASSWORD]   |   client NAME raw [DOMAIN | USER@DOMAIN [PASSWORD]] */
 static bool define_client(script *s, sv_str rest)
 {
@@ -237,8 +261,7 @@ static bool define_client(script *s, sv_str rest)
     rest = svi_str_trim(rest);
     (void)svi_str_split(&rest, ' ', &password);
     if (find_client(s, name)) return fail(s, "there is a client of that name");
-    if (sv_str_eq(name, SV_STR("operator")) || sv_str_eq(name, SV_STR("server")) || sv_str_eq(name, SV_STR("log")))
-        return fail(s, "no client can have that name");
+    if (is_first_word(name)) return fail(s, "no client can have that name");
     if (s->client_count == FLOW_CLIENTS) return fail(s, "too many clients");
     flow_client *c = svi_alloc(s->acct, sizeof *c);
     c->world = s->world;
@@ -333,6 +356,18 @@ static bool others_settled(script *s, const flow_client *c)
     return true;
 }
 
+/* On a live server nobody can do that. */
+static bool fail_connection(script *s, flow_client *c, bool is_cut)
+{
+    if (!s->world->change) return skip(s, is_cut ? "needs a network that fails: is cut" : "needs a network that fails: falls silent");
+    if (!c->pipe) return fail(s, "%s is not connected", c->name);
+    if (is_cut)
+        flow_client_cut(c);
+    else
+        flow_client_silence(c);
+    return true;
+}
+
 static bool client_step(script *s, flow_client *c, sv_str rest)
 {
     const bool acts = sv_str_eq(rest, SV_STR("connects")) || sv_str_eq(rest, SV_STR("leaves")) ||
@@ -348,6 +383,7 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     }
     if (sv_str_eq(rest, SV_STR("leaves"))) return flow_client_leave(c), true;
     if (sv_str_eq(rest, SV_STR("vanishes"))) return flow_client_vanish(c), true;
+    if (sv_str_eq(rest, SV_STR("is cut")) || sv_str_eq(rest, SV_STR("falls silent"))) return fail_connection(s, c, sv_str_eq(rest, SV_STR("is cut")));
     if (sv_str_eq(rest, SV_STR("is closed"))) return is_closed(s, c);
     if (sv_str_eq(rest, SV_STR("receives nothing"))) return receive_nothing(s, c);
     if (sv_str_eq(rest, SV_STR("forgets"))) return forget(s, c);
@@ -380,12 +416,9 @@ static bool modules_step(script *s, sv_str rest)
 
 static bool wait_step(script *s, sv_str rest)
 {
-    int64_t number;
-    const size_t unit =
-        rest.n && rest.p[rest.n - 1] == 's' ? (rest.n > 1 && rest.p[rest.n - 2] == 'm' ? 2 : 1) : 0;
-    if (!unit || svi_str_int(svi_str_sub(rest, 0, rest.n - unit), 0, 100000, &number) != SV_OK)
-        return fail(s, "wait is followed by a time such as 5s or 200ms");
-    s->world->pass_time(s->world, number * (unit == 2 ? 1000 : 1000000));
+    int64_t us;
+    if (!flow_time(rest, &us)) return fail(s, "wait is followed by a time such as 5s or 200ms");
+    s->world->pass_time(s->world, us);
     return true;
 }
 
@@ -459,12 +492,37 @@ static bool operate(script *s, sv_str rest)
     return memmem(text.p, text.n, block.p, block.n) ? true : fail(s, "the command was not done, but: %s", text.p);
 }
 
+/* server is killed: all connections are lost then. */
+static bool kill_server(script *s)
+{
+    svi_buf why;
+    svi_buf_init(&why, s->acct);
+    const bool is_up = s->world->kill(s->world, &why);
+    for (size_t i = 0; i < s->client_count; i++) {
+        (void)flow_client_pump(s->clients[i]);
+        svi_buf_clear(&s->clients[i]->out);
+    }
+    return is_done_in(s, is_up, &why, "the server does not start again");
+}
+
+/* network ..., store ..., host ... */
+static bool change(script *s, sv_str text)
+{
+    svi_buf why;
+    svi_buf_init(&why, s->acct);
+    const bool ok = s->world->change(s->world, text, &why);
+    const sv_str reason = svi_arena_str(s->arena, svi_buf_str(&why));
+    svi_buf_free(&why);
+    return ok ? true : fail(s, "%.*s", (int)reason.n, reason.p);
+}
+
 /* server restarts: nobody is connected then.   |   server can't start, with part of the reason below */
 static bool restart(script *s, sv_str rest)
 {
     svi_buf why;
+    if (sv_str_eq(rest, SV_STR("is killed"))) return kill_server(s);
     const bool is_refused = svi_str_starts(rest, SV_STR("can't start\n"));
-    if (!is_refused && !sv_str_eq(rest, SV_STR("restarts"))) return fail(s, "the server restarts, or can't start for a reason that stands below");
+    if (!is_refused && !sv_str_eq(rest, SV_STR("restarts"))) return fail(s, "the server restarts, is killed, or can't start for a reason that stands below");
     for (size_t i = 0; i < s->client_count; i++) flow_client_vanish(s->clients[i]);
     svi_buf_init(&why, s->acct);
     const bool is_up = s->world->restart(s->world, &why);
@@ -501,6 +559,8 @@ static bool step(script *s, sv_str text)
     if (sv_str_eq(word, SV_STR("client"))) return define_client(s, rest);
     if (sv_str_eq(word, SV_STR("operator"))) return step_of_stage(s, rest, operate);
     if (sv_str_eq(word, SV_STR("server"))) return step_of_stage(s, rest, restart);
+    if (sv_str_eq(word, SV_STR("network")) || sv_str_eq(word, SV_STR("store")) || sv_str_eq(word, SV_STR("host")))
+        return step_of_stage(s, text, change);
     if (sv_str_eq(word, SV_STR("log"))) return step_of_stage(s, rest, look_into_log);
     if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("modules"))) return modules_step(s, svi_str_trim(rest));

@@ -2,6 +2,7 @@
 #include "flow.h"
 
 #include "stage.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +10,15 @@
 typedef struct stage_world {
     flow_world world;
     svi_stage *stage;
+    svi_link_nature nature;
     const char *paths[2];
     char examples[4200];
 } stage_world;
+
+svi_stage *flow_stage_of(flow_world *world)
+{
+    return ((stage_world *)(void *)world)->stage;
+}
 
 static svi_stage *stage_of(const flow_world *world)
 {
@@ -28,7 +35,10 @@ typedef struct stage_pipe {
 static ssize_t pipe_read(flow_pipe *pipe, void *to, size_t n)
 {
     svi_link *link = ((stage_pipe *)(void *)pipe)->link;
-    return link->ops->read(link, to, n);
+    const ssize_t got = link->ops->read(link, to, n);
+    if (got != -ECONNRESET) return got;
+    pipe->fault = "it was lost";
+    return 0;
 }
 
 static ssize_t pipe_write(flow_pipe *pipe, const void *from, size_t n)
@@ -42,6 +52,16 @@ static void pipe_close(flow_pipe *pipe)
     stage_pipe *p = (stage_pipe *)(void *)pipe;
     p->link->ops->close(p->link);
     svi_free(p);
+}
+
+static void pipe_cut(flow_pipe *pipe)
+{
+    svi_link_cut(((stage_pipe *)(void *)pipe)->link);
+}
+
+static void pipe_silence(flow_pipe *pipe)
+{
+    svi_link_silence(((stage_pipe *)(void *)pipe)->link);
 }
 
 static void not_told(void *ctx, bool readable, bool writable)
@@ -61,9 +81,20 @@ static bool enable(flow_world *world, sv_str module)
     return svi_stage_enable(stage_of(world), module);
 }
 
+static void draw(flow_world *world, void *to, size_t n)
+{
+    const svi_plat *plat = &svi_stage_plat(stage_of(world))->plat;
+    plat->random(plat->ctx, to, n);
+}
+
 static bool settle(flow_world *world)
 {
     return svi_stage_settle(stage_of(world));
+}
+
+static bool pass_owed(flow_world *world)
+{
+    return svi_stage_pass_owed(stage_of(world));
 }
 
 static void pass_time(flow_world *world, int64_t us)
@@ -86,7 +117,7 @@ static flow_pipe *open_pipe(flow_world *world)
     svi_link *link = svi_stage_connect(stage);
     link->ready = not_told;
     stage_pipe *p = svi_alloc(world->acct, sizeof *p);
-    *p = (stage_pipe){.pipe = {.read = pipe_read, .write = pipe_write, .close = pipe_close, .fd = -1}, .link = link};
+    *p = (stage_pipe){.pipe = {.read = pipe_read, .write = pipe_write, .close = pipe_close, .cut = pipe_cut, .silence = pipe_silence, .fd = -1}, .link = link};
     return &p->pipe;
 }
 
@@ -116,15 +147,39 @@ static bool restart(flow_world *world, svi_buf *why)
     return false;
 }
 
+static bool kill_server(flow_world *world, svi_buf *why)
+{
+    svi_stage *stage = stage_of(world);
+    svi_stage_kill(stage);
+    if (svi_stage_start(stage)) return true;
+    svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
+    return false;
+}
+
+static bool change(flow_world *world, sv_str step, svi_buf *why)
+{
+    stage_world *w = (stage_world *)(void *)world;
+    return flow_change(w->stage, &w->nature, step, why);
+}
+
 static sv_str log_lines(const flow_world *world)
 {
     return svi_stage_log(stage_of(world));
 }
 
+/* All clients have gone. What one that fell silent never read does not count as in flight for ever. */
+static void end_what_is_owed(svi_stage *stage)
+{
+    svi_stage_hold_disk(stage, false);
+    while (svi_stage_pass_owed(stage)) continue;
+    svi_link_pairs_cut(svi_stage_links(stage));
+    while (svi_stage_pass_owed(stage)) continue;
+}
+
 static bool close_stage(flow_world **world, char *why, size_t why_bytes)
 {
     stage_world *w = (stage_world *)(void *)*world;
-    (void)svi_stage_settle(w->stage);
+    end_what_is_owed(w->stage);
     const bool could_start = !svi_stage_problem(w->stage)[0];
     (void)snprintf(why, why_bytes, "%s", could_start ? svi_stage_fault(w->stage) : "");
     svi_stage_free(&w->stage);
@@ -145,11 +200,15 @@ flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *m
                             .enable = enable,
                             .add_account = add_account,
                             .open = open_pipe,
+                            .random = draw,
                             .settle = settle,
+                            .pass_owed = pass_owed,
                             .pass_time = pass_time,
                             .operate = operate,
                             .reload = reload,
                             .restart = restart,
+                            .kill = kill_server,
+                            .change = change,
                             .log_lines = log_lines,
                             .close = close_stage};
     w->stage = svi_stage_new(&(svi_stage_config){

@@ -1,9 +1,10 @@
 /* The stage's server: how it is made, turned, ended and killed. */
-#include "stage.h"
+#include "stage_impl.h"
 
 #include "base/base_log.h"
 #include "mods/mods_engine.h"
 #include "xmpp/xmpp_account.h"
+#include "xmpp/xmpp_removal.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,25 +13,7 @@
 
 enum { LOG_BYTES_MAX = 1 << 20, WINDOW_BYTES = 65536 };
 
-struct svi_stage {
-    svi_stage_config how;
-    svi_plat_virtual plat;
-    svi_sim_disk *disk;
-    svi_engine *engine;
-    svi_link_pairs *pairs;
-    svi_server *server;
-    svi_listener *listener;
-    svi_config *config;
-    svi_mods *mods;
-    uv_loop_t loop; /* of engine modules; open while there are engines */
-    svi_engines *engines;
-    svi_buf config_text, log;
-    svi_buf further; /* modules, as they stand in a list */
-    bool started;
-    char problem[300], fault[100];
-};
-
-static void note_problem(void *ctx, const char *file, int line, const char *text)
+void svi_stage_note(void *ctx, const char *file, int line, const char *text)
 {
     svi_stage *st = ctx;
     (void)file;
@@ -62,9 +45,11 @@ svi_stage *svi_stage_new(const svi_stage_config *config)
     st->how = *config;
     svi_plat_virtual_init(&st->plat, config->seed);
     st->pairs = svi_link_pairs_new(config->peers);
+    svi_link_pairs_set_plat(st->pairs, &st->plat.plat);
     svi_buf_init(&st->config_text, config->peers);
     svi_buf_init(&st->further, config->peers);
     svi_buf_init(&st->log, config->peers);
+    svi_harm_init(st);
     svi_log_set_tap(note_line, st);
     svi_log_tap_level(SV_INFO);
     return st;
@@ -77,6 +62,7 @@ void svi_stage_free(svi_stage **stage)
     svi_stage_stop(st);
     svi_log_set_tap(NULL, NULL);
     svi_buf_free(&st->log);
+    svi_harm_free(st);
     if (st->disk) svi_sim_disk_free(&st->disk);
     svi_link_pairs_free(&st->pairs);
     svi_buf_free(&st->config_text);
@@ -85,6 +71,8 @@ void svi_stage_free(svi_stage **stage)
 }
 
 /* --- start -------------------------------------------------------------------------------------------------- */
+
+static const char *const hosts[STAGE_HOSTS] = {"localhost", "other.localhost"};
 
 /* A configuration that names its modules itself. */
 static bool sets_modules(const svi_stage *st)
@@ -109,7 +97,7 @@ bool svi_stage_enable(svi_stage *st, sv_str module)
     return true;
 }
 
-static bool read_config(svi_stage *st)
+static bool read_config(svi_stage *st, svi_config **config_out)
 {
     char path[] = "/tmp/stage-config-XXXXXX";
     const int fd = mkstemp(path);
@@ -120,11 +108,12 @@ static bool read_config(svi_stage *st)
         svi_buf_printf(&text, "modules_enabled = { %s%.*s }\n", st->how.modules ? st->how.modules : DEFAULT_MODULES,
                        (int)st->further.len, st->further.len > 0 ? st->further.data : "");
     svi_buf_put(&text, svi_buf_str(&st->config_text));
-    svi_buf_put(&text, SV_STR("VirtualHost \"localhost\"\nVirtualHost \"other.localhost\"\n"));
+    for (size_t i = 0; i < STAGE_HOSTS; i++)
+        if (!st->is_host_gone[i]) svi_buf_printf(&text, "VirtualHost \"%s\"\n", hosts[i]);
     const bool written = write(fd, text.data, text.len) == (ssize_t)text.len;
     (void)close(fd);
     svi_buf_free(&text);
-    const bool ok = written && svi_config_load(st->how.core, path, note_problem, st, &st->config) == SV_OK;
+    const bool ok = written && svi_config_load(st->how.core, path, svi_stage_note, st, config_out) == SV_OK;
     (void)unlink(path);
     return ok;
 }
@@ -135,23 +124,39 @@ static sv_str_list admins_of(svi_stage *st)
     sv_str_list list = {.count = 0};
     static const sv_option option[] = {
         {.name = "admins", .kind = SV_OPTION_LIST, .min = "one", .manual = "as in a server's config"}, {0}};
-    (void)svi_options_fill(st->config, svi_config_section(st->config, 0), option, sizeof *option, &list, note_problem, st);
+    (void)svi_options_fill(st->config, svi_config_section(st->config, 0), option, sizeof *option, &list, svi_stage_note, st);
     return list;
 }
 
-static bool add_hosts(svi_stage *st, sv_err *err)
+/* Serves a host, or serves it anew; it must be prepared. */
+static void serve(svi_stage *st, size_t i)
 {
-    static const char *const hosts[] = {"localhost", "other.localhost"};
     const sv_str_list admins = admins_of(st);
-    for (size_t i = 0; i < 2; i++) {
-        svi_host *host;
-        const svi_host_config hc = {.domain = sv_str_of(hosts[i]),
-                                    .admins = admins.items,
-                                    .admin_count = admins.count,
-                                    .require_tls = true};
-        if (svi_host_add(st->server, &hc, &host, err) != SV_OK) return false;
-    }
-    return true;
+    const svi_host_config config = {
+        .domain = sv_str_of(hosts[i]), .admins = admins.items, .admin_count = admins.count, .require_tls = true};
+    (void)svi_host_serve(svi_host_known(st->server, config.domain), &config);
+}
+
+/* All hosts that are to be there are known from now on. */
+static bool prepare_hosts(svi_stage *st, sv_err *err)
+{
+    svi_host *host;
+    bool ok = true;
+    for (size_t i = 0; ok && i < STAGE_HOSTS; i++)
+        ok = st->is_host_gone[i] || svi_host_prepare(st->server, sv_str_of(hosts[i]), &host, err) == SV_OK;
+    return ok;
+}
+
+static void serve_hosts(svi_stage *st)
+{
+    for (size_t i = 0; i < STAGE_HOSTS; i++)
+        if (!st->is_host_gone[i]) serve(st, i);
+}
+
+/* Deletions that the end of a server, or of a host, has broken off. */
+static void resume_removals(const svi_stage *st)
+{
+    for (svi_host *host = NULL; (host = svi_host_next(st->server, host)) != NULL;) svi_removals_resume(host);
 }
 
 static bool make_engines(svi_stage *st, sv_err *err)
@@ -172,22 +177,33 @@ static bool make_server(svi_stage *st, sv_err *err)
                                       .wake = never_wake,
                                       .fatal = store_failed,
                                       .store_cache_bytes = st->how.cache_bytes,
+                                      .lacks_space = svi_harm_lacks_space,
                                       .ctx = st};
-    return svi_server_new(&config, &st->server, err) == SV_OK && add_hosts(st, err);
+    if (svi_server_new(&config, &st->server, err) != SV_OK || !prepare_hosts(st, err)) return false;
+    serve_hosts(st);
+    return true;
+}
+
+static svi_mods *mods_new(svi_stage *st, const svi_config *config, svi_mods *before)
+{
+    return svi_mods_new(st->how.core, &(svi_mods_config){.server = st->server,
+                                                         .config = config,
+                                                         .engines = st->engines,
+                                                         .paths = st->how.paths,
+                                                         .path_count = st->how.path_count,
+                                                         .before = before,
+                                                         .report = svi_stage_note,
+                                                         .report_ctx = st,
+                                                         .release = "stage",
+                                                         .probe = &st->probe});
 }
 
 static bool start_modules(svi_stage *st)
 {
-    const svi_mods_config config = {.server = st->server,
-                                    .config = st->config,
-                                    .engines = st->engines,
-                                    .paths = st->how.paths,
-                                    .path_count = st->how.path_count,
-                                    .report = note_problem,
-                                    .report_ctx = st,
-                                    .release = "stage"};
-    st->mods = svi_mods_new(st->how.core, &config);
-    return svi_mods_start(st->mods) == SV_OK;
+    st->mods = mods_new(st, st->config, NULL);
+    if (svi_mods_start(st->mods) != SV_OK) return false;
+    resume_removals(st);
+    return true;
 }
 
 static void listen_to_links(svi_stage *st, sv_err *err)
@@ -206,9 +222,10 @@ bool svi_stage_start(svi_stage *st)
     if (st->started) return st->problem[0] == 0;
     st->started = true;
     st->problem[0] = 0;
-    if (!read_config(st)) return false;
+    if (!read_config(st, &st->config)) return false;
     if (!st->disk) st->disk = svi_sim_disk_new(st->how.peers);
     st->engine = svi_engine_sim(st->how.peers, st->disk);
+    *svi_engine_sim_plan(st->engine) = st->plan;
     if (make_engines(st, &err) && make_server(st, &err) && start_modules(st)) listen_to_links(st, &err);
     if (err.text[0] && !st->problem[0]) (void)snprintf(st->problem, sizeof st->problem, "%.290s", err.text);
     return st->problem[0] == 0;
@@ -233,18 +250,26 @@ static void free_engines(svi_stage *st)
 
 void svi_stage_stop(svi_stage *st)
 {
+    st->is_ending = true; /* what modules do now is no occasion for harm */
     if (st->mods) svi_mods_free(&st->mods);
     if (st->engines) svi_engines_settle(st->engines);
     if (st->server) svi_server_free(&st->server, 0);
     if (st->engines) free_engines(st);
     if (st->config) svi_config_free(&st->config);
+    st->is_ending = false;
+    svi_harm_drop(st);
     st->engine = NULL;
     st->started = false;
+    st->plan.hold = false;
+    st->plan.fail_read = 0;
 }
 
 void svi_stage_kill(svi_stage *st)
 {
-    if (st->server) svi_engine_sim_plan(st->engine)->dead = true;
+    if (st->server) {
+        svi_engine_sim_plan(st->engine)->dead = true;
+        svi_link_pairs_cut(st->pairs);
+    }
     svi_stage_stop(st);
     st->problem[0] = 0; /* that the store fails now is what was wanted */
 }
@@ -262,31 +287,51 @@ static bool turn_engines(svi_stage *st)
 
 bool svi_stage_settle(svi_stage *st)
 {
-    if (!st->server) return false;
-    bool any = false, again = true;
+    bool any = false, again = st->server != NULL;
     for (int rounds = 0; again && rounds < 100000; rounds++) {
         again = svi_link_pairs_run(st->pairs) > 0;
         again |= svi_server_turn(st->server);
-        again |= svi_engine_sim_step(st->engine, 64) > 0;
+        again |= st->engine->ops->poll(st->engine, false) > 0;
         again |= turn_engines(st);
+        again |= svi_harm_act(st, !again);
         any |= again;
+        again &= st->server != NULL;
     }
     SV_ASSERT(!again); /* the server never comes to rest */
     return any;
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When the network or the disk have something that is late. */
+static int64_t owed_us(const svi_stage *st)
+{
+    return least(svi_link_pairs_due_us(st->pairs), svi_engine_sim_due_us(st->engine));
+}
+
 void svi_stage_pass(svi_stage *st, int64_t us)
 {
-    if (!st->server) return;
     const int64_t end = st->plat.now_us + us;
     (void)svi_stage_settle(st);
-    while (st->plat.now_us < end) {
-        const int64_t timer = svi_engines_due_us(st->engines), turn = svi_server_due_us(st->server);
-        const int64_t due = timer < turn ? timer : turn;
+    while (st->server != NULL && st->plat.now_us < end) {
+        const int64_t due = least(least(svi_server_due_us(st->server), svi_engines_due_us(st->engines)), owed_us(st));
         const int64_t next = due < end ? (due > st->plat.now_us ? due : st->plat.now_us + 1) : end;
         svi_plat_virtual_advance(&st->plat, next - st->plat.now_us);
         (void)svi_stage_settle(st);
     }
+}
+
+bool svi_stage_pass_owed(svi_stage *st)
+{
+    (void)svi_stage_settle(st);
+    const int64_t due_us = st->server != NULL ? owed_us(st) : INT64_MAX;
+    if (due_us == INT64_MAX) return false;
+    SV_ASSERT(due_us > st->plat.now_us); /* what is due now has been done */
+    svi_stage_pass(st, due_us - st->plat.now_us);
+    return true;
 }
 
 svi_link *svi_stage_connect(svi_stage *st)
@@ -308,28 +353,139 @@ static void account_done(void *ctx, sv_status status)
     *w = (waiting){.done = true, .status = status};
 }
 
+static sv_status set_account(svi_stage *st, sv_str user, sv_str domain, const svi_scram_keys *keys, bool replace)
+{
+    waiting w = {.done = false};
+    svi_host *host = svi_host_find(st->server, domain);
+    if (!host) return SV_ENOTFOUND;
+    svi_account_set(host, user, keys, 1, replace, account_done, &w);
+    do (void)svi_stage_settle(st);
+    while (!w.done && svi_stage_pass_owed(st));
+    SV_ASSERT(w.done); /* the disk is not held */
+    return w.status;
+}
+
 bool svi_stage_add_account(svi_stage *st, sv_str user, sv_str domain, sv_str password)
 {
-    svi_host *host = svi_host_find(st->server, domain);
     svi_scram_keys keys;
-    if (!host || svi_scram_derive("SCRAM-SHA-256", password, SV_STR("salt-of-the-stage"), 4096, &keys) != SV_OK)
-        return false;
-    waiting w = {.done = false};
-    svi_account_set(host, user, &keys, 1, false, account_done, &w);
-    (void)svi_stage_settle(st);
-    return w.done && w.status == SV_OK;
+    if (svi_scram_derive("SCRAM-SHA-256", password, SV_STR("salt-of-the-stage"), 4096, &keys) != SV_OK) return false;
+    sv_status status = set_account(st, user, domain, &keys, false);
+    if (status == SV_EEXIST) status = set_account(st, user, domain, &keys, true);
+    return status == SV_OK;
 }
 
 bool svi_stage_reload(svi_stage *st, sv_str module, svi_buf *why)
 {
     svi_mods_reloaded reloaded;
-    const svi_mods_reloading how = {.names = &module, .count = 1, .report = note_problem, .report_ctx = st};
+    const svi_mods_reloading how = {.names = &module, .count = 1, .report = svi_stage_note, .report_ctx = st};
     (void)svi_stage_settle(st);
     const bool ok = svi_mods_reload(st->mods, &how, &reloaded) == SV_OK;
     if (!ok) svi_buf_put(why, sv_str_of(st->problem));
     st->problem[0] = 0;
     (void)svi_stage_settle(st);
     return ok;
+}
+
+/* --- hosts ---------------------------------------------------------------------------------------------------- */
+
+/* Serves those hosts alone that are to be there, from now on, as a reload of the configuration does. */
+static bool take_over(svi_stage *st, svi_config *fresh)
+{
+    sv_err err = {.text = ""};
+    svi_mods *next = mods_new(st, fresh, st->mods);
+    const bool ok = prepare_hosts(st, &err) && svi_mods_check(next) == SV_OK && svi_mods_ready(next) == SV_OK;
+    if (!ok) {
+        if (err.text[0]) svi_stage_note(st, "", 0, err.text);
+        svi_mods_free(&next);
+        return false;
+    }
+    serve_hosts(st);
+    svi_mods_replace(&st->mods, &next);
+    for (size_t i = 0; i < STAGE_HOSTS; i++) {
+        svi_host *host = svi_host_find(st->server, sv_str_of(hosts[i]));
+        if (st->is_host_gone[i] && host) svi_host_retire(host);
+    }
+    resume_removals(st);
+    return true;
+}
+
+bool svi_stage_set_host(svi_stage *st, sv_str domain, bool is_gone, svi_buf *why)
+{
+    size_t i = 0;
+    while (i < STAGE_HOSTS && !sv_str_eq(domain, sv_str_of(hosts[i]))) i++;
+    if (i == STAGE_HOSTS) {
+        svi_buf_printf(why, "the stage has the hosts %s and %s, not '%.*s'", hosts[0], hosts[1], (int)domain.n, domain.p);
+        return false;
+    }
+    if (st->is_host_gone[i] == is_gone) return true;
+    if (is_gone && st->is_host_gone[1 - i]) {
+        svi_buf_printf(why, "the other host has gone, and one must stay");
+        return false;
+    }
+    st->is_host_gone[i] = is_gone;
+    if (!st->server) return true;
+    svi_config *fresh = NULL;
+    const bool ok = read_config(st, &fresh) && take_over(st, fresh);
+    svi_config **unused = ok ? &st->config : &fresh;
+    if (*unused) svi_config_free(unused);
+    if (ok) st->config = fresh;
+    if (!ok) {
+        st->is_host_gone[i] = !is_gone;
+        svi_buf_put(why, sv_str_of(st->problem));
+        st->problem[0] = 0;
+    }
+    return ok;
+}
+
+bool svi_stage_host_go(svi_stage *st, sv_str domain, svi_buf *why)
+{
+    (void)svi_stage_settle(st);
+    const bool ok = svi_stage_set_host(st, domain, true, why);
+    (void)svi_stage_settle(st);
+    return ok;
+}
+
+bool svi_stage_host_come(svi_stage *st, sv_str domain, svi_buf *why)
+{
+    (void)svi_stage_settle(st);
+    const bool ok = svi_stage_set_host(st, domain, false, why);
+    (void)svi_stage_settle(st);
+    return ok;
+}
+
+/* --- network and disk ------------------------------------------------------------------------------------------ */
+
+void svi_stage_set_network(svi_stage *st, const svi_link_nature *nature)
+{
+    svi_link_pairs_set_nature(st->pairs, nature);
+}
+
+/* The plan of the engine that runs; of the next one if none does. */
+static svi_sim_plan *plan_of(svi_stage *st)
+{
+    return st->engine != NULL ? svi_engine_sim_plan(st->engine) : &st->plan;
+}
+
+void svi_stage_set_disk_late(svi_stage *st, int64_t min_us, int64_t max_us)
+{
+    SV_ASSERT(min_us >= 0 && min_us <= max_us);
+    st->plan.late_min_us = plan_of(st)->late_min_us = min_us;
+    st->plan.late_max_us = plan_of(st)->late_max_us = max_us;
+}
+
+void svi_stage_hold_disk(svi_stage *st, bool is_held)
+{
+    plan_of(st)->hold = is_held;
+}
+
+void svi_stage_fill_disk(svi_stage *st, bool is_full)
+{
+    st->plan.full = plan_of(st)->full = is_full;
+}
+
+void svi_stage_fail_read(svi_stage *st, uint64_t n)
+{
+    plan_of(st)->fail_read = (int64_t)n;
 }
 
 /* --- what there is -------------------------------------------------------------------------------------------- */

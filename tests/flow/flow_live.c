@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <spawn.h>
@@ -116,6 +117,12 @@ static flow_pipe *open_pipe(flow_world *world)
     return &p->pipe;
 }
 
+static void draw(flow_world *world, void *to, size_t n)
+{
+    (void)world;
+    (void)RAND_bytes(to, (int)n);
+}
+
 static bool wait_input(flow_world *world, flow_pipe *const *pipes, size_t count, int ms)
 {
     (void)world;
@@ -182,6 +189,7 @@ flow_world *flow_live_new(svi_acct *acct, const char *host, const char *port,
                             .add_account = add_account,
                             .open = open_pipe,
                             .settle = settle,
+                            .random = draw,
                             .wait_input = wait_input,
                             .wait_output = wait_output,
                             .pass_time = pass_time,

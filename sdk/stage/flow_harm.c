@@ -22,7 +22,7 @@ static bool refuse(svi_buf *why, const char *text)
 /* "20ms", or "20ms 200ms": a range. */
 static bool read_range(sv_str text, int64_t *min_us_out, int64_t *max_us_out)
 {
-    sv_str word;
+    sv_str word = SV_STR_NONE;
     text = svi_str_trim(text);
     (void)svi_str_split(&text, ' ', &word);
     text = svi_str_trim(text);
@@ -88,7 +88,7 @@ static bool change_store(svi_stage *stage, sv_str rest, svi_buf *why)
 
 static bool change_host(svi_stage *stage, sv_str rest, svi_buf *why)
 {
-    sv_str domain;
+    sv_str domain = SV_STR_NONE;
     (void)svi_str_split(&rest, ' ', &domain);
     rest = svi_str_trim(rest);
     if (sv_str_eq(rest, SV_STR("goes"))) return svi_stage_host_go(stage, domain, why);
@@ -98,7 +98,7 @@ static bool change_host(svi_stage *stage, sv_str rest, svi_buf *why)
 
 bool flow_change(svi_stage *stage, svi_link_nature *nature, sv_str step, svi_buf *why)
 {
-    sv_str rest = svi_str_trim(step), word;
+    sv_str rest = svi_str_trim(step), word = SV_STR_NONE;
     (void)svi_str_split(&rest, ' ', &word);
     rest = svi_str_trim(rest);
     if (!svi_stage_start(stage)) return refuse(why, svi_stage_problem(stage));

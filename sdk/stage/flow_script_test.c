@@ -126,7 +126,10 @@ static void commands(void **state)
         {"server restarts\n" SHOW ROW("2") "juliet connects\njuliet receives nothing\n", NULL},
         {"server restarts\nromeo receives nothing\n", NULL},
         {"server restarts\nromeo sends <presence/>\n", "x.flow:7: romeo: is not connected"},
-        {"server melts\n", "x.flow:6: the server restarts"},
+        {"server melts\n", "x.flow:6: the server restarts, is killed, or can't start"},
+        {"server is killed\nromeo is closed\n" SHOW ROW("2"), NULL},
+        {"server is killed\nromeo sends <presence/>\n", "x.flow:7: romeo: is not connected"},
+        {"romeo writes <message to='juliet@localhost'><body>c</body></message>\nserver is killed\n" SHOW ROW("2"), NULL},
         {"server can't start\n    it rains\n", "x.flow:6: the server starts"},
         {"juliet connects\nromeo writes <message to='juliet@localhost/balcony'/>\njuliet receives <message/>\n", NULL},
         {"romeo leaves\nromeo writes <message to='juliet@localhost/balcony'/>\n", "x.flow:7: romeo: is not connected"},
@@ -158,6 +161,53 @@ static void commands(void **state)
     ends_with_modules(text, "x.flow:2: the server does not start: config line 1: ", modules);
 }
 
+/* What is said of the network, the disk and hosts. */
+static void changes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *steps, *wanted;
+    } tries[] = {
+        {"network\n", "x.flow:6: the network is slow, is prompt, reads, or writes"},
+        {"network is slow\n", "x.flow:6: how slow is it?"},
+        {"network is slow 5\n", "x.flow:6: how slow is it?"},
+        {"network is slow 5ms 4ms\n", "x.flow:6: how slow is it?"},
+        {"network is slow 5ms 6ms 7ms\n", "x.flow:6: how slow is it?"},
+        {"network reads\n", "x.flow:6: how many bytes are read"},
+        {"network reads 0\n", "x.flow:6: how many bytes are read"},
+        {"network writes some\n", "x.flow:6: how many bytes are written"},
+        {"store\n", "x.flow:6: the store is late, is prompt, holds, goes on, fails, is full, or has room"},
+        {"store is late\n", "x.flow:6: how late is it?"},
+        {"store is late soon\n", "x.flow:6: how late is it?"},
+        {"store melts\n", "x.flow:6: the store is late"},
+        {"host\n", "x.flow:6: a host goes, or comes"},
+        {"host localhost melts\n", "x.flow:6: a host goes, or comes"},
+        {"host elsewhere.example goes\n", "x.flow:6: the stage has the hosts localhost and other.localhost, not 'elsewhere.example'"},
+        {"host other.localhost goes\nhost localhost goes\n", "x.flow:7: the other host has gone, and one must stay"},
+        {"host other.localhost comes\n" TWO "juliet receives " SAYS("1") SAYS("2") "\n", NULL},
+        {"client network nurse@localhost\n", "x.flow:6: no client can have that name"},
+        {"client store nurse@localhost\n", "x.flow:6: no client can have that name"},
+        {"client host nurse@localhost\n", "x.flow:6: no client can have that name"},
+        {"romeo is cut\nromeo is cut\n", "x.flow:7: romeo is not connected"},
+        {"romeo vanishes\nromeo falls silent\n", "x.flow:7: romeo is not connected"},
+        {"romeo is cut\nromeo receives <a/>\n", "the connection is closed (it was lost)"},
+        {"romeo falls silent\n" TWO "juliet must not receive " SAYS("1") "\njuliet receives nothing\n", NULL},
+        {"romeo falls silent\nromeo receives <a/>\n", "nothing came"},
+        {"juliet falls silent\n" TWO "juliet vanishes\nromeo receives nothing\n", NULL},
+        {"juliet falls silent\njuliet vanishes\njuliet connects\n" TWO "juliet receives " SAYS("1") SAYS("2") "\n", NULL},
+        /* nothing is on the way when a step looks for what must not come */
+        {"network is slow 1s 2s\n" TWO "juliet receives nothing\n", "x.flow:8: juliet should get nothing"},
+        {"network is slow 1s 2s\n" TWO "juliet receives " SAYS("1") SAYS("2") SAYS("3") "\n", "nothing came"},
+        {"network is slow 1s 2s\nnetwork reads 1\nnetwork writes 1\n" TWO "juliet receives " SAYS("1") SAYS("2") "\nnetwork is prompt\n", NULL},
+        {"network is slow 400s\n" TWO "romeo is closed\n", "x.flow:8: romeo should be closed"},
+    };
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        char text[2000];
+        (void)snprintf(text, sizeof text, BEGIN "%s", tries[i].steps);
+        ends_with(text, tries[i].wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +215,7 @@ int main(void)
         cmocka_unit_test(what_a_server_fails),
         cmocka_unit_test(waits),
         cmocka_unit_test(commands),
+        cmocka_unit_test(changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,23 +137,30 @@ static bool reload(flow_world *world, sv_str module, svi_buf *why)
     return false;
 }
 
+/* Starts it again; what it does by itself then has been done. */
+static bool start_again(svi_stage *stage, svi_buf *why)
+{
+    const bool is_up = svi_stage_start(stage);
+    if (is_up)
+        (void)svi_stage_settle(stage);
+    else
+        svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
+    return is_up;
+}
+
 static bool restart(flow_world *world, svi_buf *why)
 {
     svi_stage *stage = stage_of(world);
     (void)svi_stage_settle(stage);
     svi_stage_stop(stage);
-    if (svi_stage_start(stage)) return true;
-    svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
-    return false;
+    return start_again(stage, why);
 }
 
 static bool kill_server(flow_world *world, svi_buf *why)
 {
     svi_stage *stage = stage_of(world);
     svi_stage_kill(stage);
-    if (svi_stage_start(stage)) return true;
-    svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
-    return false;
+    return start_again(stage, why);
 }
 
 static bool change(flow_world *world, sv_str step, svi_buf *why)

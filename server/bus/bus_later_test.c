@@ -112,6 +112,42 @@ static void test_deadlines_in_order(void **state)
     svi_event_let_go(&second);
 }
 
+typedef struct told {
+    char text[100];
+    sv_event *ev;
+} told;
+
+static void note_later(void *ctx, const svi_handler *handler, sv_event *ev)
+{
+    told *t = ctx;
+    const size_t n = strlen(t->text);
+    (void)snprintf(t->text + n, sizeof t->text - n, "%s ", handler->module);
+    t->ev = ev;
+}
+
+static void test_later_is_told(void **state)
+{
+    world *w = *state;
+    told t = {.text = ""};
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "passes", SV_PASS);
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "waits", SV_LATER);
+    p->holds = true;
+    table(w);
+    svi_bus_on_later(w->bus, note_later, &t);
+    run(w, "r/x j");
+    saw(w, "passes waits");
+    assert_string_equal(t.text, "waits ");
+    assert_ptr_equal(t.ev, w->held);
+    assert_true(svi_event_resume(w->held, SV_PASS));
+    svi_event_let_go(&w->held);
+    svi_bus_on_later(w->bus, NULL, NULL);
+    run(w, "r/y j");
+    assert_string_equal(t.text, "waits ");
+    assert_true(svi_event_resume(w->held, SV_PASS));
+    svi_event_let_go(&w->held);
+    w->notes[0] = '\0';
+}
+
 /* --- lanes
  * ------------------------------------------------------------------------------------------------ */
 
@@ -330,7 +366,7 @@ int main(void)
         TEST(test_early_keeps_lane_order),  TEST(test_store_that_commits_at_once),
         TEST(test_commit_within_a_release), TEST(test_empty_unit_writes_nothing),
         TEST(test_platform_of_the_turn),    TEST(test_given_back_at_the_end),
-        TEST(test_given_back_when_stopped),
+        TEST(test_given_back_when_stopped), TEST(test_later_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

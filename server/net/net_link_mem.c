@@ -32,9 +32,8 @@ typedef struct mem_end {
     mem_pair *pair;
     svi_buf in;
     size_t in_read; /* bytes at the front of `in` already read */
-    piece *way, **way_end; /* what comes after that */
+    piece *way, **way_end; /* what comes after that: none before the one that was sent before it */
     size_t way_bytes;
-    int64_t way_due_us; /* of the last one that was sent */
     ending ended;
     bool want_read, want_write;
     bool shut; /* this end sent its end of file */
@@ -138,7 +137,6 @@ static void convey(mem_end *end, ending ends, sv_str bytes)
     if (end->closed && !end->silent) return;
     int64_t due_us = now_us(pairs);
     if (pairs->plat != NULL) due_us += (int64_t)drawn(pairs, (uint64_t)how->late_min_us, (uint64_t)how->late_max_us);
-    if (due_us < end->way_due_us) due_us = end->way_due_us;
     if (end->way == NULL && due_us <= now_us(pairs)) {
         take_in(end, ends, bytes);
         return;
@@ -149,7 +147,6 @@ static void convey(mem_end *end, ending ends, sv_str bytes)
     *end->way_end = p;
     end->way_end = &p->next;
     end->way_bytes += bytes.n;
-    end->way_due_us = due_us;
 }
 
 /* --- what an owner does ------------------------------------------------------------------------------------- */

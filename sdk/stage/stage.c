@@ -11,7 +11,8 @@
 
 #define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\""
 
-enum { LOG_BYTES_MAX = 1 << 20, WINDOW_BYTES = 65536 };
+/* The network may bring a byte a round. */
+enum { LOG_BYTES_MAX = 1 << 20, WINDOW_BYTES = 65536, ROUNDS_MAX = 2000000 };
 
 void svi_stage_note(void *ctx, const char *file, int line, const char *text)
 {
@@ -288,7 +289,7 @@ static bool turn_engines(svi_stage *st)
 bool svi_stage_settle(svi_stage *st)
 {
     bool any = false, again = st->server != NULL;
-    for (int rounds = 0; again && rounds < 100000; rounds++) {
+    for (int rounds = 0; again && rounds < ROUNDS_MAX; rounds++) {
         again = svi_link_pairs_run(st->pairs) > 0;
         again |= svi_server_turn(st->server);
         again |= st->engine->ops->poll(st->engine, false) > 0;

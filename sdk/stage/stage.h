@@ -89,10 +89,10 @@ typedef enum svi_harm_kind {
     SVI_HARM_STORE_FAILS,  /* the module's n-th read is told SV_EIO */
     SVI_HARM_STORE_LATE,   /* the disk's n-th read of its rows, or commit with some, comes ten virtual seconds late */
     SVI_HARM_SHORTAGE,     /* at its n-th write, question for space or admission of what may store there is none; once */
-    SVI_HARM_QUOTA,        /* its n-th allocation is refused as over its quota */
-    SVI_HARM_SESSION_GONE, /* while its n-th event waits, the connection of the event's session is lost */
-    SVI_HARM_RELOAD,       /* while it waits, the module is loaded anew */
-    SVI_HARM_HOST_GONE,    /* while it waits, its host goes, and comes again */
+    SVI_HARM_QUOTA,        /* its n-th allocation is refused as over its quota: a script is told, of C it is a fault, and quarantine */
+    SVI_HARM_SESSION_GONE, /* while its n-th event (of those with a session) waits, the session's connection is lost */
+    SVI_HARM_RELOAD,       /* while its n-th event waits, the module is loaded anew */
+    SVI_HARM_HOST_GONE,    /* while its n-th event waits, that one's host goes, and comes again */
     SVI_HARM_KILL,         /* at the n-th commit with rows of it the server is killed, before that is durable */
     SVI_HARM_KILL_BEHIND,  /* right after that is durable, and before anybody was told */
     SVI_HARM_KINDS
@@ -100,7 +100,9 @@ typedef enum svi_harm_kind {
 
 /* "store-fails", "kill-behind"; "none". */
 const char *svi_harm_name(svi_harm_kind kind);
-/* From now on the n-th (from 1) occasion for it among what `module` does (NULL: any module; copied) is one; counting begins anew
+/* An event waits for the disk, a timer or a worker until the harm has come; what was answered from memory may have gone on by then.
+ *
+ * From now on the n-th (from 1) occasion for it among what `module` does (NULL: any module; copied) is one; counting begins anew
  * with each call, SVI_HARM_NONE ends it. After a kill the server is started again at once: clients see their connections reset. */
 void svi_stage_harm(svi_stage *stage, svi_harm_kind kind, const char *module, uint64_t n);
 /* It has happened. */

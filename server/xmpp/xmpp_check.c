@@ -93,9 +93,9 @@ static void check_done(void *ctx, sv_status status)
     svi_free(check);
 }
 
-void svi_check_account(svi_host *host, const svi_passage *passage)
+void svi_check_account(const svi_passage *passage)
 {
-    svi_server *server = host->server;
+    svi_server *server = passage->server;
     svi_check *check = svi_dict_get(server->checking, passage->to.bare);
     if (check != NULL) {
         hold(check, passage);
@@ -105,7 +105,8 @@ void svi_check_account(svi_host *host, const svi_passage *passage)
     *check = (svi_check){.server = server, .bare = svi_str_dup(server->acct, passage->to.bare)};
     check->end = &check->first;
     bool exists = false;
-    if (svi_account_check(host, passage->to.node, &exists, check_done, check)) {
+    SV_ASSERT(passage->place.host != NULL);
+    if (svi_account_check(passage->place.host, passage->to.node, &exists, check_done, check)) {
         svi_str_free(&check->bare);
         svi_free(check);
         svi_passage known = *passage;

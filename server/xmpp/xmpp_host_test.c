@@ -109,6 +109,25 @@ static void what_comes_before_the_end_is_not_routed(void **state)
     world_free(&w);
 }
 
+/* What comes for an account while it is looked up waits behind that, also when its host has gone meanwhile. */
+static void a_host_goes_during_a_look_up(void **state)
+{
+    (void)state;
+    world *w = world_new(NULL);
+    client *romeo = join_host(w, "romeo", "example.net", "c");
+    svi_engine_sim_plan(w->engine)->hold = true;
+    tell(romeo, "<message to='tybalt@example.org' id='m1'/>");
+    svi_host_retire(w->host);
+    tell(romeo, "<message to='tybalt@example.org' id='m2'/>");
+    assert_read(romeo, "<error", 0, __LINE__);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    svi_engine_sim_step(w->engine, 100);
+    settle(w);
+    assert_read(romeo, ERROR_OF("remote-server-not-found"), 2, __LINE__);
+    BALANCED(w);
+    world_free(&w);
+}
+
 static size_t kicked(world *w)
 {
     size_t count = 0;
@@ -340,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_sessions_end_and_nobody_elses),
         cmocka_unit_test(what_comes_before_the_end_is_not_routed),
+        cmocka_unit_test(a_host_goes_during_a_look_up),
         cmocka_unit_test(some_sessions_each_turn),
         cmocka_unit_test(it_comes_back_as_it_was),
         cmocka_unit_test(it_comes_back_at_once),

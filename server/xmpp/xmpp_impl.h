@@ -366,8 +366,8 @@ void svi_logins_free(svi_host *host);
 void svi_works_detach(svi_server *server);
 
 /* Holds the passage until the account is known, or while others wait for the same; then
- * svi_passage_run. */
-void svi_check_account(svi_host *host, const svi_passage *passage);
+ * svi_passage_run. Its host is served, or was when those began to wait. */
+void svi_check_account(const svi_passage *passage);
 /* True if somebody waits for that account: who comes later waits behind. */
 bool svi_check_is_running(const svi_server *server, sv_str bare_jid);
 /* Drops what waits for accounts; the look-ups themselves end with the store. */

@@ -436,7 +436,7 @@ void svi_passage_start(svi_passage *passage)
 {
     const stage at = scope_of_passage(passage);
     if (needs_check(passage, at) || waits_for_others(passage, at)) {
-        svi_check_account(passage->place.host, passage);
+        svi_check_account(passage);
         return;
     }
     passage->account_exists = at == AT_ACCOUNT || at == AT_SELF || at == AT_RESOURCE;

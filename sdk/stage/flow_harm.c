@@ -66,6 +66,7 @@ static bool change_network(svi_stage *stage, svi_link_nature *nature, sv_str res
 static bool change_store(svi_stage *stage, sv_str rest, svi_buf *why)
 {
     int64_t min_us = 0, max_us = 0;
+    if (!svi_stage_is_simulated(stage)) return refuse(why, "the store is a module's, not the stage's disk");
     if (svi_str_starts(rest, SV_STR("is late"))) {
         if (!read_range(svi_str_sub(rest, 7, rest.n), &min_us, &max_us))
             return refuse(why, "how late is it? A time, or the least and the greatest: store is late 3s");

@@ -159,6 +159,10 @@ static bool restart(flow_world *world, svi_buf *why)
 static bool kill_server(flow_world *world, svi_buf *why)
 {
     svi_stage *stage = stage_of(world);
+    if (!svi_stage_is_simulated(stage)) {
+        svi_buf_put(why, SV_STR("the store is a module's: what it has under way can't be taken back"));
+        return false;
+    }
     svi_stage_kill(stage);
     return start_again(stage, why);
 }

@@ -2,7 +2,6 @@
 #include "stage_impl.h"
 
 #include "base/base_log.h"
-#include "mods/mods_engine.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_removal.h"
 #include <stdio.h>
@@ -19,6 +18,16 @@ void svi_stage_note(void *ctx, const char *file, int line, const char *text)
     svi_stage *st = ctx;
     (void)file;
     if (!st->problem[0]) (void)snprintf(st->problem, sizeof st->problem, "config line %d: %s", line, text);
+}
+
+svi_sim_plan *svi_stage_plan(svi_stage *st)
+{
+    return svi_stage_is_simulated(st) && st->engine ? svi_engine_sim_plan(st->engine) : &st->plan;
+}
+
+bool svi_stage_is_simulated(const svi_stage *st)
+{
+    return st->store_module.engine == NULL;
 }
 
 static void never_wake(void *ctx)
@@ -168,6 +177,42 @@ static bool make_engines(svi_stage *st, sv_err *err)
     return true;
 }
 
+/* The module that a line names in store_engine; empty if none does. */
+static sv_str store_module_of(svi_stage *st)
+{
+    sv_str name = SV_STR_NONE;
+    static const sv_option option[] = {
+        {.name = "store_engine", .kind = SV_OPTION_STRING, .manual = "as in a server's config"}, {0}};
+    (void)svi_options_fill(st->config, svi_config_section(st->config, 0), option, sizeof *option, &name, svi_stage_note, st);
+    return name;
+}
+
+static bool open_store_module(svi_stage *st, sv_str name, sv_err *err)
+{
+    const svi_mods_config config = {.config = st->config,
+                                    .engines = st->engines,
+                                    .paths = st->how.paths,
+                                    .path_count = st->how.path_count,
+                                    .release = "stage",
+                                    .report = svi_stage_note,
+                                    .report_ctx = st};
+    return svi_store_module_open(st->how.core, &config, name, false, &st->store_module, err) == SV_OK;
+}
+
+static bool make_engine(svi_stage *st, sv_err *err)
+{
+    const sv_str name = store_module_of(st);
+    if (name.n > 0) {
+        const bool ok = open_store_module(st, name, err);
+        st->engine = st->store_module.engine;
+        return ok;
+    }
+    if (!st->disk) st->disk = svi_sim_disk_new(st->how.peers);
+    st->engine = svi_engine_sim(st->how.peers, st->disk);
+    *svi_engine_sim_plan(st->engine) = st->plan;
+    return true;
+}
+
 static bool make_server(svi_stage *st, sv_err *err)
 {
     const svi_server_config config = {.acct = st->how.core,
@@ -224,10 +269,7 @@ bool svi_stage_start(svi_stage *st)
     st->started = true;
     st->problem[0] = 0;
     if (!read_config(st, &st->config)) return false;
-    if (!st->disk) st->disk = svi_sim_disk_new(st->how.peers);
-    st->engine = svi_engine_sim(st->how.peers, st->disk);
-    *svi_engine_sim_plan(st->engine) = st->plan;
-    if (make_engines(st, &err) && make_server(st, &err) && start_modules(st)) listen_to_links(st, &err);
+    if (make_engines(st, &err) && make_engine(st, &err) && make_server(st, &err) && start_modules(st)) listen_to_links(st, &err);
     if (err.text[0] && !st->problem[0]) (void)snprintf(st->problem, sizeof st->problem, "%.290s", err.text);
     return st->problem[0] == 0;
 }
@@ -255,6 +297,8 @@ void svi_stage_stop(svi_stage *st)
     if (st->mods) svi_mods_free(&st->mods);
     if (st->engines) svi_engines_settle(st->engines);
     if (st->server) svi_server_free(&st->server, 0);
+    svi_store_module_free(&st->store_module);
+    st->store_module = (svi_store_module){.engine = NULL};
     if (st->engines) free_engines(st);
     if (st->config) svi_config_free(&st->config);
     st->is_ending = false;
@@ -268,7 +312,8 @@ void svi_stage_stop(svi_stage *st)
 void svi_stage_kill(svi_stage *st)
 {
     if (st->server) {
-        svi_engine_sim_plan(st->engine)->dead = true;
+        SV_ASSERT(svi_stage_is_simulated(st)); /* what a module has under way can't be taken back */
+        svi_stage_plan(st)->dead = true;
         svi_link_pairs_cut(st->pairs);
     }
     svi_stage_stop(st);
@@ -292,7 +337,7 @@ bool svi_stage_settle(svi_stage *st)
     for (int rounds = 0; again && rounds < ROUNDS_MAX; rounds++) {
         again = svi_link_pairs_run(st->pairs) > 0;
         again |= svi_server_turn(st->server);
-        again |= st->engine->ops->poll(st->engine, false) > 0;
+        again |= st->engine->ops->poll && st->engine->ops->poll(st->engine, false) > 0;
         again |= turn_engines(st);
         again |= svi_harm_act(st, !again);
         any |= again;
@@ -310,7 +355,8 @@ static int64_t least(int64_t a, int64_t b)
 /* When the network or the disk have something that is late. */
 static int64_t owed_us(const svi_stage *st)
 {
-    return least(svi_link_pairs_due_us(st->pairs), svi_engine_sim_due_us(st->engine));
+    const int64_t disk_us = svi_stage_is_simulated(st) ? svi_engine_sim_due_us(st->engine) : INT64_MAX;
+    return least(svi_link_pairs_due_us(st->pairs), disk_us);
 }
 
 void svi_stage_pass(svi_stage *st, int64_t us)
@@ -461,32 +507,26 @@ void svi_stage_set_network(svi_stage *st, const svi_link_nature *nature)
     svi_link_pairs_set_nature(st->pairs, nature);
 }
 
-/* The plan of the engine that runs; of the next one if none does. */
-static svi_sim_plan *plan_of(svi_stage *st)
-{
-    return st->engine != NULL ? svi_engine_sim_plan(st->engine) : &st->plan;
-}
-
 void svi_stage_set_disk_late(svi_stage *st, int64_t min_us, int64_t max_us)
 {
     SV_ASSERT(min_us >= 0 && min_us <= max_us);
-    st->plan.late_min_us = plan_of(st)->late_min_us = min_us;
-    st->plan.late_max_us = plan_of(st)->late_max_us = max_us;
+    st->plan.late_min_us = svi_stage_plan(st)->late_min_us = min_us;
+    st->plan.late_max_us = svi_stage_plan(st)->late_max_us = max_us;
 }
 
 void svi_stage_hold_disk(svi_stage *st, bool is_held)
 {
-    plan_of(st)->hold = is_held;
+    svi_stage_plan(st)->hold = is_held;
 }
 
 void svi_stage_fill_disk(svi_stage *st, bool is_full)
 {
-    st->plan.full = plan_of(st)->full = is_full;
+    st->plan.full = svi_stage_plan(st)->full = is_full;
 }
 
 void svi_stage_fail_read(svi_stage *st, uint64_t n)
 {
-    plan_of(st)->fail_read = (int64_t)n;
+    svi_stage_plan(st)->fail_read = (int64_t)n;
 }
 
 /* --- what there is -------------------------------------------------------------------------------------------- */

@@ -68,6 +68,10 @@ bool svi_stage_reload(svi_stage *stage, sv_str module, svi_buf *why);
 bool svi_stage_host_go(svi_stage *stage, sv_str domain, svi_buf *why);
 bool svi_stage_host_come(svi_stage *stage, sv_str domain, svi_buf *why);
 
+/* True if the disk is simulated; false if a line names a module in store_engine: then the rest of this section that is about the
+ * disk does nothing, there is no harm to it, and a server that runs can't be killed. */
+bool svi_stage_is_simulated(const svi_stage *stage);
+
 /* --- the network and the disk --------------------------------------------------------------------------- */
 
 /* How the network carries what is sent from now on, of all connections (svi_link_nature); zero: at once and whole. */

@@ -31,7 +31,7 @@ static void begin(svi_stage *st, svi_harm_step step)
 /* The disk goes on as it would have. */
 static void let_go(svi_stage *st)
 {
-    if (st->engine != NULL) svi_engine_sim_plan(st->engine)->hold = st->harm.was_held;
+    if (st->engine != NULL) svi_stage_plan(st)->hold = st->harm.was_held;
     svi_str_free(&st->harm.subject);
     begin(st, SVI_HARM_RESTS);
 }
@@ -112,7 +112,7 @@ static void waits(void *ctx, const char *module, sv_event *ev)
     if (!waits_kind(h->kind) || !is_of(st, module)) return;
     if (h->kind == SVI_HARM_SESSION_GONE && (x->session == NULL || svi_session_conn(x->session) == NULL)) return;
     if (!is_it(st, h->kind)) return;
-    svi_sim_plan *plan = svi_engine_sim_plan(st->engine);
+    svi_sim_plan *plan = svi_stage_plan(st);
     h->was_held = plan->hold;
     plan->hold = true;
     if (h->kind == SVI_HARM_SESSION_GONE) lose_session(x);

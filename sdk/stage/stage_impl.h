@@ -3,6 +3,7 @@
 #define STAGE_IMPL_H
 
 #include "base/base_str.h"
+#include "mods/mods_engine.h"
 #include "stage.h"
 
 enum { STAGE_HOSTS = 2 };
@@ -32,6 +33,7 @@ struct svi_stage {
     svi_sim_disk *disk;
     svi_engine *engine;
     svi_sim_plan plan; /* of engines that will be made */
+    svi_store_module store_module; /* in place of the simulated disk, if a line names it in store_engine */
     svi_link_pairs *pairs;
     svi_server *server;
     svi_listener *listener;
@@ -50,6 +52,8 @@ struct svi_stage {
 
 /* stage.c: an svi_config_report: the first problem is kept. */
 void svi_stage_note(void *ctx, const char *file, int line, const char *text);
+/* stage.c: the plan of the disk that runs; of the next one if none does, or if a module keeps the store. */
+svi_sim_plan *svi_stage_plan(svi_stage *stage);
 /* stage.c: as svi_stage_host_go and _come, without the settling. */
 bool svi_stage_set_host(svi_stage *stage, sv_str domain, bool is_gone, svi_buf *why);
 

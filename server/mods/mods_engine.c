@@ -383,6 +383,7 @@ bool svi_engines_turn(svi_engines *engines, bool *is_stuck_out)
     uv_loop_t *loop = engines->config.loop;
     pass_deadlines(engines);
     (void)uv_run(loop, UV_RUN_NOWAIT);
+    const bool is_busy = engines->under_way > 0;
     while (engines->under_way > 0 || engines->ending != NULL) {
         struct pollfd fd = {.fd = uv_backend_fd(loop), .events = POLLIN};
         if (poll(&fd, 1, SVI_ENGINES_PATIENCE_MS) == 0) {
@@ -391,7 +392,7 @@ bool svi_engines_turn(svi_engines *engines, bool *is_stuck_out)
         }
         (void)uv_run(loop, UV_RUN_NOWAIT);
     }
-    return engines->heard != before;
+    return is_busy || engines->heard != before;
 }
 
 /* --- the end -------------------------------------------------------------------------------------------- */

@@ -67,6 +67,11 @@ LUA_FILE := $(LUA_SRC:lua/%=$(B)/modules/%)
 # Scripts that show how to write one; the flow runner looks for modules in build/KIND/examples, too.
 EXAMPLE_FILE := $(patsubst examples/lua/%,$(B)/examples/%,$(wildcard examples/lua/*.lua))
 
+# Modules in C that show how to write one: examples/c/NAME/*.c (without tests) becomes build/KIND/examples/NAME.so.
+EXAMPLE_SRC   := $(filter-out %_test.c,$(wildcard examples/c/*/*.c))
+EXAMPLE_NAMES := $(sort $(notdir $(patsubst %/,%,$(dir $(EXAMPLE_SRC)))))
+EXAMPLE_SO    := $(EXAMPLE_NAMES:%=$(B)/examples/%.so)
+
 # Modules that only tests load: one file each; and one for each function of BAD_CALLS, made of one file.
 TESTMOD_SRC := $(filter-out tests/mods/bad_call.c,$(wildcard tests/mods/*.c))
 BAD_CALLS   := pthread_mutex_lock atexit sigaction fork execve dlopen raise chdir mprotect socket poll nanosleep \
@@ -105,13 +110,13 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDEXPANSION:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all lib units modules testmods tests fuzzers benches run test quick long lint generate spec bench mutants \
+.PHONY: all lib units modules testmods examplemods tests fuzzers benches run test quick long lint generate spec bench mutants \
         flow-peers deps install uninstall clean help FORCE
 
 all: lib modules $(STAVE)
 lib: $(LIB)
 units: $(UNIT_BIN)
-tests: all units testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
+tests: all units testmods examplemods $(FLOW) $(TORTURE) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
 
@@ -123,6 +128,8 @@ modules: $(MODULE_SO) $(LUA_FILE)
 	@$(call stray_scripts)
 testmods: $(TESTMOD_SO) $(RELEASE_SO)
 	@$(call stray_modules,$(B)/tests/mods,$(TESTMOD_SO))
+examplemods: $(EXAMPLE_SO)
+	@$(call stray_modules,$(B)/examples,$(EXAMPLE_SO))
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -247,7 +254,7 @@ $(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB
 	$(Q)$(CC) $(LDFLAGS) $< $(LIB) $(LDLIBS) -lcmocka -o $@
 
 # the loader's tests and those of modules load real modules
-$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/% $(B)/sdk/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(LUA_FILE)
+$(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/% $(B)/sdk/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(EXAMPLE_SO) $(LUA_FILE)
 
 $(filter $(B)/sdk/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(STAGE_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(STAGE_OBJ) $(LIB) $(LDLIBS) -lcmocka -o $@
@@ -291,6 +298,15 @@ $(EXAMPLE_FILE): $(B)/examples/%.lua: examples/lua/%.lua
 $(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
+example_objects = $(patsubst %.c,$(B)/%.o,$(filter examples/c/$(1)/%,$(EXAMPLE_SRC)))
+
+$(B)/examples/c/%.o: examples/c/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -c $< -o $@
+
+$(EXAMPLE_SO): $(B)/examples/%.so: $$(call example_objects,$$*)
+	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
+
 $(BAD_CALL_SO:%.so=%.o): $(B)/tests/mods/bad_call_%.o: tests/mods/bad_call.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -DCALL=$* -c $< -o $@
@@ -310,7 +326,7 @@ $(BAD_CALL_SO): MOD_LDFLAGS += -Wl,-z,undefs
 $(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
-$(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | $(EXAMPLE_FILE)
+$(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | $(EXAMPLE_FILE) $(EXAMPLE_SO)
 	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(TORTURE): $(TORTURE_OBJ) $(LIB)

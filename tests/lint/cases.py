@@ -54,6 +54,9 @@ CASES = [
                        "tests/mods/t.c": "#include <poll.h>\n/* <stave/engine.h> */\n",
                        "modules/m/m.c": '#include <stave/engine.h>\n#include "net/net.h"\n'},
      ["modules/m/m.c:3: include", "tests/mods/t.c:2: include"]),
+    ("example-as-module", {"examples/c/m/m.c": '#include <stave/module.h>\n#include "base/base_mem.h"\nstatic int count;\n/* TODO: more */\n',
+                           "examples/c/m/m_test.c": '#include "bus/bus.h"\n'},
+     ["examples/c/m/m.c:3: include", "examples/c/m/m.c:4: global", "examples/c/m/m.c:5: word"]),
     ("api-reaches-out", {"api/stave/a.h": "#include <stave/types.h>\n#include <stdint.h>\n#include <uv.h>\n"},
      ["api/stave/a.h:4: include"]),
     # names of files

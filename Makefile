@@ -300,12 +300,16 @@ $(MODULE_SO): $(B)/modules/%.so: $$(call module_objects,$$*)
 
 example_objects = $(patsubst %.c,$(B)/%.o,$(filter examples/c/$(1)/%,$(EXAMPLE_SRC)))
 
+# What the example's own Makefile names in PKGS, as flags.
+example_flags = $(if $(example_pkgs),$(shell pkg-config $(1) $(example_pkgs)))
+example_pkgs = $(shell sed -n 's/^PKGS *= *//p' examples/c/$(2)/Makefile)
+
 $(B)/examples/c/%.o: examples/c/%.c $(B)/flags
 	@mkdir -p $(@D)
-	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) -c $< -o $@
+	$(Q)$(CCACHE) $(CC) $(MOD_CFLAGS) $(call example_flags,--cflags,$(notdir $(@D))) -c $< -o $@
 
 $(EXAMPLE_SO): $(B)/examples/%.so: $$(call example_objects,$$*)
-	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
+	$(Q)$(CC) $(MOD_LDFLAGS) $^ $(call example_flags,--libs,$*) -o $@
 
 $(BAD_CALL_SO:%.so=%.o): $(B)/tests/mods/bad_call_%.o: tests/mods/bad_call.c $(B)/flags
 	@mkdir -p $(@D)

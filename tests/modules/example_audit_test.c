@@ -170,7 +170,7 @@ static void accounts(void **state)
 
 /* --- the file ------------------------------------------------------------------------------------------- */
 
-/* As logrotate does without copying: the next line goes into a new file. */
+/* As logrotate does without copying: the next line goes into the new file. That there is none yet is as good (`full`). */
 static void moved_away(void **state)
 {
     (void)state;
@@ -179,6 +179,9 @@ static void moved_away(void **state)
     client *c = join(a->w, "romeo@one.example/a");
     until(a, a->file, "login");
     assert_int_equal(rename(a->file, a->older), 0);
+    FILE *made = fopen(a->file, "w");
+    assert_non_null(made);
+    assert_int_equal(fclose(made), 0);
     part(a->w, c);
     until(a, a->file, "logout");
     assert_null(strstr(a->text, "login"));

@@ -17,6 +17,7 @@ typedef struct fixture {
     svi_config *config;
     char mods_path[TESTING_PATH];
     const char *paths[1];
+    bool is_over; /* the test has come to its end: nothing is open */
 } fixture;
 
 static void report(void *ctx, const char *file, int line, const char *text)
@@ -62,6 +63,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     fixture *f = *state;
+    if (!f->is_over) return 0; /* an engine that is open would be waited for */
     svi_engines_settle(f->engines);
     assert_int_equal(uv_run(&f->loop, UV_RUN_DEFAULT), 0);
     assert_true(svi_engines_free(&f->engines));
@@ -71,6 +73,11 @@ static int teardown(void **state)
     folder_remove(&f->dir);
     free(f);
     return 0;
+}
+
+static void is_over(void **state)
+{
+    ((fixture *)*state)->is_over = true;
 }
 
 static svi_engine *engine_open(fixture *f)
@@ -169,9 +176,11 @@ static void contract(void **state)
 {
     for (uint64_t seed = 51; seed <= 53; seed++) {
         contract_random(seed, make_next, *state, 4, 400);
+        is_over(state);
         teardown(state);
         setup(state);
     }
+    is_over(state);
 }
 
 /* All rows once, in pieces, in the same order each time. */
@@ -206,6 +215,7 @@ static void ranges(void **state)
     assert_int_equal(seen, 50);
     assert_in_range(rounds, 5, 50);
     svi_store_close(&store);
+    is_over(state);
 }
 
 /* --- what a kill leaves --------------------------------------------------------------------------------- */
@@ -251,6 +261,7 @@ static void what_was_committed_is_there(void **state)
     svi_store_close(&next);
     folder_remove(&copy);
     svi_store_close(&store);
+    is_over(state);
 }
 
 /* --- other files ---------------------------------------------------------------------------------------- */
@@ -289,6 +300,7 @@ static void files_that_are_refused(void **state)
     struct stat st;
     assert_int_equal(stat(file_in(&f->dir), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
+    is_over(state);
 }
 
 static void tells_its_space(void **state)
@@ -301,6 +313,7 @@ static void tells_its_space(void **state)
     assert_true(unused > 0 && unused < UINT64_MAX);
     assert_true(rows > 0);
     svi_store_close(&store);
+    is_over(state);
 }
 
 int main(void)

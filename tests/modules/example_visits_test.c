@@ -1,6 +1,6 @@
 /* examples/c/visits in place of its release before (tests/mods/visits.c): the records that one has left are turned, or the
  * upgrade is refused and the old code goes on. */
-#include "mods/mods_world_test.h"
+#include "modules_world.h"
 
 #define CONFIG(more) "VirtualHost \"one.example\"\nmodules_enabled = { \"visits\" }\n" more
 
@@ -88,11 +88,33 @@ static void what_it_does_not_know(void **state)
     finish(w);
 }
 
+static void an_account_goes(void **state)
+{
+    (void)state;
+    static char examples[TESTING_PATH];
+    world *w = world_new();
+    int status = 1;
+    testing_path("examples", examples);
+    w->paths[0] = examples;
+    w->path_count = 1;
+    start(w, CONFIG(""));
+    account(w, "romeo");
+    (void)join(w, "romeo@one.example/a");
+    assert_non_null(strstr(run_command(w, "visits total", "'host':'one.example'"), "\"accounts\":1"));
+    svi_account_remove(svi_host_find(w->server, SV_STR(HERE)), SV_STR("romeo"), w_status, &status);
+    turn(w);
+    assert_int_equal(status, SV_OK);
+    assert_non_null(strstr(run_command(w, "visits total", "'host':'one.example'"), "\"accounts\":0"));
+    assert_non_null(strstr(run_command(w, "visits show", "'address':'romeo@one.example'"), "it was not here"));
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_turned),
         cmocka_unit_test(what_it_does_not_know),
+        cmocka_unit_test(an_account_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
+#include "xmpp/xmpp_provider.h"
 #include "xmpp/xmpp_removal.h"
 #include <stdio.h>
 #include <string.h>
@@ -405,7 +406,10 @@ static sv_status set_account(svi_stage *st, sv_str user, sv_str domain, const sv
     waiting w = {.done = false};
     svi_host *host = svi_host_find(st->server, domain);
     if (!host) return SV_ENOTFOUND;
-    svi_account_set(host, user, keys, 1, replace, account_done, &w);
+    if (svi_provider_name(host))
+        svi_provider_find(host, user, account_done, &w);
+    else
+        svi_account_set(host, user, keys, 1, replace, account_done, &w);
     do (void)svi_stage_settle(st);
     while (!w.done && svi_stage_pass_owed(st));
     SV_ASSERT(w.done); /* the disk is not held */

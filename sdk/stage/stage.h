@@ -58,7 +58,8 @@ bool svi_stage_pass_owed(svi_stage *stage);
 
 /* The client's end of a new connection, which takes 64 KiB that the other end has not read; the caller closes it. */
 svi_link *svi_stage_connect(svi_stage *stage);
-/* Makes an account, or gives it another password; the disk must not be held. False if that failed. */
+/* Makes an account, or gives it another password; where a module keeps the host's accounts, it must be there. The disk must not be
+ * held. False if that failed. */
 bool svi_stage_add_account(svi_stage *stage, sv_str user, sv_str domain, sv_str password);
 /* Loads a module anew from its file. False with a reason appended. */
 bool svi_stage_reload(svi_stage *stage, sv_str module, svi_buf *why);

@@ -64,8 +64,8 @@ MODULE_SO    := $(MODULE_NAMES:%=$(B)/modules/%.so)
 LUA_SRC  := $(filter-out %_test.lua,$(wildcard lua/*/*.lua))
 LUA_FILE := $(LUA_SRC:lua/%=$(B)/modules/%)
 
-# Scripts that show how to write one; the flow runner looks for modules in build/KIND/examples, too.
-EXAMPLE_FILE := $(patsubst examples/lua/%,$(B)/examples/%,$(wildcard examples/lua/*.lua))
+# Scripts that show how to write one, in folders of the same form; the flow runner looks for modules in build/KIND/examples, too.
+EXAMPLE_FILE := $(patsubst examples/lua/%,$(B)/examples/%,$(filter-out %_test.lua,$(wildcard examples/lua/*/*.lua)))
 
 # Modules in C that show how to write one: examples/c/NAME/*.c (without tests) becomes build/KIND/examples/NAME.so.
 EXAMPLE_SRC   := $(filter-out %_test.c,$(wildcard examples/c/*/*.c))
@@ -110,26 +110,27 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDEXPANSION:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all lib units modules testmods examplemods tests fuzzers benches run test quick long lint generate spec bench mutants \
+.PHONY: all lib units modules examples testmods tests fuzzers benches run test quick long lint generate spec bench mutants \
         flow-peers deps install uninstall clean help FORCE
 
 all: lib modules $(STAVE)
 lib: $(LIB)
 units: $(UNIT_BIN)
-tests: all units testmods examplemods $(FLOW) $(TORTURE) $(TOOL_BIN)
+tests: all units examples testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
 
 # The server loads what it finds by name, so what remains of a removed module goes.
 stray_modules = for so in $(1)/*.so; do case " $(2) " in *" $$so "*) ;; *) rm -f "$$so" ;; esac; done
-stray_scripts = for file in $(B)/modules/*/*.lua; do case " $(LUA_FILE) " in *" $$file "*) ;; *) rm -f "$$file" ;; esac; done
+stray_scripts = for file in $(1); do case " $(2) " in *" $$file "*) ;; *) rm -f "$$file" ;; esac; done
 modules: $(MODULE_SO) $(LUA_FILE)
 	@$(call stray_modules,$(B)/modules,$(MODULE_SO))
-	@$(call stray_scripts)
+	@$(call stray_scripts,$(B)/modules/*/*.lua,$(LUA_FILE))
+examples: $(EXAMPLE_FILE) $(EXAMPLE_SO)
+	@$(call stray_modules,$(B)/examples,$(EXAMPLE_SO))
+	@$(call stray_scripts,$(B)/examples/*.lua $(B)/examples/*/*.lua,$(EXAMPLE_FILE))
 testmods: $(TESTMOD_SO) $(RELEASE_SO)
 	@$(call stray_modules,$(B)/tests/mods,$(TESTMOD_SO))
-examplemods: $(EXAMPLE_SO)
-	@$(call stray_modules,$(B)/examples,$(EXAMPLE_SO))
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -330,7 +331,7 @@ $(BAD_CALL_SO): MOD_LDFLAGS += -Wl,-z,undefs
 $(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 	$(Q)$(CC) $(MOD_LDFLAGS) $^ -o $@
 
-$(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | $(EXAMPLE_FILE) $(EXAMPLE_SO)
+$(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | examples
 	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(TORTURE): $(TORTURE_OBJ) $(LIB)

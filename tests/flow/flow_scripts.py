@@ -4,7 +4,7 @@ import os
 import re
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FOLDERS = ("tests/flow", "modules/*", "lua/*", "examples/lua", "examples/c/*")
+FOLDERS = ("tests/flow", "modules/*", "lua/*", "examples/lua/*", "examples/c/*")
 CLIENT = re.compile(r"client +\S+ +(?:raw +)?([^@\s]+)@([^/\s]+)(?:/\S*)?(?: +(\S+))?$")
 
 

@@ -57,9 +57,12 @@ static bool is_positional(const sv_arg *arg)
 static sv_status check_arg(const sv_command *c, size_t i, sv_err *err)
 {
     const sv_arg *arg = svi_arg_at(c, i);
-    if (!is_word(sv_str_of(arg->name)) || is_reserved(sv_str_of(arg->name)))
+    if (!is_word(sv_str_of(arg->name)))
         return svi_err(err, SV_EINVAL, "command \"%.60s\": \"%.60s\" is no name of an argument",
                        c->name, arg->name);
+    if (is_reserved(sv_str_of(arg->name)))
+        return svi_err(err, SV_EINVAL, "command \"%.60s\": no argument may be called \"%s\", which means something "
+                       "for all commands: choose another name", c->name, arg->name);
     if (arg->kind < SV_ARG_STRING || arg->kind > SV_ARG_FILE || !arg->manual)
         return svi_err(err, SV_EINVAL, "command \"%.60s\": argument \"%s\" lacks kind or manual",
                        c->name, arg->name);

@@ -14,6 +14,7 @@
 #include "mods/mods_check.h"
 #include "mods/mods_command.h"
 #include "mods/mods_impl.h"
+#include "mods/mods_record.h"
 #include "mods/mods_script.h"
 
 enum {
@@ -28,17 +29,6 @@ enum {
 };
 
 /* --- finding ---------------------------------------------------------------------------------------- */
-
-static bool is_name(sv_str name)
-{
-    if (name.n == 0 || name.n >= SVI_MOD_NAME_MAX) return false;
-    for (size_t i = 0; i < name.n; i++) {
-        const char c = name.p[i];
-        const bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-        if (!fine) return false;
-    }
-    return true;
-}
 
 /* "NAME" of "NAME.so", "NAME.lua", or of a folder NAME. */
 static sv_str module_name(sv_str entry)
@@ -55,7 +45,7 @@ static void nearest_in(const char *folder, sv_str name, size_t *distance,
     if (dir == NULL) return;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         const sv_str found = module_name(sv_str_of(entry->d_name));
-        const size_t d = is_name(found) ? svi_str_distance(found, name, *distance) : *distance;
+        const size_t d = svi_record_is_name(found) ? svi_str_distance(found, name, *distance) : *distance;
         if (d >= *distance) continue;
         *distance = d;
         memcpy(near, found.p, found.n);
@@ -370,8 +360,20 @@ static sv_status load_code(svi_mod_file *file, const svi_mods_config *config, co
     return status == SV_OK ? load_image(file, image, size, err) : status;
 }
 
-static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *path, const char *image, size_t size,
-                          svi_mod_file **file_out, sv_err *err)
+/* What is compared is what is loaded: the bytes at hand, and for a folder's other files the list. */
+static sv_status check_record(svi_mod_file *file, const char *path, const char *image, size_t size, sv_err *err)
+{
+    svi_buf list;
+    svi_buf_init(&list, file->acct);
+    const sv_status status = svi_record_check(file->acct, path, sv_str_of(file->name), (sv_str){image, size}, &list, err);
+    if (list.len > 0) file->recorded = svi_arena_str(file->arena, svi_buf_str(&list));
+    svi_buf_free(&list);
+    return status;
+}
+
+/* `has_records`: it is found by its name, so what was written down when it was installed counts. */
+static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str name, const char *path, bool has_records,
+                          const char *image, size_t size, svi_mod_file **file_out, sv_err *err)
 {
     sv_err why = {.text = ""};
     svi_mod_file *file = svi_alloc(acct, sizeof *file);
@@ -382,7 +384,8 @@ static sv_status load_new(svi_acct *acct, const svi_mods_config *config, sv_str 
     file->size = size;
     file->arena = svi_arena_new(acct, 256);
     memcpy(file->name, name.p, name.n);
-    sv_status status = load_code(file, config, path, image, size, &why);
+    sv_status status = has_records ? check_record(file, path, image, size, &why) : SV_OK;
+    if (status == SV_OK) status = load_code(file, config, path, image, size, &why);
     if (status == SV_OK) status = svi_mod_hooks_check(file, &why);
     if (status == SV_OK) status = add_budget(file, &why);
     if (status == SV_OK)
@@ -405,7 +408,7 @@ sv_status svi_mod_file_open_with(svi_acct *acct, const svi_mods_config *config, 
     size_t size;
     *file_out = NULL;
     const sv_str bare = module_name(name);
-    if (bare.n == name.n || !is_name(bare))
+    if (bare.n == name.n || !svi_record_is_name(bare))
         return svi_err(err, SV_EINVAL,
                        "the file of a module is called NAME.so or NAME.lua: lower-case letters, digits, - and _");
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -414,7 +417,7 @@ sv_status svi_mod_file_open_with(svi_acct *acct, const svi_mods_config *config, 
     close(fd);
     if (status != SV_OK) return svi_err(err, status, "it can't be read");
     name = bare;
-    status = load_new(acct, config, name, path, image, size, file_out, err);
+    status = load_new(acct, config, name, path, false, image, size, file_out, err);
     svi_free(image);
     return status;
 }
@@ -450,7 +453,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     char path[PATH_BYTES], *image;
     size_t size;
     *file_out = NULL;
-    if (!is_name(name))
+    if (!svi_record_is_name(name))
         return svi_err(err, SV_EINVAL,
                        "\"%.*s\" is no name of a module: lower-case letters, digits, - and _",
                        (int)(name.n < 60 ? name.n : 60), name.p);
@@ -465,7 +468,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
     close(fd);
     if (status != SV_OK)
         return svi_err(err, status, "module \"%.*s\": %s can't be read", (int)name.n, name.p, path);
-    status = load_new(acct, config, name, path, image, size, file_out, err);
+    status = load_new(acct, config, name, path, true, image, size, file_out, err);
     svi_free(image);
     if (status == SV_OK) (*file_out)->mark = svi_file_mark(&st);
     return status;
@@ -475,7 +478,7 @@ sv_status svi_mod_file_load(svi_acct *acct, const svi_mods_config *config, sv_st
 
 static int is_module(const struct dirent *entry)
 {
-    return is_name(module_name(sv_str_of(entry->d_name)));
+    return svi_record_is_name(module_name(sv_str_of(entry->d_name)));
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)

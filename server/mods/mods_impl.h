@@ -38,6 +38,7 @@ typedef struct svi_mod_file {
     const sv_option *budget_options; /* in the arena */
     struct svi_script *script;          /* in Lua; then `handle` is NULL */
     struct svi_script_source *sources;  /* its further files */
+    sv_str recorded;     /* of a folder that was installed: its list (svi_record_list), in the arena; empty: no record counts */
     uint64_t mark;       /* svi_file_mark of its first one, before it was read */
     uint64_t seen_mark, tried_mark; /* mods_autoreload.c: of all its files, in the last look; that were loaded, or refused */
     void *shared;        /* of its hosts; NULL while it is not used, or none is declared */

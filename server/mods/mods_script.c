@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "mods/mods_api.h"
+#include "mods/mods_record.h"
 #include "mods/mods_script.h"
 
 enum { PATH_BYTES = 1024, REQUIRED_BYTES_MAX = 1 << 20, REST_US = 1000000, PACE_US = 50000 };
@@ -54,6 +55,11 @@ static sv_status env_read(void *ctx, const char *name, char **text_out, size_t *
     uint64_t mark = 0;
     *text_out = read_file(f->file->acct, path, size_out, &mark);
     if (*text_out == NULL) return svi_err(err, SV_EIO, "%s can't be read: %s", path, strerror(errno));
+    if (f->file->recorded.n > 0 && !svi_record_list_has(f->file->recorded, sv_str_of(name), (sv_str){*text_out, *size_out})) {
+        svi_free(*text_out);
+        *text_out = NULL;
+        return svi_err(err, SV_EDENIED, "%s has changed since its module was installed", path);
+    }
     svi_script_source *source = svi_arena_get(f->file->arena, sizeof *source);
     *source = (svi_script_source){.next = f->file->sources, .path = svi_arena_str(f->file->arena, sv_str_of(path)).p,
                                   .hash = hash_of(*text_out, *size_out), .mark = mark};

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "mods/mods_record.h"
 #include "mods/mods_shadow_world_test.h"
 
 /* Processor time as a test says. */
@@ -348,6 +349,41 @@ static void test_promote(void **state)
     world_over(w);
 }
 
+/* Writes down that the live version has this text, as `stave module install` does. */
+static void installed(world *w, const char *text)
+{
+    char path[PATH], hex[SVI_SHA256_TEXT], line[PATH];
+    svi_sha256_text(sv_str_of(text), hex);
+    script_path(w, "policy", path);
+    *strrchr(path, '/') = '\0';
+    snprintf(path + strlen(path), 32, "/" SVI_RECORD_FILE);
+    snprintf(line, sizeof line, "stave-modules 1\npolicy lua %s 0.1 now policy.lua\n", hex);
+    write_text(path, line);
+}
+
+/* What was installed is replaced by installing, not behind the record's back. */
+static void test_promote_installed(void **state)
+{
+    (void)state;
+    sv_err err;
+    char path[PATH];
+    static const char live[] = HEAD "sv.on('message/resource', function(ev) end)\n", mine[] = ON("return ev:drop('mine')");
+    world *w = policy_world(live);
+    script_path(w, "policy", path);
+    installed(w, live);
+    begin(w, mine);
+    assert_int_equal(promote(w, &err), SV_EDENIED);
+    if (strstr(err.text, "what lies there was installed: stave module install /") == NULL) fail_msg("%s", err.text);
+    assert_string_equal(read_text(path), live);
+    installed(w, mine);
+    write_text(path, mine);
+    if (promote(w, &err) != SV_OK) fail_msg("%s", err.text);
+    *strrchr(path, '/') = '\0';
+    snprintf(path + strlen(path), 32, "/" SVI_RECORD_FILE);
+    assert_int_equal(unlink(path), 0);
+    world_over(w);
+}
+
 static void test_promote_fails(void **state)
 {
     (void)state;
@@ -490,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_live_is_no_policy),
         cmocka_unit_test(test_promote),
+        cmocka_unit_test(test_promote_installed),
         cmocka_unit_test(test_promote_fails),
         cmocka_unit_test(test_shipped_policies),
         cmocka_unit_test(test_storm),

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base_log.h"
+#include "mods/mods_record.h"
 #include "mods/mods_shadow_impl.h"
 
 enum { TEXT_BYTES_MAX = 1 << 20, PATH_BYTES = 1024 };
@@ -307,6 +308,19 @@ typedef struct promotion {
     bool is_written;
 } promotion;
 
+/* A module that was installed is loaded only as it was: the text that is tried must be what was written down. */
+static bool may_be_there(const promotion *p)
+{
+    sv_err err;
+    svi_buf list;
+    const svi_mod_file *file = p->shadow->file;
+    svi_buf_init(&list, file->acct);
+    const sv_status status =
+        svi_record_check(file->acct, p->path, sv_str_of(file->name), (sv_str){p->text, p->text_size}, &list, &err);
+    svi_buf_free(&list);
+    return status == SV_OK;
+}
+
 static sv_status put_text(promotion *p, sv_err *err)
 {
     const char *slash = strrchr(p->path, '/');
@@ -315,6 +329,8 @@ static sv_status put_text(promotion *p, sv_err *err)
     if (other != NULL)
         return svi_err(err, SV_EDENIED, "its file %.40s is another one in %.*s: copy it there, then promote again", other,
                        (int)(folder.n < 100 ? folder.n : 100), folder.p);
+    if (!may_be_there(p))
+        return svi_err(err, SV_EDENIED, "what lies there was installed: stave module install %.100s, then promote again", p->shadow->path);
     if (p->before != NULL && p->before_size == p->text_size && memcmp(p->before, p->text, p->text_size) == 0) return SV_OK;
     if (p->before != NULL && svi_str_ends(sv_str_of(p->path), SV_STR(".lua")) && replace_text(p->path, p->text, p->text_size)) {
         p->is_written = true;

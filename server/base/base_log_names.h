@@ -39,6 +39,7 @@ SVI_LOG_NAME("policy-promoted", "What a policy was tried with in shadow is its l
 SVI_LOG_NAME("policy-not-synced", "A policy was promoted, but whether its file is on disk is not known; a power cut might bring the former text back.")
 SVI_LOG_NAME("policy-not-restored", "A policy could not be promoted, and its file could not be put back as it was; put the former text there before the next restart.")
 SVI_LOG_NAME("module-refused", "A module could not be loaded or started; the reason is in the fields.")
+SVI_LOG_NAME("module-data-deleted", "What a module had stored that is enabled nowhere was deleted by an operator; \"rest\" tells whether more of it follows.")
 SVI_LOG_NAME("engine-ended", "A thread of an engine module ended by itself; what the module does in it is not done any more.")
 SVI_LOG_NAME("engine-stuck", "A thread of an engine module did not end within three seconds when the server stopped; the process ended with it.")
 SVI_LOG_NAME("control-command", "A command came over the control socket.")

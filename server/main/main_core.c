@@ -4,6 +4,8 @@
 #include "main/main_command.h"
 #include "main/main_figures.h"
 #include "main/main_hosts.h"
+#include "main/main_module.h"
+#include "main/main_module_data.h"
 #include "main/main_policies.h"
 #include "main/main_print.h"
 #include "main/main_tool.h"
@@ -140,6 +142,36 @@ static const sv_arg release_args[] = {
 
 static const sv_arg reload_args[] = {
     {.name = "module", .kind = SV_ARG_STRING, .flags = SV_ARG_REST, .manual = "these modules alone, from their files"},
+    {0},
+};
+
+static const sv_arg module_install_args[] = {
+    {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "NAME.so, NAME.lua, or a folder NAME with NAME.lua"},
+    {.name = "yes", .kind = SV_ARG_FLAG, .manual = "ask nothing: it may do what is shown"},
+    {.name = "replace", .kind = SV_ARG_FLAG, .manual = "also where it hides a module of that name, one of the server's own for example"},
+    {0},
+};
+
+static const sv_arg module_args[] = {
+    {.name = "module", .kind = SV_ARG_STRING, .flags = SV_ARG_REQUIRED, .manual = "its name"},
+    {0},
+};
+
+static const sv_arg module_remove_args[] = {
+    {.name = "module", .kind = SV_ARG_STRING, .flags = SV_ARG_REQUIRED, .manual = "its name"},
+    {.name = "keep-data", .kind = SV_ARG_FLAG, .manual = "what it has stored stays"},
+    {.name = "delete-data", .kind = SV_ARG_FLAG, .manual = "what it has stored is deleted, on all hosts"},
+    {0},
+};
+
+static const sv_column module_list_columns[] = {
+    {.name = "name", .kind = SV_COLUMN_TEXT},
+    {.name = "kind", .kind = SV_COLUMN_TEXT},
+    {.name = "state", .kind = SV_COLUMN_TEXT},
+    {.name = "interface", .kind = SV_COLUMN_TEXT},
+    {.name = "enabled", .kind = SV_COLUMN_LIST},
+    {.name = "installed", .kind = SV_COLUMN_TEXT},
+    {.name = "folder", .kind = SV_COLUMN_TEXT},
     {0},
 };
 
@@ -383,6 +415,40 @@ static const svi_core_command commands[] = {
               .args = modules_show_args,
               .columns = modules_show_columns},
      .run = svi_command_modules_show},
+    {.what = {.name = "module install",
+              .summary = "put a module of your own where the server finds it",
+              .manual = "It is checked as check-module does; what it may do is shown, of one that takes the place of an installed\n"
+                        "one the difference, and it is asked whether that is right. Then it is copied into the first folder of\n"
+                        "module_paths, or \"modules\" beside the configuration, and its SHA-256 is written down there in\n"
+                        "modules.lock: a start or reload refuses a copy that is another one.",
+              .examples = "module install ./greeting.so\nmodule install ./keywords --yes",
+              .args = module_install_args,
+              .flags = SV_COMMAND_CHANGES},
+     .here = svi_tool_module_install,
+     .print = svi_print_module_installed},
+    {.what = {.name = "module remove",
+              .summary = "take a module of your own away, and keep or delete what it has stored",
+              .manual = "Refused while it is enabled or runs. If it has stored something it asks what shall become of that, unless\n"
+                        "--keep-data or --delete-data says so. The server may run or not.",
+              .examples = "module remove greeting\nmodule remove greeting --delete-data",
+              .args = module_remove_args,
+              .flags = SV_COMMAND_CHANGES},
+     .here = svi_tool_module_remove,
+     .print = svi_print_module_removed},
+    {.what = {.name = "module list",
+              .summary = "the modules in your folders, and whether they are as they were installed",
+              .manual = "The state is \"recorded\", \"changed\" (it is not loaded then), \"no record\" for one that was put there by\n"
+                        "hand, \"missing\" for one whose file has gone.",
+              .examples = "module list\nmodule list --json",
+              .columns = module_list_columns},
+     .here = svi_tool_module_list},
+    {.what = {.name = "module data",
+              .summary = "what a module has stored, also one that is enabled no more",
+              .examples = "module data greeting",
+              .args = module_args,
+              .columns = svi_module_data_columns,
+              .flags = SV_COMMAND_OFFLINE},
+     .run = svi_command_module_data},
     {.what = {.name = "policy shadow",
               .summary = "try another version of a policy on what comes, without effect",
               .manual = "The file is loaded beside the policy of its name, which goes on deciding; the shadow gets\n"
@@ -627,6 +693,13 @@ static const svi_core_command commands[] = {
     {.what = {.name = "manual", .summary = "the manual page, as roff"},
      .flags = SVI_CORE_HIDDEN | SVI_CORE_NO_CONFIG,
      .here = svi_tool_manual},
+    {.what = {.name = "module-data-delete",
+              .summary = "for `module remove`: deletes what a module has stored, a part at a time",
+              .args = module_args,
+              .flags = SV_COMMAND_CHANGES | SV_COMMAND_OFFLINE},
+     .flags = SVI_CORE_HIDDEN,
+     .run = svi_command_module_data_delete,
+     .print = svi_print_json},
     {.what = {.name = "commands", .summary = "declarations of all commands, as JSON"},
      .flags = SVI_CORE_HIDDEN,
      .run = svi_command_commands,

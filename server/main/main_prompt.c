@@ -125,3 +125,20 @@ sv_status svi_prompt_password(const char *address, char to[SVI_PASSWORD_BYTES], 
     OPENSSL_cleanse(again, sizeof again);
     return status;
 }
+
+sv_status svi_prompt_word(const char *question, char to[SVI_WORD_BYTES], sv_err *err)
+{
+    size_t n = 0;
+    char c = '\n';
+    if (!isatty(STDIN_FILENO)) return svi_err(err, SV_EDENIED, "nobody can be asked here: standard input is no terminal");
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "%s ", question);
+    for (;;) {
+        const ssize_t got = read(STDIN_FILENO, &c, 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0 || c == '\n') break;
+        if (n < SVI_WORD_BYTES - 1) to[n++] = c;
+    }
+    to[n] = '\0';
+    return SV_OK;
+}

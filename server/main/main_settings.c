@@ -30,7 +30,8 @@ static const sv_option options[] = {
     SV_OPT_LIST(svi_settings, modules_enabled, "modules_enabled",
                 "Modules that run on the host, or on all hosts if set before the first one."),
     SV_OPT_LIST(svi_settings, module_paths, "module_paths",
-                "Folders where modules (NAME.so) are looked for before the server's own."),
+                "Folders where modules (NAME.so) are looked for before the server's own; behind them \"modules\" "
+                "beside the configuration file."),
     SV_OPT_LIST(svi_settings, modules_essential, "modules_essential",
                 "Modules that begin as usual even if three workers ended in them within ten minutes; others "
                 "begin in quarantine then."),
@@ -403,6 +404,20 @@ static void make_list_whole(const check *c, sv_str_list *list)
     list->items = paths;
 }
 
+/* The folder for the operator's own modules that there is without a word: "modules" beside the config file, whose owner
+ * decides over the server anyway. */
+static void add_modules_home(const check *c, sv_str_list *list)
+{
+    const sv_str home = whole_path(c, SV_STR("modules"));
+    sv_str *paths = svi_arena_get(svi_config_arena(c->config), (list->count + 1) * sizeof *paths);
+    for (size_t i = 0; i < list->count; i++) {
+        if (sv_str_eq(list->items[i], home)) return;
+        paths[i] = list->items[i];
+    }
+    paths[list->count] = home;
+    *list = (sv_str_list){.items = paths, .count = list->count + 1};
+}
+
 static void make_paths_whole(const check *c, svi_settings *s)
 {
     s->data_path = whole_path(c, s->data_path);
@@ -410,6 +425,7 @@ static void make_paths_whole(const check *c, svi_settings *s)
     make_list_whole(c, &s->key);
     s->c2s_client_ca = whole_path(c, s->c2s_client_ca);
     make_list_whole(c, &s->module_paths);
+    add_modules_home(c, &s->module_paths);
     if (svi_settings_logs_to_file(s)) s->log_to = whole_path(c, s->log_to);
     s->control_socket = s->control_socket.n
                             ? whole_path(c, s->control_socket)

@@ -24,7 +24,7 @@ typedef struct svi_settings {
     sv_str data_path;      /* state folder, made with mode 0700 */
     sv_str control_socket; /* unix socket; default DATA_PATH/control */
     sv_str_list modules_enabled;
-    sv_str_list module_paths;
+    sv_str_list module_paths; /* whole; the last one, unless it is among them, is "modules" beside the config file */
     sv_str_list modules_essential;
     sv_str_list admins;
     sv_str_list c2s_interfaces; /* IPv4 and IPv6 addresses, "*" and "::" for all */

@@ -66,6 +66,8 @@ static void test_presets_and_paths(void **state)
     assert_text(s.control_socket, "/tmp/state/control");
     assert_text(s.module_paths.items[0], "/tmp/m");
     assert_text(s.module_paths.items[1], "/abs");
+    assert_text(s.module_paths.items[2], "/tmp/modules");
+    assert_int_equal(s.module_paths.count, 3);
     assert_text(s.admins.items[0], "romeo@a.example");
     assert_text(s.c2s_client_ca, "/tmp/ca.pem");
     assert_int_equal(s.authentication, SVI_LOGINS_ACCOUNTS);

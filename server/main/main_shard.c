@@ -26,8 +26,7 @@
 /* Where modules are looked for. */
 typedef struct module_paths {
     svi_arena *arena; /* it lies in there, too */
-    const char **items;
-    size_t count;
+    svi_module_paths list;
 } module_paths;
 
 struct svi_shard {
@@ -184,22 +183,25 @@ static void open_loop(svi_shard *shard)
     shard->idle.data = shard->timer.data = shard;
 }
 
-/* What the config names, then the build tree's folder and the installed one, from where the binary lies. */
-static module_paths *paths_new(const svi_shard_config *config)
+void svi_module_paths_get(svi_arena *arena, const svi_settings *settings, const char *program, svi_module_paths *paths_out)
 {
     static const char *const beside[] = {"modules", "../lib/stave/modules"};
-    const sv_str_list *own = &config->settings->module_paths;
+    const sv_str_list *own = &settings->module_paths;
+    svi_module_paths paths = {.own = own->count};
+    paths.items = svi_arena_get(arena, (own->count + 2) * sizeof *paths.items);
+    for (size_t i = 0; i < own->count; i++) paths.items[paths.count++] = svi_arena_str(arena, own->items[i]).p;
+    const char *slash = strrchr(program, '/');
+    const int n = slash ? (int)(slash - program) : 0;
+    for (size_t i = 0; i < 2; i++) paths.items[paths.count++] = svi_arena_printf(arena, "%.*s/%s", n, program, beside[i]).p;
+    *paths_out = paths;
+}
+
+static module_paths *paths_new(const svi_shard_config *config)
+{
     svi_arena *arena = svi_arena_new(config->acct, 1024);
     module_paths *paths = svi_arena_get(arena, sizeof *paths);
     paths->arena = arena;
-    paths->items = svi_arena_get(arena, (own->count + 2) * sizeof *paths->items);
-    for (size_t i = 0; i < own->count; i++)
-        paths->items[paths->count++] = svi_arena_str(arena, own->items[i]).p;
-    const char *slash = strrchr(config->program, '/');
-    const int n = slash ? (int)(slash - config->program) : 0;
-    for (size_t i = 0; i < 2; i++)
-        paths->items[paths->count++] =
-            svi_arena_printf(arena, "%.*s/%s", n, config->program, beside[i]).p;
+    svi_module_paths_get(arena, config->settings, config->program, &paths->list);
     return paths;
 }
 
@@ -260,8 +262,8 @@ static svi_mods *mods_new(const svi_shard *shard, const svi_shard_config *config
     const svi_mods_config mods = {.server = shard->server,
                                   .config = config->config,
                                   .engines = shard->engines,
-                                  .paths = paths->items,
-                                  .path_count = paths->count,
+                                  .paths = paths->list.items,
+                                  .path_count = paths->list.count,
                                   .release = SVI_VERSION,
                                   .script_bytes = config->settings->lua_memory_max,
                                   .script_cpu_us = config->settings->lua_handler_max_ms * 1000,
@@ -318,8 +320,8 @@ static sv_status open_store_module(const svi_shard *shard, const svi_shard_confi
 {
     const svi_mods_config mods = {.config = config->config,
                                   .engines = shard->engines,
-                                  .paths = shard->paths->items,
-                                  .path_count = shard->paths->count,
+                                  .paths = shard->paths->list.items,
+                                  .path_count = shard->paths->list.count,
                                   .release = SVI_VERSION,
                                   .report = config->report,
                                   .report_ctx = config->report_ctx};

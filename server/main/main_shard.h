@@ -27,6 +27,17 @@ typedef struct svi_shard_config {
     void *fatal_ctx;
 } svi_shard_config;
 
+/* Where modules are looked for, in this order. */
+typedef struct svi_module_paths {
+    const char **items;
+    size_t count;
+    size_t own; /* so many are the operator's, the others the server's */
+} svi_module_paths;
+
+/* What the settings name (`own`), then the build tree's folder and the installed one, from where `program` lies; all of it in
+ * `arena`. */
+void svi_module_paths_get(svi_arena *arena, const svi_settings *settings, const char *program, svi_module_paths *paths_out);
+
 /* Opens store and shard, adds the hosts, starts the modules. What a config causes is reported (then
  * `err` is empty), the rest is in `err`. The loop is not run yet. */
 sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err);

@@ -14,8 +14,8 @@
 #include "main/main_certs.h"
 #include "main/main_complete.h"
 #include "main/main_manual.h"
+#include "main/main_module.h"
 #include "main/main_offline.h"
-#include "mods/mods_describe.h"
 #include "main/main_print.h"
 #include "main/main_prompt.h"
 #include "main/main_restore.h"
@@ -219,34 +219,13 @@ int svi_tool_check(tool *t)
     return SVI_EXIT_OK;
 }
 
-/* What a module is, or why it is refused: as the modules' side tells it, and by commands that are the server's own. */
-static json_t *describe_module(tool *t, const char *path)
-{
-    json_t *told = svi_mods_describe(&t->acct, path);
-    const json_t *command;
-    size_t i;
-    json_array_foreach(json_object_get(told, "commands"), i, command)
-    {
-        const char *name = json_string_value(json_object_get(command, "name"));
-        const svi_core_command *core = svi_core_shadows(name);
-        if (core == NULL) continue;
-        json_t *refused = json_pack("{s:s, s:b, s:o}", "file", path, "ok", 0, "error",
-                                    json_sprintf("module \"%s\": it declares the command \"%s\", but \"%s\" is one of "
-                                                 "the server: call it otherwise",
-                                                 json_string_value(json_object_get(told, "name")), name, core->what.name));
-        json_decref(told);
-        return refused;
-    }
-    return told;
-}
-
 int svi_tool_check_module(tool *t)
 {
     const json_t *files = json_object_get(t->cli.request, "file");
     json_t *answers = json_array();
     bool is_good = true;
     for (size_t i = 0; i < json_array_size(files); i++) {
-        json_t *one = describe_module(t, json_string_value(json_array_get(files, i)));
+        json_t *one = svi_module_describe(&t->acct, json_string_value(json_array_get(files, i)));
         is_good = is_good && json_is_true(json_object_get(one, "ok"));
         if (!t->cli.is_json) svi_print_module(one);
         (void)json_array_append_new(answers, one);
@@ -614,6 +593,56 @@ static int ask_for(tool *t)
     whole_paths(t);
     if (!take_secret(t, &err)) return fail(t, SV_FAULT_FAILED, "%s", err.text);
     return t->cli.core && t->cli.core->print ? ask_once(t) : ask_pages(t);
+}
+
+/* --- modules of the operator ---------------------------------------------------------------------------- */
+
+static svi_module_job module_job(const tool *t)
+{
+    return (svi_module_job){.acct = (svi_acct *)(uintptr_t)&t->acct,
+                            .config = t->config,
+                            .settings = &t->settings,
+                            .program = t->cli.program,
+                            .is_json = t->cli.is_json};
+}
+
+int svi_tool_module_install(tool *t)
+{
+    if (read_config(t) != SV_OK) return fail_config(t);
+    svi_module_job job = module_job(t);
+    job.what = svi_cli_arg(&t->cli, "file");
+    job.is_sure = svi_cli_arg(&t->cli, "yes") != NULL;
+    job.may_hide = svi_cli_arg(&t->cli, "replace") != NULL;
+    return tell(t, svi_module_install(&job));
+}
+
+int svi_tool_module_remove(tool *t)
+{
+    if (read_config(t) != SV_OK) return fail_config(t);
+    svi_module_job job = module_job(t);
+    job.what = svi_cli_arg(&t->cli, "module");
+    job.keeps_data = svi_cli_arg(&t->cli, "keep-data") != NULL;
+    job.deletes_data = svi_cli_arg(&t->cli, "delete-data") != NULL;
+    return tell(t, svi_module_remove(&job));
+}
+
+/* What is wrong with a folder is told beside the others. */
+int svi_tool_module_list(tool *t)
+{
+    if (read_config(t) != SV_OK) return fail_config(t);
+    const svi_module_job job = module_job(t);
+    json_t *answer = svi_module_list(&job);
+    const char *problems = json_string_value(json_object_get(answer, "problems"));
+    const int status = problems == NULL ? SVI_EXIT_OK : SVI_EXIT_FAILED;
+    svi_printer printer;
+    svi_print_init(&printer, t->cli.what);
+    if (t->cli.is_json)
+        print_json(answer);
+    else
+        svi_print_rows(&printer, answer);
+    if (problems != NULL && !t->cli.is_json) (void)fprintf(stderr, "%s", problems);
+    json_decref(answer);
+    return status;
 }
 
 /* --- backups ------------------------------------------------------------------------------------------ */

@@ -5,12 +5,7 @@
 #include "base/base_str.h"
 #include "main/main_command.h"
 
-/* The parts of "host/module/name"; false for a map of the core, which has no module. */
-typedef struct parts {
-    sv_str host, module, map;
-} parts;
-
-static bool parts_of(sv_str name, parts *parts_out)
+bool svi_map_parts_of(sv_str name, svi_map_parts *parts_out)
 {
     return svi_str_split(&name, '/', &parts_out->host) &&
            svi_str_split(&name, '/', &parts_out->module) &&
@@ -26,7 +21,7 @@ static const char *state_of(const svi_map_state *at)
 }
 
 /* False if the answer has no room for one more. */
-static bool tell(svi_request *request, const parts *p, const svi_map_state *at)
+static bool tell(svi_request *request, const svi_map_parts *p, const svi_map_state *at)
 {
     if (!svi_request_record(request)) return false;
     svi_request_field(request, "host", p->host);
@@ -53,13 +48,13 @@ void svi_command_upgrade_status(svi_commands *commands, svi_request *request)
     const svi_map *map;
     while ((map = svi_store_map_next(store, SV_STR_NONE, &pos)) != NULL) {
         svi_map_state at;
-        parts p;
+        svi_map_parts p;
         svi_map_state_get(map, &at);
         if (!is_there) {
             is_there = sv_str_eq(at.name, from);
             continue;
         }
-        if (!parts_of(at.name, &p)) continue;
+        if (!svi_map_parts_of(at.name, &p)) continue;
         if (!tell(request, &p, &at)) {
             svi_request_more(request, last);
             return;
@@ -128,9 +123,9 @@ static bool tell_unfinished(svi_store *store, sv_str module, svi_request *reques
     *any_out = false;
     while ((map = svi_store_map_next(store, SV_STR_NONE, &pos)) != NULL) {
         svi_map_state at;
-        parts p;
+        svi_map_parts p;
         svi_map_state_get(map, &at);
-        if (!parts_of(at.name, &p) || (module.n > 0 && !sv_str_eq(p.module, module))) continue;
+        if (!svi_map_parts_of(at.name, &p) || (module.n > 0 && !sv_str_eq(p.module, module))) continue;
         found = true;
         if (at.newest <= at.written) continue;
         *any_out = true;
@@ -191,9 +186,9 @@ static svi_map *next_of(walk *w)
     svi_map *map;
     while ((map = svi_store_map_next(w->store, SV_STR_NONE, &w->pos)) != NULL) {
         svi_map_state at;
-        parts p;
+        svi_map_parts p;
         svi_map_state_get(map, &at);
-        if (at.oldest < at.written && parts_of(at.name, &p) &&
+        if (at.oldest < at.written && svi_map_parts_of(at.name, &p) &&
             (w->module.n == 0 || sv_str_eq(p.module, w->module)))
             return map;
     }
@@ -206,9 +201,9 @@ static void looked(void *ctx, sv_status status, uint64_t older)
 {
     walk *w = ctx;
     svi_map_state at;
-    parts p;
+    svi_map_parts p;
     svi_map_state_get(w->map, &at);
-    const bool is_named = parts_of(at.name, &p);
+    const bool is_named = svi_map_parts_of(at.name, &p);
     SV_ASSERT(is_named);
     if (status != SV_OK) {
         svi_request_fail(w->request, SV_FAULT_FAILED, "map %.*s can't be read: %s", (int)at.name.n,

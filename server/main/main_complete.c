@@ -159,8 +159,28 @@ static void offer_words(completion *c, const char *words)
     while (svi_str_split(&rest, ' ', &word)) offer(c, word, NULL);
 }
 
-static void offer_value(completion *c, const sv_arg *arg)
+/* Modules that run; behind `module ...` those of the operator, whether or not a server runs. */
+static void offer_modules(completion *c, const sv_command *what)
 {
+    const bool is_own = svi_str_starts(sv_str_of(what->name), SV_STR("module "));
+    json_t *answer = ask(c, json_pack("{s:s}", "command", is_own ? "module list" : "modules"));
+    const json_t *list = json_object_get(answer, is_own ? "rows" : "modules");
+    const char *before = "";
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(list, i), "name"));
+        if (name == NULL || strcmp(name, before) == 0) continue;
+        offer(c, sv_str_of(name), NULL);
+        before = name;
+    }
+    json_decref(answer);
+}
+
+static void offer_value(completion *c, const sv_command *what, const sv_arg *arg)
+{
+    if (arg->kind == SV_ARG_STRING && strcmp(arg->name, "module") == 0) {
+        offer_modules(c, what);
+        return;
+    }
     switch (arg->kind) {
     case SV_ARG_WORD: offer_words(c, arg->min); break;
     case SV_ARG_HOST: offer_hosts(c); break;
@@ -217,7 +237,7 @@ static void offer_place(completion *c, const sv_command *what, size_t place)
     for (size_t i = 0; (arg = svi_arg_at(what, i)) != NULL; i++) {
         if (is_option(arg) || arg->kind == SV_ARG_SECRET) continue;
         if (place-- > 0) continue;
-        offer_value(c, arg);
+        offer_value(c, what, arg);
         return;
     }
 }
@@ -231,7 +251,7 @@ static void offer_argument(completion *c, const sv_command *what, size_t count, 
         const bool is_config = sv_str_eq(word, SV_STR("--config"));
         const bool has_value = is_config || (arg && arg->kind != SV_ARG_FLAG);
         if (has_value && i + 1 == count) { /* what is typed is its value */
-            if (arg) offer_value(c, arg);
+            if (arg) offer_value(c, what, arg);
             return;
         }
         i += has_value;

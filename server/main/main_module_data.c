@@ -121,8 +121,10 @@ static void deleted(void *ctx, sv_status status)
     w->was_deleted = true;
     if (now_us(w) - w->from_us > DELETE_US)
         answer_deleted(w, true);
+    else if (w->has_more)
+        next_owners(w, w->owners[w->count - 1]); /* those before are gone, but take time to pass until the store has folded */
     else
-        next_owners(w, SV_STR_NONE); /* those are gone: what is first now is new */
+        next_map(w);
 }
 
 /* No code may have the map open: a module would not know of it, nor stop writing. */

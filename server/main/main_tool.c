@@ -329,12 +329,30 @@ static void add_module_decls(tool *t)
 
 /* --- for shells and for the build ----------------------------------------------------------------------- */
 
+static svi_module_job module_job(const tool *t)
+{
+    return (svi_module_job){.acct = (svi_acct *)(uintptr_t)&t->acct,
+                            .config = t->config,
+                            .settings = &t->settings,
+                            .program = t->cli.program,
+                            .is_json = t->cli.is_json};
+}
+
+/* Names of the operator's modules, which no server is asked for. */
+static json_t *list_names(const tool *t)
+{
+    const svi_module_job job = module_job(t);
+    return svi_module_names(&job);
+}
+
 /* Nothing is told of what goes wrong: somebody is typing. */
 static json_t *ask_quietly(void *ctx, const json_t *request)
 {
     tool *t = ctx;
     json_t *answer = NULL;
     sv_err err = {.text = ""};
+    const char *command = json_string_value(json_object_get(request, "command"));
+    if (command && strcmp(command, "module list") == 0) return read_config(t) == SV_OK ? list_names(t) : NULL;
     if (knows_socket(t)) (void)svi_ask(t->settings.control_socket.p, request, &answer, &err);
     return answer;
 }
@@ -596,15 +614,6 @@ static int ask_for(tool *t)
 }
 
 /* --- modules of the operator ---------------------------------------------------------------------------- */
-
-static svi_module_job module_job(const tool *t)
-{
-    return (svi_module_job){.acct = (svi_acct *)(uintptr_t)&t->acct,
-                            .config = t->config,
-                            .settings = &t->settings,
-                            .program = t->cli.program,
-                            .is_json = t->cli.is_json};
-}
 
 int svi_tool_module_install(tool *t)
 {

@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,7 +122,7 @@ static int set_up(void **state)
     (void)snprintf(p->home, sizeof p->home, "%s/modules", p->dir);
     testing_build(build);
     (void)snprintf(p->program, sizeof p->program, "%s/stave", build);
-    put(p, "stave.cfg.lua", "data_path = \"data\"\nmodules_enabled = { \"ping\" }\nVirtualHost \"localhost\"\n");
+    put(p, "stave.cfg.lua", "data_path = \"data\"\nmodules_enabled = { \"ping\", \"mine\" }\nVirtualHost \"localhost\"\n");
     assert_int_equal(svi_config_load(&p->acct, path_of(p, "stave.cfg.lua"), svi_problems_note, NULL, &p->config), SV_OK);
     assert_int_equal(svi_settings_read(p->config, svi_config_section(p->config, 0), &p->settings, svi_problems_note, NULL), SV_OK);
     shell(p, svi_arena_printf(p->arena, "mkdir one && cp %s/tests/mods/hello.so .", build).p);
@@ -318,6 +321,147 @@ static void removed_is_there_or_not(void **state)
     }
 }
 
+/* --- refusals ----------------------------------------------------------------------------------------- */
+
+static void assert_refused(json_t *take_answer, const char *part)
+{
+    const char *error = json_string_value(json_object_get(take_answer, "error"));
+    assert_non_null(error);
+    if (strstr(error, part) == NULL) fail_msg("\"%s\" does not say \"%s\"", error, part);
+    json_decref(take_answer);
+}
+
+static void what_may_not_be_loaded_is_not_there(void **state)
+{
+    place *p = *state;
+    char build[TESTING_PATH];
+    testing_build(build);
+    shell(p, svi_arena_printf(p->arena, "cp %s/tests/mods/bad_call_fopen.so . && cp hello.so other.so", build).p);
+    put(p, "bad.lua", "sv.on(");
+    assert_refused(install(p, "bad_call_fopen.so"), "it calls fopen");
+    assert_refused(install(p, "other.so"), "it calls itself \"hello\"");
+    assert_refused(install(p, "bad.lua"), "bad.lua:1:");
+    shell(p, "test ! -e modules");
+    put(p, "bad.lua", SCRIPT("Good"));
+    assert_ok(install(p, "bad.lua"));
+    shell(p, "cp -r modules before");
+    put(p, "bad.lua", "sv.on(");
+    assert_refused(install(p, "bad.lua"), "is refused, nothing has changed");
+    shell(p, "diff -r before modules");
+}
+
+static void what_is_enabled_is_not_removed(void **state)
+{
+    place *p = *state;
+    put(p, "mine.lua", SCRIPT("Mine"));
+    assert_ok(install(p, "mine.lua"));
+    assert_refused(take_away(p, "mine"), "\"mine\" is enabled on localhost");
+    assert_string_equal(loaded(p, "mine"), "Mine");
+}
+
+static void the_servers_own_is_not_hidden(void **state)
+{
+    place *p = *state;
+    put(p, "roster.lua", SCRIPT("Mine"));
+    assert_refused(install(p, "roster.lua"), "which this one would hide from the server");
+    assert_refused(take_away(p, "roster"), "one of the server's own modules");
+    shell(p, "test ! -e modules");
+}
+
+/* --- a server that answers as it is told --------------------------------------------------------------- */
+
+static const char *answer_to(const place *p, const char *line, bool runs)
+{
+    if (strstr(line, "\"modules\"") != NULL)
+        return runs ? "{\"ok\": true, \"modules\": [{\"name\": \"one\", \"host\": \"localhost\"}]}\n" : "{\"ok\": true, \"modules\": []}\n";
+    if (strstr(line, "\"module data\"") != NULL && access(path_of(p, "deleted"), F_OK) != 0)
+        return "{\"ok\": true, \"rows\": [{\"host\": \"localhost\", \"map\": \"notes\", \"owners\": 3, \"rows\": 7, \"bytes\": 9, "
+               "\"counted\": \"all\"}]}\n";
+    if (strstr(line, "\"module data\"") != NULL) return "{\"ok\": true, \"rows\": []}\n";
+    if (strstr(line, "\"module-data-delete\"") == NULL) return "{\"ok\": false, \"error\": \"what?\"}\n";
+    const bool is_last = access(path_of(p, "half"), F_OK) == 0;
+    put(p, is_last ? "deleted" : "half", "");
+    return is_last ? "{\"ok\": true, \"owners\": 1, \"rows\": 2, \"is-more\": false}\n"
+                   : "{\"ok\": true, \"owners\": 2, \"rows\": 5, \"is-more\": true}\n";
+}
+
+static void serve(const place *p, int listener, bool runs)
+{
+    for (;;) {
+        char line[4096];
+        const int fd = accept(listener, NULL, NULL);
+        const ssize_t n = fd >= 0 ? read(fd, line, sizeof line - 1) : -1;
+        if (n < 0) _exit(1);
+        line[n] = '\0';
+        const char *answer = answer_to(p, line, runs);
+        if (write(fd, answer, strlen(answer)) < 0) _exit(1);
+        close(fd);
+    }
+}
+
+/* A process at the control socket; ends with the test. */
+static pid_t serving(const place *p, bool runs)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal((syscall(SYS_mkdirat, AT_FDCWD, path_of(p, "data"), 0700) == 0 || errno == EEXIST) ? 0 : 1, 0);
+    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s/data/control", p->dir);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) serve(p, listener, runs);
+    close(listener);
+    return child;
+}
+
+static void stop(const place *p, pid_t server)
+{
+    assert_int_equal(kill(server, SIGKILL), 0);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    shell(p, "rm data/control");
+}
+
+static json_t *remove_one(place *p, bool keeps, bool deletes)
+{
+    const svi_module_job job = {.acct = &p->acct,
+                                .config = p->config,
+                                .settings = &p->settings,
+                                .program = p->program,
+                                .what = "one",
+                                .is_json = true,
+                                .keeps_data = keeps,
+                                .deletes_data = deletes};
+    return svi_module_remove(&job);
+}
+
+static void data_are_kept_unless_they_shall_go(void **state)
+{
+    place *p = *state;
+    put(p, "one.lua", SCRIPT("One"));
+    assert_ok(install(p, "one.lua"));
+    pid_t server = serving(p, true);
+    assert_refused(remove_one(p, false, true), "\"one\" still runs on localhost");
+    stop(p, server);
+    shell(p, "test ! -e half && test ! -e deleted");
+    server = serving(p, false);
+    assert_refused(remove_one(p, false, false), "has stored 7 rows of 3 owners (stave module data one), nothing was removed: say --keep-data or --delete-data");
+    assert_refused(remove_one(p, true, true), "not both");
+    assert_string_equal(loaded(p, "one"), "One");
+    assert_ok(remove_one(p, true, false));
+    assert_null(loaded(p, "one"));
+    assert_refused(remove_one(p, false, false), "no module \"one\" is installed, but 7 rows of one are stored");
+    shell(p, "test ! -e half && test ! -e deleted");
+    assert_ok(install(p, "one.lua"));
+    json_t *answer = remove_one(p, false, true);
+    assert_int_equal(json_integer_value(json_object_get(answer, "deleted-owners")), 3);
+    assert_int_equal(json_integer_value(json_object_get(answer, "deleted-rows")), 7);
+    assert_ok(answer);
+    shell(p, "test -e deleted");
+    assert_refused(remove_one(p, false, true), "no module \"one\" is installed");
+    stop(p, server);
+}
+
 /* --- the rest ----------------------------------------------------------------------------------------- */
 
 static void places(void **state)
@@ -391,6 +535,10 @@ int main(void)
         EACH(a_form_is_the_old_or_the_new),
         EACH(what_had_changed_stays_refused),
         EACH(removed_is_there_or_not),
+        EACH(what_may_not_be_loaded_is_not_there),
+        EACH(what_is_enabled_is_not_removed),
+        EACH(the_servers_own_is_not_hidden),
+        EACH(data_are_kept_unless_they_shall_go),
         EACH(places),
         EACH(trees),
         EACH(where_it_is_enabled),

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -410,7 +411,10 @@ static pid_t serving(const place *p, bool runs)
     assert_int_equal(listen(listener, 8), 0);
     const pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) serve(p, listener, runs);
+    if (child == 0) {
+        assert_int_equal(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* whatever becomes of the test */
+        serve(p, listener, runs);
+    }
     close(listener);
     return child;
 }

@@ -329,7 +329,8 @@ static sv_status put_text(promotion *p, sv_err *err)
     if (other != NULL)
         return svi_err(err, SV_EDENIED, "its file %.40s is another one in %.*s: copy it there, then promote again", other,
                        (int)(folder.n < 100 ? folder.n : 100), folder.p);
-    if (!may_be_there(p))
+    const bool may_be = may_be_there(p);
+    if (!may_be)
         return svi_err(err, SV_EDENIED, "what lies there was installed: stave module install %.100s, then promote again", p->shadow->path);
     if (p->before != NULL && p->before_size == p->text_size && memcmp(p->before, p->text, p->text_size) == 0) return SV_OK;
     if (p->before != NULL && svi_str_ends(sv_str_of(p->path), SV_STR(".lua")) && replace_text(p->path, p->text, p->text_size)) {

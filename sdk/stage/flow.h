@@ -185,8 +185,18 @@ typedef struct flow_result {
     char text[4000]; /* where and why */
 } flow_result;
 
-/* Runs one script in a fresh world's clients; account names get `suffix` so that live servers can be used again. */
-void flow_run(flow_world *world, const char *path, sv_str text, const char *suffix,
-              flow_result *result);
+/* A script that is run in pieces: clients, what is ignored and what is kept go on from one to the next. */
+typedef struct flow_play flow_play;
+
+/* Account names get `suffix`, so that a world can be used again. Never fails; `suffix` is kept by reference. */
+flow_play *flow_play_new(flow_world *world, const char *suffix);
+/* Runs the steps in `text`; `name` and the line that it begins with stand in messages. False if the result says failed or skipped:
+ * what follows of the text is not done. */
+bool flow_play_run(flow_play *play, const char *name, int first_line, sv_str text, flow_result *result);
+/* Drops the clients' connections and frees all. */
+void flow_play_free(flow_play **play);
+
+/* Runs one script in a fresh world's clients. */
+void flow_run(flow_world *world, const char *path, sv_str text, const char *suffix, flow_result *result);
 
 #endif

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct script {
+typedef struct flow_play {
     flow_world *world;
     svi_acct *acct;
-    const char *path;
+    const char *path; /* of the text that runs */
     const char *suffix;
+    sv_str users[FLOW_CLIENTS]; /* whose names get the suffix */
+    size_t user_count;
     svi_arena *arena;
     flow_client *clients[FLOW_CLIENTS];
     size_t client_count;
@@ -579,40 +581,58 @@ static bool step(script *s, sv_str text)
 
 /* --- files --------------------------------------------------------------------------------------------------- */
 
+/* The account's name in a line such as "client NAME [raw] USER@DOMAIN ..."; empty if there is none. */
+static sv_str user_of_line(sv_str line)
+{
+    sv_str word;
+    if (!svi_str_starts(line, SV_STR("client "))) return SV_STR_NONE;
+    (void)svi_str_split(&line, ' ', &word);
+    line = svi_str_trim(line);
+    (void)svi_str_split(&line, ' ', &word);
+    line = svi_str_trim(line);
+    (void)svi_str_split(&line, ' ', &word);
+    line = svi_str_trim(line);
+    if (sv_str_eq(word, SV_STR("raw"))) (void)svi_str_split(&line, ' ', &word);
+    const size_t at = svi_str_find(word, '@');
+    return at == word.n ? SV_STR_NONE : svi_str_sub(word, 0, at);
+}
+
+static void note_user(script *s, sv_str user)
+{
+    for (size_t i = 0; i < s->user_count; i++)
+        if (sv_str_eq(s->users[i], user)) return;
+    if (user.n > 0 && s->user_count < FLOW_CLIENTS) s->users[s->user_count++] = svi_arena_str(s->arena, user);
+}
+
+/* The user whose "USER@" stands at text[at]; empty if none does. */
+static sv_str user_at(const script *s, sv_str text, size_t at)
+{
+    if (at > 0 && strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", text.p[at - 1])) return SV_STR_NONE;
+    const sv_str rest = svi_str_sub(text, at, text.n);
+    for (size_t i = 0; i < s->user_count; i++) {
+        const sv_str user = s->users[i];
+        if (svi_str_starts(rest, user) && rest.n > user.n && rest.p[user.n] == '@') return user;
+    }
+    return SV_STR_NONE;
+}
+
 /* USER@DOMAIN of the script's clients becomes USER+suffix@DOMAIN everywhere. */
 static sv_str with_suffix(script *s, sv_str text)
 {
     if (!s->suffix[0]) return text;
     sv_str lines = text, line;
-    while (svi_str_split(&lines, '\n', &line)) {
-        if (!svi_str_starts(line, SV_STR("client "))) continue;
-        sv_str word;
-        (void)svi_str_split(&line, ' ', &word);
-        (void)svi_str_split(&line, ' ', &word);
-        line = svi_str_trim(line);
-        (void)svi_str_split(&line, ' ', &word);
-        line = svi_str_trim(line);
-        if (sv_str_eq(word, SV_STR("raw"))) (void)svi_str_split(&line, ' ', &word);
-        const size_t at = svi_str_find(word, '@');
-        if (at == word.n) continue;
-        const sv_str user = svi_str_sub(word, 0, at + 1);
-        svi_buf buf;
-        svi_buf_init(&buf, s->acct);
-        for (size_t i = 0; i < text.n;) {
-            const bool starts_word =
-                i == 0 || !strchr("abcdefghijklmnopqrstuvwxyz0123456789-_.", text.p[i - 1]);
-            if (starts_word && svi_str_starts(svi_str_sub(text, i, text.n), user)) {
-                svi_buf_put(&buf, svi_str_sub(user, 0, user.n - 1));
-                svi_buf_put(&buf, sv_str_of(s->suffix));
-                svi_buf_putc(&buf, '@');
-                i += user.n;
-            } else {
-                svi_buf_putc(&buf, text.p[i++]);
-            }
-        }
-        text = svi_arena_str(s->arena, svi_buf_str(&buf));
-        svi_buf_free(&buf);
+    while (svi_str_split(&lines, '\n', &line)) note_user(s, user_of_line(line));
+    svi_buf buf;
+    svi_buf_init(&buf, s->acct);
+    for (size_t i = 0; i < text.n;) {
+        const sv_str user = user_at(s, text, i);
+        svi_buf_put(&buf, user);
+        if (user.n > 0) svi_buf_put(&buf, sv_str_of(s->suffix));
+        i += user.n;
+        svi_buf_putc(&buf, text.p[i++]); /* behind a user: the @ */
     }
+    text = svi_arena_str(s->arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
     return text;
 }
 
@@ -627,10 +647,10 @@ static bool is_elsewhere(script *s, sv_str line)
     return true;
 }
 
-static void run_lines(script *s, sv_str text)
+static void run_lines(script *s, int first_line, sv_str text)
 {
     sv_str line;
-    int at = 0;
+    int at = first_line - 1;
     bool more = svi_str_split(&text, '\n', &line);
     while (more) {
         at++;
@@ -647,18 +667,42 @@ static void run_lines(script *s, sv_str text)
     }
 }
 
-void flow_run(flow_world *world, const char *path, sv_str text, const char *suffix,
-              flow_result *result)
+flow_play *flow_play_new(flow_world *world, const char *suffix)
 {
-    script s = {
-        .world = world, .acct = world->acct, .path = path, .suffix = suffix, .result = result};
-    s.arena = svi_arena_new(s.acct, 0);
-    s.vars.arena = s.arena;
-    run_lines(&s, with_suffix(&s, text));
-    for (size_t i = 0; i < s.client_count; i++) {
-        flow_client_free(s.clients[i]);
-        svi_free(s.clients[i]);
+    script *s = svi_alloc(world->acct, sizeof *s);
+    s->world = world;
+    s->acct = world->acct;
+    s->suffix = suffix;
+    s->arena = svi_arena_new(s->acct, 0);
+    s->vars.arena = s->arena;
+    return s;
+}
+
+bool flow_play_run(flow_play *s, const char *name, int first_line, sv_str text, flow_result *result)
+{
+    *result = (flow_result){.failed = false};
+    s->path = name;
+    s->result = result;
+    run_lines(s, first_line, with_suffix(s, text));
+    return !result->failed && !result->skipped;
+}
+
+void flow_play_free(flow_play **play)
+{
+    script *s = *play;
+    *play = NULL;
+    for (size_t i = 0; i < s->client_count; i++) {
+        flow_client_free(s->clients[i]);
+        svi_free(s->clients[i]);
     }
-    for (size_t i = 0; i < s.ignored_count; i++) svi_stanza_unref(&s.ignored[i].pattern);
-    svi_arena_free(&s.arena);
+    for (size_t i = 0; i < s->ignored_count; i++) svi_stanza_unref(&s->ignored[i].pattern);
+    svi_arena_free(&s->arena);
+    svi_free(s);
+}
+
+void flow_run(flow_world *world, const char *path, sv_str text, const char *suffix, flow_result *result)
+{
+    flow_play *play = flow_play_new(world, suffix);
+    (void)flow_play_run(play, path, 1, text, result);
+    flow_play_free(&play);
 }

@@ -208,6 +208,28 @@ static void changes(void **state)
     }
 }
 
+/* Pieces go on where the one before ended, with the same clients and what was kept; lines count from the first one given. */
+static void pieces(void **state)
+{
+    (void)state;
+    static const char begin[] = "config modules_enabled = { }\nclient romeo romeo@localhost/orchard\nromeo connects\n";
+    flow_result result;
+    flow_world *world = flow_stage_new(&test_acct, ".", NULL);
+    flow_play *play = flow_play_new(world, ".7");
+    assert_true(flow_play_run(play, "a.c", 10, sv_str_of(begin), &result));
+    assert_true(flow_play_run(play, "a.c", 20, SV_STR("romeo sends <iq type='get' id='1' to='romeo@localhost'/>\n"), &result));
+    assert_true(flow_play_run(play, "a.c", 21, SV_STR("romeo receives <iq type='error' id='{save ID}' from='romeo@localhost'/>\n"), &result));
+    assert_true(flow_play_run(play, "a.c", 22, SV_STR("log has jid=romeo.7@localhost/orchard\n"), &result));
+    assert_false(flow_play_run(play, "a.c", 30, SV_STR("# no step\nromeo receives <iq id='{ID}'/>\n"), &result));
+    assert_non_null(strstr(result.text, "a.c:31: romeo waits for <iq id='{ID}'/>"));
+    assert_true(result.failed);
+    assert_true(flow_play_run(play, "b.c", 1, SV_STR("romeo receives nothing\n"), &result));
+    assert_false(result.failed);
+    flow_play_free(&play);
+    char why[300];
+    assert_true(world->close(&world, why, sizeof why));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +238,7 @@ int main(void)
         cmocka_unit_test(waits),
         cmocka_unit_test(commands),
         cmocka_unit_test(changes),
+        cmocka_unit_test(pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,19 +77,23 @@ struct flow_world {
  * in its order (NULL: all that a server usually has). Kept by reference. */
 flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules);
 
-/* The stage of a world that flow_stage_new has made. */
-struct svi_stage *flow_stage_of(flow_world *world);
+typedef struct svi_stage svi_stage;
+typedef struct svi_stage_config svi_stage_config;
+typedef struct svi_link_nature svi_link_nature;
+
+/* The same with everything else as `config` has it (stage.h), which need not outlive the call. */
+flow_world *flow_stage_with(svi_acct *acct, const svi_stage_config *config);
+/* The stage of a world of the two above. Borrowed. */
+svi_stage *flow_stage_of(const flow_world *world);
 
 /* Does a step that begins with network, store or host on the stage: see flow_world.change. `nature` is how its network is, and changes
  * with it. A time is as in a script: "5s", "200ms"; false if the text is none. */
-typedef struct svi_stage svi_stage;
-typedef struct svi_link_nature svi_link_nature;
 bool flow_change(svi_stage *stage, svi_link_nature *nature, sv_str step, svi_buf *why);
 bool flow_time(sv_str text, int64_t *us_out);
 
-/* Runs a command line on the modules: see flow_world.operate. `settle(world)` until it is answered. */
 typedef struct svi_mods svi_mods;
 typedef struct svi_server svi_server;
+/* Runs a command line on the modules: see flow_world.operate. `settle(world)` until it is answered. */
 bool flow_operate(flow_world *world, svi_server *server, svi_mods *mods, sv_str line, svi_buf *out);
 
 /* --- clients --------------------------------------------------------------------------------------- */
@@ -108,6 +112,15 @@ typedef enum flow_raw {
     FLOW_RAW_LOGIN  /* the stream after SASL: its header, binding */
 } flow_raw;
 
+enum { FLOW_ASKED_MAX = 256 };
+
+/* What became of a request of a client. */
+typedef struct flow_asked {
+    char id[64];
+    unsigned asked, answered;
+    char head[120]; /* how the first of that id began */
+} flow_asked;
+
 typedef struct flow_client {
     flow_world *world;
     char name[64];
@@ -124,7 +137,15 @@ typedef struct flow_client {
     char end[80];  /* how the last connection ended */
     svi_arena *arena;
     unsigned pings;
+    /* Since it was bound: its gets and sets, but for those to a session, which is free not to answer. */
+    flow_asked *asked;
+    size_t asked_count;
+    bool is_bound;
+    bool is_unread; /* what it sent was no whole XML, or too much: its requests are not known */
 } flow_client;
+
+/* True if each known request was answered once; else `why` says of which it is not so. Of one that is not connected nothing is known. */
+bool flow_client_is_answered(const flow_client *client, char *why, size_t why_bytes);
 
 /* Logs in (or, raw, just connects); false with a reason in client->why. */
 bool flow_client_connect(flow_client *client);
@@ -193,6 +214,17 @@ flow_play *flow_play_new(flow_world *world, const char *suffix);
 /* Runs the steps in `text`; `name` and the line that it begins with stand in messages. False if the result says failed or skipped:
  * what follows of the text is not done. */
 bool flow_play_run(flow_play *play, const char *name, int first_line, sv_str text, flow_result *result);
+/* From now on a step that got something else than it expects does not fail: what that client has got is forgotten and the script goes
+ * on. It ends, without failing, at a step that can't be done. */
+void flow_play_be_lenient(flow_play *play);
+/* The world has the configuration and the modules that the script asks for: these steps are passed over. */
+void flow_play_again(flow_play *play);
+/* The text's steps that a lenient play did not do, or got something else in. */
+unsigned flow_play_unmet(const flow_play *play);
+/* True if each get and set of a client that is still connected was answered, and once; else `why` says which was not. */
+bool flow_play_is_answered(const flow_play *play, char *why, size_t why_bytes);
+/* Its clients leave, as `leaves` does. */
+void flow_play_leave(flow_play *play);
 /* Drops the clients' connections and frees all. */
 void flow_play_free(flow_play **play);
 

@@ -11,6 +11,7 @@
 #define NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
 #define NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
 #define NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
+#define ID_SYNC "flow-sync-"
 
 static bool failed(flow_client *c, const char *why)
 {
@@ -45,8 +46,81 @@ static bool is_own_push(const sv_node *root)
            svi_str_ends(svi_node_attr(item, SV_STR("jid")), SV_STR(FLOW_SYNC_DOMAIN));
 }
 
+static flow_asked *find_asked(flow_client *c, sv_str id)
+{
+    for (size_t i = 0; i < c->asked_count; i++)
+        if (sv_str_eq(sv_str_of(c->asked[i].id), id)) return &c->asked[i];
+    return NULL;
+}
+
+static bool is_iq_of(const sv_node *root, const char *one, const char *other)
+{
+    const sv_str type = svi_node_attr(root, SV_STR("type"));
+    return svi_node_is(root, SV_STR("iq"), SV_STR(SVI_NS_CLIENT)) &&
+           (sv_str_eq(type, sv_str_of(one)) || sv_str_eq(type, sv_str_of(other)));
+}
+
+/* A session may leave a request unanswered; whoever else it is for, the server answers at last. */
+static void note_request(flow_client *c, const sv_node *root, sv_str text)
+{
+    const sv_str id = svi_node_attr(root, SV_STR("id")), to = svi_node_attr(root, SV_STR("to"));
+    if (!is_iq_of(root, "get", "set") || id.n == 0 || svi_str_find(to, '/') < to.n || svi_str_starts(id, SV_STR(ID_SYNC))) return;
+    flow_asked *asked = find_asked(c, id);
+    if (!asked && (c->asked_count == FLOW_ASKED_MAX || id.n >= sizeof asked->id)) {
+        c->is_unread = true;
+        return;
+    }
+    if (!asked) {
+        if (!c->asked) c->asked = svi_alloc(c->world->acct, FLOW_ASKED_MAX * sizeof *c->asked);
+        asked = &c->asked[c->asked_count++];
+        *asked = (flow_asked){.asked = 0};
+        (void)snprintf(asked->id, sizeof asked->id, "%.*s", (int)id.n, id.p);
+        (void)snprintf(asked->head, sizeof asked->head, "%.*s", (int)text.n, text.p);
+    }
+    asked->asked++;
+}
+
+/* What a bound client sends, of which its requests are noted. */
+static void note_sent(flow_client *c, sv_str bytes)
+{
+    sv_stanza *block = NULL;
+    sv_err err;
+    svi_buf whole;
+    svi_buf_init(&whole, c->world->acct);
+    svi_buf_printf(&whole, "<flow xmlns:stream='%s'>%.*s</flow>", SVI_NS_STREAM, (int)bytes.n, bytes.p);
+    if (svi_stanza_parse(c->world->acct, NULL, svi_buf_str(&whole), SV_STR(SVI_NS_CLIENT), &block, &err) != SV_OK) {
+        c->is_unread = true;
+    } else {
+        const sv_node *root = svi_stanza_root(block);
+        for (const sv_node *node = svi_node_first(root); node; node = svi_node_next(root, node)) note_request(c, node, bytes);
+        svi_stanza_unref(&block);
+    }
+    svi_buf_free(&whole);
+}
+
+bool flow_client_is_answered(const flow_client *c, char *why, size_t why_bytes)
+{
+    for (size_t i = 0; c->pipe && !c->is_unread && i < c->asked_count; i++) {
+        const flow_asked *a = &c->asked[i];
+        if (a->asked == a->answered) continue;
+        if (a->answered > a->asked)
+            (void)snprintf(why, why_bytes, "a request of %s was answered %u times: %s", c->name, a->answered, a->head);
+        else
+            (void)snprintf(why, why_bytes, "a request of %s was never answered: %s", c->name, a->head);
+        return false;
+    }
+    return true;
+}
+
+static void note_answer(flow_client *c, const sv_node *root)
+{
+    flow_asked *asked = is_iq_of(root, "result", "error") ? find_asked(c, svi_node_attr(root, SV_STR("id"))) : NULL;
+    if (asked) asked->answered++;
+}
+
 static void on_stanza(void *ctx, sv_stanza *take)
 {
+    note_answer(ctx, svi_stanza_root(take));
     if (is_own_push(svi_stanza_root(take)))
         svi_stanza_unref(&take);
     else
@@ -111,6 +185,7 @@ bool flow_client_write(flow_client *c, sv_str bytes)
     if (!c->pipe) return failed(c, "is not connected");
     show(c, "->", bytes);
     c->unsynced = true;
+    if (c->is_bound) note_sent(c, bytes);
     svi_buf_put(&c->out, bytes);
     flush(c);
     return true;
@@ -418,7 +493,8 @@ bool flow_client_connect(flow_client *c)
     c->end[0] = 0;
     while (c->inbox) flow_client_drop_first(c);
     svi_buf_clear(&c->out);
-    c->broken = c->got_end = c->silent = false;
+    c->broken = c->got_end = c->silent = c->is_bound = c->is_unread = false;
+    c->asked_count = 0;
     svi_arena_clear(c->arena);
     c->pipe = c->world->open(c->world);
     if (!c->pipe) return failed(c, "can't connect");
@@ -428,7 +504,8 @@ bool flow_client_connect(flow_client *c)
     if (!secure(c, &secured)) return failed_in(c, "before TLS stands");
     if ((secured && !next_features(c)) || !authenticate(c)) return failed_in(c, "while logging in");
     if (c->raw == FLOW_RAW_LOGIN) return new_parser(c), true;
-    return (next_features(c) && bind(c)) || failed_in(c, "while binding");
+    c->is_bound = next_features(c) && bind(c);
+    return c->is_bound || failed_in(c, "while binding");
 }
 
 /* --- end ----------------------------------------------------------------------------------------------- */
@@ -477,6 +554,7 @@ void flow_client_free(flow_client *c)
     svi_parser_free(&c->parser);
     svi_buf_free(&c->out);
     svi_arena_free(&c->arena);
+    svi_free(c->asked);
 }
 
 /* --- synchronisation --------------------------------------------------------------------------------- */
@@ -510,7 +588,7 @@ static bool take_answer(flow_client *c, const char *id)
 static bool ask(flow_client *c, const char *type, const char *to, const char *payload)
 {
     char id[40], text[700];
-    (void)snprintf(id, sizeof id, "flow-sync-%u", ++c->pings);
+    (void)snprintf(id, sizeof id, ID_SYNC "%u", ++c->pings);
     (void)snprintf(text, sizeof text, "<iq type='%s' id='%s'%s%s%s>%s</iq>", type, id,
                    to ? " to='" : "", to ? to : "", to ? "'" : "", payload);
     return flow_client_send(c, sv_str_of(text)) && take_answer(c, id);

@@ -15,12 +15,7 @@ typedef struct stage_world {
     char examples[4200];
 } stage_world;
 
-svi_stage *flow_stage_of(flow_world *world)
-{
-    return ((stage_world *)(void *)world)->stage;
-}
-
-static svi_stage *stage_of(const flow_world *world)
+svi_stage *flow_stage_of(const flow_world *world)
 {
     return ((const stage_world *)(const void *)world)->stage;
 }
@@ -73,38 +68,38 @@ static void not_told(void *ctx, bool readable, bool writable)
 
 static bool configure(flow_world *world, sv_str line)
 {
-    return svi_stage_configure(stage_of(world), line);
+    return svi_stage_configure(flow_stage_of(world), line);
 }
 
 static bool enable(flow_world *world, sv_str module)
 {
-    return svi_stage_enable(stage_of(world), module);
+    return svi_stage_enable(flow_stage_of(world), module);
 }
 
 static void draw(flow_world *world, void *to, size_t n)
 {
-    const svi_plat *plat = &svi_stage_plat(stage_of(world))->plat;
+    const svi_plat *plat = &svi_stage_plat(flow_stage_of(world))->plat;
     plat->random(plat->ctx, to, n);
 }
 
 static bool settle(flow_world *world)
 {
-    return svi_stage_settle(stage_of(world));
+    return svi_stage_settle(flow_stage_of(world));
 }
 
 static bool pass_owed(flow_world *world)
 {
-    return svi_stage_pass_owed(stage_of(world));
+    return svi_stage_pass_owed(flow_stage_of(world));
 }
 
 static void pass_time(flow_world *world, int64_t us)
 {
-    if (svi_stage_start(stage_of(world))) svi_stage_pass(stage_of(world), us);
+    if (svi_stage_start(flow_stage_of(world))) svi_stage_pass(flow_stage_of(world), us);
 }
 
 static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password)
 {
-    svi_stage *stage = stage_of(world);
+    svi_stage *stage = flow_stage_of(world);
     if (svi_stage_start(stage)) return svi_stage_add_account(stage, user, domain, password);
     (void)fprintf(stderr, "flow: the stage does not start: %s\n", svi_stage_problem(stage));
     return false;
@@ -112,7 +107,7 @@ static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str pa
 
 static flow_pipe *open_pipe(flow_world *world)
 {
-    svi_stage *stage = stage_of(world);
+    svi_stage *stage = flow_stage_of(world);
     if (!svi_stage_start(stage)) return NULL;
     svi_link *link = svi_stage_connect(stage);
     link->ready = not_told;
@@ -123,7 +118,7 @@ static flow_pipe *open_pipe(flow_world *world)
 
 static bool operate(flow_world *world, sv_str line, svi_buf *out)
 {
-    svi_stage *stage = stage_of(world);
+    svi_stage *stage = flow_stage_of(world);
     if (svi_stage_start(stage)) return flow_operate(world, svi_stage_server(stage), svi_stage_mods(stage), line, out);
     svi_buf_printf(out, "the stage does not start: %s", svi_stage_problem(stage));
     return false;
@@ -131,7 +126,7 @@ static bool operate(flow_world *world, sv_str line, svi_buf *out)
 
 static bool reload(flow_world *world, sv_str module, svi_buf *why)
 {
-    svi_stage *stage = stage_of(world);
+    svi_stage *stage = flow_stage_of(world);
     if (svi_stage_start(stage)) return svi_stage_reload(stage, module, why);
     svi_buf_put(why, sv_str_of(svi_stage_problem(stage)));
     return false;
@@ -150,7 +145,7 @@ static bool start_again(svi_stage *stage, svi_buf *why)
 
 static bool restart(flow_world *world, svi_buf *why)
 {
-    svi_stage *stage = stage_of(world);
+    svi_stage *stage = flow_stage_of(world);
     (void)svi_stage_settle(stage);
     svi_stage_stop(stage);
     return start_again(stage, why);
@@ -158,7 +153,7 @@ static bool restart(flow_world *world, svi_buf *why)
 
 static bool kill_server(flow_world *world, svi_buf *why)
 {
-    svi_stage *stage = stage_of(world);
+    svi_stage *stage = flow_stage_of(world);
     if (!svi_stage_is_simulated(stage)) {
         svi_buf_put(why, SV_STR("the store is a module's: what it has under way can't be taken back"));
         return false;
@@ -175,7 +170,7 @@ static bool change(flow_world *world, sv_str step, svi_buf *why)
 
 static sv_str log_lines(const flow_world *world)
 {
-    return svi_stage_log(stage_of(world));
+    return svi_stage_log(flow_stage_of(world));
 }
 
 /* All clients have gone. What one that fell silent never read does not count as in flight for ever. */
@@ -199,12 +194,9 @@ static bool close_stage(flow_world **world, char *why, size_t why_bytes)
     return why[0] == 0;
 }
 
-flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules)
+static stage_world *new_world(svi_acct *acct)
 {
     stage_world *w = svi_alloc(acct, sizeof *w);
-    (void)snprintf(w->examples, sizeof w->examples, "%s/../examples", module_dir);
-    w->paths[0] = module_dir;
-    w->paths[1] = w->examples;
     w->world = (flow_world){.acct = acct,
                             .name = "stage",
                             .configure = configure,
@@ -222,6 +214,22 @@ flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *m
                             .change = change,
                             .log_lines = log_lines,
                             .close = close_stage};
+    return w;
+}
+
+flow_world *flow_stage_with(svi_acct *acct, const svi_stage_config *config)
+{
+    stage_world *w = new_world(acct);
+    w->stage = svi_stage_new(config);
+    return &w->world;
+}
+
+flow_world *flow_stage_new(svi_acct *acct, const char *module_dir, const char *modules)
+{
+    stage_world *w = new_world(acct);
+    (void)snprintf(w->examples, sizeof w->examples, "%s/../examples", module_dir);
+    w->paths[0] = module_dir;
+    w->paths[1] = w->examples;
     w->stage = svi_stage_new(&(svi_stage_config){
         .core = acct, .peers = acct, .paths = w->paths, .path_count = 2, .modules = modules, .seed = 1});
     return &w->world;

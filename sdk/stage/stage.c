@@ -101,9 +101,18 @@ bool svi_stage_configure(svi_stage *st, sv_str line)
     return true;
 }
 
+static bool is_listed(sv_str list, sv_str module)
+{
+    char quoted[100];
+    const int n = snprintf(quoted, sizeof quoted, "\"%.*s\"", (int)(module.n < 80 ? module.n : 80), module.p);
+    return list.n > 0 && memmem(list.p, list.n, quoted, (size_t)n) != NULL;
+}
+
 bool svi_stage_enable(svi_stage *st, sv_str module)
 {
     if (st->started || sets_modules(st)) return false;
+    const char *first = st->how.modules ? st->how.modules : DEFAULT_MODULES;
+    if (is_listed(sv_str_of(first), module) || is_listed(svi_buf_str(&st->further), module)) return true;
     svi_buf_printf(&st->further, ", \"%.*s\"", (int)module.n, module.p);
     return true;
 }
@@ -294,6 +303,7 @@ static void free_engines(svi_stage *st)
 
 void svi_stage_stop(svi_stage *st)
 {
+    if (st->server && st->mods && st->how.ends) st->how.ends(st->how.ctx, st);
     st->is_ending = true; /* what modules do now is no occasion for harm */
     if (st->mods) svi_mods_free(&st->mods);
     if (st->engines) svi_engines_settle(st->engines);
@@ -419,7 +429,8 @@ static sv_status set_account(svi_stage *st, sv_str user, sv_str domain, const sv
 bool svi_stage_add_account(svi_stage *st, sv_str user, sv_str domain, sv_str password)
 {
     svi_scram_keys keys;
-    if (svi_scram_derive("SCRAM-SHA-256", password, SV_STR("salt-of-the-stage"), 4096, &keys) != SV_OK) return false;
+    const uint32_t rounds = st->how.scram_rounds ? st->how.scram_rounds : 4096;
+    if (svi_scram_derive("SCRAM-SHA-256", password, SV_STR("salt-of-the-stage"), rounds, &keys) != SV_OK) return false;
     sv_status status = set_account(st, user, domain, &keys, false);
     if (status == SV_EEXIST) status = set_account(st, user, domain, &keys, true);
     return status == SV_OK;

@@ -14,7 +14,8 @@
 
 typedef struct svi_stage svi_stage;
 
-typedef struct svi_stage_config {
+typedef struct svi_stage_config svi_stage_config;
+struct svi_stage_config {
     svi_acct *core;  /* what the server and its modules hold */
     svi_acct *peers; /* the disk, links and the rest of the stage; may be the same */
     const char *const *paths; /* folders of modules, in the order in which they are searched; kept by reference */
@@ -23,7 +24,13 @@ typedef struct svi_stage_config {
     uint64_t seed;       /* of all that is random */
     const svi_limits *limits; /* NULL: the server's */
     size_t cache_bytes;       /* of rows that nobody uses; 0: the store's own choice */
-} svi_stage_config;
+    uint32_t scram_rounds;    /* of the accounts' keys; 0: 4096 */
+    /* May be NULL: a module refuses an event or drops it (svi_mods_probe.refuses) / the server is about to end or to be killed, its
+     * modules still there. */
+    void (*refuses)(void *ctx, const char *module, sv_cond cond, const svi_mods_site *site);
+    void (*ends)(void *ctx, svi_stage *stage);
+    void *ctx; /* of both */
+};
 
 /* A stage whose server has not started. Never fails; free with svi_stage_free. One at a time: it takes what the process logs. */
 svi_stage *svi_stage_new(const svi_stage_config *config);
@@ -32,7 +39,8 @@ void svi_stage_free(svi_stage **stage);
 
 /* --- before the start --------------------------------------------------------------------------------- */
 
-/* Adds a line of configuration / a module behind those of `modules`. False: the server runs, or modules_enabled stands in a line. */
+/* Adds a line of configuration / a module behind those of `modules`, unless it is there. False: the server runs, or modules_enabled
+ * stands in a line. */
 bool svi_stage_configure(svi_stage *stage, sv_str line);
 bool svi_stage_enable(svi_stage *stage, sv_str module);
 

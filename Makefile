@@ -11,6 +11,7 @@ CCACHE := $(shell command -v ccache 2>/dev/null)
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
+VERSION := $(shell sed -n 's/^\#define SVI_VERSION "\(.*\)"/\1/p' server/main/main_cli.h)
 
 CC_release := gcc
 CC_asan    := gcc
@@ -87,8 +88,11 @@ RELEASE_SO  := $(foreach n,1 2 3,$(B)/tests/mods/releases/$(n)/notes.so)
 UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c sdk/*/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 
-# The stage: a server in the process of a test, and the runner of flow scripts on it.
+# The stage: a server in the process of a test, and the runner of flow scripts on it. stave-sdk is what `stave` runs for
+# authors of modules.
 STAGE_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard sdk/stage/*.c)))
+AUTHOR_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard sdk/author/*.c)))
+STAVE_SDK  := $(B)/sdk/author/stave-sdk
 FLOW_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/flow/*.c))
 FLOW      := $(B)/tests/flow/flow
 
@@ -110,13 +114,14 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDEXPANSION:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all lib units modules examples testmods tests fuzzers benches run test quick long lint generate spec bench mutants \
-        flow-peers deps install uninstall clean help FORCE
+.PHONY: all lib sdk units modules examples testmods tests fuzzers benches run test quick long lint generate spec \
+        bench mutants flow-peers deps install install-sdk uninstall clean help FORCE
 
 all: lib modules $(STAVE)
 lib: $(LIB)
+sdk: $(STAVE_SDK)
 units: $(UNIT_BIN)
-tests: all units examples testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
+tests: all sdk units examples testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
 
@@ -198,25 +203,33 @@ deps:
 #: make install      into PREFIX (/usr/local), below DESTDIR; make uninstall takes it away again
 BASH_COMPLETION := share/bash-completion/completions/stave
 ZSH_COMPLETION  := share/zsh/site-functions/_stave
+TO = $(DESTDIR)$(PREFIX)
 install: all $(B)/stave.1
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stave/modules $(DESTDIR)$(PREFIX)/include/stave \
-	    $(DESTDIR)$(PREFIX)/share/doc/stave/doc $(DESTDIR)$(PREFIX)/share/doc/stave/examples
-	install -D -m 644 $(B)/stave.1 $(DESTDIR)$(PREFIX)/share/man/man1/stave.1
-	install -D -m 644 tools/shell/stave.bash $(DESTDIR)$(PREFIX)/$(BASH_COMPLETION)
-	install -D -m 644 tools/shell/_stave $(DESTDIR)$(PREFIX)/$(ZSH_COMPLETION)
-	$(if $(STAVE),install -m 755 $(STAVE) $(DESTDIR)$(PREFIX)/bin/stave)
-	$(if $(MODULE_SO),install -m 644 $(MODULE_SO) $(DESTDIR)$(PREFIX)/lib/stave/modules/)
-	for file in $(LUA_SRC:lua/%=%); do install -D -m 644 "lua/$$file" "$(DESTDIR)$(PREFIX)/lib/stave/modules/$$file" || exit 1; done
-	install -m 644 $(wildcard api/stave/*.h) $(DESTDIR)$(PREFIX)/include/stave/
-	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/stave/
-	for file in $(wildcard lua/*/README.md); do install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/doc/stave/$$file" || exit 1; done
-	cp -R doc/. $(DESTDIR)$(PREFIX)/share/doc/stave/doc/
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/stave/doc/plan $(DESTDIR)$(PREFIX)/share/doc/stave/doc/progress.md
-	cp -R examples/. $(DESTDIR)$(PREFIX)/share/doc/stave/examples/
+	install -d $(TO)/bin $(TO)/lib/stave/modules $(TO)/share/doc/stave/doc $(TO)/share/doc/stave/examples
+	install -D -m 644 $(B)/stave.1 $(TO)/share/man/man1/stave.1
+	install -D -m 644 tools/shell/stave.bash $(TO)/$(BASH_COMPLETION)
+	install -D -m 644 tools/shell/_stave $(TO)/$(ZSH_COMPLETION)
+	$(if $(STAVE),install -m 755 $(STAVE) $(TO)/bin/stave)
+	$(if $(MODULE_SO),install -m 644 $(MODULE_SO) $(TO)/lib/stave/modules/)
+	for file in $(LUA_SRC:lua/%=%); do install -D -m 644 "lua/$$file" "$(TO)/lib/stave/modules/$$file" || exit 1; done
+	install -m 644 README.md $(TO)/share/doc/stave/
+	for file in $(wildcard lua/*/README.md); do install -D -m 644 "$$file" "$(TO)/share/doc/stave/$$file" || exit 1; done
+	cp -R doc/. $(TO)/share/doc/stave/doc/
+	rm -rf $(TO)/share/doc/stave/doc/plan $(TO)/share/doc/stave/doc/progress.md
+	cp -R examples/. $(TO)/share/doc/stave/examples/
+
+#: make install-sdk  the same, with all that authors of modules need: headers, build rules, templates, the stage
+TEMPLATES = $(patsubst sdk/templates/%,%,$(wildcard sdk/templates/*/*))
+install-sdk: install sdk
+	install -d $(TO)/include/stave $(TO)/lib/stave/sdk $(TO)/share/stave/sdk $(TO)/share/pkgconfig
+	install -m 644 $(wildcard api/stave/*.h) $(TO)/include/stave/
+	install -m 755 $(STAVE_SDK) $(TO)/lib/stave/sdk/
+	install -m 644 sdk/stave.mk $(TO)/share/stave/sdk/
+	for file in $(TEMPLATES); do install -D -m 644 "sdk/templates/$$file" "$(TO)/share/stave/sdk/templates/$$file" || exit 1; done
+	sed 's/@VERSION@/$(VERSION)/' sdk/stave.pc.in >$(TO)/share/pkgconfig/stave.pc
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/stave $(DESTDIR)$(PREFIX)/share/man/man1/stave.1
-	rm -f $(DESTDIR)$(PREFIX)/$(BASH_COMPLETION) $(DESTDIR)$(PREFIX)/$(ZSH_COMPLETION)
-	rm -rf $(DESTDIR)$(PREFIX)/lib/stave $(DESTDIR)$(PREFIX)/include/stave $(DESTDIR)$(PREFIX)/share/doc/stave
+	rm -f $(TO)/bin/stave $(TO)/share/man/man1/stave.1 $(TO)/$(BASH_COMPLETION) $(TO)/$(ZSH_COMPLETION) $(TO)/share/pkgconfig/stave.pc
+	rm -rf $(TO)/lib/stave $(TO)/include/stave $(TO)/share/stave $(TO)/share/doc/stave
 
 #: make clean        remove build/ (never ./run)
 clean:
@@ -333,6 +346,9 @@ $(TESTMOD_SO) $(RELEASE_SO): $(B)/%.so: $(B)/%.o
 
 $(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | examples
 	$(Q)$(CC) $(LDFLAGS) $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
+
+$(STAVE_SDK): $(AUTHOR_OBJ) $(STAGE_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(TORTURE): $(TORTURE_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(TORTURE_OBJ) $(LIB) $(LDLIBS) -o $@

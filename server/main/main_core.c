@@ -50,6 +50,17 @@ static const sv_arg check_module_args[] = {
     {0},
 };
 
+static const sv_arg new_module_args[] = {
+    {.name = "name",
+     .kind = SV_ARG_STRING,
+     .flags = SV_ARG_REQUIRED,
+     .manual = "what it is called: small letters, digits, - and _; a letter first"},
+    {.name = "folder", .kind = SV_ARG_FILE, .manual = "where the folder NAME is made; here, if it is not given"},
+    {.name = "c", .kind = SV_ARG_FLAG, .manual = "in C"},
+    {.name = "lua", .kind = SV_ARG_FLAG, .manual = "in Lua"},
+    {0},
+};
+
 static const sv_arg restore_args[] = {
     {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "the backup"},
     {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "this host alone"},
@@ -389,6 +400,14 @@ static const svi_core_command commands[] = {
      .flags = SVI_CORE_NO_CONFIG | SVI_CORE_MANY,
      .here = svi_tool_check_module,
      .print = svi_print_module},
+    {.what = {.name = "new module",
+              .summary = "begin a module: source, test, flow script and page",
+              .manual = "Makes a folder NAME that can be built and tested at once, and changed from there on.\n"
+                        "Needs the SDK (`make install-sdk`).",
+              .examples = "new module greeter --lua\nnew module quota --c ~/src",
+              .args = new_module_args},
+     .flags = SVI_CORE_NO_CONFIG | SVI_CORE_NO_JSON,
+     .here = svi_tool_author},
     {.what = {.name = "status", .summary = "what the running server does"},
      .run = svi_command_status,
      .print = svi_print_status},

@@ -2,6 +2,7 @@
  * a server where that is possible; printing. */
 #include "main/main_tool.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 
 struct svi_tool {
     svi_cli cli;
+    char *const *argv; /* as the process got them */
     svi_acct acct;
     svi_arena *arena; /* of what modules declare */
     const sv_command **decls;
@@ -283,6 +285,27 @@ int svi_tool_serve(tool *t)
 int svi_tool_run(tool *t)
 {
     return svi_run_main(&t->cli, svi_cli_arg(&t->cli, "dir"));
+}
+
+/* --- authors of modules -------------------------------------------------------------------------------- */
+
+/* It lies beside the binary, in the build tree or installed. */
+int svi_tool_author(tool *t)
+{
+    static const char *const beside[] = {"sdk/author/stave-sdk", "../lib/stave/sdk/stave-sdk"};
+    const char *slash = strrchr(t->cli.program, '/');
+    const int n = slash ? (int)(slash - t->cli.program) : 0;
+    const char *path = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        path = svi_arena_printf(t->arena, "%.*s%s%s", n, t->cli.program, slash ? "/" : "", beside[i]).p;
+        if (access(path, F_OK) == 0) break;
+    }
+    (void)execv(path, t->argv);
+    if (errno == ENOENT)
+        return fail(t, SV_FAULT_FAILED,
+                    "'%s' needs the SDK, which is not installed (%s): in Stave's sources, `make install-sdk`",
+                    t->cli.what->name, path);
+    return fail(t, SV_FAULT_FAILED, "%s can't be run: %s", path, strerror(errno));
 }
 
 /* --- declarations ------------------------------------------------------------------------------------- */
@@ -834,7 +857,7 @@ static int run(tool *t, int argc, char *const *argv, const char *program)
 
 int svi_tool_main(int argc, char *const *argv, const char *program)
 {
-    tool t = {.acct = {.name = "command"}};
+    tool t = {.argv = argv, .acct = {.name = "command"}};
     svi_log_setup(SV_WARN, SVI_LOG_TEXT, NULL, NULL, NULL, NULL);
     svi_problems_init(&t.problems, &t.acct);
     svi_problems_init(&t.warnings, &t.acct);

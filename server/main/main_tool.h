@@ -26,4 +26,7 @@ int svi_tool_backup(svi_tool *tool);
 int svi_tool_backup_check(svi_tool *tool);
 int svi_tool_restore(svi_tool *tool);
 
+/* Commands for authors of modules: runs the SDK's program in the place of this one. */
+int svi_tool_author(svi_tool *tool);
+
 #endif

@@ -61,6 +61,36 @@ static const sv_arg new_module_args[] = {
     {0},
 };
 
+static const sv_arg test_args[] = {
+    {.name = "folder", .kind = SV_ARG_FILE, .manual = "the module's; this one, if it is not given"},
+    {.name = "only", .kind = SV_ARG_STRING, .flags = SV_ARG_OPTION, .manual = "scripts and tests with this in their name"},
+    {.name = "plain", .kind = SV_ARG_FLAG, .manual = "as they are: no other timing, no harm"},
+    {.name = "timing", .kind = SV_ARG_FLAG, .manual = "the runs with other timing alone"},
+    {.name = "harm", .kind = SV_ARG_STRING, .flags = SV_ARG_OPTION, .manual = "this kind of harm alone"},
+    {.name = "at",
+     .kind = SV_ARG_INT,
+     .flags = SV_ARG_OPTION,
+     .min = "1",
+     .manual = "of --harm: at this occasion alone, and what passes is shown"},
+    {.name = "seed", .kind = SV_ARG_INT, .flags = SV_ARG_OPTION, .preset = "1", .min = "0", .manual = "of all that is random"},
+    {.name = "seeds",
+     .kind = SV_ARG_INT,
+     .flags = SV_ARG_OPTION,
+     .preset = "3",
+     .min = "1",
+     .max = "100000",
+     .manual = "how many runs with other timing, from --seed on"},
+    {.name = "every", .kind = SV_ARG_FLAG, .manual = "every occasion for harm, however many there are"},
+    {.name = "strict", .kind = SV_ARG_FLAG, .manual = "hooks and refusals that no test reached fail"},
+    {.name = "jobs", .kind = SV_ARG_INT, .flags = SV_ARG_OPTION, .min = "1", .max = "1024", .manual = "processes at once"},
+    {.name = "enable",
+     .kind = SV_ARG_STRING,
+     .flags = SV_ARG_OPTION,
+     .manual = "modules besides it, parted by commas, in place of the usual ones"},
+    {.name = "built", .kind = SV_ARG_FILE, .flags = SV_ARG_OPTION, .manual = "the module, built already"},
+    {0},
+};
+
 static const sv_arg restore_args[] = {
     {.name = "file", .kind = SV_ARG_FILE, .flags = SV_ARG_REQUIRED, .manual = "the backup"},
     {.name = "host", .kind = SV_ARG_HOST, .flags = SV_ARG_OPTION, .manual = "this host alone"},
@@ -406,6 +436,15 @@ static const svi_core_command commands[] = {
                         "Needs the SDK (`make install-sdk`).",
               .examples = "new module greeter --lua\nnew module quota --c ~/src",
               .args = new_module_args},
+     .flags = SVI_CORE_NO_CONFIG | SVI_CORE_NO_JSON,
+     .here = svi_tool_author},
+    {.what = {.name = "test",
+              .summary = "build and test the module in a folder",
+              .manual = "Runs its flow scripts and its unit test on the stage, then the scripts with other timing and\n"
+                        "with harm: reads that fail, a disk that is full, sessions that vanish, reloads, kills. Tells\n"
+                        "which hooks and refusals were reached. Needs the SDK (`make install-sdk`).",
+              .examples = "test\ntest ./greeter --strict\ntest --only greeter.flow --harm kill --at 3",
+              .args = test_args},
      .flags = SVI_CORE_NO_CONFIG | SVI_CORE_NO_JSON,
      .here = svi_tool_author},
     {.what = {.name = "status", .summary = "what the running server does"},

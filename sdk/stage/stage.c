@@ -50,6 +50,12 @@ static void note_line(void *ctx, sv_level level, const char *event, const svi_fi
     if (st->log.len + line.n <= LOG_BYTES_MAX) svi_buf_put(&st->log, line);
 }
 
+static void note_refusal(void *ctx, const char *module, sv_cond cond, const svi_mods_site *site)
+{
+    const svi_stage *st = ctx;
+    if (st->how.refuses) st->how.refuses(st->how.ctx, module, cond, site);
+}
+
 svi_stage *svi_stage_new(const svi_stage_config *config)
 {
     svi_stage *st = svi_alloc(config->peers, sizeof *st);
@@ -61,6 +67,7 @@ svi_stage *svi_stage_new(const svi_stage_config *config)
     svi_buf_init(&st->further, config->peers);
     svi_buf_init(&st->log, config->peers);
     svi_harm_init(st);
+    st->probe.refuses = note_refusal;
     svi_log_set_tap(note_line, st);
     svi_log_tap_level(SV_INFO);
     return st;

@@ -76,6 +76,9 @@ void svi_api_fire(sv_event *ev, const char *on, const sv_jid *account, sv_str su
 sv_str svi_api_gather(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 sv_str svi_api_subject(const sv_event *ev);
 sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond);
+sv_verdict svi_api_refuse_text(sv_event *ev, sv_cond cond, sv_str text);
+sv_verdict svi_api_refuse_with(sv_event *ev, sv_cond cond, sv_str type, const sv_draft *specific);
+sv_verdict svi_api_drop(sv_event *ev, const char *rule);
 void *svi_api_scratch(sv_event *ev, size_t bytes);
 sv_str svi_api_format(sv_event *ev, const char *format, ...) __attribute__((format(printf, 2, 3)));
 sv_str svi_api_random_hex(sv_event *ev, size_t bytes);

@@ -1,6 +1,7 @@
 /* Module table: the event's addresses, verdicts that need a word more than xmpp_event.h has, occasions, memory of the event. */
 #include "mods/mods_api.h"
 
+#include <dlfcn.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 
@@ -62,9 +63,41 @@ bool svi_api_is_admin(sv_event *ev, const sv_jid *jid)
 
 /* --- verdicts and occasions ------------------------------------------------------------------------- */
 
+/* A test wants to know where a module's code refuses. Scripts tell that themselves. */
+static void tell_refusal(const sv_event *ev, sv_cond cond, const void *address)
+{
+    const svi_handler *handler = svi_event_handler(ev);
+    const sv_mod *mod = handler != NULL ? handler->generation : NULL;
+    const svi_mods_probe *probe = mod != NULL ? svi_mod_probe(mod) : NULL;
+    Dl_info where;
+    if (probe == NULL || probe->refuses == NULL || mod->file->script != NULL || !dladdr(address, &where)) return;
+    const svi_mods_site site = {.address = address, .file = mod->file->name,
+                                .place = (uintptr_t)address - (uintptr_t)where.dli_fbase};
+    probe->refuses(probe->ctx, mod->file->name, cond, &site);
+}
+
 sv_verdict svi_api_refuse(sv_event *ev, sv_cond cond)
 {
+    tell_refusal(ev, cond, __builtin_return_address(0));
     return svi_x_refuse(ev, cond, SV_STR_NONE);
+}
+
+sv_verdict svi_api_refuse_text(sv_event *ev, sv_cond cond, sv_str text)
+{
+    tell_refusal(ev, cond, __builtin_return_address(0));
+    return svi_x_refuse(ev, cond, text);
+}
+
+sv_verdict svi_api_refuse_with(sv_event *ev, sv_cond cond, sv_str type, const sv_draft *specific)
+{
+    tell_refusal(ev, cond, __builtin_return_address(0));
+    return svi_x_refuse_with(ev, cond, type, specific);
+}
+
+sv_verdict svi_api_drop(sv_event *ev, const char *rule)
+{
+    tell_refusal(ev, (sv_cond)0, __builtin_return_address(0));
+    return svi_x_drop(ev, rule);
 }
 
 /* A name nobody can have hooked is no reason to end a worker. */

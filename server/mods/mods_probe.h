@@ -22,7 +22,7 @@ typedef struct svi_mods_probe {
     bool (*is_over_quota)(void *ctx, const char *module);
     /* A handler of it has said SV_LATER. */
     void (*waits)(void *ctx, const char *module, sv_event *ev);
-    /* It refuses an event. */
+    /* It refuses an event (cond 0: it drops it), if it handles that. */
     void (*refuses)(void *ctx, const char *module, sv_cond cond, const svi_mods_site *site);
 } svi_mods_probe;
 

@@ -109,6 +109,14 @@ static void env_fault(sv_mod *mod, const char *rule)
     svi_mod_fault(mod, rule);
 }
 
+static void env_refuses(sv_mod *mod, sv_cond cond, const char *file, int line)
+{
+    const svi_mods_probe *probe = svi_mod_probe(mod);
+    if (probe == NULL || probe->refuses == NULL) return;
+    const svi_mods_site site = {.file = file, .place = (uintptr_t)line};
+    probe->refuses(probe->ctx, mod->file->name, cond, &site);
+}
+
 static void env_say_why(sv_mod *mod, const char *text)
 {
     mod->why = svi_arena_printf(mod->texts, "%s", text).p;
@@ -414,6 +422,7 @@ sv_status svi_mod_script_load(svi_mod_file *file, const svi_mods_config *config,
                                 .ctx = files,
                                 .is_over_quota = has_quota_probe ? env_is_over_quota : NULL,
                                 .fault = env_fault,
+                                .refuses = config->probe != NULL ? env_refuses : NULL,
                                 .say_why = env_say_why,
                                 .may_wait = env_may_wait,
                                 .is_open = svi_event_is_open,

@@ -30,6 +30,8 @@ typedef struct svi_script_env {
     void (*random)(sv_mod *mod, void *to, size_t n);
     /* A broken rule (static text) counts as a fault of the module on its host. */
     void (*fault)(sv_mod *mod, const char *rule);
+    /* A line of its code (the file's name, as in messages) refuses an event, cond 0: drops it. NULL: nobody wants to know. */
+    void (*refuses)(sv_mod *mod, sv_cond cond, const char *file, int line);
     /* Why the module does not start, for the operator; before start() returns what is not SV_OK. Copied. */
     void (*say_why)(sv_mod *mod, const char *text);
     /* True if the event's handler may say LATER: no MONITOR, and no occasion inside another event. */

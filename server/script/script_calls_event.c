@@ -41,6 +41,14 @@ int svi_lua_event_reply(lua_State *L)
     return svi_push_done(L);
 }
 
+/* The Lua function that called refuse, or that said `return ev:refuse`. */
+static void tell_refusal(svi_task *task, lua_State *L, sv_cond cond)
+{
+    lua_Debug ar;
+    if (task->script->env.refuses == NULL || !lua_getstack(L, 1, &ar) || !lua_getinfo(L, "Sl", &ar)) return;
+    task->script->env.refuses(task->host->mod, cond, ar.short_src, ar.currentline);
+}
+
 static sv_cond arg_cond(lua_State *L, int index)
 {
     return (sv_cond)(svi_arg_choice(L, index, svi_script_conds, "condition of an error") + 1);
@@ -65,6 +73,7 @@ int svi_lua_event_refuse(lua_State *L)
     svi_check_xml(L, text, "refuse: the text");
     svi_task_makes(task, L, text.n);
     svi_task_dispose(task, L, "refuse", false);
+    tell_refusal(task, L, cond);
     (void)task->script->sv->refuse_text(task->ev, cond, text);
     return svi_push_done(L);
 }
@@ -79,6 +88,7 @@ int svi_lua_event_refuse_with(lua_State *L)
     const sv_str type = lua_isnoneornil(L, 3) ? SV_STR_NONE : sv_str_of(types[svi_arg_choice(L, 3, types, "type of an error")]);
     const sv_draft *specific = svi_build_draft(task, L, 4, SV_STR_NONE, "refuse_with");
     svi_task_dispose(task, L, "refuse_with", false);
+    tell_refusal(task, L, cond);
     (void)task->script->sv->refuse_with(task->ev, cond, type, specific);
     return svi_push_done(L);
 }
@@ -101,6 +111,7 @@ int svi_lua_event_drop(lua_State *L)
     may_dispose(task, L, "drop", false);
     const char *rule = rule_of(L, svi_arg_name(L, 2, "", 48, "rules"));
     svi_task_dispose(task, L, "drop", false);
+    tell_refusal(task, L, (sv_cond)0);
     (void)task->script->sv->drop(task->ev, rule);
     return svi_push_done(L);
 }

@@ -93,6 +93,7 @@ UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 STAGE_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard sdk/stage/*.c)))
 AUTHOR_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard sdk/author/*.c)))
 STAVE_SDK  := $(B)/sdk/author/stave-sdk
+STAGE_LIB  := $(B)/sdk/libstave-stage.so
 FLOW_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/flow/*.c))
 FLOW      := $(B)/tests/flow/flow
 
@@ -119,7 +120,7 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: lib modules $(STAVE)
 lib: $(LIB)
-sdk: $(STAVE_SDK)
+sdk: $(STAVE_SDK) $(STAGE_LIB)
 units: $(UNIT_BIN)
 tests: all sdk units examples testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
@@ -222,7 +223,8 @@ install: all $(B)/stave.1
 TEMPLATES = $(patsubst sdk/templates/%,%,$(wildcard sdk/templates/*/*))
 install-sdk: install sdk
 	install -d $(TO)/include/stave $(TO)/lib/stave/sdk $(TO)/share/stave/sdk $(TO)/share/pkgconfig
-	install -m 644 $(wildcard api/stave/*.h) $(TO)/include/stave/
+	install -m 644 $(wildcard api/stave/*.h sdk/stage/include/stave/*.h) $(TO)/include/stave/
+	install -m 644 $(STAGE_LIB) $(TO)/lib/stave/
 	install -m 755 $(STAVE_SDK) $(TO)/lib/stave/sdk/
 	install -m 644 sdk/stave.mk $(TO)/share/stave/sdk/
 	for file in $(TEMPLATES); do install -D -m 644 "sdk/templates/$$file" "$(TO)/share/stave/sdk/templates/$$file" || exit 1; done
@@ -349,6 +351,11 @@ $(FLOW): $(FLOW_OBJ) $(STAGE_OBJ) $(LIB) | examples
 
 $(STAVE_SDK): $(AUTHOR_OBJ) $(STAGE_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# what tests in C are linked with: of all that is in it they see sv_stage_*
+$(STAGE_LIB): $(STAGE_OBJ) $(LIB) sdk/stage/libstave-stage.map
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,now,-z,relro,-soname,$(@F),--version-script,sdk/stage/libstave-stage.map \
+	    $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(TORTURE): $(TORTURE_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(TORTURE_OBJ) $(LIB) $(LDLIBS) -o $@

@@ -90,7 +90,7 @@ build/obj/%.o: %.c build/flags
 	$(Q)$(CC) $(STAVE_FLAGS_so) -MMD -MP -c $< -o $@
 build/test/obj/%.o: %.c build/flags
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STAVE_FLAGS_test) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(STAVE_FLAGS_test) -DSV_STAGE_MODULE='"$(NAME)"' -MMD -MP -c $< -o $@
 
 # Linked beside, looked at as the server does, and only then put in its place.
 define stave_link

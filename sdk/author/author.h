@@ -20,6 +20,9 @@ typedef struct svi_author {
 /* `stave new module`: makes the folder of a module from the templates. The exit status. */
 int svi_author_new(svi_author *author);
 
+/* `stave test`: builds and tests a module (author_try.h). The exit status. */
+int svi_author_test(svi_author *author);
+
 /* Says on standard error what is wrong, behind "stave: ", and gives the exit status back. */
 int svi_author_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -14,6 +14,7 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"new module", svi_author_new},
+    {"test", svi_author_test},
 };
 
 int svi_author_fail(int status, const char *format, ...)

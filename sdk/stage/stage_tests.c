@@ -5,7 +5,9 @@
 #include "base/base_log.h"
 #include "flow.h"
 #include "stage.h"
+#include "stage_cover.h"
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@ struct sv_stage {
     svi_acct server, peers;
     flow_world *world;
     flow_play *play;
+    svi_cover cover; /* for whoever runs the program (STAVE_COVERAGE) */
 };
 
 /* --- failing ------------------------------------------------------------------------------------------------ */
@@ -133,7 +136,9 @@ int64_t sv_stage_metric_at(sv_stage *st, const char *name, const char *file, int
 static void open_stage(sv_stage *st, const suite *s)
 {
     *st = (sv_stage){.of = s, .server = {.name = "server"}, .peers = {.name = "stage"}};
-    const svi_stage_config config = {.core = &st->server, .peers = &st->peers, .paths = s->paths, .path_count = 2, .seed = s->seed};
+    svi_stage_config config = {.core = &st->server, .peers = &st->peers, .paths = s->paths, .path_count = 2, .seed = s->seed};
+    svi_cover_init(&st->cover, s->module);
+    svi_cover_attach(&st->cover, &config);
     st->world = flow_stage_with(&st->peers, &config);
     if (!svi_stage_enable(flow_stage_of(st->world), sv_str_of(s->module))) fail(NULL, 0, "%s can't be enabled", s->module);
     st->play = flow_play_new(st->world, "");
@@ -156,6 +161,8 @@ static void run_here(const suite *s, const sv_stage_test *test)
     open_stage(&st, s);
     test->run(&st);
     close_stage(&st);
+    const char *cover = getenv("STAVE_COVERAGE");
+    if (cover && !svi_cover_write(&st.cover, cover)) fail(NULL, 0, "%s can't be written: %s", cover, strerror(errno));
     (void)fflush(stdout);
 }
 

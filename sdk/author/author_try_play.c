@@ -1,0 +1,198 @@
+/* One run in a child: a script on a stage of its own, with other timing or with harm, and what must hold behind it. */
+#include "author_try.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base_assert.h"
+
+#define SUFFIX ".again"
+
+enum { SCRAM_ROUNDS = 16, SECOND_US = 1000000 };
+
+typedef struct play {
+    const svi_try_run *run;
+    svi_try_outcome *out;
+    svi_acct core, peers;
+    flow_world *world;
+    svi_stage *stage;
+} play;
+
+static bool end(play *p, svi_try_fate fate, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool end(play *p, svi_try_fate fate, const char *format, ...)
+{
+    va_list args;
+    if (p->out->fate != SVI_TRY_FINE) return false; /* the first is told */
+    p->out->fate = fate;
+    va_start(args, format);
+    (void)vsnprintf(p->out->text, sizeof p->out->text, format, args);
+    va_end(args);
+    return false;
+}
+
+svi_stage_config svi_try_stage(const svi_try_run *run, svi_acct *acct, svi_cover *cover)
+{
+    svi_stage_config config = {.core = acct,
+                               .peers = acct,
+                               .paths = run->t->paths,
+                               .path_count = sizeof run->t->paths / sizeof *run->t->paths,
+                               .modules = run->t->modules,
+                               .seed = run->seed,
+                               .scram_rounds = SCRAM_ROUNDS};
+    svi_cover_attach(cover, &config);
+    return config;
+}
+
+void svi_try_left(svi_stage *stage, const char *module, svi_try_outcome *out)
+{
+    svi_mod_info info;
+    out->left_bytes = out->left_count = out->left_script = 0;
+    for (size_t i = 0; svi_stage_mods(stage) && svi_mods_info(svi_stage_mods(stage), i, &info); i++) {
+        if (strcmp(info.name, module) != 0) continue;
+        out->left_bytes += info.live_bytes - (info.is_script ? info.script_bytes : 0);
+        out->left_count += info.live_count;
+        if (info.is_script) out->left_script = info.script_bytes;
+    }
+}
+
+/* --- what must hold ------------------------------------------------------------------------------------- */
+
+static bool is_at_rest(play *p)
+{
+    const char *fault = svi_stage_fault(p->stage);
+    return fault[0] ? end(p, SVI_TRY_LEDGER, "%s", fault) : true;
+}
+
+/* A module's memory may be at its end by what is done to it; then it need not do what it should. */
+static bool keeps_rules(play *p)
+{
+    svi_mod_info info;
+    const svi_mods *mods = svi_stage_mods(p->stage);
+    for (size_t i = 0; mods && svi_mods_info(mods, i, &info); i++) {
+        if (strcmp(info.name, p->run->t->name) != 0 || p->run->harm == SVI_HARM_QUOTA) continue;
+        if (info.reason[0]) return end(p, SVI_TRY_RULE, "it is in quarantine: %s", info.reason);
+        if (info.faults > 0) {
+            const char *log = svi_stage_log(p->stage).p, *line = log ? strstr(log, "handler-fault") : NULL;
+            return end(p, SVI_TRY_RULE, "it broke a rule: %.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
+        }
+    }
+    return true;
+}
+
+/* What may have been prevented from starting starts now. */
+static bool is_up(play *p)
+{
+    if (svi_stage_problem(p->stage)[0]) svi_stage_stop(p->stage);
+    return svi_stage_start(p->stage) ? true : end(p, SVI_TRY_START, "the server does not start: %s", svi_stage_problem(p->stage));
+}
+
+/* --- scripts -------------------------------------------------------------------------------------------- */
+
+static bool told(play *p, const flow_result *result, svi_try_fate fate)
+{
+    if (result->skipped) return end(p, SVI_TRY_SKIPPED, "%s", result->text);
+    return result->failed ? end(p, fate, "%s", result->text) : true;
+}
+
+/* As it stands. */
+static bool play_strictly(play *p, const char *suffix, bool is_again)
+{
+    flow_result result;
+    flow_play *script = flow_play_new(p->world, suffix);
+    if (is_again) flow_play_again(script);
+    (void)flow_play_run(script, p->run->name, 1, p->run->text, &result);
+    const bool ok = told(p, &result, is_again ? SVI_TRY_AGAIN : SVI_TRY_STEP);
+    if (ok) flow_play_leave(script);
+    flow_play_free(&script);
+    return ok;
+}
+
+/* With harm; false: nothing more is to be looked at. */
+static bool play_harmed(play *p)
+{
+    flow_result result;
+    char why[300];
+    flow_play *script = flow_play_new(p->world, "");
+    svi_stage_harm(p->stage, p->run->harm, p->run->t->name, p->run->n);
+    flow_play_be_lenient(script);
+    (void)flow_play_run(script, p->run->name, 1, p->run->text, &result);
+    bool ok = told(p, &result, SVI_TRY_STEP);
+    svi_stage_pass(p->stage, INT64_C(120) * SECOND_US);
+    p->out->is_harmed = svi_stage_harmed(p->stage);
+    svi_stage_harm(p->stage, SVI_HARM_NONE, NULL, 0);
+    ok = ok && p->out->is_harmed && is_up(p);
+    (void)svi_stage_settle(p->stage);
+    if (ok && !flow_play_is_answered(script, why, sizeof why)) ok = end(p, SVI_TRY_UNANSWERED, "%s", why);
+    if (ok) flow_play_leave(script);
+    flow_play_free(&script);
+    return ok && is_at_rest(p) && keeps_rules(p);
+}
+
+/* Everybody has left, and what is only for a while is over. */
+static bool ends_clean(play *p)
+{
+    svi_stage_pass(p->stage, INT64_C(600) * SECOND_US);
+    svi_try_left(p->stage, p->run->t->name, p->out);
+    return is_at_rest(p) && keeps_rules(p);
+}
+
+/* A script's state has no exact size: strings are shared, tables grow by doubling. */
+static bool holds_no_more(play *p)
+{
+    const svi_try_flow *clean = p->run->clean;
+    const svi_try_outcome *o = p->out;
+    if (!clean || (o->left_bytes <= clean->left_bytes && o->left_script <= clean->left_script + clean->left_script / 8 + 8192)) return true;
+    return end(p, SVI_TRY_MEMORY, "it holds %lld bytes in %lld blocks at the end%s; without harm %lld in %lld",
+               (long long)(o->left_bytes + o->left_script), (long long)o->left_count, o->left_script ? ", those of its state with them" : "",
+               (long long)(clean->left_bytes + clean->left_script), (long long)clean->left_count);
+}
+
+static void play_all(play *p)
+{
+    const svi_try_run *run = p->run;
+    if (run->harm != SVI_HARM_NONE) {
+        if (!play_harmed(p)) return;
+        if (run->clean && (!play_strictly(p, SUFFIX, true) || !is_at_rest(p))) return;
+        if (ends_clean(p)) (void)holds_no_more(p);
+        return;
+    }
+    if (!play_strictly(p, "", false)) return;
+    if (run->is_double && !play_strictly(p, SUFFIX, true)) return;
+    (void)ends_clean(p);
+}
+
+/* --- the world ------------------------------------------------------------------------------------------ */
+
+/* Nothing that a script could tell from a moment. */
+static void slow_down(svi_stage *stage)
+{
+    static const svi_link_nature nature = {.late_min_us = 0, .late_max_us = 3000, .max_read = 97, .max_write = 61};
+    svi_stage_set_network(stage, &nature);
+    svi_stage_set_disk_late(stage, 0, 5000);
+}
+
+static void close_world(play *p)
+{
+    char why[300];
+    const bool is_clean = p->world->close(&p->world, why, sizeof why);
+    if (!is_clean) (void)end(p, SVI_TRY_LEDGER, "%s", why);
+    if (p->core.live_bytes != 0)
+        (void)end(p, SVI_TRY_LEDGER, "%lld bytes are left behind by the server", (long long)p->core.live_bytes);
+}
+
+void svi_try_play(const svi_try_run *run, svi_try_outcome *out)
+{
+    play p = {.run = run, .out = out, .core = {.name = "core"}, .peers = {.name = "peers"}};
+    svi_stage_config config = svi_try_stage(run, &p.core, &out->cover);
+    config.peers = &p.peers;
+    p.world = flow_stage_with(&p.peers, &config);
+    p.world->trace = run->is_traced;
+    p.stage = flow_stage_of(p.world);
+    (void)svi_stage_enable(p.stage, sv_str_of(run->t->name));
+    if (run->is_timed) slow_down(p.stage);
+    const int64_t from = svi_stage_plat(p.stage)->now_us;
+    play_all(&p);
+    out->virtual_us = svi_stage_plat(p.stage)->now_us - from;
+    close_world(&p);
+}

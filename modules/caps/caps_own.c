@@ -56,10 +56,23 @@ static int64_t number(sv_str key)
     return value;
 }
 
+/* What the host told while the rows were read is newer than they are, or one of them. */
+static void put_back(caps *me, caps_self *take_told)
+{
+    const caps_self *newest = &me->self[0];
+    if (newest->info && memcmp(newest->nodes, take_told->nodes, sizeof newest->nodes) == 0)
+        sv->stanza_unref(me->mod, &take_told->info);
+    else
+        push_front(me, take_told);
+}
+
 /* The newest rows, in order of time; older ones go. */
 static void rows_came(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     caps *me = self;
+    caps_self told = me->self[0];
+    memmove(&me->self[0], &me->self[1], (CAPS_SETS - 1) * sizeof me->self[0]);
+    me->self[CAPS_SETS - 1] = (caps_self){.info = NULL};
     size_t left = status == SV_OK ? sv->row_count(rows) : 0;
     sv_str key = SV_STR_NONE, row;
     while (left > 0 && sv->row_next(rows, &key, &row)) {
@@ -70,6 +83,7 @@ static void rows_came(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         else
             push_front(me, &before);
     }
+    if (told.info) put_back(me, &told);
     sv->pass(ev);
 }
 

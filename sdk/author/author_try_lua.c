@@ -197,7 +197,7 @@ static void close_world(world *w)
 {
     char why[300];
     flow_play_leave(w->play);
-    svi_stage_pass(w->stage, INT64_C(600000000));
+    svi_stage_pass(w->stage, INT64_C(60000000));
     svi_try_left(w->stage, w->run->t->name, w->out);
     flow_play_free(&w->play);
     w->out->virtual_us = svi_stage_plat(w->stage)->now_us;

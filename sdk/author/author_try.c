@@ -75,8 +75,8 @@ static void seed_hashes(const svi_try *t)
 /* Of a plain run, the script in which it is most. */
 static void tell_memory(const svi_try *t)
 {
-    (void)printf("memory   %lld bytes in %lld blocks at the end", (long long)t->left_bytes, (long long)t->left_count);
-    if (t->is_lua) (void)printf("; the script's state %lld", (long long)t->left_script);
+    (void)printf("memory   %lld bytes in %lld blocks at the end", (long long)t->held.bytes, (long long)t->held.count);
+    if (t->is_lua) (void)printf("; the script's state %lld", (long long)t->held.script_bytes);
     (void)printf("\n");
 }
 
@@ -100,7 +100,7 @@ int svi_author_test(svi_author *a)
     if (!read_options(t, &a->cli)) return SVI_EXIT_USAGE;
     const char *folder = svi_cli_arg(&a->cli, "folder");
     seed_hashes(t);
-    svi_log_setup(t->at > 0 ? SV_INFO : SV_ERROR, SVI_LOG_TEXT, NULL, NULL, svi_plat_kernel()->wall_us, NULL);
+    svi_log_setup(SV_ERROR, SVI_LOG_TEXT, NULL, NULL, svi_plat_kernel()->wall_us, NULL);
     int status = svi_try_find(t, folder ? folder : ".");
     if (status == SVI_EXIT_OK) {
         t->cover = svi_alloc(t->acct, sizeof *t->cover);

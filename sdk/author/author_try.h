@@ -10,12 +10,19 @@
 
 enum { SVI_TRY_FLOWS = 256, SVI_TRY_TESTS = 256, SVI_TRY_KEPT = 40 };
 
+/* What the module holds on all hosts. */
+typedef struct svi_try_held {
+    int64_t bytes, count; /* without a script's state */
+    int64_t script_bytes; /* of that */
+} svi_try_held;
+
 typedef struct svi_try_flow {
     const char *name; /* "notes-limits.flow" */
     const char *path;
     sv_str text;
+    const char *why_once; /* why it is not run again behind harm, as it says itself; NULL */
     bool is_twice;    /* it passes twice in one world */
-    int64_t left_bytes, left_count, left_script; /* what the module holds then */
+    svi_try_held once, twice; /* what the module holds then */
 } svi_try_flow;
 
 typedef struct svi_try {
@@ -45,7 +52,7 @@ typedef struct svi_try {
     unsigned failed;  /* what is told of as such */
     uint64_t runs;
     int64_t virtual_us;
-    int64_t left_bytes, left_count, left_script; /* the most, of plain runs */
+    svi_try_held held; /* the most, at the end of plain runs */
     unsigned shrunk;
 } svi_try;
 
@@ -74,7 +81,7 @@ typedef struct svi_try_run {
     bool is_traced;
     svi_harm_kind harm;
     uint64_t n;
-    const svi_try_flow *clean; /* what is left behind without harm; NULL: it is not compared */
+    const svi_try_flow *clean; /* what is left behind without harm, and if it is run again behind that; NULL: nothing is known */
     const char *lua_test;      /* instead of a script: a test of the file */
 } svi_try_run;
 
@@ -84,7 +91,7 @@ typedef struct svi_try_outcome {
     svi_try_fate fate;
     char text[3000];
     bool is_harmed;
-    int64_t left_bytes, left_count, left_script;
+    svi_try_held once, held; /* behind the first time, and at the end */
     int64_t virtual_us;
     svi_cover cover;
     char names[SVI_TRY_TESTS][96]; /* of tests in a file in Lua */
@@ -101,6 +108,9 @@ bool svi_try_build(svi_try *t);
 bool svi_try_slurp(const svi_try *t, const char *path, sv_str *text_out);
 /* Takes away what was made for the time of the tests. */
 void svi_try_clear(svi_try *t);
+
+/* The script with a kill in place of each restart; false: it has none, or says `# lost at a kill: why`. */
+bool svi_try_kill_for_restart(const svi_try *t, svi_try_flow *flow);
 
 /* --- author_try_child.c: processes --------------------------------------------------------------------- */
 
@@ -126,8 +136,8 @@ int svi_try_spawn(const char *dir, char *const *argv, svi_buf *out);
 void svi_try_play(const svi_try_run *run, svi_try_outcome *out);
 /* The configuration of a stage for the module, whose coverage is counted in `cover`; kept by reference. */
 svi_stage_config svi_try_stage(const svi_try_run *run, svi_acct *acct, svi_cover *cover);
-/* What the module holds on all hosts: bytes and blocks without a script's state, and that. */
-void svi_try_left(svi_stage *stage, const char *module, svi_try_outcome *out);
+/* What the module holds now. */
+svi_try_held svi_try_holds(svi_stage *stage, const char *module);
 
 /* --- author_try_lua.c: tests in Lua, in the child -------------------------------------------------------- */
 

@@ -55,6 +55,15 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* What stands behind a word at the start of a line; NULL: the word stands nowhere. */
+static const char *said(const svi_try *t, sv_str text, sv_str word)
+{
+    sv_str line;
+    while (svi_str_split(&text, '\n', &line))
+        if (svi_str_starts(line, word)) return svi_arena_str(t->arena, svi_str_trim(svi_str_sub(line, word.n, line.n))).p;
+    return NULL;
+}
+
 static int find_flows(svi_try *t)
 {
     struct dirent **list = NULL;
@@ -69,12 +78,31 @@ static int find_flows(svi_try *t)
             status = svi_author_fail(SVI_EXIT_USAGE, "%s has more than %d flow scripts", t->shown, SVI_TRY_FLOWS);
         else if (!svi_try_slurp(t, flow.path, &flow.text))
             status = svi_author_fail(SVI_EXIT_FAILED, "%s can't be read: %s", flow.path, strerror(errno));
-        else
+        else {
+            flow.why_once = said(t, flow.text, SV_STR("# once:"));
             t->flows[t->flow_count++] = flow;
+        }
     }
     for (int i = 0; i < count; i++) free(list[i]);
     free(list);
     return status;
+}
+
+bool svi_try_kill_for_restart(const svi_try *t, svi_try_flow *flow)
+{
+    sv_str rest = flow->text, line;
+    bool has_any = false;
+    svi_buf buf;
+    svi_buf_init(&buf, t->acct);
+    while (svi_str_split(&rest, '\n', &line)) {
+        const bool restarts = sv_str_eq(svi_str_trim(line), SV_STR("server restarts")) && line.p[0] == 's';
+        has_any = has_any || restarts;
+        svi_buf_put(&buf, restarts ? SV_STR("server is killed") : line);
+        svi_buf_putc(&buf, '\n');
+    }
+    flow->text = svi_arena_str(t->arena, svi_buf_str(&buf));
+    svi_buf_free(&buf);
+    return has_any && !said(t, flow->text, SV_STR("# lost at a kill:"));
 }
 
 /* --- the module ----------------------------------------------------------------------------------------- */

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/base_assert.h"
+#include "base/base_log.h"
 
 #define SUFFIX ".again"
 
-enum { SCRAM_ROUNDS = 16, SECOND_US = 1000000 };
+enum { SCRAM_ROUNDS = 16, SECOND_US = 1000000, REST_US = 120 * SECOND_US }; /* longer than anybody waits for anything */
 
 typedef struct play {
     const svi_try_run *run;
@@ -44,16 +45,17 @@ svi_stage_config svi_try_stage(const svi_try_run *run, svi_acct *acct, svi_cover
     return config;
 }
 
-void svi_try_left(svi_stage *stage, const char *module, svi_try_outcome *out)
+svi_try_held svi_try_holds(svi_stage *stage, const char *module)
 {
     svi_mod_info info;
-    out->left_bytes = out->left_count = out->left_script = 0;
+    svi_try_held held = {.bytes = 0};
     for (size_t i = 0; svi_stage_mods(stage) && svi_mods_info(svi_stage_mods(stage), i, &info); i++) {
         if (strcmp(info.name, module) != 0) continue;
-        out->left_bytes += info.live_bytes - (info.is_script ? info.script_bytes : 0);
-        out->left_count += info.live_count;
-        if (info.is_script) out->left_script = info.script_bytes;
+        held.bytes += info.live_bytes - (info.is_script ? info.script_bytes : 0);
+        held.count += info.live_count;
+        if (info.is_script) held.script_bytes = info.script_bytes;
     }
+    return held;
 }
 
 /* --- what must hold ------------------------------------------------------------------------------------- */
@@ -64,6 +66,16 @@ static bool is_at_rest(play *p)
     return fault[0] ? end(p, SVI_TRY_LEDGER, "%s", fault) : true;
 }
 
+/* The first line of the log that tells of a fault. */
+static sv_str line_of_fault(const play *p)
+{
+    sv_str log = svi_stage_log(p->stage), line;
+    while (svi_str_split(&log, '\n', &line))
+        if (svi_str_starts(line, SV_STR("handler-fault")) || svi_str_starts(line, SV_STR("script-error")) || svi_str_starts(line, SV_STR("module-fault")))
+            return line;
+    return SV_STR("stave modules would tell");
+}
+
 /* A module's memory may be at its end by what is done to it; then it need not do what it should. */
 static bool keeps_rules(play *p)
 {
@@ -72,10 +84,8 @@ static bool keeps_rules(play *p)
     for (size_t i = 0; mods && svi_mods_info(mods, i, &info); i++) {
         if (strcmp(info.name, p->run->t->name) != 0 || p->run->harm == SVI_HARM_QUOTA) continue;
         if (info.reason[0]) return end(p, SVI_TRY_RULE, "it is in quarantine: %s", info.reason);
-        if (info.faults > 0) {
-            const char *log = svi_stage_log(p->stage).p, *line = log ? strstr(log, "handler-fault") : NULL;
-            return end(p, SVI_TRY_RULE, "it broke a rule: %.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
-        }
+        const sv_str line = line_of_fault(p);
+        if (info.faults > 0) return end(p, SVI_TRY_RULE, "it broke a rule: %.*s", (int)line.n, line.p);
     }
     return true;
 }
@@ -118,7 +128,7 @@ static bool play_harmed(play *p)
     flow_play_be_lenient(script);
     (void)flow_play_run(script, p->run->name, 1, p->run->text, &result);
     bool ok = told(p, &result, SVI_TRY_STEP);
-    svi_stage_pass(p->stage, INT64_C(120) * SECOND_US);
+    svi_stage_pass(p->stage, REST_US);
     p->out->is_harmed = svi_stage_harmed(p->stage);
     svi_stage_harm(p->stage, SVI_HARM_NONE, NULL, 0);
     ok = ok && p->out->is_harmed && is_up(p);
@@ -126,52 +136,64 @@ static bool play_harmed(play *p)
     if (ok && !flow_play_is_answered(script, why, sizeof why)) ok = end(p, SVI_TRY_UNANSWERED, "%s", why);
     if (ok) flow_play_leave(script);
     flow_play_free(&script);
-    svi_stage_pass(p->stage, INT64_C(120) * SECOND_US); /* what waited for one of them waits no more */
+    svi_stage_pass(p->stage, REST_US); /* what waited for one of them waits no more */
     return ok && is_at_rest(p) && keeps_rules(p);
 }
 
 /* Everybody has left, and what is only for a while is over. */
 static bool ends_clean(play *p)
 {
-    svi_stage_pass(p->stage, INT64_C(120) * SECOND_US);
-    svi_try_left(p->stage, p->run->t->name, p->out);
+    svi_stage_pass(p->stage, REST_US);
+    p->out->held = svi_try_holds(p->stage, p->run->t->name);
     return is_at_rest(p) && keeps_rules(p);
 }
 
 /* A script's state has no exact size: strings are shared, tables grow by doubling. */
-static bool is_no_more(const svi_try_outcome *o, const svi_try_flow *clean)
+static bool is_no_more(const svi_try_held *held, const svi_try_held *clean)
 {
-    return o->left_bytes <= clean->left_bytes && o->left_script <= clean->left_script + clean->left_script / 8 + 8192;
+    return held->bytes <= clean->bytes && held->script_bytes <= clean->script_bytes + clean->script_bytes / 8 + 8192;
 }
 
 /* What is held for a while only, such as the place of a round over a store, is gone at one time or another of the next hours. */
-static bool holds_no_more(play *p)
+static bool holds_no_more(play *p, const svi_try_held *clean)
+{
+    svi_try_held held = svi_try_holds(p->stage, p->run->t->name);
+    for (int64_t wait_s = 97; wait_s < 10000 && !is_no_more(&held, clean); wait_s += wait_s / 2) {
+        svi_stage_pass(p->stage, wait_s * SECOND_US);
+        held = svi_try_holds(p->stage, p->run->t->name);
+    }
+    if (is_no_more(&held, clean)) return true;
+    return end(p, SVI_TRY_MEMORY, "it holds %lld bytes in %lld blocks at the end%s; without harm %lld in %lld",
+               (long long)(held.bytes + held.script_bytes), (long long)held.count,
+               held.script_bytes ? ", those of its state with them" : "", (long long)(clean->bytes + clean->script_bytes),
+               (long long)clean->count);
+}
+
+/* Over its quota it may be in quarantine, from where an operator lets it out. */
+static void let_out(play *p)
+{
+    sv_err err;
+    if (p->run->harm == SVI_HARM_QUOTA && svi_mods_quarantines(svi_stage_mods(p->stage), p->run->t->name))
+        (void)svi_mods_release(svi_stage_mods(p->stage), sv_str_of(p->run->t->name), NULL, &err);
+}
+
+static void play_with_harm(play *p)
 {
     const svi_try_flow *clean = p->run->clean;
-    const svi_try_outcome *o = p->out;
-    if (!clean || is_no_more(o, clean)) return true;
-    for (int64_t wait_s = 97; wait_s < 10000; wait_s += wait_s / 2) {
-        svi_stage_pass(p->stage, wait_s * SECOND_US);
-        svi_try_left(p->stage, p->run->t->name, p->out);
-        if (is_no_more(o, clean)) return true;
-    }
-    return end(p, SVI_TRY_MEMORY, "it holds %lld bytes in %lld blocks at the end%s; without harm %lld in %lld",
-               (long long)(o->left_bytes + o->left_script), (long long)o->left_count, o->left_script ? ", those of its state with them" : "",
-               (long long)(clean->left_bytes + clean->left_script), (long long)clean->left_count);
+    if (!play_harmed(p) || !clean || !holds_no_more(p, &clean->once) || !clean->is_twice) return;
+    let_out(p);
+    if (play_strictly(p, SUFFIX, true) && ends_clean(p)) (void)holds_no_more(p, &clean->twice);
 }
 
 static void play_all(play *p)
 {
-    const svi_try_run *run = p->run;
-    if (run->harm != SVI_HARM_NONE) {
-        if (!play_harmed(p)) return;
-        if (run->clean && !play_strictly(p, SUFFIX, true)) return;
-        if (ends_clean(p)) (void)holds_no_more(p);
+    if (p->run->harm != SVI_HARM_NONE) {
+        play_with_harm(p);
         return;
     }
-    if (!play_strictly(p, "", false)) return;
-    if (run->is_double && !play_strictly(p, SUFFIX, true)) return;
-    (void)ends_clean(p);
+    if (!play_strictly(p, "", false) || !ends_clean(p)) return;
+    p->out->once = p->out->held;
+    if (p->run->is_double && play_strictly(p, SUFFIX, true)) (void)ends_clean(p);
 }
 
 /* --- the world ------------------------------------------------------------------------------------------ */
@@ -203,6 +225,8 @@ void svi_try_play(const svi_try_run *run, svi_try_outcome *out)
     p.stage = flow_stage_of(p.world);
     (void)svi_stage_enable(p.stage, sv_str_of(run->t->name));
     if (run->is_timed) slow_down(p.stage);
+    const svi_plat *plat = &svi_stage_plat(p.stage)->plat;
+    svi_log_setup(run->is_traced ? SV_INFO : SV_ERROR, SVI_LOG_TEXT, NULL, NULL, plat->wall_us, plat->ctx); /* its time, which repeats */
     const int64_t from = svi_stage_plat(p.stage)->now_us;
     play_all(&p);
     out->virtual_us = svi_stage_plat(p.stage)->now_us - from;

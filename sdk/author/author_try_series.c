@@ -9,7 +9,7 @@
 
 enum { OCCASION_MAX = 1000000, SHRUNK_MAX = 3 };
 
-typedef enum phase { PLAIN, TEST, TWICE, TIMING, HARM } phase;
+typedef enum phase { PLAIN, TEST, TWICE, TIMING, HARM, KILLED } phase;
 
 typedef struct series {
     phase phase;
@@ -34,7 +34,7 @@ static svi_try_run run_of(const svi_try *t, const series *s)
     run.is_timed = s->phase == TIMING;
     run.is_double = s->phase == TWICE;
     run.is_traced = t->at > 0 && s->phase == HARM;
-    if (s->phase == HARM && s->flow->is_twice) run.clean = s->flow;
+    if (s->phase == HARM) run.clean = s->flow;
     return run;
 }
 
@@ -48,17 +48,17 @@ static void more(int64_t *most, int64_t value)
 static void take_plain(svi_try *t, const svi_try_outcome *o)
 {
     svi_cover_add(t->cover, &o->cover);
-    more(&t->left_bytes, o->left_bytes);
-    more(&t->left_count, o->left_count);
-    more(&t->left_script, o->left_script);
+    more(&t->held.bytes, o->held.bytes);
+    more(&t->held.count, o->held.count);
+    more(&t->held.script_bytes, o->held.script_bytes);
 }
 
+/* What fails the first time is told as plain, too. */
 static void take_twice(series *s, const svi_try_outcome *o)
 {
-    s->flow->is_twice = o->fate == SVI_TRY_FINE;
-    s->flow->left_bytes = o->left_bytes;
-    s->flow->left_count = o->left_count;
-    s->flow->left_script = o->left_script;
+    s->flow->is_twice = o->fate == SVI_TRY_FINE && !s->flow->why_once;
+    s->flow->once = o->once;
+    s->flow->twice = o->held;
 }
 
 /* Each of the first ones, then some. */
@@ -99,6 +99,7 @@ static void tell_place(const series *s)
 {
     (void)printf("%s", s->flow ? s->flow->name : s->test);
     if (s->phase == TIMING) (void)printf(", timing");
+    if (s->phase == KILLED) (void)printf(", killed where it restarts");
     if (s->phase == HARM) (void)printf(", %s", svi_harm_name(s->harm));
 }
 
@@ -115,6 +116,7 @@ static void tell_again(const svi_try *t, const series *s)
     (void)printf("         again: stave test %s --only %s%s%s", t->shown, s->flow ? "" : "'", s->flow ? s->flow->name : s->test, s->flow ? "" : "'");
     if (s->phase == HARM) (void)printf(" --harm %s --at %llu", svi_harm_name(s->harm), (unsigned long long)s->n);
     if (s->phase == TIMING) (void)printf(" --timing --seeds 1");
+    if (s->phase == KILLED) (void)printf(" --harm kill");
     if (s->phase == PLAIN || s->phase == TEST) (void)printf(" --plain");
     if (t->enable) (void)printf(" --enable %s", t->enable);
     if (t->built) (void)printf(" --built %s", t->built);
@@ -163,7 +165,8 @@ static void tell_harm(const svi_try *t, const series *all, size_t count)
 static void tell_series(svi_try *t, svi_try_pool *pool, const series *s)
 {
     if (s->phase == TWICE) {
-        if (s->fate == SVI_TRY_FINE) return;
+        if (s->flow->why_once) (void)printf("note     %s is not run again behind harm: %s\n", s->flow->name, s->flow->why_once);
+        if (s->fate == SVI_TRY_FINE || s->flow->why_once) return;
         (void)printf("note     %s does not pass twice in one world, so it is not run again behind harm: %.*s\n", s->flow->name,
                      (int)strcspn(s->text, "\n"), s->text);
     } else if (s->fate == SVI_TRY_SKIPPED) {
@@ -222,6 +225,19 @@ static void drive_flows(svi_try *t, svi_try_pool *pool, phase which)
     for (size_t i = 0; i < t->flow_count; i++)
         all[i] = (series){.phase = which, .flow = &t->flows[i], .seed = (uint64_t)t->seed};
     drive(t, pool, all, t->flow_count);
+}
+
+/* What was confirmed is there behind a kill as it is behind a restart. */
+static void drive_killed(svi_try *t, svi_try_pool *pool)
+{
+    series *all = svi_alloc(t->acct, t->flow_count * sizeof *all);
+    size_t count = 0;
+    for (size_t i = 0; i < t->flow_count; i++) {
+        svi_try_flow *killed = svi_arena_get(t->arena, sizeof *killed);
+        *killed = t->flows[i];
+        if (svi_try_kill_for_restart(t, killed)) all[count++] = (series){.phase = KILLED, .flow = killed, .seed = (uint64_t)t->seed};
+    }
+    drive(t, pool, all, count);
 }
 
 static void drive_harm(svi_try *t, svi_try_pool *pool)
@@ -305,6 +321,7 @@ void svi_try_all(svi_try *t)
     }
     if (!t->is_plain && t->harm == SVI_HARM_NONE) drive_flows(t, pool, TIMING);
     if (!t->is_plain && !t->is_timing) {
+        if (t->at == 0 && (t->harm == SVI_HARM_NONE || t->harm == SVI_HARM_KILL)) drive_killed(t, pool);
         drive_flows(t, pool, TWICE);
         drive_harm(t, pool);
     }

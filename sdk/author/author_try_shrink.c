@@ -50,13 +50,13 @@ static bool is_sound(shrink *s, sv_str text, svi_try_flow *clean)
     svi_try_run run = *s->run;
     run.harm = SVI_HARM_NONE;
     run.is_timed = false;
-    run.is_double = s->run->clean != NULL;
+    run.is_double = s->run->clean != NULL && s->run->clean->is_twice;
     run.text = text;
     s->runs++;
     const svi_try_outcome *o = svi_try_one(s->pool, &run);
-    clean->left_bytes = o->left_bytes;
-    clean->left_count = o->left_count;
-    clean->left_script = o->left_script;
+    clean->is_twice = run.is_double;
+    clean->once = o->once;
+    clean->twice = o->held;
     return o->fate == SVI_TRY_FINE;
 }
 

@@ -222,7 +222,7 @@ void flow_play_again(flow_play *play);
 /* The text's steps that a lenient play did not do, or got something else in. */
 unsigned flow_play_unmet(const flow_play *play);
 /* True if each get and set of a client that is still connected was answered, and once; else `why` says which was not. */
-bool flow_play_is_answered(const flow_play *play, char *why, size_t why_bytes);
+bool flow_play_is_answered(flow_play *play, char *why, size_t why_bytes);
 /* Its clients leave, as `leaves` does. */
 void flow_play_leave(flow_play *play);
 /* Drops the clients' connections and frees all. */

@@ -98,7 +98,7 @@ static bool ask(flow_world *world, svi_server *server, errand *e, const svi_cli 
 {
     e->answer = NULL;
     svi_request_run(server, cli->what, cli->request, run, e, on_answer, e);
-    while (!e->answer && world->settle(world)) {}
+    while (!e->answer && (world->settle(world) || (world->pass_owed && world->pass_owed(world)))) {}
     if (!e->answer) {
         svi_buf_put(out, SV_STR("the command was not answered"));
         return false;

@@ -725,10 +725,12 @@ unsigned flow_play_unmet(const flow_play *s)
     return s->unmet;
 }
 
-bool flow_play_is_answered(const flow_play *s, char *why, size_t why_bytes)
+bool flow_play_is_answered(flow_play *s, char *why, size_t why_bytes)
 {
-    for (size_t i = 0; i < s->client_count; i++)
+    for (size_t i = 0; i < s->client_count; i++) {
+        (void)flow_client_pump(s->clients[i]);
         if (!flow_client_is_answered(s->clients[i], why, why_bytes)) return false;
+    }
     return true;
 }
 

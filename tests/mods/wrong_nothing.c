@@ -1,0 +1,2 @@
+/* What the others beside it are without their fault. */
+#include "wrong.h"

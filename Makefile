@@ -183,7 +183,7 @@ spec:
 #: make bench        the figures we promise, each with its hold
 bench:
 	@tools/deps build bench
-	@$(MAKE) --no-print-directory -s -j$(J) all benches
+	@$(MAKE) --no-print-directory -s -j$(J) all benches $(FLOW)
 	@tests/bench/run $(B)
 
 #: make mutants      break the server one line at a time; the tests must notice each time

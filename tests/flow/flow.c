@@ -1,12 +1,14 @@
 /* flow: runs scripts on the stage or against a live server. Exit status 0: all passed, 1: one failed, 77: all were skipped. */
 #include "flow_live.h"
 
+#include "stage/stage.h"
 #include "base/base_log.h"
 #include "base/base_plat.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static svi_acct memory = {.name = "flow"}; /* lint: allow global (the program's one account) */
@@ -14,7 +16,7 @@ static svi_acct memory = {.name = "flow"}; /* lint: allow global (the program's 
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: flow [--modules DIR] [--enabled MODULES] [--live HOST:PORT [--register COMMAND] "
-                          "[--suffix TEXT] [--patience MS]] [--trace] [--verbose] SCRIPT...\n");
+                          "[--suffix TEXT] [--patience MS]] [--trace] [--verbose] [--pace] SCRIPT...\n");
     return 2;
 }
 
@@ -50,11 +52,19 @@ static const char *default_modules(void)
 typedef struct options {
     const char *modules, *enabled, *host, *port, *command, *suffix;
     int64_t patience_ms;
-    bool verbose, trace;
+    bool verbose, trace, is_paced;
 } options;
 
-static void run_one(const options *o, const char *path, flow_result *result)
+/* Virtual time since then, of a world on the stage. */
+static int64_t passed_us(const options *o, const flow_world *world, int64_t from_us)
 {
+    return o->host ? 0 : svi_stage_plat(flow_stage_of(world))->now_us - from_us;
+}
+
+/* The virtual time that it took, in microseconds. */
+static int64_t run_one(const options *o, const char *path, flow_result *result)
+{
+    int64_t took_us = 0;
     svi_buf buf;
     svi_buf_init(&buf, &memory);
     const sv_str text = slurp(&buf, path);
@@ -66,7 +76,9 @@ static void run_one(const options *o, const char *path, flow_result *result)
                                     : flow_stage_new(&memory, o->modules, o->enabled);
         if (o->patience_ms) world->patience_ms = (int)o->patience_ms;
         world->trace = o->trace;
+        const int64_t from_us = passed_us(o, world, 0);
         flow_run(world, path, text, o->suffix, result);
+        took_us = passed_us(o, world, from_us);
         char why[300];
         if (!world->close(&world, why, sizeof why) && !result->failed && !result->skipped) {
             result->failed = true;
@@ -74,6 +86,17 @@ static void run_one(const options *o, const char *path, flow_result *result)
         }
     }
     svi_buf_free(&buf);
+    return took_us;
+}
+
+/* How much faster than life the scripts ran: virtual seconds for each of the processor's. */
+static void tell_pace(int64_t virtual_us)
+{
+    struct rusage used;
+    (void)getrusage(RUSAGE_SELF, &used);
+    const double cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+    (void)printf("pace: %.0f virtual s in %.2f s of CPU, %.0f times life\n", (double)virtual_us / 1e6, cpu_s,
+                 (double)virtual_us / 1e6 / (cpu_s > 0 ? cpu_s : 1));
 }
 
 static bool read_options(int argc, char **argv, options *o)
@@ -81,9 +104,10 @@ static bool read_options(int argc, char **argv, options *o)
     static const struct option known[] = {{"modules", 1, NULL, 'm'},  {"enabled", 1, NULL, 'e'}, {"live", 1, NULL, 'l'},
                                           {"register", 1, NULL, 'r'}, {"suffix", 1, NULL, 's'},
                                           {"verbose", 0, NULL, 'v'},  {"patience", 1, NULL, 'p'},
-                                          {"trace", 0, NULL, 't'},    {NULL, 0, NULL, 0}};
+                                          {"trace", 0, NULL, 't'},    {"pace", 0, NULL, 'c'},
+                                          {NULL, 0, NULL, 0}};
     int c;
-    while ((c = getopt_long(argc, argv, "m:e:l:r:s:p:tv", known, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "m:e:l:r:s:p:tvc", known, NULL)) != -1) {
         char *colon;
         switch (c) {
         case 'm': o->modules = optarg; break;
@@ -102,6 +126,7 @@ static bool read_options(int argc, char **argv, options *o)
             break;
         case 't': o->trace = true; break;
         case 'v': o->verbose = true; break;
+        case 'c': o->is_paced = true; break;
         default: return false;
         }
     }
@@ -119,9 +144,10 @@ int main(int argc, char **argv)
     svi_log_setup(o.verbose ? SV_DEBUG : SV_ERROR, SVI_LOG_TEXT, NULL, NULL, plat->wall_us,
                   plat->ctx);
     int failed = 0, skipped = 0;
+    int64_t virtual_us = 0;
     for (int i = optind; i < argc; i++) {
         flow_result result;
-        run_one(&o, argv[i], &result);
+        virtual_us += run_one(&o, argv[i], &result);
         if (result.failed)
             (void)printf("not ok %s\n%s\n", argv[i], result.text), failed++;
         else if (result.skipped)
@@ -130,6 +156,7 @@ int main(int argc, char **argv)
             (void)printf("ok %s\n", argv[i]);
         (void)fflush(stdout);
     }
+    if (o.is_paced) tell_pace(virtual_us);
     if (failed) return 1;
     return skipped == argc - optind ? 77 : 0;
 }

@@ -41,9 +41,12 @@ end
 
 sv.start(function() sv.self.jobs = {} end)
 
-sv.after(1, function() -- what a restart or a reload has interrupted
-    for number, row in running:rows(HOST):pairs() do start(number, sv.json.decode(row)) end
-end)
+local function resume() -- what a restart or a reload has interrupted
+    local rows = running:rows(HOST)
+    if not rows then return sv.after(RETRY_MS, resume) end
+    for number, row in rows:pairs() do start(number, sv.json.decode(row)) end
+end
+sv.after(1, resume)
 
 -- True if it has begun, else nil and why not.
 local function begin(ev, job)

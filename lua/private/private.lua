@@ -30,6 +30,7 @@ sv.on("iq-set/self {" .. NS .. "}query", function(ev)
     if ev:is_guest(owner) then return ev:refuse "not-allowed" end -- XEP-0175 3
     if not element then return ev:refuse(condition) end
     local rows, text = elements:rows(owner.node), ev:stanza_bytes {"query", xmlns = NS, element}
+    if not rows then return ev:refuse "internal-server-error" end
     local bytes = rows:bytes() - #(rows:row(element:ns()) or "") + #text
     if bytes > sv.self.max or not elements:put(owner.node, element:ns(), text) then
         return ev:refuse("resource-constraint", "The private storage is full")

@@ -43,8 +43,11 @@ sv.start(function() sv.self.jobs = {} end)
 
 local function resume() -- what a restart or a reload has interrupted
     local rows = running:rows(HOST)
-    if not rows then return sv.after(RETRY_MS, resume) end
-    for number, row in rows:pairs() do start(number, sv.json.decode(row)) end
+    if rows then
+        for number, row in rows:pairs() do start(number, sv.json.decode(row)) end
+    else
+        sv.after(RETRY_MS, resume)
+    end
 end
 sv.after(1, resume)
 

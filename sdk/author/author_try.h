@@ -20,6 +20,7 @@ typedef struct svi_try_flow {
     const char *name; /* "notes-limits.flow" */
     const char *path;
     sv_str text;
+    const char *why_untimed; /* it is not run with other timing, as it says itself; NULL */
     const char *why_once; /* why it is not run again behind harm, as it says itself; NULL */
     bool is_twice;    /* it passes twice in one world */
     svi_try_held once, twice; /* what the module holds then */

@@ -79,6 +79,7 @@ static int find_flows(svi_try *t)
         else if (!svi_try_slurp(t, flow.path, &flow.text))
             status = svi_author_fail(SVI_EXIT_FAILED, "%s can't be read: %s", flow.path, strerror(errno));
         else {
+            flow.why_untimed = said(t, flow.text, SV_STR("# exact:"));
             flow.why_once = said(t, flow.text, SV_STR("# once:"));
             t->flows[t->flow_count++] = flow;
         }

@@ -49,6 +49,7 @@ svi_try_held svi_try_holds(svi_stage *stage, const char *module)
 {
     svi_mod_info info;
     svi_try_held held = {.bytes = 0};
+    if (svi_stage_mods(stage)) svi_mods_collect(svi_stage_mods(stage));
     for (size_t i = 0; svi_stage_mods(stage) && svi_mods_info(svi_stage_mods(stage), i, &info); i++) {
         if (strcmp(info.name, module) != 0) continue;
         held.bytes += info.live_bytes - (info.is_script ? info.script_bytes : 0);
@@ -111,6 +112,7 @@ static bool play_strictly(play *p, const char *suffix, bool is_again)
     flow_result result;
     flow_play *script = flow_play_new(p->world, suffix);
     if (is_again) flow_play_again(script);
+    if (p->run->is_timed) flow_play_in_order(script);
     (void)flow_play_run(script, p->run->name, 1, p->run->text, &result);
     const bool ok = told(p, &result, is_again ? SVI_TRY_AGAIN : SVI_TRY_STEP);
     if (ok) flow_play_leave(script);
@@ -169,20 +171,26 @@ static bool holds_no_more(play *p, const svi_try_held *clean)
                (long long)clean->count);
 }
 
-/* Over its quota it may be in quarantine, from where an operator lets it out. */
-static void let_out(play *p)
+/* Over its quota it may be in quarantine, or not have done what it does at its start: an operator lets it out and loads it anew. */
+static bool let_out(play *p)
 {
     sv_err err;
-    if (p->run->harm == SVI_HARM_QUOTA && svi_mods_quarantines(svi_stage_mods(p->stage), p->run->t->name))
-        (void)svi_mods_release(svi_stage_mods(p->stage), sv_str_of(p->run->t->name), NULL, &err);
+    svi_buf why;
+    const sv_str name = sv_str_of(p->run->t->name);
+    if (p->run->harm != SVI_HARM_QUOTA) return true;
+    if (svi_mods_quarantines(svi_stage_mods(p->stage), p->run->t->name)) (void)svi_mods_release(svi_stage_mods(p->stage), name, NULL, &err);
+    svi_buf_init(&why, &p->peers);
+    const bool ok = svi_stage_reload(p->stage, name, &why);
+    if (!ok) (void)end(p, SVI_TRY_START, "it can't be loaded anew: %.*s", (int)why.len, why.data);
+    svi_buf_free(&why);
+    return ok;
 }
 
 static void play_with_harm(play *p)
 {
     const svi_try_flow *clean = p->run->clean;
     if (!play_harmed(p) || !clean || !holds_no_more(p, &clean->once) || !clean->is_twice) return;
-    let_out(p);
-    if (play_strictly(p, SUFFIX, true) && ends_clean(p)) (void)holds_no_more(p, &clean->twice);
+    if (let_out(p) && play_strictly(p, SUFFIX, true) && ends_clean(p)) (void)holds_no_more(p, &clean->twice);
 }
 
 static void play_all(play *p)

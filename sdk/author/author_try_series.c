@@ -222,9 +222,14 @@ static void drive(svi_try *t, svi_try_pool *pool, series *take_all, size_t count
 static void drive_flows(svi_try *t, svi_try_pool *pool, phase which)
 {
     series *all = svi_alloc(t->acct, t->flow_count * sizeof *all);
-    for (size_t i = 0; i < t->flow_count; i++)
-        all[i] = (series){.phase = which, .flow = &t->flows[i], .seed = (uint64_t)t->seed};
-    drive(t, pool, all, t->flow_count);
+    size_t count = 0;
+    for (size_t i = 0; i < t->flow_count; i++) {
+        if (which == TIMING && t->flows[i].why_untimed)
+            (void)printf("note     %s is not run with other timing: %s\n", t->flows[i].name, t->flows[i].why_untimed);
+        else
+            all[count++] = (series){.phase = which, .flow = &t->flows[i], .seed = (uint64_t)t->seed};
+    }
+    drive(t, pool, all, count);
 }
 
 /* What was confirmed is there behind a kill as it is behind a restart. */

@@ -217,6 +217,9 @@ bool flow_play_run(flow_play *play, const char *name, int first_line, sv_str tex
 /* From now on a step that got something else than it expects does not fail: what that client has got is forgotten and the script goes
  * on. It ends, without failing, at a step that can't be done. */
 void flow_play_be_lenient(flow_play *play);
+/* From now on what has been sent arrives before another client acts, however late the network is, so that a script's lines happen one
+ * after the other. */
+void flow_play_in_order(flow_play *play);
 /* The world has the configuration and the modules that the script asks for: these steps are passed over. */
 void flow_play_again(flow_play *play);
 /* The text's steps that a lenient play did not do, or got something else in. */

@@ -23,7 +23,7 @@ typedef struct flow_play {
     size_t ignored_count;
     flow_vars vars;
     int line;
-    bool is_lenient, is_again;
+    bool is_lenient, is_again, is_in_order;
     unsigned unmet;
     flow_result *result;
 } script;
@@ -351,6 +351,7 @@ static bool done(script *s, flow_client *c, bool ok)
  * too. */
 static bool others_settled(script *s, const flow_client *c)
 {
+    while (s->is_in_order && s->world->pass_owed && s->world->pass_owed(s->world)) {}
     for (size_t i = 0; s->world->wait_input && i < s->client_count; i++) {
         flow_client *other = s->clients[i];
         if (other == c || !other->pipe || !other->unsynced) continue;
@@ -713,6 +714,11 @@ bool flow_play_run(flow_play *s, const char *name, int first_line, sv_str text, 
 void flow_play_be_lenient(flow_play *s)
 {
     s->is_lenient = true;
+}
+
+void flow_play_in_order(flow_play *s)
+{
+    s->is_in_order = true;
 }
 
 void flow_play_again(flow_play *s)

@@ -558,6 +558,12 @@ static svi_mod_info info_of(const sv_mod *mod)
     return info;
 }
 
+void svi_mods_collect(svi_mods *mods)
+{
+    for (size_t i = 0; i < mods->file_count; i++)
+        if (mods->files[i]->script != NULL) svi_script_collect(mods->files[i]->script);
+}
+
 bool svi_mods_info(const svi_mods *mods, size_t i, svi_mod_info *info_out)
 {
     const sv_mod *mod = mod_at(mods, i);

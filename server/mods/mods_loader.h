@@ -109,6 +109,9 @@ sv_status svi_mods_reload(svi_mods *mods, const svi_mods_reloading *how,
  * best when the server is drained and idle. */
 void svi_mods_free(svi_mods **mods);
 
+/* Lets scripts give back what nothing needs any more; no event may be under way. */
+void svi_mods_collect(svi_mods *mods);
+
 /* One enabled module, for `stave modules`: number `i` over all hosts; false past the end. */
 typedef struct svi_mod_info {
     const char *name, *host, *summary, *state;

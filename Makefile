@@ -27,7 +27,8 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wpointer-arith -Wstri
         -Wmissing-prototypes -Wold-style-definition -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-strict-aliasing
 
-SAN_release := -O2 -g $(HARDEN)
+# What is installed tells nothing of the folder that it was built in.
+SAN_release := -O2 -g $(HARDEN) -ffile-prefix-map=$(CURDIR)=.
 # The programs that serve and that measure are optimised across files when they are linked (a routed message costs a fifth less);
 # everything else links the same objects as they are.
 LTO_release := -flto=auto -ffat-lto-objects
@@ -46,7 +47,7 @@ PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lunistring)
 COMMON  = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -fPIC -MMD -MP
 CFLAGS  = $(COMMON) $(LTO_$(KIND)) -Iserver -Isdk $(PKG_CFLAGS) -pthread
 LDLIBS  = $(PKG_LIBS) -ldl -lm -pthread
-LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=%,$(SAN_$(KIND))))
+LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=% -ffile-prefix-map=%,$(SAN_$(KIND))))
 
 # ---- what there is, by folder -------------------------------------------------------------------
 

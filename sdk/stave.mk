@@ -108,4 +108,4 @@ $(STAVE_TESTS): build/test/%: build/test/obj/%.o $(STAVE_OBJ_test) build/flags
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) -L$(STAVE_PREFIX)/lib/stave -Wl,-rpath,$(STAVE_PREFIX)/lib/stave -lstave-stage \
 	    $(LDLIBS) $(PKGS_LIBS) -o $@
 
--include $(wildcard build/obj/*.d build/test/obj/*.d)
+-include $(STAVE_OBJ_so:.o=.d) $(STAVE_OBJ_test:.o=.d) $(patsubst %.c,build/test/obj/%.d,$(wildcard *_test.c))

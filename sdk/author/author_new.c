@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,9 +184,34 @@ static int make(job *j)
     return ok ? SVI_EXIT_OK : svi_author_fail(SVI_EXIT_FAILED, "%s can't be filled: %s", j->to, j->why);
 }
 
-static void tell_next(const job *j)
+/* True if pkg-config finds this SDK: its folder is the first of those named in the environment that has one, or is looked into anyway. */
+static bool is_found(const svi_author *a)
 {
-    (void)printf("%s is made. Build and test it:\n\n  cd %s\n  stave test\n", j->to, j->to);
+    const sv_str own = svi_arena_printf(a->arena, "%s/share/pkgconfig", a->prefix);
+    sv_str rest = sv_str_of(getenv("PKG_CONFIG_PATH")), folder;
+    while (svi_str_split(&rest, ':', &folder)) {
+        char path[PATH_MAX], whole[PATH_MAX];
+        const int n = snprintf(path, sizeof path, "%.*s/stave.pc", (int)folder.n, folder.p);
+        if (n <= 0 || (size_t)n >= sizeof path || !realpath(path, whole)) continue;
+        return sv_str_eq(svi_str_sub(sv_str_of(whole), 0, strlen(whole) - strlen("/stave.pc")), own);
+    }
+    return strcmp(a->prefix, "/usr") == 0 || strcmp(a->prefix, "/usr/local") == 0;
+}
+
+/* What make needs, if it would not find it. */
+static void tell_missing(const svi_author *a)
+{
+    if (!a->prefix)
+        (void)printf("To build it, install the SDK: `make install-sdk` in Stave's sources.\n\n");
+    else if (!is_found(a))
+        (void)printf("So that make finds this SDK:\n\n  export PKG_CONFIG_PATH=%s/share/pkgconfig\n\n", a->prefix);
+}
+
+static void tell_next(const job *j, bool is_c)
+{
+    (void)printf("%s is made.\n\n", j->to);
+    if (is_c) tell_missing(j->author);
+    (void)printf("Build and test it:\n\n  cd %s\n  stave test\n", j->to);
 }
 
 int svi_author_new(svi_author *a)
@@ -206,6 +232,6 @@ int svi_author_new(svi_author *a)
     j.from = svi_arena_printf(a->arena, "%s/templates/%s", a->sdk, is_c ? "c" : "lua").p;
     j.to = svi_arena_printf(a->arena, "%s%s%s", folder ? folder : "", n > 0 && folder[n - 1] != '/' ? "/" : "", name).p;
     status = make(&j);
-    if (status == SVI_EXIT_OK) tell_next(&j);
+    if (status == SVI_EXIT_OK) tell_next(&j, is_c);
     return status;
 }

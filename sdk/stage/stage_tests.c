@@ -110,6 +110,20 @@ void sv_stage_restart_at(sv_stage *st, bool is_killed, const char *file, int lin
     step(st, file, line, is_killed ? "server is killed\n" : "server restarts\n", "");
 }
 
+void sv_stage_harm_at(sv_stage *st, const char *kind, uint64_t n, const char *file, int line)
+{
+    int k = SVI_HARM_NONE;
+    while (k < SVI_HARM_KINDS && strcmp(svi_harm_name((svi_harm_kind)k), kind) != 0) k++;
+    if (k == SVI_HARM_KINDS) fail(file, line, "there is no harm of the kind %s", kind);
+    if (n == 0 && k != SVI_HARM_NONE) fail(file, line, "occasions are counted from 1");
+    svi_stage_harm(flow_stage_of(st->world), (svi_harm_kind)k, st->of->module, n);
+}
+
+bool sv_stage_harmed(const sv_stage *st)
+{
+    return svi_stage_harmed(flow_stage_of(st->world));
+}
+
 bool sv_stage_log_has(const sv_stage *st, const char *text)
 {
     const sv_str log = svi_stage_log(flow_stage_of(st->world));

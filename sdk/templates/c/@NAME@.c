@@ -24,10 +24,11 @@ static sv_verdict on_set(sv_event *ev, void *self)
 {
     const notes *me = self;
     const sv_str text = sv->text(ev, sv->payload(ev));
-    if (count_chars(text) > (size_t)me->length)
-        return sv->refuse_text(ev, SV_NOT_ACCEPTABLE, SV_STR("The note is too long."));
-    if (sv->put(ev, me->texts, sv->from(ev)->node, SV_STR("note"), text) != SV_OK)
-        return sv->refuse(ev, SV_NOT_ALLOWED); /* guests keep nothing */
+    const bool is_long = count_chars(text) > (size_t)me->length;
+    const sv_status kept = is_long ? SV_ELIMIT : sv->put(ev, me->texts, sv->from(ev)->node, SV_STR("note"), text);
+    if (kept != SV_OK)
+        return sv->refuse_text(ev, SV_NOT_ACCEPTABLE,
+                               kept == SV_ELIMIT ? SV_STR("The note is too long.") : SV_STR("Guests keep no notes."));
     (void)sv->reply(ev, SV_STR_NONE, SV_STR_NONE);
     return sv->send(ev);
 }

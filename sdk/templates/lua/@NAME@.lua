@@ -17,8 +17,9 @@ local texts = sv.store "texts" -- localpart, "note" -> the text
 -- A user writes the own note. The answer leaves when the note is on disk.
 sv.on("iq-set/self {" .. NS .. "}note", function(ev)
     local text = ev:payload():text()
-    if utf8.len(text) > sv.self.length then return ev:refuse("not-acceptable", "The note is too long.") end
-    if not texts:put(ev:from().node, "note", text) then return ev:refuse "not-allowed" end -- guests keep nothing
+    local kept, why = nil, "it is too long"
+    if utf8.len(text) <= sv.self.length then kept, why = texts:put(ev:from().node, "note", text) end
+    if not kept then return ev:refuse("not-acceptable", "The note is not kept: " .. why) end -- "denied" for guests
     return ev:reply()
 end)
 

@@ -273,11 +273,11 @@ $(filter $(B)/server/% $(B)/tests/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB
 # the loader's tests and those of modules load real modules
 $(filter $(B)/server/mods/% $(B)/modules/% $(B)/tests/modules/% $(B)/sdk/%,$(UNIT_BIN)): | $(TESTMOD_SO) $(RELEASE_SO) $(MODULE_SO) $(EXAMPLE_SO) $(LUA_FILE)
 
-# those of the SDK's program run it
-$(filter $(B)/sdk/author/%,$(UNIT_BIN)): | $(STAVE_SDK) $(STAVE)
+# those of the SDK's program run it, and link its parts
+$(filter $(B)/sdk/author/%,$(UNIT_BIN)): $(filter-out %_main.o,$(AUTHOR_OBJ)) | $(STAVE_SDK) $(STAVE)
 
 $(filter $(B)/sdk/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(STAGE_OBJ) $(LIB)
-	$(Q)$(CC) $(LDFLAGS) $< $(STAGE_OBJ) $(LIB) $(LDLIBS) -lcmocka -o $@
+	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
 
 $(filter $(B)/tests/bench/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -lcmocka -o $@

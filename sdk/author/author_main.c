@@ -2,7 +2,6 @@
 #include "author.h"
 
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,17 +15,6 @@ static const verb verbs[] = {
     {"new module", svi_author_new},
     {"test", svi_author_test},
 };
-
-int svi_author_fail(int status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)fputs("stave: ", stderr);
-    (void)vfprintf(stderr, format, args);
-    (void)fputc('\n', stderr);
-    va_end(args);
-    return status;
-}
 
 /* The folder that is `up` from the one of this program, or NULL if there is nothing called `sign` in it. */
 static const char *beside(svi_author *a, sv_str own, const char *up, const char *sign)

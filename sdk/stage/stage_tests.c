@@ -22,8 +22,8 @@ typedef struct suite {
     size_t count;
     uint64_t seed;
     char own[PATH_MAX];     /* the folder of the program, where NAME.so lies, too */
-    char shipped[PATH_MAX]; /* of the server's modules */
-    const char *paths[2];
+    char shipped[PATH_MAX + 16], examples[PATH_MAX + 16]; /* of the server's modules, and of those that show how to write one */
+    const char *paths[3];
 } suite;
 
 struct sv_stage {
@@ -36,7 +36,7 @@ struct sv_stage {
 
 /* --- failing ------------------------------------------------------------------------------------------------ */
 
-enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_WRONG = 2 };
+enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_WRONG = 2, LEVELS = 5 };
 
 /* A test that has failed ends there, and with it its process. */
 static _Noreturn void __attribute__((format(printf, 3, 4))) fail(const char *file, int line, const char *format, ...)
@@ -150,7 +150,7 @@ int64_t sv_stage_metric_at(sv_stage *st, const char *name, const char *file, int
 static void open_stage(sv_stage *st, const suite *s)
 {
     *st = (sv_stage){.of = s, .server = {.name = "server"}, .peers = {.name = "stage"}};
-    svi_stage_config config = {.core = &st->server, .peers = &st->peers, .paths = s->paths, .path_count = 2, .seed = s->seed};
+    svi_stage_config config = {.core = &st->server, .peers = &st->peers, .paths = s->paths, .path_count = 3, .seed = s->seed};
     svi_cover_init(&st->cover, s->module);
     svi_cover_attach(&st->cover, &config);
     st->world = flow_stage_with(&st->peers, &config);
@@ -234,7 +234,8 @@ static int run_all(const suite *s, char *const *names, int count)
 
 /* --- the program ------------------------------------------------------------------------------------------------- */
 
-/* The server's modules lie beside this library, or, in the build tree, beside the folder of the program. */
+/* The server's modules lie beside this library; in the build tree this is part of the program, somewhere below build/KIND, where
+ * those of examples/ lie, too. */
 static bool find_folders(suite *s)
 {
     Dl_info info;
@@ -243,12 +244,17 @@ static bool find_folders(suite *s)
     if (n <= 0 || !dladdr(svi_stage_new, &info) || !realpath(info.dli_fname, here)) return false;
     s->own[n] = '\0';
     *strrchr(s->own, '/') = '\0';
-    *strrchr(here, '/') = '\0';
-    int length = snprintf(s->shipped, sizeof s->shipped, "%s/modules", here);
-    if (access(s->shipped, F_OK) != 0) length = snprintf(s->shipped, sizeof s->shipped, "%s/../modules", s->own);
+    bool found = false;
+    for (int up = 0; !found && up < LEVELS && strrchr(here, '/') != NULL; up++) {
+        *strrchr(here, '/') = '\0';
+        (void)snprintf(s->shipped, sizeof s->shipped, "%s/modules", here);
+        found = access(s->shipped, F_OK) == 0;
+    }
+    (void)snprintf(s->examples, sizeof s->examples, "%s/examples", here);
     s->paths[0] = s->own;
-    s->paths[1] = s->shipped;
-    return length > 0 && (size_t)length < sizeof s->shipped && access(s->shipped, F_OK) == 0;
+    s->paths[1] = s->examples;
+    s->paths[2] = s->shipped;
+    return found;
 }
 
 static int usage(const char *program)

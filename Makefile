@@ -85,8 +85,8 @@ TESTMOD_SO  := $(TESTMOD_SRC:%.c=$(B)/%.so) $(BAD_CALL_SO)
 RELEASE_SO  := $(foreach n,1 2 3,$(B)/tests/mods/releases/$(n)/notes.so)
 
 # Unit tests lie beside what they test. Those of the stage link its objects, those of a module
-# the module's; tests/modules is about modules together.
-UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c sdk/*/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
+# the module's, those of examples both; tests/modules is about modules together.
+UNIT_SRC := $(wildcard server/*/*_test.c modules/*/*_test.c sdk/*/*_test.c examples/c/*/*_test.c tests/bench/*_test.c tests/modules/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 
 # The stage: a server in the process of a test, and the runner of flow scripts on it. stave-sdk is what `stave` runs for
@@ -286,6 +286,16 @@ module_objects = $(patsubst %.c,$(B)/%.o,$(filter modules/$(1)/%,$(MODULE_SRC)))
 
 $(filter $(B)/modules/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $(LIB) $$(call module_objects,$$(notdir $$(patsubst %/,%,$$(@D))))
 	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) -lcmocka -o $@
+
+# as stave.mk builds an author's, but with the stage inside
+$(B)/examples/c/%_test.o: examples/c/%_test.c $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CCACHE) $(CC) $(COMMON) -Isdk/stage/include -DSV_STAGE_MODULE='"$(notdir $(@D))"' -c $< -o $@
+
+example_tested = $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard $(patsubst $(B)/%,%,$(1))/*.c)))
+
+$(filter $(B)/examples/%,$(UNIT_BIN)): $(B)/%: $(B)/%.o $$(call example_tested,$$(@D)) $(STAGE_OBJ) $(LIB) | $(EXAMPLE_SO) $(MODULE_SO) $(LUA_FILE)
+	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(LIB) $(LDLIBS) $(call example_flags,--libs,$(notdir $(@D))) -o $@
 
 # A module sees the public headers only; its unit test also the core's, to stand in for it.
 MOD_CFLAGS  = $(COMMON) -fvisibility=hidden

@@ -206,6 +206,9 @@ deps:
 BASH_COMPLETION := share/bash-completion/completions/stave
 ZSH_COMPLETION  := share/zsh/site-functions/_stave
 TO = $(DESTDIR)$(PREFIX)
+ifneq ($(and $(filter install install-sdk uninstall,$(MAKECMDGOALS)),$(filter-out 1,$(words $(TO)))),)
+$(error DESTDIR and PREFIX can have no blanks, since modules could not be built there: '$(TO)')
+endif
 install: all $(B)/stave.1
 	install -d $(TO)/bin $(TO)/lib/stave/modules $(TO)/share/doc/stave/doc $(TO)/share/doc/stave/examples
 	install -D -m 644 $(B)/stave.1 $(TO)/share/man/man1/stave.1
@@ -227,7 +230,7 @@ install-sdk: install sdk
 	install -m 644 $(wildcard api/stave/*.h sdk/stage/include/stave/*.h) $(TO)/include/stave/
 	install -m 644 $(STAGE_LIB) $(TO)/lib/stave/
 	install -m 755 $(STAVE_SDK) $(TO)/lib/stave/sdk/
-	install -m 644 sdk/stave.mk $(TO)/share/stave/sdk/
+	sed 's/@SANITIZE@/$(filter -fsanitize=% -fno-sanitize-recover=%,$(SAN_$(KIND)))/' sdk/stave.mk >$(TO)/share/stave/sdk/stave.mk
 	for file in $(TEMPLATES); do install -D -m 644 "sdk/templates/$$file" "$(TO)/share/stave/sdk/templates/$$file" || exit 1; done
 	sed 's/@VERSION@/$(VERSION)/' sdk/stave.pc.in >$(TO)/share/pkgconfig/stave.pc
 uninstall:

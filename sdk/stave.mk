@@ -54,11 +54,14 @@ STAVE_WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wpointer-arith -Wstrict
               -Wold-style-definition -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
 STAVE_CODE := -std=c11 -D_GNU_SOURCE $(STAVE_WARN) -fPIC -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong \
               -I$(STAVE_PREFIX)/include $(PKGS_CFLAGS) $(CPPFLAGS)
-STAVE_LINK := -shared -Wl,-z,defs,-z,now,-z,relro
+STAVE_LINK := -shared -Wl,-z,now,-z,relro
+
+# An SDK that was installed from a build with sanitizers tests modules with them, too: KIND=asan make install-sdk.
+STAVE_SANITIZE := @SANITIZE@
 
 # For users / for tests: call sites stay apart, so that coverage can name them.
 STAVE_FLAGS_so   = $(STAVE_CODE) $(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-D_FORTIFY_SOURCE=2) $(CFLAGS)
-STAVE_FLAGS_test = $(STAVE_CODE) $(filter-out -O%,$(CFLAGS)) -O1 -g -fno-optimize-sibling-calls
+STAVE_FLAGS_test = $(STAVE_CODE) $(filter-out -O%,$(CFLAGS)) -O1 -g -fno-optimize-sibling-calls $(STAVE_SANITIZE)
 
 STAVE_OBJ_so   := $(SRC:%.c=build/obj/%.o)
 STAVE_OBJ_test := $(SRC:%.c=build/test/obj/%.o)
@@ -92,20 +95,23 @@ build/test/obj/%.o: %.c build/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STAVE_FLAGS_test) -DSV_STAGE_MODULE='"$(NAME)"' -MMD -MP -c $< -o $@
 
+STAVE_LINK_so   := -Wl,-z,defs
+STAVE_LINK_test := $(if $(STAVE_SANITIZE),$(STAVE_SANITIZE),-Wl,-z,defs)
+
 # Linked beside, looked at as the server does, and only then put in its place.
 define stave_link
 	@mkdir -p $(@D)/unchecked
-	$(Q)$(CC) $(STAVE_LINK) $(filter -g% -O%,$(CFLAGS)) $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) $(PKGS_LIBS) -o $(@D)/unchecked/$(@F)
+	$(Q)$(CC) $(STAVE_LINK) $(STAVE_LINK_$(1)) $(filter -g% -O%,$(CFLAGS)) $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) $(PKGS_LIBS) -o $(@D)/unchecked/$(@F)
 	$(Q)$(STAVE) check-module $(@D)/unchecked/$(@F) >$(@D)/check.txt 2>&1 || { cat $(@D)/check.txt >&2; exit 1; }
 	$(Q)mv $(@D)/unchecked/$(@F) $@
 endef
 build/$(NAME).so: $(STAVE_OBJ_so) build/flags
-	$(stave_link)
+	$(call stave_link,so)
 build/test/$(NAME).so: $(STAVE_OBJ_test) build/flags
-	$(stave_link)
+	$(call stave_link,test)
 
 $(STAVE_TESTS): build/test/%: build/test/obj/%.o $(STAVE_OBJ_test) build/flags
-	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) -L$(STAVE_PREFIX)/lib/stave -Wl,-rpath,$(STAVE_PREFIX)/lib/stave -lstave-stage \
+	$(Q)$(CC) $(STAVE_SANITIZE) $(LDFLAGS) $(filter %.o,$^) -L$(STAVE_PREFIX)/lib/stave -Wl,-rpath,$(STAVE_PREFIX)/lib/stave -lstave-stage \
 	    $(LDLIBS) $(PKGS_LIBS) -o $@
 
 -include $(STAVE_OBJ_so:.o=.d) $(STAVE_OBJ_test:.o=.d) $(patsubst %.c,build/test/obj/%.d,$(wildcard *_test.c))

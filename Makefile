@@ -47,7 +47,7 @@ PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lunistring)
 COMMON  = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -fPIC -MMD -MP
 CFLAGS  = $(COMMON) $(LTO_$(KIND)) -Iserver -Isdk $(PKG_CFLAGS) -pthread
 LDLIBS  = $(PKG_LIBS) -ldl -lm -pthread
-LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=% -ffile-prefix-map=%,$(SAN_$(KIND))))
+LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=% -ffile-prefix-map=%,$(SAN_$(KIND)))) $(if $(LTO_$(KIND)),-fno-lto)
 
 # ---- what there is, by folder -------------------------------------------------------------------
 
@@ -230,6 +230,7 @@ install-sdk: install sdk
 	install -m 644 $(wildcard api/stave/*.h sdk/stage/include/stave/*.h) $(TO)/include/stave/
 	install -m 644 $(STAGE_LIB) $(TO)/lib/stave/
 	install -m 755 $(STAVE_SDK) $(TO)/lib/stave/sdk/
+	$(if $(LTO_$(KIND)),strip -g $(TO)/lib/stave/libstave-stage.so $(TO)/lib/stave/sdk/stave-sdk) # lines name the folder of the build
 	sed 's/@SANITIZE@/$(filter -fsanitize=% -fno-sanitize-recover=%,$(SAN_$(KIND)))/' sdk/stave.mk >$(TO)/share/stave/sdk/stave.mk
 	for file in $(TEMPLATES); do install -D -m 644 "sdk/templates/$$file" "$(TO)/share/stave/sdk/templates/$$file" || exit 1; done
 	sed 's/@VERSION@/$(VERSION)/' sdk/stave.pc.in >$(TO)/share/pkgconfig/stave.pc

@@ -67,6 +67,9 @@ struct flow_world {
     /* "network is slow 20ms": another network, disk or set of hosts from now on (flow_harm.c). False with a reason appended. NULL:
      * not in this world. */
     bool (*change)(flow_world *world, sv_str step, svi_buf *why);
+    /* The path of a folder for files of scripts, made when it is first asked for and gone with the world; NULL if it can't be made.
+     * NULL: not in this world. */
+    const char *(*folder)(flow_world *world);
     /* What the server has logged so far, a line for each fact, beginning with the event's name. NULL: not in this world. */
     sv_str (*log_lines)(const flow_world *world);
     /* Ends the world; on the stage false and a message if something is left over (an unbalanced ledger). */
@@ -95,6 +98,17 @@ typedef struct svi_mods svi_mods;
 typedef struct svi_server svi_server;
 /* Runs a command line on the modules: see flow_world.operate. `settle(world)` until it is answered. */
 bool flow_operate(flow_world *world, svi_server *server, svi_mods *mods, sv_str line, svi_buf *out);
+
+/* --- files (flow_files.c) --------------------------------------------------------------------------- */
+
+#define FLOW_PATH_BYTES 300
+
+/* Writes a file in the folder anew, each line without the blanks around it / appends what is in one, the first MiB. False with a
+ * reason appended. */
+bool flow_file_write(const char *folder, sv_str name, sv_str lines, svi_buf *why);
+bool flow_file_read(const char *folder, sv_str name, svi_buf *out, svi_buf *why);
+/* Takes the folder away with all that is in it; "" does nothing. */
+void flow_folder_drop(const char *folder);
 
 /* --- clients --------------------------------------------------------------------------------------- */
 

@@ -249,7 +249,7 @@ static void copy(char *to, size_t n, sv_str text)
 /* A step that begins with it is no client's. */
 static bool is_first_word(sv_str name)
 {
-    static const char *const words[] = {"operator", "server", "log", "network", "store", "host"};
+    static const char *const words[] = {"operator", "server", "log", "network", "store", "host", "file"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (sv_str_eq(name, sv_str_of(words[i]))) return true;
     return false;
@@ -549,6 +549,46 @@ static bool look_into_log(script *s, sv_str rest)
     return fail(s, "the log %s %.*s", lacks ? "has" : "lacks", (int)text.n, text.p);
 }
 
+/* file NAME holds, with lines below   |   file NAME has TEXT   |   file NAME lacks TEXT */
+static bool use_file(script *s, sv_str rest)
+{
+    static const char wrong[] = "a file holds the lines below, has a text, or lacks one";
+    sv_str name;
+    svi_buf text, why;
+    const char *folder = s->world->folder(s->world);
+    if (!folder) return fail(s, "no folder for files can be made");
+    svi_buf_init(&text, s->acct);
+    svi_buf_init(&why, s->acct);
+    (void)svi_str_split(&rest, ' ', &name);
+    rest = svi_str_trim(rest);
+    const bool lacks = svi_str_starts(rest, SV_STR("lacks "));
+    if (svi_str_starts(rest, SV_STR("holds\n"))) {
+        const bool is_written = flow_file_write(folder, name, svi_str_sub(rest, 6, rest.n), &why);
+        svi_buf_free(&text);
+        return is_done_in(s, is_written, &why, "the file can't be written");
+    }
+    const sv_str what = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, lacks ? 6 : 4, rest.n)));
+    bool ok = lacks || svi_str_starts(rest, SV_STR("has ")) ? sync_all(s) : fail(s, wrong);
+    if (ok && !flow_file_read(folder, name, &text, &why)) ok = is_done_in(s, false, &why, "the file can't be read");
+    else svi_buf_free(&why);
+    const bool is_there = text.len > 0 && memmem(text.data, text.len, what.p, what.n) != NULL;
+    svi_buf_free(&text);
+    if (ok && is_there == lacks) return fail(s, "the file %s %.*s", lacks ? "has" : "lacks", (int)what.n, what.p);
+    return ok;
+}
+
+/* A line of configuration, in which {folder} is the script's folder of files. */
+static sv_str config_line(script *s, sv_str line)
+{
+    static const char word[] = "{folder}";
+    const char *at = line.n > 0 ? memmem(line.p, line.n, word, sizeof word - 1) : NULL;
+    const char *folder = at && s->world->folder ? s->world->folder(s->world) : NULL;
+    if (!folder) return line;
+    const size_t before = (size_t)(at - line.p);
+    return svi_arena_printf(s->arena, "%.*s%s%.*s", (int)before, line.p, folder, (int)(line.n - before - sizeof word + 1),
+                            at + sizeof word - 1);
+}
+
 static bool step_of_stage(script *s, sv_str text, bool (*run)(script *, sv_str))
 {
     if (s->world->operate) return run(s, svi_str_trim(text));
@@ -567,12 +607,13 @@ static bool step(script *s, sv_str text)
     if (sv_str_eq(word, SV_STR("network")) || sv_str_eq(word, SV_STR("store")) || sv_str_eq(word, SV_STR("host")))
         return step_of_stage(s, text, change);
     if (sv_str_eq(word, SV_STR("log"))) return step_of_stage(s, rest, look_into_log);
+    if (sv_str_eq(word, SV_STR("file"))) return step_of_stage(s, rest, use_file);
     if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
     if (s->is_again && (sv_str_eq(word, SV_STR("modules")) || sv_str_eq(word, SV_STR("config")))) return true;
     if (sv_str_eq(word, SV_STR("modules"))) return modules_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("config"))) {
         if (s->client_count > 0) return fail(s, "config comes before the first client");
-        if (s->world->configure && s->world->configure(s->world, rest)) return true;
+        if (s->world->configure && s->world->configure(s->world, config_line(s, rest))) return true;
         s->result->skipped = true;
         (void)snprintf(s->result->text, sizeof s->result->text, "needs a config of its own: %.*s",
                        (int)rest.n, rest.p);
@@ -650,7 +691,7 @@ static bool is_passed_over(script *s, sv_str text)
     (void)svi_str_split(&text, ' ', &word);
     text = svi_str_trim(text);
     flow_client *c = find_client(s, word);
-    bool is_look = sv_str_eq(word, SV_STR("log")) || sv_str_eq(word, SV_STR("operator"));
+    bool is_look = sv_str_eq(word, SV_STR("log")) || sv_str_eq(word, SV_STR("file")) || sv_str_eq(word, SV_STR("operator"));
     for (size_t i = 0; c != NULL && i < sizeof looks / sizeof *looks; i++)
         is_look = is_look || svi_str_starts(text, sv_str_of(looks[i]));
     s->result->failed = false;

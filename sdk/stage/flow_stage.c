@@ -13,6 +13,7 @@ typedef struct stage_world {
     svi_link_nature nature;
     const char *paths[2];
     char examples[4200];
+    char folder[32]; /* of files; "" if there is none */
 } stage_world;
 
 svi_stage *flow_stage_of(const flow_world *world)
@@ -182,6 +183,16 @@ static void end_what_is_owed(svi_stage *stage)
     while (svi_stage_pass_owed(stage)) continue;
 }
 
+static const char *folder(flow_world *world)
+{
+    stage_world *w = (stage_world *)(void *)world;
+    if (w->folder[0]) return w->folder;
+    (void)snprintf(w->folder, sizeof w->folder, "/tmp/flow-XXXXXX");
+    if (mkdtemp(w->folder)) return w->folder;
+    w->folder[0] = 0;
+    return NULL;
+}
+
 static bool close_stage(flow_world **world, char *why, size_t why_bytes)
 {
     stage_world *w = (stage_world *)(void *)*world;
@@ -189,6 +200,7 @@ static bool close_stage(flow_world **world, char *why, size_t why_bytes)
     const bool could_start = !svi_stage_problem(w->stage)[0];
     (void)snprintf(why, why_bytes, "%s", could_start ? svi_stage_fault(w->stage) : "");
     svi_stage_free(&w->stage);
+    flow_folder_drop(w->folder);
     svi_free(w);
     *world = NULL;
     return why[0] == 0;
@@ -213,6 +225,7 @@ static stage_world *new_world(svi_acct *acct)
                             .kill = kill_server,
                             .change = change,
                             .log_lines = log_lines,
+                            .folder = folder,
                             .close = close_stage};
     return w;
 }

@@ -521,12 +521,12 @@ static const char *next_step(const install *in)
     const int n = (int)in->name.n;
     const char *name = in->name.p;
     const char *text;
-    if (json_array_size(running) > 0)
-        text = svi_arena_printf(in->arena, json_is_true(json_object_get(in->told, "engine"))
-                                               ? "restart the server, which loads an engine only then (\"%.*s\" runs)"
-                                               : "stave reload %.*s",
-                                n, name).p;
-    else if (json_array_size(enabled) == 0)
+    const bool is_engine = json_is_true(json_object_get(in->told, "engine")), is_enabled = json_array_size(enabled) > 0;
+    if (is_engine && (json_array_size(running) > 0 || (is_enabled && state != SVI_SERVER_NONE)))
+        text = "restart the server, which loads an engine only then";
+    else if (json_array_size(running) > 0)
+        text = svi_arena_printf(in->arena, "stave reload %.*s", n, name).p;
+    else if (!is_enabled)
         text = svi_arena_printf(in->arena, "add \"%.*s\" to modules_enabled in the configuration, then stave reload", n, name).p;
     else if (state == SVI_SERVER_NONE)
         text = svi_arena_printf(in->arena, "start the server: \"%.*s\" is enabled (%s)", n, name, svi_module_words(in->arena, enabled)).p;

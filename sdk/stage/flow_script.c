@@ -487,6 +487,8 @@ static bool operate(script *s, sv_str rest)
     line = flow_vars_expand(&s->vars, line);
     for (size_t i = 0; i < s->client_count; i++)
         if (!others_settled(s, s->clients[i])) return false;
+    (void)s->world->settle(s->world); /* who left has left */
+    pass_owed(s);
     svi_buf answer;
     svi_buf_init(&answer, s->acct);
     const bool is_done = s->world->operate(s->world, line, &answer);

@@ -234,7 +234,8 @@ void flow_play_be_lenient(flow_play *play);
 /* From now on what has been sent arrives before another client acts, however late the network is, so that a script's lines happen one
  * after the other. */
 void flow_play_in_order(flow_play *play);
-/* The world has the configuration and the modules that the script asks for: these steps are passed over. */
+/* The world has the configuration and the modules that the script asks for: these steps are passed over; what was logged before is
+ * none of the script's business. */
 void flow_play_again(flow_play *play);
 /* The text's steps that a lenient play did not do, or got something else in. */
 unsigned flow_play_unmet(const flow_play *play);

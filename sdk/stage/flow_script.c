@@ -24,6 +24,7 @@ typedef struct flow_play {
     flow_vars vars;
     int line;
     bool is_lenient, is_again, is_in_order;
+    size_t logged; /* before it began */
     unsigned unmet;
     flow_result *result;
 } script;
@@ -546,7 +547,8 @@ static bool look_into_log(script *s, sv_str rest)
     if (!lacks && !svi_str_starts(rest, SV_STR("has "))) return fail(s, "the log has, or lacks, a text");
     const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, lacks ? 6 : 4, rest.n)));
     if (!sync_all(s)) return false;
-    const sv_str log = s->world->log_lines(s->world);
+    sv_str log = s->world->log_lines(s->world);
+    log = svi_str_sub(log, s->logged, log.n);
     if ((memmem(log.p, log.n, text.p, text.n) != NULL) != lacks) return true;
     return fail(s, "the log %s %.*s", lacks ? "has" : "lacks", (int)text.n, text.p);
 }
@@ -767,6 +769,7 @@ void flow_play_in_order(flow_play *s)
 void flow_play_again(flow_play *s)
 {
     s->is_again = true;
+    s->logged = s->world->log_lines ? s->world->log_lines(s->world).n : 0;
 }
 
 unsigned flow_play_unmet(const flow_play *s)

@@ -195,7 +195,8 @@ typedef struct sv_module_desc {
     size_t self_size;         /* its state on one host, zeroed, options filled in before start */
     const sv_hook *hooks;     /* ends with .on == NULL */
     const sv_option *options; /* ends with .name == NULL */
-    /* Begins on a host; whatever is not SV_OK refuses, and nothing has changed. NULL: nothing to do, as below. */
+    /* Begins on a host; whatever is not SV_OK refuses, and nothing has changed. NULL: nothing to do, as below. If it logs an
+     * SV_ERROR meanwhile, the operator who starts or reloads is told its first value as the reason. */
     sv_status (*start)(sv_mod *mod, void *self);
     /* Makes durable what must not be lost: before a next generation starts, and before the end. */
     void (*save)(sv_blob *out, void *self);

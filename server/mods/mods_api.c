@@ -17,6 +17,12 @@ int64_t svi_api_now_s(void)
     return svi_api_now_ms() / 1000;
 }
 
+/* What a module says is wrong while it starts is what the operator is told of it. */
+static void note_why(sv_mod *mod, const svi_field *first)
+{
+    mod->why = svi_arena_printf(mod->texts, "%.200s", first->text.n > 0 ? first->text.p : "").p;
+}
+
 void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
@@ -31,6 +37,7 @@ void svi_api_log(sv_mod *mod, sv_level level, const char *event, ...)
         if (count <= LOG_FIELDS) fields[count++] = LF_TXT(name, value);
     }
     va_end(args);
+    if (level == SV_ERROR && mod->is_starting && count > 1) note_why(mod, &fields[1]);
     if (mod->tries != NULL && count <= LOG_FIELDS) fields[count++] = LF_TXT("shadow", "yes");
     svi_exec *now = svi_exec_now(); /* the line names the module whoever runs */
     const char *const running = now->module;

@@ -363,8 +363,8 @@ static sv_status start_late(sv_mod *mod, sv_err *err)
     svi_conduct_stand_in(mod->group);
     attach(mod->group);
     if (status != SV_OK)
-        return svi_err(err, status, "module \"%s\" does not start on %s: %s", mod->file->name,
-                       mod->group->host_name.p, svi_status_name(status));
+        return svi_err(err, status, "module \"%s\" does not start on %s: %s%s%s", mod->file->name, mod->group->host_name.p,
+                       svi_status_name(status), mod->why != NULL ? ": " : "", mod->why != NULL ? mod->why : "");
     svi_group_stream_features(mod->group);
     return SV_OK;
 }

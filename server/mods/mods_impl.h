@@ -147,6 +147,7 @@ struct sv_mod {
     bool is_started;
     bool uses_file; /* counted in its `users` */
     bool is_new; /* the generation before had no such module */
+    bool is_starting; /* its `start` runs */
     bool is_live;     /* its hooks are the host's */
     bool has_run;     /* they were once */
     bool is_retired;  /* they were, or never will be: nothing calls into it any more but what waits for it */

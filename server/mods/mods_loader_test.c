@@ -185,10 +185,10 @@ static void what_is_wrong_with_a_module_is_said(void **state)
         {"\"ring_d\", \"ring_c\", \"ring_b\", \"ring_a\"",
          "modules wait for each other: ring_c after ring_a, ring_a after ring_b, ring_b after ring_c\n"},
         {"\"needs_start_too\", \"bad_start\", \"needs_start\", \"ping\"",
-         "module \"bad_start\" does not start: denied; nor do those that need it: needs_start, needs_start_too\n"},
+         "module \"bad_start\" does not start: denied: it does not like this host; nor do those that need it: needs_start, needs_start_too\n"},
         {"\"needs_tls\", \"bad_tls\"",
          "module \"needs_tls\" is not started: it needs module \"bad_tls\", which can't be loaded\n"},
-        {"\"probe\", \"bad_start\"", "cfg.lua:2: module \"bad_start\" does not start: denied"},
+        {"\"probe\", \"bad_start\"", "cfg.lua:2: module \"bad_start\" does not start: denied: it does not like this host"},
     };
     world *w = world_new();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -38,7 +38,9 @@ sv_status svi_mod_start(sv_mod *mod)
     if (status != SV_OK) mod->why = "what its hosts share";
     if (status == SV_OK && desc->start != NULL) {
         const svi_mod_visit visit = svi_mod_enter(mod, "start");
+        mod->is_starting = true;
         status = desc->start(mod, mod->self);
+        mod->is_starting = false;
         svi_mod_leave(&visit);
     }
     svi_blob_free(&mod->saved);

@@ -1,4 +1,4 @@
-/* Obtains things and then fails to start: all of them must go. */
+/* Obtains things and then fails to start, with a reason: all of them must go. */
 #include <stave/module.h>
 
 typedef struct bad_start {
@@ -17,6 +17,7 @@ static sv_status start(sv_mod *mod, void *self)
     me->mod = mod;
     if (sv->every(mod, 10, tick) != SV_OK) return SV_EINVAL;
     if (sv->store_open(mod, NULL, "things", 1, &me->store) != SV_OK) return SV_EINVAL;
+    sv->log(mod, SV_ERROR, "bad-start", "problem", "it does not like this host", "host", "any", NULL);
     return SV_EDENIED;
 }
 

@@ -95,6 +95,7 @@ static bool keeps_rules(play *p)
 static bool is_up(play *p)
 {
     if (svi_stage_problem(p->stage)[0]) svi_stage_stop(p->stage);
+    if (p->run->clean && p->run->clean->is_down) return true;
     return svi_stage_start(p->stage) ? true : end(p, SVI_TRY_START, "the server does not start: %s", svi_stage_problem(p->stage));
 }
 
@@ -120,6 +121,16 @@ static bool play_strictly(play *p, const char *suffix, bool is_again)
     return ok;
 }
 
+/* A script that ended early has not taken back what it did to the network and the disk. */
+static void put_right(svi_stage *stage)
+{
+    static const svi_link_nature prompt = {.max_read = 0};
+    svi_stage_set_network(stage, &prompt);
+    svi_stage_set_disk_late(stage, 0, 0);
+    svi_stage_hold_disk(stage, false);
+    svi_stage_fill_disk(stage, false);
+}
+
 /* With harm; false: nothing more is to be looked at. */
 static bool play_harmed(play *p)
 {
@@ -130,6 +141,7 @@ static bool play_harmed(play *p)
     flow_play_be_lenient(script);
     (void)flow_play_run(script, p->run->name, 1, p->run->text, &result);
     bool ok = told(p, &result, SVI_TRY_STEP);
+    put_right(p->stage);
     svi_stage_pass(p->stage, REST_US);
     p->out->is_harmed = svi_stage_harmed(p->stage);
     svi_stage_harm(p->stage, SVI_HARM_NONE, NULL, 0);
@@ -171,14 +183,20 @@ static bool holds_no_more(play *p, const svi_try_held *clean)
                (long long)clean->count);
 }
 
-/* Over its quota it may be in quarantine, or not have done what it does at its start: an operator lets it out and loads it anew. */
-static bool let_out(play *p)
+/* Over its quota it may be in quarantine, where its timers rest, which give back what is due: an operator lets it out. */
+static void let_out(play *p)
 {
     sv_err err;
+    if (p->run->harm == SVI_HARM_QUOTA && svi_stage_mods(p->stage) && svi_mods_quarantines(svi_stage_mods(p->stage), p->run->t->name))
+        (void)svi_mods_release(svi_stage_mods(p->stage), sv_str_of(p->run->t->name), NULL, &err);
+}
+
+/* Over its quota it may not have done what it does at its start: an operator loads it anew. */
+static bool begin_anew(play *p)
+{
     svi_buf why;
     const sv_str name = sv_str_of(p->run->t->name);
-    if (p->run->harm != SVI_HARM_QUOTA) return true;
-    if (svi_mods_quarantines(svi_stage_mods(p->stage), p->run->t->name)) (void)svi_mods_release(svi_stage_mods(p->stage), name, NULL, &err);
+    if (p->run->harm != SVI_HARM_QUOTA || p->run->clean->is_down) return true;
     svi_buf_init(&why, &p->peers);
     const bool ok = svi_stage_reload(p->stage, name, &why);
     if (!ok) (void)end(p, SVI_TRY_START, "it can't be loaded anew: %.*s", (int)why.len, why.data);
@@ -189,8 +207,10 @@ static bool let_out(play *p)
 static void play_with_harm(play *p)
 {
     const svi_try_flow *clean = p->run->clean;
-    if (!play_harmed(p) || !clean || !holds_no_more(p, &clean->once) || !clean->is_twice) return;
-    if (let_out(p) && play_strictly(p, SUFFIX, true) && ends_clean(p)) (void)holds_no_more(p, &clean->twice);
+    if (!play_harmed(p)) return;
+    let_out(p);
+    if (!clean || !holds_no_more(p, &clean->once) || !clean->is_twice) return;
+    if (begin_anew(p) && play_strictly(p, SUFFIX, true) && ends_clean(p)) (void)holds_no_more(p, &clean->twice);
 }
 
 static void play_all(play *p)
@@ -201,6 +221,7 @@ static void play_all(play *p)
     }
     if (!play_strictly(p, "", false) || !ends_clean(p)) return;
     p->out->once = p->out->held;
+    p->out->is_down = !svi_stage_server(p->stage) || svi_stage_problem(p->stage)[0];
     if (p->run->is_double && play_strictly(p, SUFFIX, true)) (void)ends_clean(p);
 }
 

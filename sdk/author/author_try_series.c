@@ -57,6 +57,7 @@ static void take_plain(svi_try *t, const svi_try_outcome *o)
 static void take_twice(series *s, const svi_try_outcome *o)
 {
     s->flow->is_twice = o->fate == SVI_TRY_FINE && !s->flow->why_once;
+    s->flow->is_down = o->is_down;
     s->flow->once = o->once;
     s->flow->twice = o->held;
 }

@@ -43,6 +43,18 @@ static void nothing_wrong(void **state)
     end(&t);
 }
 
+/* A script that breaks off at harm has not let the disk go on; that is done before the module is tried again. */
+static void a_disk_that_is_held(void **state)
+{
+    (void)state;
+    trial t;
+    begin(&t, "wrong_nothing", BEGIN GET("1") NONE("1") "store holds\n" GET("2") "server is killed\nromeo connects\n" GET("3") NONE("3"));
+    run(&t, "--harm session-gone");
+    has(&t, "ok       wrong_nothing.flow, harm: session-gone 3\n");
+    assert_int_equal(t.status, 0);
+    end(&t);
+}
+
 static void memory_that_is_kept(void **state)
 {
     (void)state;
@@ -91,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_wrong),
+        cmocka_unit_test(a_disk_that_is_held),
         cmocka_unit_test(memory_that_is_kept),
         cmocka_unit_test(a_later_occasion),
         cmocka_unit_test(an_answer_that_comes_twice),

@@ -11,6 +11,8 @@
 
 #define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\""
 
+static const svi_stage_host usual_hosts[] = {{"localhost", ""}, {"other.localhost", ""}};
+
 /* The network may bring a byte a round. */
 enum { LOG_BYTES_MAX = 1 << 20, WINDOW_BYTES = 65536, ROUNDS_MAX = 2000000 };
 
@@ -60,6 +62,11 @@ svi_stage *svi_stage_new(const svi_stage_config *config)
 {
     svi_stage *st = svi_alloc(config->peers, sizeof *st);
     st->how = *config;
+    if (!config->hosts) {
+        st->how.hosts = usual_hosts;
+        st->how.host_count = sizeof usual_hosts / sizeof *usual_hosts;
+    }
+    SV_ASSERT(st->how.host_count <= SVI_STAGE_HOSTS);
     svi_plat_virtual_init(&st->plat, config->seed);
     st->pairs = svi_link_pairs_new(config->peers);
     svi_link_pairs_set_plat(st->pairs, &st->plat.plat);
@@ -90,7 +97,6 @@ void svi_stage_free(svi_stage **stage)
 
 /* --- start -------------------------------------------------------------------------------------------------- */
 
-static const char *const hosts[STAGE_HOSTS] = {"localhost", "other.localhost"};
 
 /* A configuration that names its modules itself. */
 static bool sets_modules(const svi_stage *st)
@@ -135,8 +141,9 @@ static bool read_config(svi_stage *st, svi_config **config_out)
         svi_buf_printf(&text, "modules_enabled = { %s%.*s }\n", st->how.modules ? st->how.modules : DEFAULT_MODULES,
                        (int)st->further.len, st->further.len > 0 ? st->further.data : "");
     svi_buf_put(&text, svi_buf_str(&st->config_text));
-    for (size_t i = 0; i < STAGE_HOSTS; i++)
-        if (!st->is_host_gone[i]) svi_buf_printf(&text, "VirtualHost \"%s\"\n", hosts[i]);
+    for (size_t i = 0; i < st->how.host_count; i++)
+        if (!st->is_host_gone[i])
+            svi_buf_printf(&text, "VirtualHost \"%s\"\n%s", st->how.hosts[i].domain, st->how.hosts[i].options);
     const bool written = write(fd, text.data, text.len) == (ssize_t)text.len;
     (void)close(fd);
     svi_buf_free(&text);
@@ -160,7 +167,7 @@ static void serve(svi_stage *st, size_t i)
 {
     const sv_str_list admins = admins_of(st);
     const svi_host_config config = {
-        .domain = sv_str_of(hosts[i]), .admins = admins.items, .admin_count = admins.count, .require_tls = true};
+        .domain = sv_str_of(st->how.hosts[i].domain), .admins = admins.items, .admin_count = admins.count, .require_tls = true};
     (void)svi_host_serve(svi_host_known(st->server, config.domain), &config);
 }
 
@@ -169,14 +176,14 @@ static bool prepare_hosts(svi_stage *st, sv_err *err)
 {
     svi_host *host;
     bool ok = true;
-    for (size_t i = 0; ok && i < STAGE_HOSTS; i++)
-        ok = st->is_host_gone[i] || svi_host_prepare(st->server, sv_str_of(hosts[i]), &host, err) == SV_OK;
+    for (size_t i = 0; ok && i < st->how.host_count; i++)
+        ok = st->is_host_gone[i] || svi_host_prepare(st->server, sv_str_of(st->how.hosts[i].domain), &host, err) == SV_OK;
     return ok;
 }
 
 static void serve_hosts(svi_stage *st)
 {
-    for (size_t i = 0; i < STAGE_HOSTS; i++)
+    for (size_t i = 0; i < st->how.host_count; i++)
         if (!st->is_host_gone[i]) serve(st, i);
 }
 
@@ -402,7 +409,7 @@ bool svi_stage_pass_owed(svi_stage *st)
 svi_link *svi_stage_connect(svi_stage *st)
 {
     svi_link *ours, *theirs;
-    svi_link_pair(st->pairs, WINDOW_BYTES, &ours, &theirs);
+    svi_link_pair(st->pairs, st->how.window_bytes ? st->how.window_bytes : WINDOW_BYTES, &ours, &theirs);
     svi_net_attach(svi_server_net(st->server), st->listener, theirs, "memory");
     return ours;
 }
@@ -457,6 +464,13 @@ bool svi_stage_reload(svi_stage *st, sv_str module, svi_buf *why)
 
 /* --- hosts ---------------------------------------------------------------------------------------------------- */
 
+static bool is_to_be_there(const svi_stage *st, sv_str domain)
+{
+    for (size_t i = 0; i < st->how.host_count; i++)
+        if (!st->is_host_gone[i] && sv_str_eq(sv_str_of(st->how.hosts[i].domain), domain)) return true;
+    return false;
+}
+
 /* Serves those hosts alone that are to be there, from now on, as a reload of the configuration does. */
 static bool take_over(svi_stage *st, svi_config *fresh)
 {
@@ -470,39 +484,59 @@ static bool take_over(svi_stage *st, svi_config *fresh)
     }
     serve_hosts(st);
     svi_mods_replace(&st->mods, &next);
-    for (size_t i = 0; i < STAGE_HOSTS; i++) {
-        svi_host *host = svi_host_find(st->server, sv_str_of(hosts[i]));
-        if (st->is_host_gone[i] && host) svi_host_retire(host);
+    for (svi_host *host = svi_host_next(st->server, NULL), *after; host; host = after) {
+        after = svi_host_next(st->server, host);
+        if (!is_to_be_there(st, svi_host_domain(host))) svi_host_retire(host);
     }
     resume_removals(st);
     return true;
 }
 
-bool svi_stage_set_host(svi_stage *st, sv_str domain, bool is_gone, svi_buf *why)
+static bool reconfigure(svi_stage *st, svi_buf *why)
 {
-    size_t i = 0;
-    while (i < STAGE_HOSTS && !sv_str_eq(domain, sv_str_of(hosts[i]))) i++;
-    if (i == STAGE_HOSTS) {
-        svi_buf_printf(why, "the stage has the hosts %s and %s, not '%.*s'", hosts[0], hosts[1], (int)domain.n, domain.p);
-        return false;
-    }
-    if (st->is_host_gone[i] == is_gone) return true;
-    if (is_gone && st->is_host_gone[1 - i]) {
-        svi_buf_printf(why, "the other host has gone, and one must stay");
-        return false;
-    }
-    st->is_host_gone[i] = is_gone;
-    if (!st->server) return true;
     svi_config *fresh = NULL;
+    st->problem[0] = 0;
     const bool ok = read_config(st, &fresh) && take_over(st, fresh);
     svi_config **unused = ok ? &st->config : &fresh;
     if (*unused) svi_config_free(unused);
     if (ok) st->config = fresh;
-    if (!ok) {
-        st->is_host_gone[i] = !is_gone;
-        svi_buf_put(why, sv_str_of(st->problem));
-        st->problem[0] = 0;
+    if (!ok) svi_buf_put(why, sv_str_of(st->problem));
+    st->problem[0] = 0;
+    return ok;
+}
+
+bool svi_stage_reconfigure(svi_stage *st, const svi_stage_host *hosts, size_t count, svi_buf *why)
+{
+    const svi_stage_config how = st->how;
+    bool was_gone[SVI_STAGE_HOSTS];
+    SV_ASSERT(st->server && count <= SVI_STAGE_HOSTS);
+    memcpy(was_gone, st->is_host_gone, sizeof was_gone);
+    st->how.hosts = hosts;
+    st->how.host_count = count;
+    memset(st->is_host_gone, 0, sizeof st->is_host_gone);
+    if (reconfigure(st, why)) return true;
+    st->how = how;
+    memcpy(st->is_host_gone, was_gone, sizeof was_gone);
+    return false;
+}
+
+bool svi_stage_set_host(svi_stage *st, sv_str domain, bool is_gone, svi_buf *why)
+{
+    size_t i = 0;
+    while (i < st->how.host_count && !sv_str_eq(domain, sv_str_of(st->how.hosts[i].domain))) i++;
+    if (i == st->how.host_count) {
+        svi_buf_printf(why, "the stage has the hosts %s", st->how.hosts[0].domain);
+        for (i = 1; i < st->how.host_count; i++) svi_buf_printf(why, " and %s", st->how.hosts[i].domain);
+        svi_buf_printf(why, ", not '%.*s'", (int)domain.n, domain.p);
+        return false;
     }
+    if (st->is_host_gone[i] == is_gone) return true;
+    st->is_host_gone[i] = is_gone;
+    size_t left = 0;
+    for (size_t k = 0; k < st->how.host_count; k++) left += !st->is_host_gone[k];
+    if (left == 0) svi_buf_printf(why, "the other host has gone, and one must stay");
+    const bool ok = left > 0 && (!st->server || reconfigure(st, why));
+    if (!ok) st->is_host_gone[i] = !is_gone;
     return ok;
 }
 

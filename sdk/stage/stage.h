@@ -14,6 +14,13 @@
 
 typedef struct svi_stage svi_stage;
 
+#define SVI_STAGE_HOSTS 8u
+
+typedef struct svi_stage_host {
+    const char *domain;
+    const char *options; /* lines of its section; "": none */
+} svi_stage_host;
+
 typedef struct svi_stage_config svi_stage_config;
 struct svi_stage_config {
     svi_acct *core;  /* what the server and its modules hold */
@@ -24,6 +31,9 @@ struct svi_stage_config {
     uint64_t seed;       /* of all that is random */
     const svi_limits *limits; /* NULL: the server's */
     size_t cache_bytes;       /* of rows that nobody uses; 0: the store's own choice */
+    const svi_stage_host *hosts; /* at most SVI_STAGE_HOSTS; NULL: localhost and other.localhost. Kept by reference */
+    size_t host_count;
+    size_t window_bytes;      /* that a connection takes and the other end has not read; 0: 64 KiB */
     uint32_t scram_rounds;    /* of the accounts' keys; 0: 4096 */
     /* May be NULL: a module refuses an event or drops it (svi_mods_probe.refuses) / the server is about to end or to be killed, its
      * modules still there. */
@@ -44,7 +54,7 @@ void svi_stage_free(svi_stage **stage);
 bool svi_stage_configure(svi_stage *stage, sv_str line);
 bool svi_stage_enable(svi_stage *stage, sv_str module);
 
-/* Starts the server with the hosts localhost and other.localhost; true if it runs already. False with svi_stage_problem. */
+/* Starts the server with its hosts; true if it runs already. False with svi_stage_problem. */
 bool svi_stage_start(svi_stage *stage);
 /* Why it could not start, or what has gone wrong since; "" if nothing has. */
 const char *svi_stage_problem(const svi_stage *stage);
@@ -64,7 +74,7 @@ void svi_stage_pass(svi_stage *stage, int64_t us);
  * server's timers on the way comes, too, but no time passes for a timer's sake. */
 bool svi_stage_pass_owed(svi_stage *stage);
 
-/* The client's end of a new connection, which takes 64 KiB that the other end has not read; the caller closes it. */
+/* The client's end of a new connection; the caller closes it. */
 svi_link *svi_stage_connect(svi_stage *stage);
 /* Makes an account, or gives it another password; where a module keeps the host's accounts, it must be there. The disk must not be
  * held. False if that failed. */
@@ -72,7 +82,11 @@ bool svi_stage_add_account(svi_stage *stage, sv_str user, sv_str domain, sv_str 
 /* Loads a module anew from its file. False with a reason appended. */
 bool svi_stage_reload(svi_stage *stage, sv_str module, svi_buf *why);
 
-/* A host of the two goes, as by a reload of a configuration without it (its sessions are closed, its accounts stay stored) /
+/* Takes other hosts and options of hosts over, as a reload of the configuration does, in one step between two events and with all that
+ * is under way: hosts that are not among them go. False with a reason appended: then nothing has changed. */
+bool svi_stage_reconfigure(svi_stage *stage, const svi_stage_host *hosts, size_t count, svi_buf *why);
+
+/* A host of the stage goes, as by a reload of a configuration without it (its sessions are closed, its accounts stay stored) /
  * comes again. True if it is so already. False with a reason appended. */
 bool svi_stage_host_go(svi_stage *stage, sv_str domain, svi_buf *why);
 bool svi_stage_host_come(svi_stage *stage, sv_str domain, svi_buf *why);

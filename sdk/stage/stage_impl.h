@@ -6,8 +6,6 @@
 #include "mods/mods_engine.h"
 #include "stage.h"
 
-enum { STAGE_HOSTS = 2 };
-
 /* What is to be done of it as soon as no event is under way. */
 typedef enum svi_harm_step {
     SVI_HARM_RESTS = 0,
@@ -45,7 +43,7 @@ struct svi_stage {
     svi_harm harm;
     svi_buf config_text, log;
     svi_buf further; /* modules, as they stand in a list */
-    bool is_host_gone[STAGE_HOSTS];
+    bool is_host_gone[SVI_STAGE_HOSTS];
     bool started, is_ending;
     char problem[300], fault[100];
 };

@@ -412,8 +412,8 @@ void svi_session_end(sv_session **session, const char *why)
     SV_ASSERT(s->in_flight == 0); /* the connection reported them all before it closed */
     SV_ASSERT(s->kept == NULL);
     svi_session_unlist(s);
-    leave_due(s);
     fire_gone(s);
+    leave_due(s); /* what it had sent is heard last, and may make it due again */
     s->conn = NULL;
     SV_LOG(SV_INFO, "session-close", LF_STR("jid", s->jid.full), LF_TXT("why", why));
     free_session(s);

@@ -500,6 +500,30 @@ static void kicked(void **state)
     world_free(&w);
 }
 
+static sv_verdict kick_the_ended(sv_event *ev, void *self)
+{
+    (void)self;
+    svi_session_kick(svi_xevent_of(ev)->session, "policy-violation");
+    return SV_PASS;
+}
+
+/* What a session had sent last is heard while it ends, and may be what ends it. */
+static void kicked_at_its_end(void **state)
+{
+    (void)state;
+    diary d = {""};
+    world *w = world_new(NULL);
+    note_sessions(w, &d);
+    on(w, "session/gone", kick_the_ended, NULL);
+    use_handlers(w, w->host);
+    cut(join(w, "romeo", "a"));
+    settle(w);
+    (void)join(w, "romeo", "a"); /* what is due next is asked for */
+    WROTE(&d, "bound:a gone:a bound:a ");
+    BALANCED(w);
+    world_free(&w);
+}
+
 /* A handler that still works on the end of a session which is long freed. */
 static void gone_may_wait(void **state)
 {
@@ -607,6 +631,7 @@ int main(void)
         cmocka_unit_test(hard_bound),
         cmocka_unit_test(stored_beyond_the_hard_bound),
         cmocka_unit_test(kicked),
+        cmocka_unit_test(kicked_at_its_end),
         cmocka_unit_test(gone_may_wait),
         cmocka_unit_test(watched),
     };

@@ -102,9 +102,9 @@ FLOW      := $(B)/tests/flow/flow
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 LOAD_OBJ  := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c,$(wildcard tests/bench/load_*.c)))
 
-# The torture: all of tests/torture is one program.
-TORTURE_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/torture/*.c))
-TORTURE     := $(B)/tests/torture/torture
+# The simulation: all of tests/sim is one program.
+SIM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
+SIM     := $(B)/tests/sim/sim
 
 # Programs of one file each.
 TOOL_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/abi/*.c))
@@ -117,13 +117,13 @@ FUZZ_BIN  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 .SECONDARY:
 .DELETE_ON_ERROR:
 .PHONY: all lib sdk units modules examples testmods tests fuzzers benches run test quick long lint generate spec \
-        bench mutants flow-peers deps install install-sdk uninstall clean help FORCE
+        bench sim mutants flow-peers deps install install-sdk uninstall clean help FORCE
 
 all: lib modules $(STAVE)
 lib: $(LIB)
 sdk: $(STAVE_SDK) $(STAGE_LIB)
 units: $(UNIT_BIN)
-tests: all sdk units examples testmods $(FLOW) $(TORTURE) $(TOOL_BIN)
+tests: all sdk units examples testmods $(FLOW) $(SIM) $(TOOL_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
 
@@ -159,7 +159,7 @@ quick:
 	@tools/deps build test
 	@tests/run quick
 
-#: make long         what takes longer: fuzzing 10 minutes a target, torture, valgrind
+#: make long         what takes longer: fuzzing 10 minutes a target, simulation, valgrind
 long:
 	@tools/deps build test clients lint long
 	@tests/run long
@@ -186,6 +186,12 @@ bench:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory -s -j$(J) all benches $(FLOW)
 	@tests/bench/run $(B)
+
+#: make sim          the whole server for minutes, by seed: MINUTES=5, or SEEDS=20 from 1 on
+sim:
+	@tools/deps build
+	@$(MAKE) --no-print-directory -s -j$(J) modules $(SIM)
+	@tests/sim/run $(B)
 
 #: make mutants      break the server one line at a time; the tests must notice each time
 mutants:
@@ -375,8 +381,8 @@ $(STAGE_LIB): $(STAGE_OBJ) $(LIB) sdk/stage/libstave-stage.map
 	$(Q)$(CC) -shared $(LDFLAGS) -Wl,-z,now,-z,relro,-soname,$(@F),--version-script,sdk/stage/libstave-stage.map \
 	    $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
 
-$(TORTURE): $(TORTURE_OBJ) $(LIB)
-	$(Q)$(CC) $(LDFLAGS) $(TORTURE_OBJ) $(LIB) $(LDLIBS) -o $@
+$(SIM): $(SIM_OBJ) $(STAGE_OBJ) $(LIB)
+	$(Q)$(CC) $(LDFLAGS) $(SIM_OBJ) $(STAGE_OBJ) $(LIB) $(LDLIBS) -o $@
 
 $(BENCH_BIN): $(B)/%: $(B)/%.o $(LOAD_OBJ) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) $(LTO_$(KIND)) $< $(LOAD_OBJ) $(LIB) $(LDLIBS) -o $@

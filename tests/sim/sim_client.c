@@ -1,13 +1,13 @@
-/* A client of the torture: streams, SCRAM-SHA-256 and binding as a machine that never waits, so that logins mix with all else. */
-#include "torture.h"
+/* A client of the simulation: streams, SCRAM-SHA-256 and binding as a machine that never waits, so that logins mix with all else. */
+#include "sim.h"
 
 #include "xmpp/xmpp_scram_keys.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
-#define WINDOW_BYTES 4096 /* of a link, so that a deaf client is felt soon */
 
 const char *name_of(unsigned account, char text[16])
 {
@@ -15,9 +15,20 @@ const char *name_of(unsigned account, char text[16])
     return text;
 }
 
+const char *domain_of_host(unsigned host)
+{
+    static const char *const domains[HOSTS] = {"localhost", "other.localhost", "third.localhost"};
+    return domains[host];
+}
+
+unsigned host_of(unsigned account)
+{
+    return account / REACH % HOSTS;
+}
+
 const char *domain_of(unsigned account)
 {
-    return account % 2 ? "other.localhost" : "localhost";
+    return domain_of_host(host_of(account));
 }
 
 unsigned neighbour(unsigned account, unsigned slot)
@@ -33,6 +44,11 @@ int slot_of(unsigned account, unsigned other)
     if (away <= REACH) return (int)away - 1;
     if (away >= ACCOUNTS - REACH) return (int)(REACH + (ACCOUNTS - away) - 1);
     return -1;
+}
+
+unsigned number_of(const client *c)
+{
+    return c->account * DEVICES + c->device;
 }
 
 static void show(const client *c, const char *what, sv_str bytes)
@@ -78,7 +94,8 @@ static void say_base64(client *c, const char *head, sv_str raw, const char *tail
 static void say_auth(client *c)
 {
     char first[80], name[16];
-    (void)snprintf(c->nonce, sizeof c->nonce, "%08x%08x", roll(c->t, UINT32_MAX), roll(c->t, UINT32_MAX));
+    (void)snprintf(c->nonce, sizeof c->nonce, "%08x%08x", roll_of(&c->dice, UINT32_MAX),
+                   roll_of(&c->dice, UINT32_MAX));
     const int n = snprintf(first, sizeof first, "n,,n=%s,r=%s", name_of(c->account, name), c->nonce);
     say_base64(c, "<auth xmlns='" NS_SASL "' mechanism='SCRAM-SHA-256'>", (sv_str){first, (size_t)n}, "</auth>");
     c->phase = AUTH;
@@ -110,6 +127,24 @@ static void say_proof(client *c, const sv_node *challenge)
     c->phase = PROOF;
 }
 
+/* True if the server has a reason to let nobody in. */
+static bool may_be_refused(const client *c)
+{
+    const sim *t = c->t;
+    const person *a = &t->accounts[c->account];
+    return a->is_disabled || a->is_leaving || !a->exists || t->failed_in == t->round || a->barred_in == t->round ||
+           t->gone_in[host_of(c->account)] == t->round || t->short_in == t->round;
+}
+
+/* The login did not succeed: the client gives up. */
+static void refused(client *c, const sv_node *root)
+{
+    const sv_str name = svi_node_name(root);
+    if (!sv_str_eq(name, SV_STR("error")) && !may_be_refused(c)) /* of the stream: the end follows */
+        complain(c->t, "u%03u/r%u got <%.*s/> while it logged in", c->account, c->device, (int)name.n, name.p);
+    c->gives_up = true;
+}
+
 /* --- the stream's steps ------------------------------------------------------------------------------- */
 
 static void negotiate(client *c, const sv_node *root)
@@ -130,8 +165,8 @@ static void negotiate(client *c, const sv_node *root)
     } else if (c->phase == BINDING && sv_str_eq(svi_node_attr(root, SV_STR("type")), SV_STR("result"))) {
         c->phase = BOUND;
         model_bound(c);
-    } else if (!sv_str_eq(name, SV_STR("error"))) { /* of the stream: the end follows */
-        complain(c->t, "u%03u/r%u got <%.*s/> while it logged in", c->account, c->device, (int)name.n, name.p);
+    } else {
+        refused(c, root);
     }
 }
 
@@ -161,7 +196,9 @@ static void on_end(void *ctx)
 
 static void on_fault(void *ctx, svi_xml_fault fault, const char *text)
 {
-    complain(((client *)ctx)->t, "the server's XML can't be parsed (%d): %s", (int)fault, text);
+    const client *c = ctx;
+    complain(c->t, "u%03u/r%u can't parse the server's XML in phase %d (%d): %s", c->account, c->device, (int)c->phase, (int)fault,
+             text);
 }
 
 static void new_parser(client *c)
@@ -178,34 +215,42 @@ static void new_parser(client *c)
 
 static void not_told(void *ctx, bool readable, bool writable)
 {
-    (void)ctx, (void)readable, (void)writable; /* the torture looks by itself */
+    (void)ctx, (void)readable, (void)writable; /* the sim looks by itself */
 }
 
 void client_connect(client *c)
 {
     SV_ASSERT(!c->link);
-    torture *t = c->t;
-    svi_link *theirs;
-    svi_link_pair(t->pairs, WINDOW_BYTES, &c->link, &theirs);
+    sim *t = c->t;
+    c->link = svi_stage_connect(t->stage);
     c->link->ready = not_told;
-    svi_net_attach(svi_server_net(t->server), t->listener, theirs, "memory");
+    t->linked++;
     c->session++;
-    c->at_end = c->deaf = c->kicked = c->drains = c->renew = false;
+    c->dice = t->dice;
+    t->accounts[c->account].connects++;
+    c->at_end = c->deaf = c->kicked = c->drains = c->renew = c->gives_up = false;
     svi_buf_init(&c->out, &t->peers);
     new_parser(c);
     say_header(c, HEADER);
 }
 
-static void close_link(client *c, bool broken)
+/* The client has no connection any more. */
+static void lose(client *c, const char *how)
 {
     const phase_of_stream was = c->phase;
-    c->link->ops->close(c->link);
     c->link = NULL;
+    c->t->linked--;
     svi_buf_free(&c->out);
     svi_parser_free(&c->parser);
     c->phase = OFF;
-    show(c, broken ? "broken" : "closed", SV_STR_NONE);
+    show(c, how, SV_STR_NONE);
     if (was >= BOUND) model_ended(c);
+}
+
+static void close_link(client *c, bool broken)
+{
+    c->link->ops->close(c->link);
+    lose(c, broken ? "broken" : "closed");
 }
 
 static bool flush(client *c)
@@ -227,23 +272,34 @@ static void hash_bytes(client *c, const char *bytes, size_t n)
     c->t->hash = h;
 }
 
+/* Behind <success/> another stream begins, of which the server may have written something already: it ends. */
+static void feed(client *c, sv_str bytes)
+{
+    while (c->phase == PROOF && bytes.n > 0 && !c->renew) {
+        (void)svi_parser_feed(c->parser, svi_str_sub(bytes, 0, 1));
+        bytes = svi_str_sub(bytes, 1, bytes.n);
+    }
+    if (c->renew) {
+        c->renew = false;
+        new_parser(c);
+        say_header(c, HEADER_2);
+    }
+    if (bytes.n > 0) (void)svi_parser_feed(c->parser, bytes);
+}
+
 /* Reads what is there; true at the end of the connection. */
 static bool read_all(client *c, bool *any_out)
 {
-    char bytes[WINDOW_BYTES];
+    char bytes[4096];
     for (;;) {
         const ssize_t n = c->link->ops->read(c->link, bytes, sizeof bytes);
-        if (n < 0) return false;
+        if (n == -EAGAIN) return false;
         *any_out = true;
-        if (n == 0) return true;
+        if (n <= 0) return true;
         hash_bytes(c, bytes, (size_t)n);
         show(c, "<-", (sv_str){bytes, (size_t)n});
-        (void)svi_parser_feed(c->parser, (sv_str){bytes, (size_t)n});
-        if (c->renew) {
-            c->renew = false;
-            new_parser(c);
-            say_header(c, HEADER_2);
-        }
+        feed(c, (sv_str){bytes, (size_t)n});
+        if (c->gives_up) return true;
     }
 }
 
@@ -268,6 +324,7 @@ void client_vanish(client *c)
     c->deaf = false;
     (void)read_all(c, &any);
     close_link(c, true);
+    if (svi_link_pairs_due_us(svi_stage_links(c->t->stage)) != INT64_MAX) model_excuse(c->t, c->account); /* it may travel yet */
 }
 
 void client_leave(client *c)
@@ -284,4 +341,39 @@ void client_free(client *c)
     c->link = NULL;
     svi_buf_free(&c->out);
     svi_parser_free(&c->parser);
+}
+
+/* --- what networks do ----------------------------------------------------------------------------------- */
+
+void client_cut(client *c)
+{
+    if (!c->link) return;
+    svi_link_cut(c->link);
+    close_link(c, true);
+    model_excuse(c->t, c->account);
+}
+
+void client_haunt(client *c)
+{
+    ghost *g = NULL;
+    for (size_t i = 0; i < GHOSTS && !g; i++)
+        if (!c->t->ghosts[i].c) g = &c->t->ghosts[i];
+    if (!g || !c->link || c->is_haunted) return;
+    *g = (ghost){.c = c, .link = c->link, .session = c->session};
+    svi_link_silence(g->link);
+    c->is_haunted = true;
+    lose(c, "silent");
+}
+
+void ghost_end(ghost *g)
+{
+    client *c = g->c;
+    person *a = &c->t->accounts[c->account];
+    svi_link_cut(g->link);
+    g->link->ops->close(g->link);
+    if (g->session == c->session) c->is_haunted = false;
+    *g = (ghost){.c = NULL};
+    a->ends++;
+    a->ended_in = c->t->round;
+    model_excuse(c->t, c->account);
 }

@@ -8,6 +8,7 @@ local invited = sv.store("invited") -- account, room -> when
 sv.on("session/presence", function(ev)
     if not ev:stanza() or ev:is_guest(ev:from()) then return end
     local user, rows = ev:from().node, invited:rows(ev:from().node)
+    if not rows then return end -- the store can't be read now: at the next login
     for _, room in ipairs(sv.self.rooms) do
         if not rows:row(room) and invited:put(user, room, ev:stamp(sv.now_ms())) then
             ev:route {"message", to = ev:from().bare, {"x", xmlns = "jabber:x:conference", jid = room, reason = sv.self.reason}}

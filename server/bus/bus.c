@@ -110,12 +110,26 @@ void svi_event_fire(sv_event *parent, const svi_event_config *config)
     svi_pass(ev, SV_STR_NONE);
 }
 
+/* What calls back may go on to use the event, rightly or wrongly: it stays whole until that returns. The first word counts. */
+static void resume_behind(sv_event *ev, sv_verdict verdict)
+{
+    if (!ev->is_to_resume)
+        ev->resume_as = (uint8_t)verdict;
+    else if (verdict == SV_PASS && ev->resume_as != SV_PASS && svi_event_is_disposed(ev))
+        svi_event_fault(ev, "who disposes of a stanza says DONE");
+    ev->is_to_resume = true;
+}
+
 bool svi_event_resume(sv_event *ev, sv_verdict verdict)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
     SV_ASSERT(verdict == SV_PASS || verdict == SV_DONE);
     if (ev->state >= SVI_EVENT_FINISHED) return false;
     SV_ASSERT(ev->state == SVI_EVENT_WAITING); /* not from inside a handler of the same event */
+    if (ev->in_callback > 0) {
+        resume_behind(ev, verdict);
+        return true;
+    }
     svi_bus_unwait(ev);
     if (verdict == SV_PASS && svi_event_is_disposed(ev)) {
         svi_event_fault(ev, "who disposes of a stanza says DONE");

@@ -148,7 +148,8 @@ void svi_event_run(sv_event *ev, sv_str lane_key);
 
 /* For a waiting event: PASS goes on with the next handler, DONE ends. Ignored (false) if the
  * event is finished already (its deadline passed); the caller must hold it. Never called while a
- * handler of the event runs (asserted). May free the event but for the caller's hold. */
+ * handler of the event runs (asserted). May free the event but for the caller's hold. Inside svi_event_call
+ * of the event it happens as soon as that returns, by the first of several verdicts. */
 bool svi_event_resume(sv_event *ev, sv_verdict verdict);
 
 /* Holds the memory of an event for an operation in flight; the operation asks svi_event_is_open

@@ -80,6 +80,9 @@ struct sv_event {
     bool has_acted;    /* something was written, sent, fired, replaced or disposed of */
     bool is_to_restart;
     bool stays_due; /* runs once more within its old deadline: still among those that wait */
+    bool is_to_resume;   /* by what a callback has said, as soon as it returns */
+    uint8_t in_callback; /* so many of its operations are just calling back, one inside the other */
+    uint8_t resume_as;   /* sv_verdict */
     uint8_t kid_count; /* over SVI_KIDS_NOTED: not noted */
     svi_point point;
     uint32_t holds;

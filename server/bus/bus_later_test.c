@@ -88,6 +88,37 @@ static void test_operation_comes_back(void **state)
     svi_event_let_go(&w->held);
 }
 
+static void come_back_twice(void *ctx)
+{
+    plan *p = ctx;
+    sv_event *ev = p->w->held;
+    assert_true(svi_event_dispose(ev, SVI_ANSWERED, NULL));
+    assert_true(svi_event_resume(ev, SV_DONE));
+    assert_true(svi_event_is_open(ev)); /* whole until the callback returns */
+    assert_false(svi_event_dispose(ev, SVI_REFUSED, NULL));
+    assert_true(svi_event_resume(ev, SV_DONE));
+    assert_true(svi_event_resume(ev, SV_PASS));
+    note(p->w, "back");
+}
+
+/* Who says twice in a callback what becomes of an event is told so; the first word counts. */
+static void test_callback_says_it_twice(void **state)
+{
+    world *w = *state;
+    svi_ledger_set_strict(w->ledger, false);
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ask", SV_LATER);
+    p->holds = true;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "then", SV_DONE)->disposes = true;
+    table(w);
+    run(w, "r/x j");
+    svi_event_call(w->held, NULL, come_back_twice, p);
+    saw(w, "ask back released");
+    assert_false(svi_event_is_open(w->held));
+    assert_non_null(strstr(w->log, "once"));
+    assert_non_null(strstr(w->log, "who disposes of a stanza says DONE"));
+    svi_event_let_go(&w->held);
+}
+
 static void test_deadlines_in_order(void **state)
 {
     world *w = *state;
@@ -361,7 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_later_resumed),           TEST(test_later_times_out),
-        TEST(test_operation_comes_back),    TEST(test_deadlines_in_order),
+        TEST(test_operation_comes_back),    TEST(test_callback_says_it_twice), TEST(test_deadlines_in_order),
         TEST(test_lane_waits_behind_later), TEST(test_lane_of_running_event),
         TEST(test_early_keeps_lane_order),  TEST(test_store_that_commits_at_once),
         TEST(test_commit_within_a_release), TEST(test_empty_unit_writes_nothing),

@@ -281,6 +281,14 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     return verdict;
 }
 
+/* A callback has said what becomes of the event. */
+static void resume_now(sv_event *ev)
+{
+    if (!ev->is_to_resume || ev->in_callback > 0) return;
+    ev->is_to_resume = false;
+    if (ev->state == SVI_EVENT_WAITING) (void)svi_event_resume(ev, (sv_verdict)ev->resume_as);
+}
+
 void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*back)(void *ctx), void *ctx)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
@@ -299,7 +307,9 @@ void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*back)(void *ctx)
     beat(bus);
     if (whose != NULL) whose->callbacks++;
     svi_hook_stats *const outer = bus != NULL ? svi_bus_enter(bus, whose) : NULL;
+    ev->in_callback++;
     back(ctx);
+    ev->in_callback--;
     bus = ev->bus;
     if (bus != NULL) {
         svi_bus_leave(bus, outer);
@@ -308,6 +318,7 @@ void svi_event_call(sv_event *ev, svi_hook_stats *whose, void (*back)(void *ctx)
     }
     svi_hooks_unref(&hooks);
     *now = saved;
+    resume_now(ev);
 }
 
 /* False if a handler said LATER. */

@@ -14,6 +14,7 @@ static void misdeeds(void **state)
         {"refuse-too", "result", "value='1'", "a request is answered once"},
         {"done-without-answer", "error", "<internal-server-error ", "handler-fault"},
         {"later-twice", "result", "value='1'", NULL}, /* what comes behind the answer is not called */
+        {"answer-twice-behind", "result", "value='1'", "a request is answered once"},
         {"pass-too", "result", "value='1'", "only a waiting event is passed on"},
         {"monitor-acts", "result", "value='0'", "a MONITOR handler only looks"},
         {"fire", "result", "<done ", "hooks fire hooks at most 16 deep"},

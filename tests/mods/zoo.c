@@ -34,6 +34,19 @@ static void answer(sv_event *ev, sv_status status, sv_str value, void *self)
     (void)done(ev, 1);
 }
 
+/* Answers, asks who it was and for more, and answers again. */
+static void answer_again(sv_event *ev, sv_status status, sv_str value, void *self)
+{
+    const zoo *me = self;
+    (void)status;
+    (void)value;
+    (void)done(ev, 1);
+    (void)sv->from(ev);
+    sv->get(ev, me->own, SV_STR("/x"), SV_STR("k"), answer);
+    (void)done(ev, 2);
+    sv->pass(ev);
+}
+
 static sv_verdict ask_twice(sv_event *ev, zoo *me)
 {
     sv->get(ev, me->own, SV_STR("/x"), SV_STR("k"), answer);
@@ -95,6 +108,10 @@ static sv_verdict on_do(sv_event *ev, void *self)
     }
     if (says(ev, "done-without-answer")) return SV_DONE;
     if (says(ev, "later-twice")) return ask_twice(ev, me);
+    if (says(ev, "answer-twice-behind")) {
+        sv->get(ev, me->own, SV_STR("/x"), SV_STR("k"), answer_again);
+        return SV_LATER;
+    }
     if (says(ev, "never")) return SV_LATER;
     if (says(ev, "pass-too")) return pass_too(ev);
     if (says(ev, "leak")) return leak(ev, me);

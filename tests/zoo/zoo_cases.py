@@ -198,6 +198,7 @@ MISDEEDS = [
     ("refuse-too", ("result", "1"), r"handler-fault rule=\"?a request is answered once"),
     ("done-without-answer", None, r"handler-fault"),
     ("later-twice", ("result", "1"), None),  # what comes behind the answer is not called
+    ("answer-twice-behind", ("result", "1"), r"handler-fault rule=\"?a request is answered once"),
     ("pass-too", ("result", "1"), r"handler-fault rule=\"?only a waiting event is passed on"),
     ("monitor-acts", ("result", "0"), r"handler-fault rule=\"?a MONITOR handler only looks"),
     ("fire", ("result", None), r"handler-nesting"),

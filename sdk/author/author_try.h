@@ -22,6 +22,7 @@ typedef struct svi_try_flow {
     sv_str text;
     const char *why_untimed; /* it is not run with other timing, as it says itself; NULL */
     const char *why_once; /* why it is not run again behind harm, as it says itself; NULL */
+    bool is_out;      /* it does not pass as it is: it is not run in other ways */
     bool is_twice;    /* it passes twice in one world */
     bool is_down;     /* no server runs at its end: it was about one that can't start */
     svi_try_held once, twice; /* what the module holds then */
@@ -94,6 +95,7 @@ typedef struct svi_try_outcome {
     char text[3000];
     bool is_harmed;
     bool is_down;   /* no server runs at the end */
+    bool passed_once; /* what went wrong, if anything, did so when it was run again */
     svi_try_held once, held; /* behind the first time, and at the end */
     int64_t virtual_us;
     svi_cover cover;

@@ -202,6 +202,8 @@ static void close_world(world *w)
     flow_play_free(&w->play);
     w->out->virtual_us = svi_stage_plat(w->stage)->now_us;
     if (!w->flow->close(&w->flow, why, sizeof why)) failed(w, SVI_TRY_LEDGER, why);
+    (void)snprintf(why, sizeof why, "behind the test: %s broke a rule: %s", w->run->t->name, w->out->cover.rule);
+    if (w->out->cover.faults > 0) failed(w, SVI_TRY_RULE, why);
 }
 
 /* test(NAME, FUNCTION): runs it, if it is the one; with its name alone, if they are listed. */

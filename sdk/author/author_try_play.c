@@ -77,7 +77,8 @@ static sv_str line_of_fault(const play *p)
     return SV_STR("stave modules would tell");
 }
 
-/* A module's memory may be at its end by what is done to it; then it need not do what it should. */
+/* Faults count from the first start on, through restarts, kills and reloads. A module's memory may be at its end by what is done to
+ * it; then it need not do what it should. */
 static bool keeps_rules(play *p)
 {
     svi_mod_info info;
@@ -85,9 +86,9 @@ static bool keeps_rules(play *p)
     for (size_t i = 0; mods && svi_mods_info(mods, i, &info); i++) {
         if (strcmp(info.name, p->run->t->name) != 0 || p->run->harm == SVI_HARM_QUOTA) continue;
         if (info.reason[0]) return end(p, SVI_TRY_RULE, "it is in quarantine: %s", info.reason);
-        const sv_str line = line_of_fault(p);
-        if (info.faults > 0) return end(p, SVI_TRY_RULE, "it broke a rule: %.*s", (int)line.n, line.p);
     }
+    const sv_str line = line_of_fault(p);
+    if (p->out->cover.faults > 0) return end(p, SVI_TRY_RULE, "it broke a rule: %.*s", (int)line.n, line.p);
     return true;
 }
 
@@ -220,6 +221,7 @@ static void play_all(play *p)
         return;
     }
     if (!play_strictly(p, "", false) || !ends_clean(p)) return;
+    p->out->passed_once = true;
     p->out->once = p->out->held;
     p->out->is_down = !svi_stage_server(p->stage) || svi_stage_problem(p->stage)[0];
     if (p->run->is_double && play_strictly(p, SUFFIX, true)) (void)ends_clean(p);

@@ -53,9 +53,10 @@ static void take_plain(svi_try *t, const svi_try_outcome *o)
     more(&t->held.script_bytes, o->held.script_bytes);
 }
 
-/* What fails the first time is told as plain, too. */
+/* What fails the first time was told as plain, unless nothing was run plainly. */
 static void take_twice(series *s, const svi_try_outcome *o)
 {
+    s->flow->is_out = !o->passed_once;
     s->flow->is_twice = o->fate == SVI_TRY_FINE && !s->flow->why_once;
     s->flow->is_down = o->is_down;
     s->flow->once = o->once;
@@ -86,6 +87,7 @@ static void take(svi_try *t, series *s, const svi_try_outcome *o)
     s->fate = o->fate;
     s->is_over = true;
     if (o->fate != SVI_TRY_FINE) s->text = (char *)(uintptr_t)svi_str_dup(t->acct, sv_str_of(o->text)).p;
+    if (s->phase == PLAIN) s->flow->is_out = o->fate != SVI_TRY_FINE;
     if (s->phase == PLAIN || s->phase == TEST) take_plain(t, o);
     if (s->phase == TWICE) take_twice(s, o);
     if (s->phase == HARM) take_harm(t, s, o);
@@ -118,7 +120,7 @@ static void tell_again(const svi_try *t, const series *s)
     if (s->phase == HARM) (void)printf(" --harm %s --at %llu", svi_harm_name(s->harm), (unsigned long long)s->n);
     if (s->phase == TIMING) (void)printf(" --timing --seeds 1");
     if (s->phase == KILLED) (void)printf(" --harm kill");
-    if (s->phase == PLAIN || s->phase == TEST) (void)printf(" --plain");
+    if (s->phase == PLAIN || s->phase == TEST || s->phase == TWICE) (void)printf(" --plain");
     if (t->enable) (void)printf(" --enable %s", t->enable);
     if (t->built) (void)printf(" --built %s", t->built);
     (void)printf(" --seed %llu\n", (unsigned long long)s->seed);
@@ -134,6 +136,7 @@ static void tell_failed(svi_try *t, svi_try_pool *pool, const series *s)
     (void)printf(": ");
     tell_text(s->text);
     tell_again(t, s);
+    if (s->phase == PLAIN && !t->is_plain) (void)printf("         until it passes it is not run with other timing or harm\n");
     if ((s->phase != HARM && s->phase != TIMING) || t->at > 0 || t->shrunk == SHRUNK_MAX) return;
     t->shrunk++;
     const svi_try_run run = run_of(t, s);
@@ -152,6 +155,9 @@ static void tell_fine(const svi_try *t, const series *s)
 static void tell_harm(const svi_try *t, const series *all, size_t count)
 {
     const char *between = ": ";
+    bool is_fine = false;
+    for (size_t i = 0; i < count; i++) is_fine |= all[i].fate == SVI_TRY_FINE;
+    if (!is_fine) return;
     (void)printf("ok       %s, harm", all[0].flow->name);
     for (size_t i = 0; i < count; i++) {
         const series *s = &all[i];
@@ -165,7 +171,9 @@ static void tell_harm(const svi_try *t, const series *all, size_t count)
 
 static void tell_series(svi_try *t, svi_try_pool *pool, const series *s)
 {
-    if (s->phase == TWICE) {
+    if (s->phase == TWICE && s->flow->is_out && s->fate != SVI_TRY_SKIPPED) {
+        tell_failed(t, pool, s);
+    } else if (s->phase == TWICE) {
         if (s->flow->why_once) (void)printf("note     %s is not run again behind harm: %s\n", s->flow->name, s->flow->why_once);
         if (s->fate == SVI_TRY_FINE || s->flow->why_once) return;
         (void)printf("note     %s does not pass twice in one world, so it is not run again behind harm: %.*s\n", s->flow->name,
@@ -225,6 +233,7 @@ static void drive_flows(svi_try *t, svi_try_pool *pool, phase which)
     series *all = svi_alloc(t->acct, t->flow_count * sizeof *all);
     size_t count = 0;
     for (size_t i = 0; i < t->flow_count; i++) {
+        if (t->flows[i].is_out) continue;
         if (which == TIMING && t->flows[i].why_untimed)
             (void)printf("note     %s is not run with other timing: %s\n", t->flows[i].name, t->flows[i].why_untimed);
         else
@@ -239,6 +248,7 @@ static void drive_killed(svi_try *t, svi_try_pool *pool)
     series *all = svi_alloc(t->acct, t->flow_count * sizeof *all);
     size_t count = 0;
     for (size_t i = 0; i < t->flow_count; i++) {
+        if (t->flows[i].is_out) continue;
         svi_try_flow *killed = svi_arena_get(t->arena, sizeof *killed);
         *killed = t->flows[i];
         if (svi_try_kill_for_restart(t, killed)) all[count++] = (series){.phase = KILLED, .flow = killed, .seed = (uint64_t)t->seed};
@@ -252,7 +262,7 @@ static void drive_harm(svi_try *t, svi_try_pool *pool)
     size_t count = 0;
     for (size_t i = 0; i < t->flow_count; i++)
         for (int kind = SVI_HARM_NONE + 1; kind < SVI_HARM_KINDS; kind++)
-            if (t->harm == SVI_HARM_NONE || (int)t->harm == kind)
+            if (!t->flows[i].is_out && (t->harm == SVI_HARM_NONE || (int)t->harm == kind))
                 all[count++] = (series){.phase = HARM, .flow = &t->flows[i], .harm = (svi_harm_kind)kind, .seed = (uint64_t)t->seed,
                                         .n = t->at > 0 ? (uint64_t)t->at : 1};
     drive(t, pool, all, count);

@@ -83,6 +83,13 @@ static bool fails(shrink *s, sv_str text)
     return false;
 }
 
+/* Nothing can be left out of what fails by itself, too. */
+static bool is_worthless(shrink *s)
+{
+    svi_try_flow clean;
+    return s->fate == SVI_TRY_STEP && !is_sound(s, s->run->text, &clean);
+}
+
 /* Tries to do without steps [at, at + size); true if they are gone. */
 static bool drop(shrink *s, size_t at, size_t size)
 {
@@ -118,6 +125,11 @@ void svi_try_shrink(svi_try *t, svi_try_pool *pool, const svi_try_run *run, svi_
     *s = (shrink){.t = t, .pool = pool, .run = run, .fate = fate, .n = run->n};
     split(s, run->text);
     const size_t before = s->count;
+    if (is_worthless(s)) {
+        (void)printf("         it fails without that, too: --plain in place of it shows it\n");
+        svi_free(s);
+        return;
+    }
     shorten(s);
     (void)printf("         shortest script, %zu of %zu steps", s->count, before);
     if (run->harm != SVI_HARM_NONE) (void)printf(", with %s at %llu", svi_harm_name(run->harm), (unsigned long long)s->n);

@@ -85,6 +85,38 @@ static void an_event_that_is_forgotten(void **state)
              "shortest script, 3 of 4 steps");
 }
 
+/* Those that count them begin anew at a restart, and at a reload. */
+static void an_event_that_is_forgotten_before_a_restart(void **state)
+{
+    (void)state;
+    is_found("wrong_forgets", BEGIN GET("1") NONE("1") "wait 61s\nserver restarts\nromeo connects\n" SET, "--harm store-fails",
+             "FAILED   wrong_forgets.flow, store-fails at 1: it broke a rule: module-fault module=wrong_forgets ", "shortest script, 3 of 9 steps");
+    is_found("wrong_forgets", BEGIN GET("1") NONE("1") "wait 61s\noperator reloads wrong_forgets\n" SET, "--harm store-fails",
+             "FAILED   wrong_forgets.flow, store-fails at 1: it broke a rule: module-fault module=wrong_forgets ", "shortest script, 3 of 8 steps");
+}
+
+/* It is told once, and not once for each other way to run it. */
+static void a_script_that_fails_as_it_is(void **state)
+{
+    (void)state;
+    trial t;
+    begin(&t, "wrong_nothing", BEGIN GET("1") HAS("1"));
+    run(&t, "");
+    has(&t, "FAILED   wrong_nothing.flow: wrong_nothing.flow:4: romeo waits for ");
+    has(&t, "         until it passes it is not run with other timing or harm\n");
+    has(&t, "\nFAILED: 1\n");
+    lacks(&t, "wrong_nothing.flow, ");
+    run(&t, "--harm store-fails");
+    has(&t, "FAILED   wrong_nothing.flow: wrong_nothing.flow:4: romeo waits for ");
+    has(&t, "--only wrong_nothing.flow --plain");
+    has(&t, "\nFAILED: 1\n");
+    lacks(&t, "wrong_nothing.flow, ");
+    run(&t, "--timing");
+    has(&t, "it fails without that, too: --plain");
+    lacks(&t, "shortest script");
+    end(&t);
+}
+
 static void a_crash_without_space(void **state)
 {
     (void)state;
@@ -108,6 +140,8 @@ int main(void)
         cmocka_unit_test(a_later_occasion),
         cmocka_unit_test(an_answer_that_comes_twice),
         cmocka_unit_test(an_event_that_is_forgotten),
+        cmocka_unit_test(an_event_that_is_forgotten_before_a_restart),
+        cmocka_unit_test(a_script_that_fails_as_it_is),
         cmocka_unit_test(a_crash_without_space),
         cmocka_unit_test(what_is_confirmed_and_lost),
     };

@@ -58,6 +58,13 @@ static void note_refusal(void *ctx, const char *module, sv_cond cond, const svi_
     if (st->how.refuses) st->how.refuses(st->how.ctx, module, cond, site);
 }
 
+/* Of C it is a fault to ask for memory that its quota does not have: wanted, if that is the harm. */
+static void note_fault(void *ctx, const char *module, const char *rule)
+{
+    const svi_stage *st = ctx;
+    if (st->how.faults && st->harm.kind != SVI_HARM_QUOTA) st->how.faults(st->how.ctx, module, rule);
+}
+
 svi_stage *svi_stage_new(const svi_stage_config *config)
 {
     svi_stage *st = svi_alloc(config->peers, sizeof *st);
@@ -75,6 +82,7 @@ svi_stage *svi_stage_new(const svi_stage_config *config)
     svi_buf_init(&st->log, config->peers);
     svi_harm_init(st);
     st->probe.refuses = note_refusal;
+    st->probe.faults = note_fault;
     svi_log_set_tap(note_line, st);
     svi_log_tap_level(SV_INFO);
     return st;

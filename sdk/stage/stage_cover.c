@@ -54,6 +54,13 @@ static void refuses(void *ctx, const char *module, sv_cond cond, const svi_mods_
     add_site(c, &s);
 }
 
+static void faults(void *ctx, const char *module, const char *rule)
+{
+    svi_cover *c = ctx;
+    if (strcmp(module, c->module) != 0) return;
+    if (c->faults++ == 0) (void)snprintf(c->rule, sizeof c->rule, "%s", rule);
+}
+
 static void ends(void *ctx, svi_stage *stage)
 {
     svi_cover *c = ctx;
@@ -73,6 +80,7 @@ static void ends(void *ctx, svi_stage *stage)
 void svi_cover_attach(svi_cover *c, svi_stage_config *config)
 {
     config->refuses = refuses;
+    config->faults = faults;
     config->ends = ends;
     config->ctx = c;
 }

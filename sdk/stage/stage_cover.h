@@ -1,4 +1,4 @@
-/* What runs on stages reached of one module: its hooks and the places where it refuses. A plain value, that may lie in memory
+/* What runs on stages reached of one module: its hooks and the places where it refuses, and if it broke rules there. A plain value, that may lie in memory
  * which processes share. One thread. */
 #ifndef STAGE_COVER_H
 #define STAGE_COVER_H
@@ -26,6 +26,8 @@ typedef struct svi_cover {
     svi_cover_hook hooks[SVI_COVER_HOOKS];
     size_t hook_count;
     uint64_t lost; /* that found no place any more */
+    uint64_t faults;                 /* of it; not carried in files */
+    char rule[SVI_COVER_TEXT];       /* which the first of them broke */
 } svi_cover;
 
 /* Begins empty, for the module of that name. */

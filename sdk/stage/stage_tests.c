@@ -164,6 +164,7 @@ static void close_stage(sv_stage *st)
     char why[300];
     flow_play_free(&st->play);
     if (!st->world->close(&st->world, why, sizeof why)) fail(NULL, 0, "behind the test: %s", why);
+    if (st->cover.faults > 0) fail(NULL, 0, "behind the test: %s broke a rule: %s", st->of->module, st->cover.rule);
     if (st->server.live_bytes != 0)
         fail(NULL, 0, "behind the test: %lld bytes in %lld blocks are left", (long long)st->server.live_bytes,
              (long long)st->server.live_count);

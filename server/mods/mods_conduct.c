@@ -168,10 +168,12 @@ void svi_mod_fault(sv_mod *mod, const char *rule)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
     svi_conduct *c = &mod->conduct;
+    const svi_mods_probe *probe = svi_mod_probe(mod);
     if (mod->tries != NULL) {
         svi_trial_fault(mod);
         return;
     }
+    if (probe != NULL && probe->faults != NULL) probe->faults(probe->ctx, mod->file->name, rule);
     if (c->ward.is_closed) { /* of what waits in it */
         c->faults.total++;
         return;

@@ -24,6 +24,8 @@ typedef struct svi_mods_probe {
     void (*waits)(void *ctx, const char *module, sv_event *ev);
     /* It refuses an event (cond 0: it drops it), if it handles that. */
     void (*refuses)(void *ctx, const char *module, sv_cond cond, const svi_mods_site *site);
+    /* It broke a rule: a fault of it, as svi_mod_info counts them. */
+    void (*faults)(void *ctx, const char *module, const char *rule);
 } svi_mods_probe;
 
 #endif

@@ -62,6 +62,25 @@ static void where_it_refuses(void **state)
     end(&t);
 }
 
+/* What a test expects may come of a mistake. */
+static void a_fault_fails_a_test(void **state)
+{
+    (void)state;
+    trial t;
+    char line[3 * TESTING_PATH];
+    begin(&t, "notes", "client romeo romeo@localhost/orchard\nromeo connects\n");
+    put_file(&t, "notes.lua", "sv.script {summary = 'x', changes = {'iq-get/host'}}\n"
+                              "sv.on('iq-get/host {urn:notes}a', function(ev) return ev:refuse(nil .. '') end)\n");
+    put_file(&t, "notes_test.lua", "test('breaks', function(stage)\n    stage.run [[\n        client romeo romeo@localhost/orchard\n        romeo connects\n"
+                                   "        romeo sends <iq type='get' id='1' to='localhost'><a xmlns='urn:notes'/></iq>\n"
+                                   "        romeo receives <iq type='error' id='1'/>\n    ]]\n    stage.restart()\nend)\n");
+    (void)snprintf(line, sizeof line, "cd %s && %s test notes --plain 2>&1", t.folder, t.program);
+    run_line(&t, line);
+    has(&t, "FAILED   breaks: behind the test: notes broke a rule: ");
+    assert_int_equal(t.status, 1);
+    end(&t);
+}
+
 static void wrong_use(void **state)
 {
     (void)state;
@@ -88,6 +107,7 @@ int main(void)
         cmocka_unit_test(runs_repeat),
         cmocka_unit_test(what_is_not_reached),
         cmocka_unit_test(where_it_refuses),
+        cmocka_unit_test(a_fault_fails_a_test),
         cmocka_unit_test(wrong_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,12 +10,6 @@
 
 enum { SVI_TRY_FLOWS = 256, SVI_TRY_TESTS = 256, SVI_TRY_KEPT = 40 };
 
-/* What the module holds on all hosts. */
-typedef struct svi_try_held {
-    int64_t bytes, count; /* without a script's state */
-    int64_t script_bytes; /* of that */
-} svi_try_held;
-
 typedef struct svi_try_flow {
     const char *name; /* "notes-limits.flow" */
     const char *path;
@@ -25,7 +19,8 @@ typedef struct svi_try_flow {
     bool is_out;      /* it does not pass as it is: it is not run in other ways */
     bool is_twice;    /* it passes twice in one world */
     bool is_down;     /* no server runs at its end: it was about one that can't start */
-    svi_try_held once, twice; /* what the module holds then */
+    svi_cover_held once, twice; /* the most that the module holds then */
+    int64_t grown;              /* what it holds more each time, in bytes */
 } svi_try_flow;
 
 typedef struct svi_try {
@@ -55,7 +50,7 @@ typedef struct svi_try {
     unsigned failed;  /* what is told of as such */
     uint64_t runs;
     int64_t virtual_us;
-    svi_try_held held; /* the most, at the end of plain runs */
+    svi_cover_held held; /* the most, at the end of plain runs */
     unsigned shrunk;
 } svi_try;
 
@@ -96,7 +91,9 @@ typedef struct svi_try_outcome {
     bool is_harmed;
     bool is_down;   /* no server runs at the end */
     bool passed_once; /* what went wrong, if anything, did so when it was run again */
-    svi_try_held once, held; /* behind the first time, and at the end */
+    svi_cover_held held, ended; /* at the end, and behind the first time */
+    svi_cover_held once, twice; /* without harm: the most until then, if it is run once, twice */
+    int64_t grown;              /* bytes that it holds more behind the second time, unless it forgot something on the way */
     int64_t virtual_us;
     svi_cover cover;
     char names[SVI_TRY_TESTS][96]; /* of tests in a file in Lua */
@@ -141,8 +138,6 @@ int svi_try_spawn(const char *dir, char *const *argv, svi_buf *out);
 void svi_try_play(const svi_try_run *run, svi_try_outcome *out);
 /* The configuration of a stage for the module, whose coverage is counted in `cover`; kept by reference. */
 svi_stage_config svi_try_stage(const svi_try_run *run, svi_acct *acct, svi_cover *cover);
-/* What the module holds now. */
-svi_try_held svi_try_holds(svi_stage *stage, const char *module);
 
 /* --- author_try_lua.c: tests in Lua, in the child -------------------------------------------------------- */
 

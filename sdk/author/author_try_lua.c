@@ -198,7 +198,7 @@ static void close_world(world *w)
     char why[300];
     flow_play_leave(w->play);
     svi_stage_pass(w->stage, INT64_C(60000000));
-    w->out->held = svi_try_holds(w->stage, w->run->t->name);
+    w->out->held = svi_cover_holds(w->stage, w->run->t->name);
     flow_play_free(&w->play);
     w->out->virtual_us = svi_stage_plat(w->stage)->now_us;
     if (!w->flow->close(&w->flow, why, sizeof why)) failed(w, SVI_TRY_LEDGER, why);

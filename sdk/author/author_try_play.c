@@ -45,20 +45,6 @@ svi_stage_config svi_try_stage(const svi_try_run *run, svi_acct *acct, svi_cover
     return config;
 }
 
-svi_try_held svi_try_holds(svi_stage *stage, const char *module)
-{
-    svi_mod_info info;
-    svi_try_held held = {.bytes = 0};
-    if (svi_stage_mods(stage)) svi_mods_collect(svi_stage_mods(stage));
-    for (size_t i = 0; svi_stage_mods(stage) && svi_mods_info(svi_stage_mods(stage), i, &info); i++) {
-        if (strcmp(info.name, module) != 0) continue;
-        held.bytes += info.live_bytes - (info.is_script ? info.script_bytes : 0);
-        held.count += info.live_count;
-        if (info.is_script) held.script_bytes = info.script_bytes;
-    }
-    return held;
-}
-
 /* --- what must hold ------------------------------------------------------------------------------------- */
 
 static bool is_at_rest(play *p)
@@ -159,23 +145,23 @@ static bool play_harmed(play *p)
 static bool ends_clean(play *p)
 {
     svi_stage_pass(p->stage, REST_US);
-    p->out->held = svi_try_holds(p->stage, p->run->t->name);
+    p->out->held = svi_cover_holds(p->stage, p->run->t->name);
     return is_at_rest(p) && keeps_rules(p);
 }
 
 /* A script's state has no exact size: strings are shared, tables grow by doubling. */
-static bool is_no_more(const svi_try_held *held, const svi_try_held *clean)
+static bool is_no_more(const svi_cover_held *held, const svi_cover_held *clean)
 {
     return held->bytes <= clean->bytes && held->script_bytes <= clean->script_bytes + clean->script_bytes / 8 + 8192;
 }
 
 /* What is held for a while only, such as the place of a round over a store, is gone at one time or another of the next hours. */
-static bool holds_no_more(play *p, const svi_try_held *clean)
+static bool holds_no_more(play *p, const svi_cover_held *clean)
 {
-    svi_try_held held = svi_try_holds(p->stage, p->run->t->name);
+    svi_cover_held held = svi_cover_holds(p->stage, p->run->t->name);
     for (int64_t wait_s = 97; wait_s < 10000 && !is_no_more(&held, clean); wait_s += wait_s / 2) {
         svi_stage_pass(p->stage, wait_s * SECOND_US);
-        held = svi_try_holds(p->stage, p->run->t->name);
+        held = svi_cover_holds(p->stage, p->run->t->name);
     }
     if (is_no_more(&held, clean)) return true;
     return end(p, SVI_TRY_MEMORY, "it holds %lld bytes in %lld blocks at the end%s; without harm %lld in %lld",
@@ -214,6 +200,14 @@ static void play_with_harm(play *p)
     if (begin_anew(p) && play_strictly(p, SUFFIX, true) && ends_clean(p)) (void)holds_no_more(p, &clean->twice);
 }
 
+/* Now, or before it was loaded anew or the server ended: a run that breaks off at harm does not come to what made it forget. */
+static svi_cover_held most(const play *p)
+{
+    svi_cover_held held = p->out->held;
+    svi_cover_most(&held, &p->out->cover.forgot);
+    return held;
+}
+
 static void play_all(play *p)
 {
     if (p->run->harm != SVI_HARM_NONE) {
@@ -222,9 +216,12 @@ static void play_all(play *p)
     }
     if (!play_strictly(p, "", false) || !ends_clean(p)) return;
     p->out->passed_once = true;
-    p->out->once = p->out->held;
+    p->out->ended = p->out->held;
+    p->out->once = most(p);
     p->out->is_down = !svi_stage_server(p->stage) || svi_stage_problem(p->stage)[0];
-    if (p->run->is_double && play_strictly(p, SUFFIX, true)) (void)ends_clean(p);
+    if (!p->run->is_double || !play_strictly(p, SUFFIX, true) || !ends_clean(p)) return;
+    p->out->grown = p->out->cover.forgot.count > 0 ? 0 : p->out->held.bytes - p->out->ended.bytes;
+    p->out->twice = most(p);
 }
 
 /* --- the world ------------------------------------------------------------------------------------------ */

@@ -60,7 +60,8 @@ static void take_twice(series *s, const svi_try_outcome *o)
     s->flow->is_twice = o->fate == SVI_TRY_FINE && !s->flow->why_once;
     s->flow->is_down = o->is_down;
     s->flow->once = o->once;
-    s->flow->twice = o->held;
+    s->flow->twice = o->twice;
+    s->flow->grown = o->fate == SVI_TRY_FINE ? o->grown : 0;
 }
 
 /* Each of the first ones, then some. */
@@ -174,6 +175,8 @@ static void tell_series(svi_try *t, svi_try_pool *pool, const series *s)
     if (s->phase == TWICE && s->flow->is_out && s->fate != SVI_TRY_SKIPPED) {
         tell_failed(t, pool, s);
     } else if (s->phase == TWICE) {
+        if (s->flow->grown > 0)
+            (void)printf("note     each time that %s is run it holds %lld bytes more: what bounds that?\n", s->flow->name, (long long)s->flow->grown);
         if (s->flow->why_once) (void)printf("note     %s is not run again behind harm: %s\n", s->flow->name, s->flow->why_once);
         if (s->fate == SVI_TRY_FINE || s->flow->why_once) return;
         (void)printf("note     %s does not pass twice in one world, so it is not run again behind harm: %.*s\n", s->flow->name,

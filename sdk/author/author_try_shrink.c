@@ -56,7 +56,7 @@ static bool is_sound(shrink *s, sv_str text, svi_try_flow *clean)
     const svi_try_outcome *o = svi_try_one(s->pool, &run);
     clean->is_twice = run.is_double;
     clean->once = o->once;
-    clean->twice = o->held;
+    clean->twice = o->twice;
     return o->fate == SVI_TRY_FINE;
 }
 

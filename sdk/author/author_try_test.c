@@ -63,6 +63,28 @@ static void memory_that_is_kept(void **state)
              "             romeo connects\n             romeo sends <iq type='get' id='1'>" NOTE "/></iq>\n");
 }
 
+/* What a script makes it forget is no less than what it holds where the script breaks off. */
+static void memory_until_a_restart(void **state)
+{
+    (void)state;
+    trial t;
+    begin(&t, "wrong_hoards", BEGIN SET GET("1") HAS("1") "server restarts\nromeo connects\n" GET("2") HAS("2"));
+    run(&t, "--harm session-gone");
+    assert_int_equal(t.status, 0);
+    has(&t, "ok       wrong_hoards.flow, harm: session-gone 2\n");
+    lacks(&t, "bytes more");
+    end(&t);
+    begin(&t, "wrong_hoards", BEGIN SET GET("1") HAS("1"));
+    run(&t, "");
+    assert_int_equal(t.status, 0);
+    has(&t, "note     each time that wrong_hoards.flow is run it holds 1");
+    end(&t);
+    begin(&t, "wrong_nothing", BEGIN SET GET("1") HAS("1"));
+    run(&t, "");
+    lacks(&t, "bytes more");
+    end(&t);
+}
+
 /* Only behind what passes at the first two occasions. */
 static void a_later_occasion(void **state)
 {
@@ -137,6 +159,7 @@ int main(void)
         cmocka_unit_test(nothing_wrong),
         cmocka_unit_test(a_disk_that_is_held),
         cmocka_unit_test(memory_that_is_kept),
+        cmocka_unit_test(memory_until_a_restart),
         cmocka_unit_test(a_later_occasion),
         cmocka_unit_test(an_answer_that_comes_twice),
         cmocka_unit_test(an_event_that_is_forgotten),

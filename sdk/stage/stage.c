@@ -326,6 +326,7 @@ static void free_engines(svi_stage *st)
 void svi_stage_stop(svi_stage *st)
 {
     if (st->server && st->mods && st->how.ends) st->how.ends(st->how.ctx, st);
+    if (st->server && st->mods && st->how.forgets) st->how.forgets(st->how.ctx, st);
     st->is_ending = true; /* what modules do now is no occasion for harm */
     if (st->mods) svi_mods_free(&st->mods);
     if (st->engines) svi_engines_settle(st->engines);
@@ -463,6 +464,7 @@ bool svi_stage_reload(svi_stage *st, sv_str module, svi_buf *why)
     svi_mods_reloaded reloaded;
     const svi_mods_reloading how = {.names = &module, .count = 1, .report = svi_stage_note, .report_ctx = st};
     (void)svi_stage_settle(st);
+    if (st->how.forgets) st->how.forgets(st->how.ctx, st);
     const bool ok = svi_mods_reload(st->mods, &how, &reloaded) == SV_OK;
     if (!ok) svi_buf_put(why, sv_str_of(st->problem));
     st->problem[0] = 0;

@@ -36,11 +36,13 @@ struct svi_stage_config {
     size_t window_bytes;      /* that a connection takes and the other end has not read; 0: 64 KiB */
     uint32_t scram_rounds;    /* of the accounts' keys; 0: 4096 */
     /* May be NULL: a module refuses an event or drops it (svi_mods_probe.refuses) / has a fault, but for what it does while its quota is
-     * harmed / the server is about to end or to be killed, its modules still there. */
+     * harmed / the server is about to end or to be killed, its modules still there / the same, or a module is about to be loaded anew by
+     * svi_stage_reload: what it holds goes. */
     void (*refuses)(void *ctx, const char *module, sv_cond cond, const svi_mods_site *site);
     void (*faults)(void *ctx, const char *module, const char *rule);
     void (*ends)(void *ctx, svi_stage *stage);
-    void *ctx; /* of all three */
+    void (*forgets)(void *ctx, svi_stage *stage);
+    void *ctx; /* of all four */
 };
 
 /* A stage whose server has not started. Never fails; free with svi_stage_free. One at a time: it takes what the process logs. */

@@ -77,11 +77,40 @@ static void ends(void *ctx, svi_stage *stage)
     }
 }
 
+svi_cover_held svi_cover_holds(svi_stage *stage, const char *module)
+{
+    svi_mod_info info;
+    svi_cover_held held = {.bytes = 0};
+    if (svi_stage_mods(stage)) svi_mods_collect(svi_stage_mods(stage));
+    for (size_t i = 0; svi_stage_mods(stage) && svi_mods_info(svi_stage_mods(stage), i, &info); i++) {
+        if (strcmp(info.name, module) != 0) continue;
+        held.bytes += info.live_bytes - (info.is_script ? info.script_bytes : 0);
+        held.count += info.live_count;
+        if (info.is_script) held.script_bytes = info.script_bytes;
+    }
+    return held;
+}
+
+void svi_cover_most(svi_cover_held *most, const svi_cover_held *held)
+{
+    if (held->bytes > most->bytes) most->bytes = held->bytes;
+    if (held->count > most->count) most->count = held->count;
+    if (held->script_bytes > most->script_bytes) most->script_bytes = held->script_bytes;
+}
+
+static void forgets(void *ctx, svi_stage *stage)
+{
+    svi_cover *c = ctx;
+    const svi_cover_held held = svi_cover_holds(stage, c->module);
+    svi_cover_most(&c->forgot, &held);
+}
+
 void svi_cover_attach(svi_cover *c, svi_stage_config *config)
 {
     config->refuses = refuses;
     config->faults = faults;
     config->ends = ends;
+    config->forgets = forgets;
     config->ctx = c;
 }
 

@@ -19,6 +19,12 @@ typedef struct svi_cover_hook {
     uint64_t calls, passed, done, later;
 } svi_cover_hook;
 
+/* What a module holds on all hosts. */
+typedef struct svi_cover_held {
+    int64_t bytes, count; /* without a script's state */
+    int64_t script_bytes; /* of that */
+} svi_cover_held;
+
 typedef struct svi_cover {
     char module[64];
     svi_cover_site sites[SVI_COVER_SITES];
@@ -26,10 +32,16 @@ typedef struct svi_cover {
     svi_cover_hook hooks[SVI_COVER_HOOKS];
     size_t hook_count;
     uint64_t lost; /* that found no place any more */
-    uint64_t faults;                 /* of it; not carried in files */
-    char rule[SVI_COVER_TEXT];       /* which the first of them broke */
+    /* Not carried in files: */
+    uint64_t faults;           /* of it */
+    char rule[SVI_COVER_TEXT]; /* which the first of them broke */
+    svi_cover_held forgot;     /* the most that it held when that went: at the end of a server, at a reload */
 } svi_cover;
 
+/* What the module holds on all hosts of the stage now; a script's state is counted once. */
+svi_cover_held svi_cover_holds(svi_stage *stage, const char *module);
+/* Raises each of its parts to that of `held`. */
+void svi_cover_most(svi_cover_held *most, const svi_cover_held *held);
 /* Begins empty, for the module of that name. */
 void svi_cover_init(svi_cover *cover, const char *module);
 /* Stages of this configuration are counted in it, each when its server ends. */

@@ -12,6 +12,11 @@ enum { LEAKS = 1 };
 #else
 enum { LEAKS = 0 };
 #endif
+#ifdef WRONG_HOARDS
+enum { HOARDS = 1 };
+#else
+enum { HOARDS = 0 };
+#endif
 #ifdef WRONG_TWICE
 enum { ANSWERS_TWICE = 1 };
 #else
@@ -59,6 +64,7 @@ static sv_verdict on_set(sv_event *ev, void *self)
     wrong *me = self;
     const sv_str text = sv->text(ev, sv->payload(ev)), owner = sv->from(ev)->node;
     if (text.n == 0) return sv->refuse(ev, SV_BAD_REQUEST);
+    if (HOARDS) (void)sv->alloc(me->mod, 100);
     if (IS_UNSAVED) {
         copy(me->unsaved, text); /* written when a session ends */
         copy(me->owner, owner);

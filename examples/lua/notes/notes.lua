@@ -55,8 +55,9 @@ end, {stores = false})
 -- Notes that have expired go: a hundred accounts are looked at in a minute, and behind the last the first.
 sv.every(60000, function()
     local names, more = sv.accounts(sv.self.looked_at, 100)
+    if not names then return end -- the host is just going, or a read failed: the next time
     local gone = 0
-    for _, name in ipairs(names or {}) do
+    for _, name in ipairs(names) do
         local row = texts:get(name)
         if row and read(row) <= sv.now_ms() and texts:del(name) then gone = gone + 1 end
     end

@@ -111,6 +111,8 @@ bool svi_try_slurp(const svi_try *t, const char *path, sv_str *text_out);
 /* Takes away what was made for the time of the tests. */
 void svi_try_clear(svi_try *t);
 
+/* True if the script has the module keep the server's store: then it is none of a host's, and the disk is not the stage's. */
+bool svi_try_keeps_store(const svi_try *t, sv_str script);
 /* The script with a kill in place of each restart; false: it has none, or says `# lost at a kill: why`. */
 bool svi_try_kill_for_restart(const svi_try *t, svi_try_flow *flow);
 

@@ -89,6 +89,12 @@ static int find_flows(svi_try *t)
     return status;
 }
 
+bool svi_try_keeps_store(const svi_try *t, sv_str script)
+{
+    const sv_str step = svi_arena_printf(t->arena, "config store_engine = \"%s\"", t->name);
+    return script.n > 0 && memmem(script.p, script.n, step.p, step.n) != NULL;
+}
+
 bool svi_try_kill_for_restart(const svi_try *t, svi_try_flow *flow)
 {
     sv_str rest = flow->text, line;
@@ -103,7 +109,7 @@ bool svi_try_kill_for_restart(const svi_try *t, svi_try_flow *flow)
     }
     flow->text = svi_arena_str(t->arena, svi_buf_str(&buf));
     svi_buf_free(&buf);
-    return has_any && !said(t, flow->text, SV_STR("# lost at a kill:"));
+    return has_any && !svi_try_keeps_store(t, flow->text) && !said(t, flow->text, SV_STR("# lost at a kill:"));
 }
 
 /* --- the module ----------------------------------------------------------------------------------------- */

@@ -178,12 +178,25 @@ static void let_out(play *p)
         (void)svi_mods_release(svi_stage_mods(p->stage), sv_str_of(p->run->t->name), NULL, &err);
 }
 
-/* Over its quota it may not have done what it does at its start: an operator loads it anew. */
+static bool is_engine(const play *p)
+{
+    svi_mod_info info;
+    const svi_mods *mods = svi_stage_mods(p->stage);
+    for (size_t i = 0; mods && svi_mods_info(mods, i, &info); i++)
+        if (info.is_engine && strcmp(info.name, p->run->t->name) == 0) return true;
+    return false;
+}
+
+/* Over its quota it may not have done what it does at its start: an operator loads it anew, an engine with a restart. */
 static bool begin_anew(play *p)
 {
     svi_buf why;
     const sv_str name = sv_str_of(p->run->t->name);
     if (p->run->harm != SVI_HARM_QUOTA || p->run->clean->is_down) return true;
+    if (is_engine(p)) {
+        svi_stage_stop(p->stage);
+        return is_up(p);
+    }
     svi_buf_init(&why, &p->peers);
     const bool ok = svi_stage_reload(p->stage, name, &why);
     if (!ok) (void)end(p, SVI_TRY_START, "it can't be loaded anew: %.*s", (int)why.len, why.data);
@@ -251,7 +264,7 @@ void svi_try_play(const svi_try_run *run, svi_try_outcome *out)
     p.world = flow_stage_with(&p.peers, &config);
     p.world->trace = run->is_traced;
     p.stage = flow_stage_of(p.world);
-    (void)svi_stage_enable(p.stage, sv_str_of(run->t->name));
+    if (!svi_try_keeps_store(run->t, run->text)) (void)svi_stage_enable(p.stage, sv_str_of(run->t->name));
     if (run->is_timed) slow_down(p.stage);
     const svi_plat *plat = &svi_stage_plat(p.stage)->plat;
     svi_log_setup(run->is_traced ? SV_INFO : SV_ERROR, SVI_LOG_TEXT, NULL, NULL, plat->wall_us, plat->ctx); /* its time, which repeats */

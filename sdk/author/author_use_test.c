@@ -78,6 +78,10 @@ static void a_fault_fails_a_test(void **state)
     run_line(&t, line);
     has(&t, "FAILED   breaks: behind the test: notes broke a rule: ");
     assert_int_equal(t.status, 1);
+    put_file(&t, "notes.lua", "sv.script {summary = 'x'}\nsv.start(function() return false, 'the moon is wrong' end)\n");
+    run_line(&t, line);
+    has(&t, "FAILED   notes.flow: notes.flow:1: the account romeo@localhost can't be made: the server does not start: ");
+    has(&t, "the moon is wrong");
     end(&t);
 }
 

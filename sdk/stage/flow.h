@@ -42,7 +42,7 @@ struct flow_world {
     /* Enables a module besides the usual ones, before the first connection; false: it is too late, or modules_enabled was said. NULL:
      * a live server has what it has. */
     bool (*enable)(flow_world *world, sv_str module);
-    bool (*add_account)(flow_world *world, sv_str user, sv_str domain, sv_str password);
+    bool (*add_account)(flow_world *world, sv_str user, sv_str domain, sv_str password, svi_buf *why);
     flow_pipe *(*open)(flow_world *world);
     void (*random)(flow_world *world, void *to, size_t n); /* on the stage from its seed */
     /* Lets everything happen that can without waiting; true if anything did. */

@@ -299,10 +299,14 @@ static bool define_client(script *s, sv_str rest)
         if (strcmp(s->clients[i]->user, c->user) == 0 &&
             strcmp(s->clients[i]->domain, c->domain) == 0)
             return true;
-    if (!s->world->add_account(s->world, sv_str_of(c->user), sv_str_of(c->domain),
-                               sv_str_of(c->password)))
-        return fail(s, "the account %s@%s can't be made", c->user, c->domain);
-    return true;
+    svi_buf why;
+    svi_buf_init(&why, s->acct);
+    const bool ok = s->world->add_account(s->world, sv_str_of(c->user), sv_str_of(c->domain), sv_str_of(c->password), &why);
+    if (!ok)
+        (void)fail(s, "the account %s@%s can't be made%s%.*s", c->user, c->domain, why.len > 0 ? ": " : "", (int)why.len,
+                   why.len > 0 ? why.data : "");
+    svi_buf_free(&why);
+    return ok;
 }
 
 static bool is_closed(script *s, flow_client *c)

@@ -98,11 +98,11 @@ static void pass_time(flow_world *world, int64_t us)
     if (svi_stage_start(flow_stage_of(world))) svi_stage_pass(flow_stage_of(world), us);
 }
 
-static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password)
+static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password, svi_buf *why)
 {
     svi_stage *stage = flow_stage_of(world);
     if (svi_stage_start(stage)) return svi_stage_add_account(stage, user, domain, password);
-    (void)fprintf(stderr, "flow: the stage does not start: %s\n", svi_stage_problem(stage));
+    svi_buf_printf(why, "the server does not start: %s", svi_stage_problem(stage));
     return false;
 }
 

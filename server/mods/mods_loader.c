@@ -549,7 +549,8 @@ static svi_mod_info info_of(const sv_mod *mod)
                          .callbacks = sum.callbacks,
                          .store = mod->costs->store,
                          .generation = mod->generation,
-                         .in_flight = mod->in_flight};
+                         .in_flight = mod->in_flight,
+                         .is_engine = mod->file->is_engine};
     svi_bus_users(svi_server_bus(mod->group->server), mod, mod->is_retired, &info.events);
     add_script(&info, mod->file->script);
     if (!mod->is_retired) return info;

@@ -128,6 +128,7 @@ typedef struct svi_mod_info {
     uint32_t generation; /* how many of its name the host has had, with it */
     uint32_t in_flight;  /* operations that were begun for it */
     svi_bus_use events;  /* that wait in it; of a replaced one all that still need it */
+    bool is_engine; /* its code is loaded once, and can't be replaced */
     bool is_script, is_policy, is_autoreload; /* in Lua; what its head says */
     int64_t script_bytes;  /* its state's, which all hosts share; in live_bytes, too */
     size_t script_waiting; /* handlers of it that wait, on all hosts */

@@ -150,7 +150,7 @@ static void pass_time(flow_world *world, int64_t us)
     (void)nanosleep(&t, NULL); /* a script that waits means real time here */
 }
 
-static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password)
+static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str password, svi_buf *why)
 {
     live *l = (live *)(void *)world;
     if (!l->register_command) return true;
@@ -165,7 +165,9 @@ static bool add_account(flow_world *world, sv_str user, sv_str domain, sv_str pa
     int status = 1;
     if (posix_spawnp(&pid, "sh", NULL, NULL, argv, environ) != 0 || waitpid(pid, &status, 0) != pid)
         return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!ok) svi_buf_printf(why, "%s does not make it", l->register_command);
+    return ok;
 }
 
 static bool close_live(flow_world **world, char *why, size_t why_bytes)

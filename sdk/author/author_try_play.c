@@ -9,6 +9,8 @@
 #include "base/base_log.h"
 
 #define SUFFIX ".again"
+#define IN_THE_WAY                                                                                                              \
+    "\n(what the first run left is in the way: if it is the host's, and may stay, a line of the script says so: # once: why)"
 
 enum { SCRAM_ROUNDS = 16, SECOND_US = 1000000, REST_US = 120 * SECOND_US }; /* longer than anybody waits for anything */
 
@@ -94,6 +96,14 @@ static bool told(play *p, const flow_result *result, svi_try_fate fate)
     return result->failed ? end(p, fate, "%s", result->text) : true;
 }
 
+/* Who reads it is to know that it is no step of the run with harm. */
+static bool told_again(play *p, const flow_result *result)
+{
+    if (result->failed && p->run->harm != SVI_HARM_NONE)
+        return end(p, SVI_TRY_AGAIN, "run again behind it, without harm: %s" IN_THE_WAY, result->text);
+    return told(p, result, SVI_TRY_AGAIN);
+}
+
 /* As it stands. */
 static bool play_strictly(play *p, const char *suffix, bool is_again)
 {
@@ -102,7 +112,7 @@ static bool play_strictly(play *p, const char *suffix, bool is_again)
     if (is_again) flow_play_again(script);
     if (p->run->is_timed) flow_play_in_order(script);
     (void)flow_play_run(script, p->run->name, 1, p->run->text, &result);
-    const bool ok = told(p, &result, is_again ? SVI_TRY_AGAIN : SVI_TRY_STEP);
+    const bool ok = !is_again ? told(p, &result, SVI_TRY_STEP) : told_again(p, &result);
     if (ok) flow_play_leave(script);
     flow_play_free(&script);
     return ok;

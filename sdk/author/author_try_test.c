@@ -146,6 +146,15 @@ static void a_crash_without_space(void **state)
              "shortest script, 3 of 4 steps");
 }
 
+/* Who sees it learns which run it was, and what a script can say to it. */
+static void what_is_in_the_way(void **state)
+{
+    (void)state;
+    is_found("wrong_bound", BEGIN SET GET("1") HAS("1") "romeo sends <iq type='set' id='e'>" NOTE ">end</note></iq>\nromeo receives <iq type='result' id='e'/>\n",
+             "--harm session-gone", "FAILED   wrong_bound.flow, session-gone at 1: run again behind it, without harm: wrong_bound.flow:4: romeo waits for ",
+             "# once: why)\n");
+}
+
 static void what_is_confirmed_and_lost(void **state)
 {
     (void)state;
@@ -166,6 +175,7 @@ int main(void)
         cmocka_unit_test(an_event_that_is_forgotten_before_a_restart),
         cmocka_unit_test(a_script_that_fails_as_it_is),
         cmocka_unit_test(a_crash_without_space),
+        cmocka_unit_test(what_is_in_the_way),
         cmocka_unit_test(what_is_confirmed_and_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

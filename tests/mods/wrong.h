@@ -17,6 +17,11 @@ enum { HOARDS = 1 };
 #else
 enum { HOARDS = 0 };
 #endif
+#ifdef WRONG_BOUND
+enum { IS_BOUNDED = 1 };
+#else
+enum { IS_BOUNDED = 0 };
+#endif
 #ifdef WRONG_TWICE
 enum { ANSWERS_TWICE = 1 };
 #else
@@ -64,6 +69,8 @@ static sv_verdict on_set(sv_event *ev, void *self)
     wrong *me = self;
     const sv_str text = sv->text(ev, sv->payload(ev)), owner = sv->from(ev)->node;
     if (text.n == 0) return sv->refuse(ev, SV_BAD_REQUEST);
+    if (IS_BOUNDED && me->owner[0] && !sv_str_eq(sv_str_of(me->owner), owner)) return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
+    if (IS_BOUNDED) copy(me->owner, sv_str_eq(text, SV_STR("end")) ? SV_STR("") : owner);
     if (HOARDS) (void)sv->alloc(me->mod, 100);
     if (IS_UNSAVED) {
         copy(me->unsaved, text); /* written when a session ends */

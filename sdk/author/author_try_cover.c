@@ -240,6 +240,19 @@ static bool is_first(const json_t *hooks, size_t i, const char *text)
     return true;
 }
 
+/* The binding has hooks of its own in each script, for timers and for answers to what the script asks; one that the script has, too,
+ * stands there twice. */
+static bool is_binding_alone(const svi_try *t, const json_t *hooks, const char *text)
+{
+    static const char *const bindings[] = {"host/timer", "iq-result/host", "iq-error/host"};
+    bool is_any = false;
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof bindings / sizeof *bindings; i++) is_any |= strcmp(text, bindings[i]) == 0;
+    for (size_t i = 0; i < json_array_size(hooks); i++)
+        count += strcmp(json_string_value(json_object_get(json_array_get(hooks, i), "on")), text) == 0;
+    return t->is_lua && is_any && count == 1;
+}
+
 /* How many were never called. */
 static unsigned tell_hooks(const svi_try *t)
 {
@@ -248,8 +261,7 @@ static unsigned tell_hooks(const svi_try *t)
     if (json_array_size(hooks) > 0) (void)printf("hooks                                                       calls  passed    done   later\n");
     for (size_t i = 0; i < json_array_size(hooks); i++) {
         const char *text = json_string_value(json_object_get(json_array_get(hooks, i), "on"));
-        const bool is_own = t->is_lua && text && strcmp(text, "host/timer") == 0; /* the binding's, for timers */
-        if (text && !is_own && is_first(hooks, i, text)) unused += tell_hook(t, text);
+        if (text && !is_binding_alone(t, hooks, text) && is_first(hooks, i, text)) unused += tell_hook(t, text);
     }
     json_decref(told);
     return unused;

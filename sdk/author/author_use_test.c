@@ -62,6 +62,30 @@ static void where_it_refuses(void **state)
     end(&t);
 }
 
+/* A script that sends has hooks that it did not ask for: nobody has to reach them. */
+static void hooks_of_the_binding(void **state)
+{
+    (void)state;
+    trial t;
+    char line[3 * TESTING_PATH];
+    begin(&t, "notes", "client romeo romeo@localhost/orchard\nromeo connects\n"
+                       "romeo sends <iq type='get' id='1' to='localhost'><a xmlns='urn:notes'/></iq>\nromeo receives <iq type='result' id='1'/>\n");
+    put_file(&t, "notes.lua", "sv.script {summary = 'x', changes = {'iq-get/host'}, sends = {'host'}}\n"
+                              "sv.on('iq-get/host {urn:notes}a', function(ev) return ev:reply() end)\n");
+    (void)snprintf(line, sizeof line, "cd %s && %s test notes --plain --strict 2>&1", t.folder, t.program);
+    run_line(&t, line);
+    has(&t, "iq-get/host {urn:notes}a");
+    lacks(&t, "iq-result/host");
+    assert_int_equal(t.status, 0);
+    put_file(&t, "notes.lua", "sv.script {summary = 'x', changes = {'iq-get/host', 'iq-result/host'}, sends = {'host'}}\n"
+                              "sv.on('iq-get/host {urn:notes}a', function(ev) return ev:reply() end)\n"
+                              "sv.on('iq-result/host', function() end)\n");
+    run_line(&t, line);
+    has(&t, "iq-result/host");
+    has(&t, "FAILED   --strict: 1 hook was never called, 0 refusals were never seen\n");
+    end(&t);
+}
+
 /* What a test expects may come of a mistake. */
 static void a_fault_fails_a_test(void **state)
 {
@@ -111,6 +135,7 @@ int main(void)
         cmocka_unit_test(runs_repeat),
         cmocka_unit_test(what_is_not_reached),
         cmocka_unit_test(where_it_refuses),
+        cmocka_unit_test(hooks_of_the_binding),
         cmocka_unit_test(a_fault_fails_a_test),
         cmocka_unit_test(wrong_use),
     };

@@ -17,6 +17,7 @@
 #define GET(id) "romeo sends <iq type='get' id='" id "'>" NOTE "/></iq>\n"
 #define NONE(id) "romeo receives <iq type='error' id='" id "'/>\n"
 #define SET "romeo sends <iq type='set' id='s'>" NOTE ">Away</note></iq>\nromeo receives <iq type='result' id='s'/>\n"
+#define EMPTY(id) "romeo sends <iq type='set' id='" id "'>" NOTE "/></iq>\nromeo receives <iq type='error' id='" id "'/>\n"
 #define HAS(id) "romeo receives <iq type='result' id='" id "'>" NOTE ">Away</note></iq>\n"
 
 enum { OUT_BYTES = 65536 };

@@ -103,7 +103,16 @@ static bool drop(shrink *s, size_t at, size_t size)
     return true;
 }
 
-static void shorten(shrink *s)
+/* What is sent and what comes of it go together, wherever they begin. */
+static bool drop_pairs(shrink *s)
+{
+    bool any = false;
+    for (size_t at = s->count; at-- > 0 && s->runs < RUNS_MAX;)
+        if (at + 2 <= s->count) any |= drop(s, at, 2);
+    return any;
+}
+
+static void shorten_by_parts(shrink *s)
 {
     for (size_t size = (s->count + 1) / 2; size > 0; size = size > 1 ? (size + 1) / 2 : 0) {
         bool again = true;
@@ -117,6 +126,12 @@ static void shorten(shrink *s)
             again = again && size == 1; /* of single steps one may have needed another */
         }
     }
+}
+
+static void shorten(shrink *s)
+{
+    do shorten_by_parts(s);
+    while (s->runs < RUNS_MAX && drop_pairs(s));
 }
 
 void svi_try_shrink(svi_try *t, svi_try_pool *pool, const svi_try_run *run, svi_try_fate fate)

@@ -155,6 +155,14 @@ static void what_is_in_the_way(void **state)
              "# once: why)\n");
 }
 
+/* What is sent and what comes of it can only be left out together, and begins where no part does. */
+static void pairs_that_are_needless(void **state)
+{
+    (void)state;
+    is_found("wrong_bound", BEGIN EMPTY("2") EMPTY("3") SET GET("4") HAS("4") "romeo sends <iq type='set' id='e'>" NOTE ">end</note></iq>\n",
+             "--harm session-gone", "session-gone at 1: run again behind it", "shortest script, 6 of 11 steps");
+}
+
 static void what_is_confirmed_and_lost(void **state)
 {
     (void)state;
@@ -176,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_script_that_fails_as_it_is),
         cmocka_unit_test(a_crash_without_space),
         cmocka_unit_test(what_is_in_the_way),
+        cmocka_unit_test(pairs_that_are_needless),
         cmocka_unit_test(what_is_confirmed_and_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,13 @@ void svi_bus_fire(sv_event *ev)
     svi_event_run(ev, SV_STR_NONE);
 }
 
+void svi_bus_fire_behind(sv_event *ev, sv_str lane_key)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    ev->behind = lane_key;
+    svi_event_run(ev, SV_STR_NONE);
+}
+
 void svi_event_fire(sv_event *parent, const svi_event_config *config)
 {
     SV_CHECK(parent, SVI_EVENT_MAGIC);
@@ -234,7 +241,8 @@ static bool must_wait(sv_event *ev, sv_str key)
     svi_bus *bus = ev->bus;
     ev->commit = submit(ev);
     if (ev->commit == 0) {
-        sv_event *before = ev->lane != NULL ? ev->lane->last : NULL;
+        const svi_lane *lane = ev->behind.n > 0 ? svi_lane_find(bus, ev->behind) : ev->lane;
+        sv_event *before = lane != NULL ? lane->last : NULL;
         if (before == NULL) return false;
         become_pending(ev, &before->followers);
         return true;

@@ -112,6 +112,7 @@ struct sv_event {
     svi_emission *emissions, **emissions_end;
     svi_ending *endings; /* the newest first */
     svi_lane *lane;
+    sv_str behind; /* key of the lane behind whose pending events it is released; empty: none */
     uint64_t commit;               /* 0: writes nothing */
     svi_event_queue followers;     /* of its lane; write nothing and are released right behind it */
     sv_event *next;                /* in the one queue it is in: lane, release, followers */

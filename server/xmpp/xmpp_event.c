@@ -166,7 +166,11 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
         return;
     }
     if (session != NULL) passage.payer = (svi_payer){session->jid.full, session->number};
-    svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
+    sv_event *ev = svi_xevent_open(&passage, &occasion_ops, point);
+    if (point == SVI_POINT_SESSION_GONE) /* its end is told behind what it told before */
+        svi_bus_fire_behind(ev, svi_lane_key(svi_event_arena(ev), &passage.from, &passage.to));
+    else
+        svi_bus_fire(ev);
 }
 
 sv_str svi_occasion_gather(svi_host *host, svi_point point, const sv_jid *account, sv_str subject,

@@ -300,6 +300,9 @@ typedef struct svi_error {
     const sv_stanza *specific; /* application-specific condition (RFC 6120 8.3.4), or NULL */
 } svi_error;
 
+/* The key of a lane in the arena: sender's full JID, NUL, recipient's bare JID (architecture 3.3). */
+sv_str svi_lane_key(svi_arena *arena, const sv_jid *from, const sv_jid *to);
+
 /* Disposes with an error to the sender, or drops what must not be answered; does not end a
  * waiting event. */
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal);

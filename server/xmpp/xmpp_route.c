@@ -357,16 +357,20 @@ bool svi_passage_is_admitted(svi_passage *passage)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-/* Sender's full JID, NUL, recipient's bare JID (architecture 3.3); empty for IQ results and
- * errors, which never wait. */
+sv_str svi_lane_key(svi_arena *arena, const sv_jid *from, const sv_jid *to)
+{
+    const size_t n = from->full.n + 1 + to->bare.n;
+    char *key = svi_arena_get(arena, n);
+    if (from->full.n > 0) memcpy(key, from->full.p, from->full.n);
+    memcpy(key + from->full.n + 1, to->bare.p, to->bare.n);
+    return (sv_str){key, n};
+}
+
+/* Empty for IQ results and errors, which never wait. */
 static sv_str lane_key(svi_arena *arena, const svi_xevent *x)
 {
     if (svi_kind_is_iq((svi_kind)x->kind) && !is_request(x->kind)) return SV_STR_NONE;
-    const size_t n = x->from.full.n + 1 + x->to.bare.n;
-    char *key = svi_arena_get(arena, n);
-    if (x->from.full.n > 0) memcpy(key, x->from.full.p, x->from.full.n);
-    memcpy(key + x->from.full.n + 1, x->to.bare.p, x->to.bare.n);
-    return (sv_str){key, n};
+    return svi_lane_key(arena, &x->from, &x->to);
 }
 
 /* The host of the local account in whose name a module sends to somebody else, if anybody there

@@ -23,7 +23,7 @@ enum { FOR_ACTION = 1, FOR_STIRRING, FOR_ROUND, FOR_LEAVING };
 typedef struct options {
     const char *modules;
     int64_t seed, seeds, rounds, steps, watch, seconds, shrink_s;
-    bool twice, verbose, cold, calm, peace, is_random;
+    bool twice, verbose, cold, calm, peace, counts, is_random;
     uint32_t *only;
     size_t only_count;
 } options;
@@ -34,6 +34,7 @@ typedef struct outcome {
     uint32_t actions;
     bool has_ended; /* it did not crash */
     char complaint[200]; /* the first one's format */
+    uint64_t counts[COUNTED_ALL];
     uint8_t done[ACTIONS_MAX / 8];
 } outcome;
 
@@ -85,6 +86,11 @@ void tell(sim *t, const char *format, ...)
     (void)vprintf(format, args);
     va_end(args);
     (void)printf("\n");
+}
+
+void met(sim *t, counted what)
+{
+    if (t->counts) t->counts[what]++;
 }
 
 /* --- one run ------------------------------------------------------------------------------------------- */
@@ -159,6 +165,7 @@ static void all_read(sim *t)
 
 static void check_nothing_is_left(sim *t)
 {
+    met(t, HELD_EMPTY);
     for (unsigned i = 0; i < HOSTS; i++) {
         if (world_owners(t, t->rosters[i])) complain(t, "rosters are left on %s", domain_of_host(i));
         if (world_owners(t, t->requests[i])) complain(t, "requests are left on %s", domain_of_host(i));
@@ -208,6 +215,7 @@ static void live_twice(sim *t, const options *o)
     const int64_t count = atomic_load(&t->core.live_count), bytes = atomic_load(&t->core.live_bytes);
     live_once(t, o);
     if (is_over(t)) return;
+    met(t, HELD_LIFE_MEMORY);
     const int64_t more = atomic_load(&t->core.live_count) - count - 2 * (int64_t)ACCOUNTS;
     if (more > SPARE + (o->cold ? 0 : CACHED)) complain(t, "%lld allocations more are left than after the first life", (long long)more);
     if (atomic_load(&t->core.live_bytes) > bytes + SPARE_BYTES)
@@ -227,6 +235,7 @@ static sim *new_sim(const options *o, uint64_t seed, outcome *out)
     t->has_faults = !o->peace;
     t->done = out->done;
     t->done_max = ACTIONS_MAX;
+    t->counts = out->counts;
     t->outcome_complaint = out->complaint;
     t->only = o->only;
     t->only_count = o->only_count;
@@ -343,7 +352,7 @@ static void hunt_down(const options *o, uint64_t seed, int status, outcome *out)
     free(actions);
 }
 
-static bool run_seed(const options *o, uint64_t seed)
+static bool run_seed(const options *o, uint64_t seed, uint64_t counts[COUNTED_ALL])
 {
     outcome *out = mmap(NULL, sizeof *out, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     SV_ASSERT(out != MAP_FAILED);
@@ -356,7 +365,27 @@ static bool run_seed(const options *o, uint64_t seed)
         ok = play_apart(o, seed, false, false, out) == 0 && out->hash == hash;
         if (out->hash != hash) (void)printf("seed %llu does not repeat itself\n", (unsigned long long)seed);
     }
+    for (size_t i = 0; i < COUNTED_ALL; i++) counts[i] += out->counts[i];
     (void)munmap(out, sizeof *out);
+    return ok;
+}
+
+/* --- counts ----------------------------------------------------------------------------------------------- */
+
+/* Prints what was counted in all seeds; false if something was never met that such runs are to meet. */
+static bool print_counts(const uint64_t all[COUNTED_ALL])
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        COUNTED(X)
+#undef X
+    };
+    bool ok = true;
+    for (size_t i = 0; i < COUNTED_ALL; i++) {
+        (void)printf("%10llu  %s\n", (unsigned long long)all[i], texts[i]);
+        ok &= all[i] > 0;
+    }
+    if (!ok) (void)printf("what is counted as 0 was never met: such runs do not show that it holds\n");
     return ok;
 }
 
@@ -396,7 +425,7 @@ static bool read_only(const char *text, options *o)
 static const struct option known[] = {
     {"modules", 1, NULL, 'm'}, {"seed", 1, NULL, 's'},   {"seeds", 1, NULL, 'n'}, {"rounds", 1, NULL, 'r'}, {"steps", 1, NULL, 'p'},
     {"watch", 1, NULL, 'w'},   {"seconds", 1, NULL, 't'}, {"shrink", 1, NULL, 'k'}, {"only", 1, NULL, 'o'},   {"twice", 0, NULL, '2'},
-    {"cold", 0, NULL, 'c'},    {"calm", 0, NULL, 'q'},   {"peace", 0, NULL, 'e'}, {"verbose", 0, NULL, 'v'}, {NULL, 0, NULL, 0}};
+    {"cold", 0, NULL, 'c'},    {"calm", 0, NULL, 'q'},   {"peace", 0, NULL, 'e'}, {"verbose", 0, NULL, 'v'}, {"counts", 0, NULL, 'C'}, {NULL, 0, NULL, 0}};
 
 static int64_t *number_option(options *o, int c)
 {
@@ -423,6 +452,7 @@ static bool read_options(int argc, char **argv, options *o)
         else if (c == 'c') o->cold = true;
         else if (c == 'q') o->calm = true;
         else if (c == 'e') o->peace = true;
+        else if (c == 'C') o->counts = true;
         else if (c == 's' && strcmp(optarg, "new") == 0) o->is_random = true;
         else if (c == 'o' && read_only(optarg, o)) continue;
         else if (!number || svi_str_int(sv_str_of(optarg), 0, INT64_MAX, number) != SV_OK) return false;
@@ -444,7 +474,7 @@ int main(int argc, char **argv)
     o.modules = default_modules(path);
     if (!read_options(argc, argv, &o)) {
         (void)fprintf(stderr, "usage: sim [--seed N|new] [--seeds N] [--seconds N] [--rounds N] [--steps N] [--only N,N...] "
-                              "[--shrink SECONDS] [--twice] [--cold] [--calm] [--peace] [--watch ACCOUNT] [--verbose] "
+                              "[--shrink SECONDS] [--twice] [--cold] [--calm] [--peace] [--watch ACCOUNT] [--counts] [--verbose] "
                               "[--modules DIR]\nThe numbers of --only must ascend; a run has less than 1048576 actions.\n");
         return 2;
     }
@@ -452,11 +482,13 @@ int main(int argc, char **argv)
     svi_log_setup(o.verbose ? SV_DEBUG : SV_ERROR, SVI_LOG_TEXT, NULL, NULL, svi_plat_kernel()->wall_us,
                   svi_plat_kernel()->ctx);
     int failed = 0;
+    uint64_t counts[COUNTED_ALL] = {0};
     const int64_t end_ms = now_ms() + o.seconds * 1000;
     for (int64_t i = 0; o.seconds ? now_ms() < end_ms && !failed : i < o.seeds; i++) {
-        if (!run_seed(&o, (uint64_t)(o.seed + i))) failed++;
+        if (!run_seed(&o, (uint64_t)(o.seed + i), counts)) failed++;
         (void)fflush(stdout);
     }
+    if (o.counts && !print_counts(counts)) failed++;
     free(o.only);
     return failed ? 1 : 0;
 }

@@ -28,6 +28,74 @@
 
 typedef struct sim sim;
 
+/* What runs do, and hold against the model: with --counts a run fails if one of these was never met. Of what is held only that counts which could have been otherwise: a subscription that is there, a message that had to come. */
+#define COUNTED(X)                                                                                                          \
+    X(DID_CONNECT, "a device connects")                                                                                     \
+    X(DID_MESSAGE, "a message is sent")                                                                                     \
+    X(DID_AVAILABLE, "a device is available")                                                                               \
+    X(DID_UNAVAILABLE, "a device is unavailable")                                                                           \
+    X(DID_SUBSCRIPTION, "a subscription stanza is sent")                                                                    \
+    X(DID_ROSTER, "an item of a roster is set")                                                                             \
+    X(DID_DIRECTED, "directed presence is sent")                                                                            \
+    X(DID_PROBE, "a probe is sent")                                                                                         \
+    X(DID_IQ, "a request is sent")                                                                                          \
+    X(DID_PRIVATE, "a private element is set or asked for")                                                                 \
+    X(DID_BLOCK, "a block is set or taken away")                                                                            \
+    X(DID_BLOCK_LIST, "the list of blocks is asked for")                                                                    \
+    X(DID_VANISH, "a device vanishes")                                                                                      \
+    X(DID_LEAVE, "a device leaves")                                                                                         \
+    X(DID_DEAF, "a device reads no more, or again")                                                                         \
+    X(DID_KICK, "a session is kicked")                                                                                      \
+    X(DID_CUT, "a connection is lost")                                                                                      \
+    X(DID_HAUNT, "a device falls silent")                                                                                   \
+    X(DID_KILL, "the server is killed")                                                                                     \
+    X(DID_RESTART, "the server is stopped and started")                                                                     \
+    X(DID_RELOAD, "a module is loaded anew")                                                                                \
+    X(DID_RECONFIGURE, "a configuration is taken over")                                                                     \
+    X(DID_ACCOUNT_MADE, "an account is made")                                                                               \
+    X(DID_ACCOUNT_DELETED, "an account is deleted")                                                                         \
+    X(DID_ACCOUNT_DISABLED, "an account is disabled")                                                                       \
+    X(DID_ACCOUNT_ENABLED, "an account is enabled")                                                                         \
+    X(DID_HOST_GOES, "a host goes")                                                                                         \
+    X(DID_HOST_COMES, "a host comes")                                                                                       \
+    X(DID_ANNOUNCE, "a text is announced")                                                                                  \
+    X(DID_MOTD, "the message of the day is set or cleared")                                                                 \
+    X(DID_NETWORK, "the network changes")                                                                                   \
+    X(DID_DISK, "the disk changes")                                                                                         \
+    X(DID_FAIL_READ, "a read is to fail")                                                                                   \
+    X(DID_FILL_DISK, "the disk is full, or has room")                                                                       \
+    X(HELD_ANSWER, "a request was answered, once")                                                                          \
+    X(HELD_SUBSCRIPTION, "a subscription is in both rosters")                                                               \
+    X(HELD_REQUEST, "a subscription request is on both sides")                                                              \
+    X(HELD_SEEN, "who is available is seen by whom it is due")                                                              \
+    X(HELD_UNSEEN, "who is available is not seen by whom it is not due")                                                    \
+    X(HELD_TOLD, "a device has the roster's item that is stored")                                                           \
+    X(HELD_NAME, "the name of an item that was set")                                                                        \
+    X(HELD_BLOCK, "a block that was set")                                                                                   \
+    X(HELD_PRIVATE, "a private element that was set")                                                                       \
+    X(HELD_SET_BEHIND_KILL, "a set that was answered in the round of a kill")                                               \
+    X(HELD_CAME, "a message came to a device that was there all the time")                                                  \
+    X(HELD_STORED, "a message that is stored is stored once, and was not returned")                                         \
+    X(HELD_RECEIVED, "a message was received in the end, or returned")                                                      \
+    X(HELD_KEPT, "a message that was kept before a kill was received")                                                      \
+    X(HELD_NOTICE, "an announcement came")                                                                                  \
+    X(HELD_NOTICE_ONCE, "an announcement came once")                                                                        \
+    X(HELD_DELETED, "an account that was deleted is not there")                                                             \
+    X(HELD_MADE, "an account that was made is there")                                                                       \
+    X(HELD_DISABLED, "nobody is logged in to an account that is disabled or deleted")                                                           \
+    X(HELD_LEDGER, "the ledger balances, nothing is in flight")                                                             \
+    X(HELD_KILL_MEMORY, "a server that was killed has left no memory")                                                      \
+    X(HELD_END_MEMORY, "a server that was stopped has left no memory")                                                      \
+    X(HELD_EMPTY, "of deleted accounts nothing is stored")                                                                  \
+    X(HELD_LIFE_MEMORY, "the second life has left no more memory than the first")
+
+typedef enum counted {
+#define X(name, text) name,
+    COUNTED(X)
+#undef X
+    COUNTED_ALL
+} counted;
+
 typedef enum phase_of_stream {
     OFF,
     HEADER,   /* waits for the first features */
@@ -109,6 +177,7 @@ typedef struct message {
     uint32_t session, round;
     char type; /* c(hat), n(ormal), h(eadline) */
     bool confirmed, error;
+    bool survived; /* it was kept when the server was killed */
     bool kept;    /* it is stored for an account that nobody was logged in to: no kill may lose it */
     bool excused; /* it may be lost */
     uint32_t stored_in; /* the round at whose end it lay in the store last */
@@ -119,10 +188,14 @@ typedef struct message {
 typedef struct person {
     uint32_t ends;     /* sessions that ended */
     uint32_t ended_in; /* the round in which one did so last */
+    uint32_t late_in;  /* the round in which the server heard late of an end last: what it had written until then is nobody's */
     uint32_t connects; /* connections that were begun */
     uint32_t life;     /* counts how often the account was made */
     bool exists, is_leaving; /* as the operator has it: is_leaving: from the command to the quiet point behind it */
-    bool is_disabled;
+    bool is_disabled; /* or may be: until the operator was told that it is enabled */
+    uint32_t changes;  /* of the account by the operator, that were begun */
+    enum { UNSURE, SURELY_THERE, SURELY_GONE, SURELY_DISABLED } is; /* what the operator was told of the last of them */
+    uint32_t is_since; /* `connects` when that was told */
     uint32_t barred_in; /* the round in which it was one of these last */
     uint8_t flags[NEIGHBOURS]; /* of the roster, as stored; read at a quiet point */
     uint32_t asked_in[NEIGHBOURS]; /* the round of the last subscription stanza or roster set about the contact */
@@ -187,6 +260,7 @@ struct sim {
     svi_scram_keys keys;
     int watch; /* this account's traffic is shown; -1: none */
     int complaints;
+    uint64_t *counts; /* COUNTED_ALL of them */
     const char *first_complaint; /* its format */
     char *outcome_complaint;     /* where that is noted, 200 bytes */
 };
@@ -203,6 +277,9 @@ uint64_t dice_for(const sim *t, uint64_t number, uint64_t purpose);
 void complain(sim *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Notes what the action does: an action that does something says so. */
 void tell(sim *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Something counted was done, or held. */
+void met(sim *t, counted what);
 
 /* --- sim_shrink.c ------------------------------------------------------------------------------------ */
 
@@ -300,8 +377,9 @@ void model_got_message(client *c, const sv_node *root);
 void model_excuse(sim *t, unsigned account);
 /* Nobody is logged in to the account, nor may be for all that the server knows. */
 bool model_is_absent(const sim *t, unsigned account);
-/* Pages of announcements may come a second time / may be lost. */
-void model_notices_repeat(sim *t);
+/* Pages of announcements may come a second time: those that are under way; when the server is killed, what was kept of them. */
+void model_notices_repeat(sim *t, bool is_kill);
+/* ... may be lost. */
 void model_notices_lossy(sim *t);
 /* The server was killed: what it had in memory is gone. */
 void model_killed(sim *t);

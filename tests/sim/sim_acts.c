@@ -9,6 +9,7 @@
 typedef struct deed {
     uint32_t share; /* of all */
     void (*run)(client *c);
+    counted what;
 } deed;
 
 /* The account and resource of a neighbour, or of the account itself. */
@@ -247,10 +248,12 @@ static void act_haunt(client *c)
 /* --- which --------------------------------------------------------------------------------------------- */
 
 static const deed deeds[] = {
-    {260, act_message}, {90, act_available}, {40, act_unavailable}, {220, act_subscription}, {60, act_roster},
-    {50, act_directed}, {30, act_probe},     {90, act_iq},          {40, act_private},       {15, act_block},
-    {5, act_block_list}, {45, act_vanish},   {30, act_leave},       {30, act_deaf},          {10, act_kick},
-    {6, act_cut},       {4, act_haunt},
+    {260, act_message, DID_MESSAGE},           {90, act_available, DID_AVAILABLE}, {40, act_unavailable, DID_UNAVAILABLE},
+    {220, act_subscription, DID_SUBSCRIPTION}, {60, act_roster, DID_ROSTER},       {50, act_directed, DID_DIRECTED},
+    {30, act_probe, DID_PROBE},                {90, act_iq, DID_IQ},               {40, act_private, DID_PRIVATE},
+    {15, act_block, DID_BLOCK},                {5, act_block_list, DID_BLOCK_LIST}, {45, act_vanish, DID_VANISH},
+    {30, act_leave, DID_LEAVE},                {30, act_deaf, DID_DEAF},           {10, act_kick, DID_KICK},
+    {6, act_cut, DID_CUT},                     {4, act_haunt, DID_HAUNT},
 };
 
 static void act_bound(client *c)
@@ -260,6 +263,7 @@ static void act_bound(client *c)
     uint32_t which = roll(c->t, all);
     const deed *d = deeds;
     while (which >= d->share) which -= (d++)->share;
+    if (c->t->has_faults || (d->what != DID_CUT && d->what != DID_HAUNT)) met(c->t, d->what);
     d->run(c);
 }
 
@@ -273,6 +277,7 @@ void act(sim *t, uint32_t hot)
     client *c = &t->clients[account * DEVICES + roll(t, DEVICES)];
     if (c->phase == OFF) {
         note(c, "connects", "");
+        met(t, DID_CONNECT);
         client_connect(c);
     } else if (c->phase == BOUND) {
         act_bound(c);

@@ -324,7 +324,9 @@ void client_vanish(client *c)
     c->deaf = false;
     (void)read_all(c, &any);
     close_link(c, true);
-    if (svi_link_pairs_due_us(svi_stage_links(c->t->stage)) != INT64_MAX) model_excuse(c->t, c->account); /* it may travel yet */
+    if (svi_link_pairs_due_us(svi_stage_links(c->t->stage)) == INT64_MAX) return;
+    c->t->accounts[c->account].late_in = c->t->round; /* it may travel yet */
+    model_excuse(c->t, c->account);
 }
 
 void client_leave(client *c)

@@ -78,17 +78,19 @@ void model_killed(sim *t)
     }
     for (uint32_t n = 1; n <= t->message_count; n++) {
         message *m = &t->messages[n];
-        if (!has_come(m) && !(m->kept && absent[m->to_account])) m->excused = true;
+        if (!has_come(m) && m->kept && absent[m->to_account]) m->survived = true;
+        else if (!has_come(m)) m->excused = true;
     }
     model_removals_part(t);
-    model_notices_repeat(t);
+    model_notices_repeat(t, true);
     t->killed_in = t->round;
     t->kills++;
 }
 
-void model_notices_repeat(sim *t)
+void model_notices_repeat(sim *t, bool is_kill)
 {
-    for (uint32_t i = 0; i < t->notice_count; i++) t->notices[i].is_repeated = true;
+    for (uint32_t i = 0; i < t->notice_count; i++)
+        if (is_kill || t->notices[i].round == t->round) t->notices[i].is_repeated = true;
 }
 
 void model_notices_lossy(sim *t)
@@ -175,6 +177,7 @@ static void check_one(sim *t, uint32_t number)
         const client *c = &t->clients[m->to_account * DEVICES + d];
         const bool is_stable = c->phase == BOUND && c->changed_in < t->round && c->available;
         const bool is_due = m->to_device < 0 ? c->priority >= 0 : (unsigned)m->to_device == d;
+        if (m->confirmed && !m->excused && is_stable && is_due) met(t, HELD_CAME);
         if (m->confirmed && !m->excused && is_stable && is_due && !m->got[d])
             complain(t, "m%u (%c) did not come to u%03u/r%u, which was there all the time", number, m->type,
                      m->to_account, d);
@@ -193,6 +196,7 @@ static void check_kept(sim *t, unsigned account)
         message *m = &t->messages[number];
         /* each session that ended before it was written may give its copy back */
         const bool broke = t->accounts[account].ended_in >= m->round;
+        if (!broke) met(t, HELD_STORED);
         if (m->stored_in == t->round && !broke) complain(t, "m%u is stored twice for u%03u", number, account);
         if (m->error) complain(t, "m%u is stored for u%03u, and was returned", number, account);
         m->stored_in = t->round;
@@ -213,7 +217,9 @@ static void check_notice(sim *t, uint32_t number)
         const person *a = &t->accounts[i];
         const unsigned came = (unsigned)a->notices[0][number] + a->notices[1][number] + a->notices[2][number];
         if (host_of(i) != n->host || !a->exists || (uint8_t)a->life != n->lives[i] || a->lossy_notices > number) continue;
+        met(t, HELD_NOTICE);
         if (!came) complain(t, "notice %u did not come to u%03u", number, i);
+        if (!n->is_repeated && a->ended_in < n->round) met(t, HELD_NOTICE_ONCE);
         for (unsigned d = 0; d < DEVICES; d++)
             if (a->notices[d][number] > 1 && !n->is_repeated && a->ended_in < n->round)
                 complain(t, "notice %u came %u times to u%03u/r%u", number, a->notices[d][number], i, d);
@@ -229,6 +235,8 @@ void model_check_messages(sim *t)
         const message *m = &t->messages[n];
         const bool may_be_returned = (m->type == 'n' && m->to_device >= 0);
         if (m->type == 'h' || !m->confirmed || m->excused || was_blocked(t, m)) continue;
+        met(t, HELD_RECEIVED);
+        if (m->survived) met(t, HELD_KEPT);
         if (has_come(m) && m->error) complain(t, "m%u was returned and came", n);
         /* an error for a session that has ended is nobody's */
         const bool was_told = m->error || t->clients[m->from].session != m->session;

@@ -106,6 +106,7 @@ static void got_answer(client *c, const sv_node *root)
                  id.n ? id.p : "");
         return;
     }
+    met(c->t, HELD_ANSWER);
     if (q->message) model_is_kept(c->t, q);
     model_confirm(c, q->mark);
     if (q->value) value_answered(q, is_type(root, "result"), c->t);
@@ -339,6 +340,7 @@ void model_account_comes(sim *t, unsigned account)
     a->life++;
     a->exists = true;
     a->is_leaving = a->is_disabled = false;
+    a->is = UNSURE;
     memset(a->notices, 0, sizeof a->notices);
     values_forget(a);
 }
@@ -348,6 +350,7 @@ void model_account_goes(sim *t, unsigned account)
     person *a = &t->accounts[account];
     for (unsigned s = 0; s < NEIGHBOURS; s++) model_parts(t, account, s);
     a->is_leaving = true;
+    a->is = UNSURE;
     a->barred_in = t->round;
     model_excuse(t, account);
     values_forget(a);
@@ -379,6 +382,10 @@ static void read_account(sim *t, unsigned account)
     const bool exists = svi_rows_count(rows) > 0;
     svi_rows_unref(&rows);
     const bool may_differ = a->barred_in == t->round || t->killed_in == t->round;
+    if (a->is == SURELY_GONE) met(t, HELD_DELETED);
+    if (a->is == SURELY_THERE) met(t, HELD_MADE);
+    if ((a->is == SURELY_GONE && exists) || (a->is == SURELY_THERE && !exists))
+        complain(t, "u%03u %s", account, exists ? "is there, and the operator was told that it is deleted" : "is not there, and the operator was told that it is");
     if (exists != a->exists && !may_differ && !a->is_leaving)
         complain(t, "u%03u %s", account, exists ? "is there, and was deleted" : "is not there any more");
     a->exists = exists;
@@ -408,6 +415,8 @@ static void check_symmetry(sim *t)
             const unsigned b = neighbour(a, s), mine = flags_of(t, a, b), theirs = flags_of(t, b, a);
             if (was_half_approved(t, a, s)) t->accounts[a].is_loose[s] = true;
             if (t->accounts[a].is_loose[s]) continue;
+            if (mine & SV_ROSTER_TO) met(t, HELD_SUBSCRIPTION);
+            if (mine & SV_ROSTER_PENDING_OUT) met(t, HELD_REQUEST);
             if (!(mine & SV_ROSTER_TO) != !(theirs & SV_ROSTER_FROM))
                 complain(t, "u%03u has %02x of u%03u, which has %02x: to without from", a, mine, b, theirs);
             if (!(mine & SV_ROSTER_PENDING_OUT) != !(theirs & SV_ROSTER_PENDING_IN))
@@ -433,11 +442,23 @@ static void check_seen(const client *c, unsigned slot, unsigned device)
     const unsigned back = own ? 0 : (unsigned)slot_of(other, c->account);
     if (!own && (is_blocked(t, c->account, slot) || t->accounts[c->account].is_loose[slot])) return;
     const bool entitled = is_here && e->available && (own || (t->accounts[other].flags[back] & SV_ROSTER_FROM));
+    if (!own && entitled && !e->muted[back]) met(t, HELD_SEEN);
+    if (is_here && e->available && !entitled && !e->directed[back]) met(t, HELD_UNSEEN);
     if (entitled && !seen && (own || !e->muted[back]))
         complain(t, "u%03u/r%u does not see u%03u/r%u, which is available", c->account, c->device, other, device);
     if (seen && !entitled && !(!own && is_here && e->directed[back]))
         complain(t, "u%03u/r%u sees u%03u/r%u, which it may not or which is gone (%s)", c->account, c->device,
                  other, device, is_here ? "here" : "gone");
+}
+
+/* A device may have tried since. */
+static void check_disabled(sim *t, unsigned account)
+{
+    const person *a = &t->accounts[account];
+    if (a->is != SURELY_DISABLED && a->is != SURELY_GONE) return;
+    if (a->connects > a->is_since) met(t, HELD_DISABLED);
+    for (unsigned d = 0; d < DEVICES; d++)
+        if (device_of(t, account, d)->phase == BOUND) complain(t, "u%03u/r%u is logged in, and its account is %s", account, d, a->is == SURELY_GONE ? "deleted" : "disabled");
 }
 
 static void check_client(client *c)
@@ -449,13 +470,15 @@ static void check_client(client *c)
         const unsigned stored = t->accounts[c->account].flags[s];
         const unsigned due = stored & SV_ROSTER_LISTED ? stored & SHOWN : 0;
         const person *a = &t->accounts[c->account];
+        if (due && !a->is_loose[s] && a->raced_in[s] < c->bound_in) met(t, HELD_TOLD);
         if (c->roster[s] != due && !a->is_loose[s] && a->raced_in[s] < c->bound_in)
             complain(t, "u%03u/r%u was told %02x of u%03u, stored is %02x", c->account, c->device, c->roster[s],
                      neighbour(c->account, s), stored);
     }
     for (size_t i = 0; i < QUESTIONS; i++) {
         question *q = &c->questions[i];
-        if (q->number && (q->to_account < 0 || t->accounts[q->to_account].ends == q->ends))
+        const person *to = q->to_account >= 0 ? &t->accounts[q->to_account] : NULL;
+        if (q->number && (!to || (to->ends == q->ends && to->late_in != t->round)))
             complain(t, "u%03u/r%u got no answer to q%u", c->account, c->device, q->number);
         q->number = 0;
     }
@@ -475,9 +498,11 @@ void model_check_quiet(sim *t)
     for (unsigned i = 0; i < ACCOUNTS; i++) read_account(t, i), read_roster_of(t, i);
     values_check(t);
     check_symmetry(t);
+    for (unsigned i = 0; i < ACCOUNTS; i++) check_disabled(t, i);
     for (unsigned i = 0; i < CLIENTS; i++)
         if (t->clients[i].phase == BOUND) check_client(&t->clients[i]);
     model_check_round(t);
+    met(t, HELD_LEDGER);
     if (fault[0]) complain(t, "%s", fault);
     if (svi_stage_problem(t->stage)[0]) complain(t, "%s", svi_stage_problem(t->stage));
 }

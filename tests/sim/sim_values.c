@@ -67,12 +67,22 @@ static bool is_explained(const value *v, uint32_t stored)
     return false;
 }
 
+static void count_value(sim *t, unsigned account, const value *v)
+{
+    const person *a = &t->accounts[account];
+    bool is_answered = false;
+    for (size_t i = 0; i < v->count; i++) is_answered |= v->sets[i].answered > 0;
+    if (is_answered && t->killed_in == t->round) met(t, HELD_SET_BEHIND_KILL);
+    met(t, v >= a->privates && v < a->privates + PRIVATES ? HELD_PRIVATE : v >= a->blocks && v < a->blocks + NEIGHBOURS ? HELD_BLOCK : HELD_NAME);
+}
+
 static void check(sim *t, unsigned account, value *v, uint32_t stored, const char *what)
 {
     const person *a = &t->accounts[account];
     const size_t slot = (size_t)(v - a->names);
     const bool is_raced = v >= a->names && slot < NEIGHBOURS && a->raced_in[slot] == t->round;
     const bool is_known = a->exists && !a->is_leaving && a->barred_in != t->round && !is_raced;
+    if (is_known && v->count) count_value(t, account, v);
     if (is_known && !is_explained(v, stored))
         complain(t, "u%03u: %s is %u, and was %u before %u sets, of which the last is %u (%s)", account, what, stored, v->stored,
                  v->count, v->count ? v->sets[v->count - 1].value : 0,

@@ -158,6 +158,7 @@ void world_restart(sim *t, bool is_kill)
     while (pump_all(t)) {}
     for (unsigned i = 0; i < CLIENTS; i++)
         if (t->clients[i].link) client_vanish(&t->clients[i]);
+    met(t, is_kill ? HELD_KILL_MEMORY : HELD_END_MEMORY);
     check_memory(t);
     if (!begin(t)) complain(t, "the server does not start again: %s", svi_stage_problem(t->stage));
 }
@@ -322,6 +323,7 @@ void world_enable_accounts(sim *t)
         if (!a->is_disabled) continue;
         if (a->exists) svi_account_enable(world_host(t, host_of(i)), sv_str_of(name_of(i, name)), one_done, &w);
         a->is_disabled = false;
+        a->is = UNSURE;
     }
     world_rest(t);
 }

@@ -254,7 +254,8 @@ static json_t *look_at(void *ctx)
     gid_t group;
     sv_err err = {.text = ""};
     sv_status status = svi_state_owner(geteuid(), l->job->settings->user, &owner, &group, &err);
-    if (status == SV_OK && owner != (uid_t)-1) (void)svi_state_become(l->job->settings->user.p, &err);
+    if (status == SV_OK && owner != (uid_t)-1) status = svi_state_become(l->job->settings->user.p, &err);
+    if (status != SV_OK) return svi_answer_fault(SV_FAULT_REFUSED, "%s", err.text); /* never with the rights of root instead */
     return svi_module_describe(l->job->acct, l->path);
 }
 

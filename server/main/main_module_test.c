@@ -123,7 +123,7 @@ static int set_up(void **state)
     (void)snprintf(p->home, sizeof p->home, "%s/modules", p->dir);
     testing_build(build);
     (void)snprintf(p->program, sizeof p->program, "%s/stave", build);
-    put(p, "stave.cfg.lua", "data_path = \"data\"\nmodules_enabled = { \"ping\", \"mine\" }\nVirtualHost \"localhost\"\n");
+    put(p, "stave.cfg.lua", "data_path = \"data\"\nuser = \"root\"\nmodules_enabled = { \"ping\", \"mine\" }\nVirtualHost \"localhost\"\n");
     assert_int_equal(svi_config_load(&p->acct, path_of(p, "stave.cfg.lua"), svi_problems_note, NULL, &p->config), SV_OK);
     assert_int_equal(svi_settings_read(p->config, svi_config_section(p->config, 0), &p->settings, svi_problems_note, NULL), SV_OK);
     shell(p, svi_arena_printf(p->arena, "mkdir one && cp %s/tests/mods/hello.so .", build).p);
@@ -529,10 +529,31 @@ static void where_it_is_enabled(void **state)
     }
 }
 
+/* Root's module is looked at as the server's user, and by nobody if that can't be. */
+static void code_of_a_module_never_runs_as_root_instead(void **state)
+{
+    place *p = *state;
+    static const char *const users[] = {"no-such-user", ""};
+    if (geteuid() != 0) skip();
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        p->settings.user = sv_str_of(users[i]);
+        json_t *answer = install(p, "hello.so");
+        const char *error = json_string_value(json_object_get(answer, "error"));
+        assert_non_null(error);
+        assert_non_null(strstr(error, "option user"));
+        json_decref(answer);
+        assert_null(loaded(p, "hello"));
+    }
+    p->settings.user = SV_STR("nobody");
+    shell(p, "chmod 755 .");
+    assert_ok(install(p, "hello.so"));
+}
+
 int main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        EACH(code_of_a_module_never_runs_as_root_instead),
         EACH(a_new_one_is_there_or_not),
         EACH(a_file_is_the_old_or_the_new),
         EACH(a_folder_is_the_old_or_the_new),

@@ -51,6 +51,7 @@ static bool __attribute__((format(printf, 3, 4))) refuse(removal *r, sv_fault fa
 static bool take_name(removal *r)
 {
     r->name = sv_str_of(r->job->what);
+    if (r->job->keeps_data && r->job->deletes_data) return refuse(r, SV_FAULT_USAGE, "--keep-data or --delete-data, not both");
     if (svi_record_is_name(r->name)) return true;
     return refuse(r, SV_FAULT_USAGE, "'%.100s' is no name of a module: lower-case letters, digits, - and _, without .so or .lua", r->job->what);
 }
@@ -238,7 +239,6 @@ static bool ask_person(removal *r, bool *deletes_out)
 static bool settle_data(removal *r)
 {
     bool deletes = r->job->deletes_data;
-    if (r->job->keeps_data && r->job->deletes_data) return refuse(r, SV_FAULT_USAGE, "--keep-data or --delete-data, not both");
     if (r->other != NULL && deletes)
         return refuse(r, SV_FAULT_REFUSED, "what \"%s\" has stored is that of %s, too: say --keep-data", r->job->what, r->other);
     if (r->other != NULL) return true;

@@ -70,7 +70,8 @@ static void changed(void *ctx, sv_status status)
 {
     change *ch = ctx;
     person *a = &ch->t->accounts[ch->account];
-    if (status == SV_OK && a->changes == ch->number) {
+    const bool is_so = status == SV_OK || (status == SV_EEXIST && ch->becomes == SURELY_THERE); /* it was, already */
+    if (is_so && a->changes == ch->number) {
         a->is = ch->becomes;
         a->is_since = a->connects;
         a->is_disabled = ch->becomes == SURELY_DISABLED;

@@ -21,6 +21,7 @@ typedef struct suite {
     const sv_stage_test *tests;
     size_t count;
     uint64_t seed;
+    unsigned seconds; /* that one test may take */
     char own[PATH_MAX];     /* the folder of the program, where NAME.so lies, too */
     char shipped[PATH_MAX + 16], examples[PATH_MAX + 16]; /* of the server's modules, and of those that show how to write one */
     const char *paths[3];
@@ -36,7 +37,7 @@ struct sv_stage {
 
 /* --- failing ------------------------------------------------------------------------------------------------ */
 
-enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_WRONG = 2, LEVELS = 5 };
+enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_WRONG = 2, LEVELS = 5, TEST_S = 60 };
 
 /* A test that has failed ends there, and with it its process. */
 static _Noreturn void __attribute__((format(printf, 3, 4))) fail(const char *file, int line, const char *format, ...)
@@ -188,6 +189,7 @@ static bool run_apart(const suite *s, const sv_stage_test *test)
     (void)fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
+        (void)alarm(s->seconds);
         run_here(s, test);
         _exit(EXIT_GOOD);
     }
@@ -195,7 +197,9 @@ static bool run_apart(const suite *s, const sv_stage_test *test)
         (void)printf("  it can't be run\n");
         return false;
     }
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        (void)printf("  it does not come to an end: %u s have passed\n", s->seconds);
+    else if (WIFSIGNALED(status))
         (void)printf("  it crashed: %s. (`sv` is NULL in a test program: what calls the server is tested with steps. With --here, "
                      "a debugger can be used)\n",
                      strsignal(WTERMSIG(status)));
@@ -260,7 +264,7 @@ static bool find_folders(suite *s)
 
 static int usage(const char *program)
 {
-    (void)fprintf(stderr, "usage: %s [--list] [--seed N] [--here] [TEST...]; --here takes one test\n", program);
+    (void)fprintf(stderr, "usage: %s [--list] [--seed N] [--seconds N] [--here] [TEST...]; --here takes one test\n", program);
     return EXIT_WRONG;
 }
 
@@ -273,15 +277,18 @@ static bool read_words(int argc, char **argv, suite *s, words *w)
 {
     *w = (words){.first = 1};
     for (; w->first < argc && argv[w->first][0] == '-'; w->first++) {
-        int64_t seed = 0;
+        int64_t number = 0;
         const char *word = argv[w->first];
         if (strcmp(word, "--list") == 0)
             w->list = true;
         else if (strcmp(word, "--here") == 0)
             w->here = true;
         else if (strcmp(word, "--seed") == 0 && w->first + 1 < argc &&
-                 svi_str_int(sv_str_of(argv[++w->first]), 0, INT64_MAX, &seed) == SV_OK)
-            s->seed = (uint64_t)seed;
+                 svi_str_int(sv_str_of(argv[++w->first]), 0, INT64_MAX, &number) == SV_OK)
+            s->seed = (uint64_t)number;
+        else if (strcmp(word, "--seconds") == 0 && w->first + 1 < argc &&
+                 svi_str_int(sv_str_of(argv[++w->first]), 1, 3600, &number) == SV_OK)
+            s->seconds = (unsigned)number;
         else
             return false;
     }
@@ -290,7 +297,7 @@ static bool read_words(int argc, char **argv, suite *s, words *w)
 
 int sv_stage_main(int argc, char **argv, const char *module, const sv_stage_test *tests, size_t count)
 {
-    suite s = {.module = module, .tests = tests, .count = count, .seed = 1};
+    suite s = {.module = module, .tests = tests, .count = count, .seed = 1, .seconds = TEST_S};
     words w;
     static const uint8_t key[16]; /* the same order of everything in each run */
     if (!read_words(argc, argv, &s, &w)) return usage(argv[0]);

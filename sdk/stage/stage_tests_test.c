@@ -4,6 +4,7 @@
 
 #include "base/base_testing.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static void harms(sv_stage *stage)
     sv_check(sv_stage_harmed(stage));
 }
 
-#define FAILS 59 /* the line of the check */
+#define FAILS 60 /* the line of the check */
 static void fails(sv_stage *stage)
 {
     (void)stage;
@@ -86,12 +87,18 @@ static void crashes(sv_stage *stage)
     abort();
 }
 
+static void never_ends(sv_stage *stage)
+{
+    (void)stage;
+    while (poll(NULL, 0, -1) != 0) {}
+}
+
 /* Runs the tests that are named: what was told, and how it ended. */
 static char *told_by(int *status_out, int count, const char *const *names)
 {
     static const sv_stage_test tests[] = {
         {"asks", asks},   {"reloads", reloads}, {"restarts", restarts}, {"harms", harms},       {"fails", fails}, {"step", fails_at_a_step},
-        {"late", configures_late}, {"metric", has_no_metric}, {"harm", knows_no_harm}, {"crashes", crashes}};
+        {"late", configures_late}, {"metric", has_no_metric}, {"harm", knows_no_harm}, {"crashes", crashes}, {"endless", never_ends}};
     char *argv[8] = {(char[]){"last_test"}};
     char path[] = "/tmp/stage-tests-XXXXXX", *text = calloc(1, 65536);
     const int out = mkstemp(path), was = dup(1);
@@ -152,6 +159,17 @@ static void one_that_fails_stops_no_other(void **state)
     free(text);
 }
 
+static void one_that_does_not_end_fails(void **state)
+{
+    int ended;
+    static const char *const names[] = {"--seconds", "1", "endless"};
+    (void)state;
+    char *text = told_by(&ended, 3, names);
+    assert_int_equal(ended, 1);
+    assert_string_equal(text, "  it does not come to an end: 1 s have passed\nnot ok endless\n");
+    free(text);
+}
+
 static void how_it_is_called(void **state)
 {
     int ended;
@@ -173,6 +191,7 @@ int main(void)
         cmocka_unit_test(what_passes),
         cmocka_unit_test(what_fails),
         cmocka_unit_test(one_that_fails_stops_no_other),
+        cmocka_unit_test(one_that_does_not_end_fails),
         cmocka_unit_test(how_it_is_called),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

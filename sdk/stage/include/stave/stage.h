@@ -42,8 +42,8 @@ typedef struct sv_stage_test {
 #endif
 
 /* The program: SV_STAGE_TESTS({"name", function}, ...) makes its main. With names as arguments, these tests alone; --list tells
- * the names; --here runs one in this process, for a debugger; --seed N is the seed of all that is random (1). Ends with 0
- * if all passed, 1 if one failed, 2 if it was called wrongly. */
+ * the names; --here runs one in this process, for a debugger; --seed N is the seed of all that is random (1); --seconds N is how
+ * long one may take (60). Ends with 0 if all passed, 1 if one failed, 2 if it was called wrongly. */
 #define SV_STAGE_TESTS(...)                                                                        \
     int main(int argc, char **argv)                                                                \
     {                                                                                              \

@@ -27,8 +27,9 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wvla -Wpointer-arith -Wstri
         -Wmissing-prototypes -Wold-style-definition -Wundef -Wcast-qual -Wwrite-strings -Wformat=2
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-strict-aliasing
 
-# What is installed tells nothing of the folder that it was built in.
-SAN_release := -O2 -g $(HARDEN) -ffile-prefix-map=$(CURDIR)=.
+# What is installed tells nothing of the folder that it was built in; the assembler has a map of its own.
+comma := ,
+SAN_release := -O2 -g $(HARDEN) -ffile-prefix-map=$(CURDIR)=. -Wa,--debug-prefix-map,$(CURDIR)=.
 # The programs that serve and that measure are optimised across files when they are linked (a routed message costs a fifth less);
 # everything else links the same objects as they are.
 LTO_release := -flto=auto -ffat-lto-objects
@@ -47,7 +48,7 @@ PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lunistring)
 COMMON  = -std=c11 -D_GNU_SOURCE $(WARN) $(SAN_$(KIND)) -Iapi -fPIC -MMD -MP
 CFLAGS  = $(COMMON) $(LTO_$(KIND)) -Iserver -Isdk $(PKG_CFLAGS) -pthread
 LDLIBS  = $(PKG_LIBS) -ldl -lm -pthread
-LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=% -ffile-prefix-map=%,$(SAN_$(KIND)))) $(if $(LTO_$(KIND)),-fno-lto)
+LDFLAGS = $(filter-out -fsanitize=fuzzer-no-link,$(filter -fsanitize=% -ffile-prefix-map=% -Wa$(comma)%,$(SAN_$(KIND)))) $(if $(LTO_$(KIND)),-fno-lto)
 
 # ---- what there is, by folder -------------------------------------------------------------------
 

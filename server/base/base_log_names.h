@@ -93,6 +93,7 @@ SVI_LOG_NAME("ledger-leak", "A stanza was never disposed of; the ledger does not
 SVI_LOG_NAME("store-open", "The store is open; commit number and sizes are in the fields.")
 SVI_LOG_NAME("store-slow", "A commit or a read took too long.")
 SVI_LOG_NAME("store-read-failed", "Rows could not be read; what needed them was refused.")
+SVI_LOG_NAME("store-row-full", "A row was appended to beyond the longest value; the rest is cut off. A fault of the code that does it.")
 SVI_LOG_NAME("store-failed", "The store failed; nothing is confirmed any more.")
 SVI_LOG_NAME("store-shortage", "Disk or map is below the watermark; new writes are refused.")
 SVI_LOG_NAME("backup-start", "An operator began a backup; of which host is in the fields.")

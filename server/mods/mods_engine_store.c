@@ -73,6 +73,7 @@ static sv_store_kind kind_of(svi_job_kind kind)
     case SVI_JOB_SCAN: return SV_STORE_SCAN;
     case SVI_JOB_OWNERS: return SV_STORE_OWNERS;
     case SVI_JOB_RANGE: return SV_STORE_RANGE;
+    case SVI_JOB_CUT: break; /* asked as SCAN */
     }
     return SV_STORE_COMMIT;
 }
@@ -122,7 +123,8 @@ bool svi_engine_job_change(sv_store_job *job, size_t i, sv_store_change *change_
 {
     bridge_job *b = job_of(job);
     if (b->of->kind != SVI_JOB_FOLD) return false;
-    if (!b->is_prepared) b->of->prepare(b->of);
+    const sv_status prepared = b->is_prepared ? SV_OK : b->of->prepare(b->of);
+    SV_ASSERT(prepared == SV_OK); /* what rows have that something is appended to was read before */
     b->is_prepared = true;
     if (i >= b->of->change_count) return false;
     const svi_row_change *c = &b->of->changes[i];

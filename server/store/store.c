@@ -104,10 +104,13 @@ static void fail(svi_store *store, const char *what, const svi_job *job)
 
 /* --- folding --------------------------------------------------------------------------------------- */
 
-static void fold_prepare(svi_job *job)
+static sv_status fold_prepare(svi_job *job)
 {
     const svi_store *store = job->owner;
-    job->changes = svi_tail_changes(store->folding, &job->change_count);
+    svi_row_change *changes = NULL;
+    const sv_status st = svi_tail_changes(store->folding, job, &changes, &job->change_count);
+    job->changes = changes;
+    return st;
 }
 
 static void freeze(svi_store *store)
@@ -147,7 +150,22 @@ static void fold_start(svi_store *store, int64_t now)
     store->fold_runs = true;
     store->fold = (svi_job){
         .kind = SVI_JOB_FOLD, .first = t->first, .last = t->last, .prepare = fold_prepare};
+    if (store->engine->ops->has_base || t->open_rows == 0)
+        svi_store_start_job(store, &store->fold);
+    else
+        svi_bases_read(store);
+}
+
+void svi_store_fold_on(svi_store *store)
+{
     svi_store_start_job(store, &store->fold);
+}
+
+void svi_store_fold_failed(svi_store *store, sv_status status)
+{
+    store->fold.status = svi_err(&store->fold.err, status, "a row that something is appended to can't be read");
+    store->fold_runs = false;
+    fail(store, "fold", &store->fold);
 }
 
 void svi_store_trim(svi_store *store)
@@ -346,7 +364,8 @@ static void tell_slow(const svi_job *job)
                                         [SVI_JOB_GET] = "get",
                                         [SVI_JOB_SCAN] = "scan",
                                         [SVI_JOB_OWNERS] = "owners",
-                                        [SVI_JOB_RANGE] = "range"};
+                                        [SVI_JOB_RANGE] = "range",
+                                        [SVI_JOB_CUT] = "cut"};
     SV_LOG(SV_WARN, "store-slow", LF_TXT("job", kinds[job->kind]), LF_INT("us", job->took_us));
 }
 
@@ -357,7 +376,7 @@ static void finish(svi_store *store, svi_job *job)
         batch_done(store);
     else if (job == &store->fold)
         fold_done(store);
-    else if (store->closing)
+    else if (store->closing && ((svi_read *)job)->kind != SVI_READ_BASE)
         return; /* a read: cancelled with the others */
     else
         svi_read_deliver((svi_read *)job);

@@ -151,6 +151,12 @@ svi_unit *svi_unit_new(svi_store *store);
 sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value);
 sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key);
 
+/* Appends bytes to a row's value; to an empty one of the version that is written, if there is no row. In the index it is
+ * one row, and a fold writes it once however often it was appended to: for what grows by notes and is put anew now and then.
+ * The row keeps its version, so the bytes are of that one. What passes SVI_VALUE_MAX is cut off: that is the caller's to see
+ * to, who knows how long the value is. SV_ELIMIT as above. */
+sv_status svi_unit_append(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str bytes);
+
 /* Removes all keys of an owner. */
 sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner);
 
@@ -220,6 +226,38 @@ size_t svi_rows_value_bytes(const svi_rows *rows);
  * without one); SV_ENOTFOUND, SV_EIO, SV_ECANCELED. Same rules of calling as svi_rows_done. */
 typedef void (*svi_get_done)(void *ctx, sv_status status, sv_str value, uint32_t schema);
 void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, void *ctx);
+
+/* A cut of an owner's rows in order of keys, without loading the others. */
+typedef struct svi_cut_config {
+    sv_str from;       /* key where it begins, copied; empty: at the end that the direction begins at */
+    bool is_backward;  /* towards smaller keys */
+    bool takes_from;   /* the row `from` itself belongs to it */
+    size_t max;        /* rows at most, 1 to 10000 */
+    size_t max_bytes;  /* of values; it ends behind the row that passes it; 0: 1 MiB */
+    size_t max_looked; /* rows of the index looked at, with those that the filter refuses; 0: 1,000,000 */
+    /* Whether a row belongs to it; NULL: all do. Called in any thread, for a row once or several times; `filter_ctx` stays
+     * and does not change until `done` has run, which is also so if the store is closed or dropped. */
+    bool (*filter)(void *filter_ctx, sv_str key, sv_str value);
+    void *filter_ctx;
+    /* Counts what there is from there on instead of giving it; `max` and `max_bytes` don't matter. What is handed in while it
+     * counts may or may not be counted. */
+    bool counts;
+} svi_cut_config;
+
+typedef struct svi_cut_row {
+    sv_str key, value;
+    uint32_t schema; /* the version in which it was written */
+} svi_cut_row;
+
+/* Rows in the direction of the cut (NULL if they are counted), borrowed for the call, and how many. `more`: there may be further ones;
+ * then `reached` is the key that was looked at last, from where the next cut goes on. Rows are as of the call: every unit handed in
+ * is seen. SV_EIO, SV_ECANCELED without rows. Same rules of calling as svi_rows_done. */
+typedef void (*svi_cut_done)(void *ctx, sv_status status, const svi_cut_row *rows, size_t count, bool more,
+                             sv_str reached);
+
+/* Begins a cut. Reads in a reader thread, in transactions of at most 100 ms; at once from memory if the owner's rows are there. An
+ * owner without rows gives none: no error. */
+void svi_rows_cut(svi_map *map, sv_str owner, const svi_cut_config *config, svi_cut_done done, void *ctx);
 
 /* Owners of a map in order, `max` at most, after `after`: for lists and scans by operators. Reads
  * in a reader thread, in transactions of at most 100 ms. `owners` is borrowed for the call; `more`

@@ -68,7 +68,7 @@ static void check_equals(const model *m, uint64_t number, const char *path)
 {
     model *then = malloc(sizeof *then);
     *then = *m;
-    memset(then->version, 0, sizeof then->version);
+    model_copied(then);
     for (uint64_t u = 1; u <= number; u++)
         for (int i = 0; i < m->log[u].count; i++) model_apply(then, &m->log[u].op[i]);
     svi_acct acct = {.name = "restored"};
@@ -91,6 +91,7 @@ static void check_equals(const model *m, uint64_t number, const char *path)
     }
     svi_store_close(&store);
     assert_int_equal(acct.live_count, 0);
+    model_forget(then);
     free(then);
 }
 

@@ -20,8 +20,10 @@ static inline void contract_turn(model *m)
     const uint64_t dice = rnd(m, 100);
     if (dice < 40)
         do_unit(m);
-    else if (dice < 58)
+    else if (dice < 52)
         do_read(m, false);
+    else if (dice < 58)
+        do_cut(m, false);
     else if (dice < 61)
         do_owners(m);
     else if (dice < 68)
@@ -68,6 +70,7 @@ static inline void contract_random(uint64_t seed, contract_make make, void *ctx,
         drop_all_held(&m);
     }
     assert_true(m.answers > turns / 10);
+    assert_true(m.cuts > turns / 100);
     assert_int_equal(m.failures, 0);
     model_free(&m);
 }

@@ -23,6 +23,7 @@ typedef struct svi_row_change {
     svi_row_key key;
     sv_str value; /* .p == NULL: the row is removed */
     bool all;     /* remove all rows of map + owner that are older; `key.key` is empty */
+    const struct svi_tail_row *row; /* of a fold: the store's own */
 } svi_row_change;
 
 typedef enum svi_job_kind {
@@ -31,8 +32,29 @@ typedef enum svi_job_kind {
     SVI_JOB_GET,
     SVI_JOB_SCAN,
     SVI_JOB_OWNERS,
-    SVI_JOB_RANGE
+    SVI_JOB_RANGE,
+    SVI_JOB_CUT
 } svi_job_kind;
+
+/* A row that something is to be known of without the engine. */
+typedef struct svi_cut_mark {
+    sv_str key;
+    bool is_wanted; /* it is given whatever the filter says, since its value goes on; else it is left out */
+} svi_cut_mark;
+
+/* What a CUT job asks beyond `key` (map, owner), `max` and `max_bytes`, and its results beyond `rows` and `more`. */
+typedef struct svi_cut_job {
+    sv_str from; /* .p == NULL: from the end that the direction begins at */
+    bool is_backward, takes_from, counts;
+    size_t max_looked;
+    const svi_cut_mark *marks; /* in order of keys */
+    size_t mark_count;
+    bool (*filter)(void *ctx, sv_str key, sv_str stored); /* NULL: none. Reading thread */
+    void *filter_ctx;
+
+    size_t looked, counted;
+    sv_str reached; /* with `more`: the key that was looked at last; in the job's arena */
+} svi_cut_job;
 
 /* One piece of work. The store makes it, the engine fills the results and calls done. All memory
  * that the fields point to belongs to the store and stays until done, except `arena`, in which the
@@ -53,8 +75,12 @@ typedef struct svi_job {
 
     /* FOLD: sorted by (map, owner, key), one entry a key. Made by `prepare`, which the engine calls
      * once before it looks at them, on the thread that folds: collecting and sorting is no work for
-     * the router. */
-    void (*prepare)(struct svi_job *job);
+     * the router. Other than SV_OK: the fold fails with that status, and `err` says why. */
+    sv_status (*prepare)(struct svi_job *job);
+    /* Set by an engine with `has_base` before it calls `prepare`: the value of a row as the fold finds it
+     * (SV_STR_NONE: there is none), borrowed until `prepare` returns. Other than SV_OK: it can't be read, `err` says why. */
+    sv_status (*base)(struct svi_job *job, const svi_row_key *key, sv_str *value_out);
+    void *base_ctx; /* the engine's own */
     const svi_row_change *changes;
     size_t change_count;
 
@@ -73,7 +99,18 @@ typedef struct svi_job {
      * to go on: bytes that mean something to this engine only. */
     sv_str from;
     size_t max_bytes;
+
+    /* CUT, of engines with `has_cut`: rows of key.map + key.owner in the order of the cut, each that svi_cut_takes says; ends behind the
+     * row that makes svi_cut_is_full true, or with one read transaction; `more` if there are further ones of the owner. */
+    svi_cut_job *cut;
 } svi_job;
+
+/* Notes that a CUT job has looked at a row; whether it is one of its results. The thread that reads. */
+bool svi_cut_takes(const svi_job *job, sv_str key, sv_str stored);
+/* Whether it has enough, `bytes` of values being in its results. */
+bool svi_cut_is_full(const svi_job *job, size_t bytes);
+/* Makes of a job's `rows`, which are all of the owner's in any order, those of its cut. */
+void svi_cut_sort(svi_job *job);
 
 /* True if a job that a store has started reads rows of a map "host/MODULE/name", or commits changes of such rows; a fold never
  * is one. An empty `module` means any module's. Slow: for tests. */
@@ -82,6 +119,8 @@ bool svi_job_is_of(const svi_job *job, sv_str module);
 typedef struct svi_engine_ops {
     const char *name;
     bool is_in_memory; /* for tests, and to try a configuration: its opening is nothing to log */
+    bool has_cut;  /* knows CUT; else the store asks SCAN and cuts itself */
+    bool has_base; /* sets svi_job.base; else the store reads by GET, before a fold, what rows it appends to have */
 
     /* Start-up, blocking: hands every committed unit that is newer than the last fold to `unit`, in
      * order. Damage in the middle of the journal is SV_EIO; a torn tail is cut. *folded_out: number
@@ -152,6 +191,8 @@ typedef struct svi_sim_disk svi_sim_disk;
 svi_sim_disk *svi_sim_disk_new(svi_acct *acct);
 void svi_sim_disk_free(svi_sim_disk **disk);
 svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk);
+/* The same that can do no more than what an engine module has to. */
+svi_engine *svi_engine_sim_plain(svi_acct *acct, svi_sim_disk *disk);
 
 /* What becomes of a job, and of the process. */
 typedef enum svi_sim_fate {

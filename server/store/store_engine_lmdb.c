@@ -128,7 +128,8 @@ static void commit(lmdb *e, svi_job *job)
 
 static void fold(lmdb *e, svi_job *job)
 {
-    job->prepare(job);
+    job->status = svi_index_prepare(e->index, job);
+    if (job->status != SV_OK) return;
     space_look(e); /* the ballast goes before space is needed, not after */
     job->status = svi_index_fold(e->index, job->changes, job->change_count, job->last, &job->err);
     if (job->status != SV_OK) return;
@@ -386,12 +387,16 @@ sv_status svi_engine_lmdb(svi_acct *acct, const svi_lmdb_config *config, svi_eng
                           sv_err *err)
 {
     static const svi_engine_ops threaded = {.name = "lmdb",
+                                            .has_base = true,
+                                            .has_cut = true,
                                             .recover = lmdb_recover,
                                             .start = lmdb_start,
                                             .space = lmdb_space,
                                             .close = lmdb_close,
                                             .range = lmdb_range};
     static const svi_engine_ops single = {.name = "lmdb",
+                                          .has_base = true,
+                                          .has_cut = true,
                                           .recover = lmdb_recover,
                                           .start = lmdb_start,
                                           .poll = lmdb_poll,

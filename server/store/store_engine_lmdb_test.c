@@ -136,6 +136,7 @@ static void take_snapshot(snapshot *s)
     folder_copy(s->from->path, to.path);
     model copy = *s->m;
     copy.acct = (svi_acct){.name = "copy"};
+    model_copied(&copy);
     memset(copy.held, 0, sizeof copy.held);
     model_unit *log = malloc(LOG_MAX * sizeof *log); /* opening forgets what was not committed */
     memcpy(log, s->m->log, LOG_MAX * sizeof *log);
@@ -150,6 +151,7 @@ static void take_snapshot(snapshot *s)
     svi_store_drop(&copy.store);
     drop_all_held(&copy);
     assert_int_equal(copy.acct.live_count, 0);
+    model_forget(&copy);
     free(log);
     folder_remove(&to);
     s->taken++;

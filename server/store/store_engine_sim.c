@@ -193,6 +193,15 @@ static void get(const svi_sim_disk *d, svi_job *job)
     job->row_count = 1;
 }
 
+static sv_status base(svi_job *job, const svi_row_key *key, sv_str *value_out)
+{
+    const svi_sim_disk *d = job->base_ctx;
+    const size_t at = row_place(d, key);
+    const bool found = at < d->row_count && row_cmp(&d->rows[at], key) == 0;
+    *value_out = found ? d->rows[at].value : SV_STR_NONE;
+    return SV_OK;
+}
+
 static void owners(const svi_sim_disk *d, svi_job *job)
 {
     svi_row_key from = job->key;
@@ -251,6 +260,39 @@ static void range(const svi_sim_disk *d, svi_job *job)
     job->from = (sv_str){place, 2 + next->owner.n + next->key.n};
 }
 
+/* From the first row of the owner that belongs to the cut, in its direction. */
+static void cut(const svi_sim_disk *d, svi_job *job)
+{
+    const svi_cut_job *c = job->cut;
+    const bool back = c->is_backward;
+    svi_row_key key = job->key;
+    key.key = SV_STR_NONE;
+    const size_t first = row_place(d, &key);
+    size_t end = first, at = first, bytes = 0;
+    while (end < d->row_count && same_owner(&d->rows[end], &job->key)) end++;
+    if (c->from.p) {
+        key.key = c->from;
+        at = row_place(d, &key);
+        const bool is_there = at < end && sv_str_eq(d->rows[at].key, c->from);
+        if (is_there && c->takes_from == back) at++; /* backward: the one before `at` comes first */
+    } else if (back) {
+        at = end;
+    }
+    const size_t left = back ? at - first : end - at;
+    job->rows = svi_arena_get(job->arena, left * sizeof *job->rows + 1);
+    job->row_count = 0;
+    job->more = false;
+    for (size_t i = 0; i < left; i++) {
+        const sim_row *row = &d->rows[back ? at - 1 - i : at + i];
+        job->more = i > 0 && svi_cut_is_full(job, bytes);
+        if (job->more) break;
+        job->cut->reached = svi_arena_str(job->arena, row->key);
+        if (!svi_cut_takes(job, row->key, row->value)) continue;
+        job->rows[job->row_count++] = row_out(job->arena, row);
+        bytes += row->value.n;
+    }
+}
+
 static void sim_range(svi_engine *e, svi_job *job)
 {
     sim *s = (sim *)e;
@@ -268,8 +310,10 @@ static sv_status run(sim *s, svi_job *job)
     if (s->plan.dead) return SV_ECANCELED;
     if (job->kind == SVI_JOB_COMMIT) return commit(s, job);
     if (job->kind == SVI_JOB_FOLD) {
-        job->prepare(job);
-        return fold(s, job);
+        job->base = s->engine.ops->has_base ? base : NULL;
+        job->base_ctx = s->disk;
+        const sv_status st = job->prepare(job);
+        return st == SV_OK ? fold(s, job) : st;
     }
     if (s->plan.fail_read > 0 && --s->plan.fail_read == 0) return SV_EIO;
     if (job->kind == SVI_JOB_GET)
@@ -278,6 +322,8 @@ static sv_status run(sim *s, svi_job *job)
         scan(s->disk, job);
     else if (job->kind == SVI_JOB_RANGE)
         range(s->disk, job);
+    else if (job->kind == SVI_JOB_CUT)
+        cut(s->disk, job);
     else
         owners(s->disk, job);
     return SV_OK;
@@ -399,22 +445,30 @@ static void sim_close(svi_engine *e)
     svi_free(s);
 }
 
-svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk)
+static svi_engine *sim_new(svi_acct *acct, svi_sim_disk *disk, const svi_engine_ops *ops)
 {
-    static const svi_engine_ops ops = {.name = "sim",
-                                       .is_in_memory = true,
-                                       .recover = sim_recover,
-                                       .start = sim_start,
-                                       .poll = sim_poll,
-                                       .space = sim_space,
-                                       .close = sim_close,
-                                       .range = sim_range};
     sim *s = svi_alloc(acct, sizeof *s);
-    s->engine.ops = &ops;
+    s->engine.ops = ops;
     s->acct = acct;
     s->disk = disk;
     s->end = &s->first;
     return &s->engine;
+}
+
+#define SIM_OPS                                                                                              \
+    .name = "sim", .is_in_memory = true, .recover = sim_recover, .start = sim_start, .poll = sim_poll,       \
+    .space = sim_space, .close = sim_close, .range = sim_range
+
+svi_engine *svi_engine_sim(svi_acct *acct, svi_sim_disk *disk)
+{
+    static const svi_engine_ops ops = {SIM_OPS, .has_base = true, .has_cut = true};
+    return sim_new(acct, disk, &ops);
+}
+
+svi_engine *svi_engine_sim_plain(svi_acct *acct, svi_sim_disk *disk)
+{
+    static const svi_engine_ops ops = {SIM_OPS};
+    return sim_new(acct, disk, &ops);
 }
 
 svi_sim_plan *svi_engine_sim_plan(svi_engine *e)

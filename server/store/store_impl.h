@@ -55,8 +55,14 @@ uint64_t svi_key_hash(uint64_t owner_hash, sv_str key);
 #define SVI_ROW_HEAD 1u
 #define SVI_STORED_MAX (SVI_VALUE_MAX + SVI_ROW_HEAD)
 
-/* One operation of a record; strings point into it. `value` is with its version. */
-typedef enum svi_op_kind { SVI_OP_PUT = 1, SVI_OP_DEL = 2, SVI_OP_DEL_OWNER = 3 } svi_op_kind;
+/* One operation of a record; strings point into it. `value` is with its version; of SVI_OP_APPEND the version is that of a
+ * row that is not there yet, one that is there keeps its own. */
+typedef enum svi_op_kind {
+    SVI_OP_PUT = 1,
+    SVI_OP_DEL = 2,
+    SVI_OP_DEL_OWNER = 3,
+    SVI_OP_APPEND = 4
+} svi_op_kind;
 typedef struct svi_op {
     svi_op_kind kind;
     uint32_t map;
@@ -81,11 +87,34 @@ typedef struct svi_record {
 
 /* --- the tail: what is not folded -------------------------------------------------- */
 
+/* Bytes of one append, without their version. */
+typedef struct svi_tail_piece {
+    struct svi_tail_piece *next;
+    sv_str bytes;
+} svi_tail_piece;
+
+/* A whole value, with its version. */
+typedef struct svi_whole {
+    size_t n;
+    char bytes[];
+} svi_whole;
+
+/* What was appended to a row within a generation. */
+typedef struct svi_tail_more {
+    svi_tail_piece *first, **end;
+    size_t bytes;
+    bool is_open; /* it goes behind what older generations and the index have; else behind the row's `value` */
+    /* Of an open one, from before its generation's fold writes anything: what the row has behind that fold. Made by
+     * the thread that folds, read by the router. */
+    _Atomic(const svi_whole *) whole;
+} svi_tail_more;
+
 typedef struct svi_tail_row {
     struct svi_tail_row *next; /* of the same owner */
     struct svi_tail_owner *owner;
     sv_str key;
-    sv_str value; /* .p == NULL: removed */
+    sv_str value; /* .p == NULL: removed; of an open one: its version, if there was no row */
+    svi_tail_more *more; /* NULL: nothing was appended */
 } svi_tail_row;
 
 typedef struct svi_tail_owner {
@@ -105,6 +134,8 @@ typedef struct svi_tail {
     svi_acct *acct;
     svi_arena *arena;
     svi_table owners, rows;
+    size_t open_rows;  /* with something appended whose beginning is older */
+    svi_arena *wholes; /* of those; the folding thread's until the fold is done */
     svi_record *records; /* the first; the list goes on in newer generations */
     uint64_t first, last;
     size_t ops, bytes;
@@ -123,8 +154,30 @@ svi_tail_owner *svi_tail_owner_find(const svi_tail *tail, uint64_t hash, uint32_
                                     sv_str owner);
 svi_tail_row *svi_tail_row_find(const svi_tail *tail, uint64_t hash, uint32_t map, sv_str owner,
                                 sv_str key);
-/* All changes of a frozen generation, sorted; free with svi_free. Any thread. */
-svi_row_change *svi_tail_changes(const svi_tail *tail, size_t *count_out);
+/* A value in pieces: what a row has by the generations up to one. Zero-initialise. */
+typedef struct svi_sum {
+    sv_str head;                 /* .p == NULL and no rows: there is none */
+    const svi_tail_row *rows[8]; /* whose pieces come behind it; there are very few generations */
+    size_t count, n;             /* n: bytes of all together */
+} svi_sum;
+/* The value that the index has (.p == NULL: none). */
+void svi_sum_base(svi_sum *sum, sv_str value);
+/* A newer generation's row of the same key. */
+void svi_sum_add(svi_sum *sum, const svi_tail_row *row);
+/* The value; in one piece it is borrowed from where it lies, else put into `to`. SV_STR_NONE if there is none. */
+sv_str svi_sum_value(const svi_sum *sum, svi_arena *to);
+/* The same in one piece at `to`, which has room for all of it; .p == NULL as above. */
+sv_str svi_sum_copy(const svi_sum *sum, char *to);
+
+/* Whether the row says by itself what it has. */
+bool svi_tail_decides(const svi_tail_row *row);
+
+/* Notes what a row of a frozen generation has behind the fold, `base` being what it has before. */
+void svi_tail_note_whole(svi_tail *tail, const svi_tail_row *row, sv_str base);
+
+/* All changes of a frozen generation, sorted, each with its whole value: what is appended is put behind what the index has now,
+ * which the job tells (svi_job.base). Free with svi_free. The thread that folds; SV_EIO if a row can't be read. */
+sv_status svi_tail_changes(svi_tail *tail, svi_job *job, svi_row_change **changes_out, size_t *count_out);
 
 /* --- the store --------------------------------------------------------------------- */
 
@@ -140,8 +193,8 @@ struct svi_map {
 
 /* --- store_unit.c, store_maps.c: for restoring ------------------------------------------------------- */
 
-/* As svi_unit_put, of a value that has its version. */
-sv_status svi_unit_put_stored(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value);
+/* Adds the operation of a record, whose value has its version, for that map. */
+sv_status svi_unit_add_stored(svi_unit *unit, svi_map *map, const svi_op *op);
 
 /* The map of that name, made with those versions if new; SV_EINVAL as svi_store_map. */
 sv_status svi_map_restore(svi_store *store, sv_str name, uint32_t written, uint32_t oldest,
@@ -168,7 +221,9 @@ typedef enum svi_read_kind {
     SVI_READ_ROWS,
     SVI_READ_GET,
     SVI_READ_OWNERS,
-    SVI_READ_VERSIONS /* `owner` is the place in the index, `ctx` the look (store_versions.c) */
+    SVI_READ_VERSIONS, /* `owner` is the place in the index, `ctx` the look (store_versions.c) */
+    SVI_READ_CUT,
+    SVI_READ_BASE /* `ctx` is the row of the generation that is folded (store_bases.c) */
 } svi_read_kind;
 
 /* A read on its way; in the list of outstanding ones from the call to the callback, so that no
@@ -199,6 +254,8 @@ typedef struct svi_read {
     bool item_more;
     sv_str *found;
     size_t found_count;
+
+    struct svi_cut *cut; /* CUT (store_cut.c); freed with the read */
 } svi_read;
 
 struct svi_store {
@@ -231,6 +288,7 @@ struct svi_store {
     svi_tail *oldest, *newest;
     svi_tail *folding;
     bool fold_runs;
+    size_t base_slot, bases_out; /* of the generation's table of rows: the next to be read; reads on their way */
     size_t tail_ops, tail_bytes;
     uint64_t fold_count;
     svi_job fold;
@@ -300,6 +358,26 @@ void svi_backup_cancel(svi_store *store);
 
 /* store_versions.c: a piece of the index was read, or could not be. */
 void svi_versions_deliver(svi_read *read, sv_status status);
+
+/* store_bases.c: reads what the rows have that the fold which is to begin appends to, then starts it. For engines that
+ * don't tell it themselves. */
+void svi_bases_read(svi_store *store);
+/* One of them was read, or could not be. Frees the read. */
+void svi_base_deliver(svi_read *read, sv_status status);
+/* store.c: starts the fold; ends the store, since it can't begin. */
+void svi_store_fold_on(svi_store *store);
+void svi_store_fold_failed(svi_store *store, sv_status status);
+
+/* store_cut.c: the job of a CUT read is done, or none was needed; it is cancelled. */
+void svi_cut_deliver(svi_read *read, sv_status status);
+void svi_cut_cancel(svi_read *read);
+/* store_rows.c: rows in memory of the owner, with a reference, or NULL; the generations that are sure to stay until a read that
+ * begins now has ended; the place of the first key that is not below `key`, and whether it is that one; the row at a place, its
+ * value with its version. */
+svi_rows *svi_rows_ready(svi_store *store, uint64_t hash, uint32_t map, sv_str owner);
+const svi_tail *svi_store_unfolded(const svi_store *store);
+size_t svi_rows_place(const svi_rows *rows, sv_str key, bool *found_out);
+void svi_rows_at(const svi_rows *rows, size_t place, sv_str *key_out, sv_str *stored_out);
 
 /* store_owners.c: the job of an OWNERS read is done. */
 void svi_owners_deliver(svi_read *read);

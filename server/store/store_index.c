@@ -316,6 +316,8 @@ typedef struct walk {
     MDB_val key, value;
     int64_t began_us;
     unsigned since;
+    char reached[SVI_LMDB_KEY]; /* of a cut: the key that was looked at last */
+    size_t reached_n;
 } walk;
 
 static int64_t now_us(void)
@@ -522,6 +524,32 @@ static void names_out(const names *n, svi_job *job)
     }
 }
 
+/* --- what a fold begins with ----------------------------------------------------------------------- */
+
+static sv_status base(svi_job *job, const svi_row_key *key, sv_str *value_out)
+{
+    walk *w = job->base_ctx;
+    svi_lkey k;
+    svi_lrow row;
+    svi_lkey_row(&k, w->x->config.hash, key);
+    const int rc = row_find(w->cursor, &k, key, &row);
+    *value_out = rc == 0 ? row.value : SV_STR_NONE;
+    return rc == 0 || rc == MDB_NOTFOUND ? SV_OK : mdb_err(&job->err, rc, "read for a fold");
+}
+
+/* One transaction, however long it takes: nobody writes meanwhile, since that is this thread's. */
+sv_status svi_index_prepare(svi_index *x, svi_job *job)
+{
+    walk w;
+    const int rc = walk_begin(&w, x);
+    if (rc != 0) return mdb_err(&job->err, rc, "begin of a fold");
+    job->base = base;
+    job->base_ctx = &w;
+    const sv_status st = job->prepare(job);
+    walk_end(&w);
+    return st;
+}
+
 static int owners(svi_index *x, svi_job *job)
 {
     walk w;
@@ -621,6 +649,114 @@ static int range(svi_index *x, svi_job *job)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* --- a cut ----------------------------------------------------------------------------------------- */
+
+/* Rows of keys that are written out lie in order of those. Where that is not so (a key is hashed, or two owners have one
+ * hash) all rows of the owner are read and sorted. */
+enum { CUT_UNSORTED = 1 };
+
+static bool has_text_key(const walk *w, const svi_lkey *prefix)
+{
+    return has_prefix(w->key, prefix) && w->key.mv_size > prefix->owner_n &&
+           ((const unsigned char *)w->key.mv_data)[prefix->owner_n] == 1;
+}
+
+static int has_hashed_keys(walk *w, const svi_lkey *prefix, bool *yes_out)
+{
+    svi_lkey at = *prefix;
+    svi_lkey_hashed_keys(&at);
+    const int rc = walk_seek(w, at.bytes, at.n);
+    *yes_out = rc == 0 && has_prefix(w->key, prefix);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* The row that the walk stands at. */
+static int cut_row(const walk *w, const svi_lkey *prefix, const svi_job *job, svi_lrow *row)
+{
+    if (!svi_lrow_read(str(w->key), str(w->value), row)) return MDB_CORRUPTED;
+    if (!prefix->owner_hashed) return 0;
+    const unsigned char *end = (const unsigned char *)w->key.mv_data + w->key.mv_size;
+    return end[-1] == 0 && sv_str_eq(row->owner, job->key.owner) ? 0 : CUT_UNSORTED;
+}
+
+static int cut_step(walk *w, bool is_backward)
+{
+    return mdb_cursor_get(w->cursor, &w->key, &w->value, is_backward ? MDB_PREV : MDB_NEXT);
+}
+
+/* To the first row of the cut, if there is one. */
+static int cut_seek(walk *w, const svi_lkey *prefix, const svi_job *job)
+{
+    const svi_cut_job *c = job->cut;
+    svi_lkey at = *prefix;
+    svi_lrow row;
+    if (c->from.p)
+        svi_lkey_text(&at, c->from);
+    else if (c->is_backward)
+        svi_lkey_hashed_keys(&at);
+    int rc = walk_seek(w, at.bytes, at.n);
+    if (rc == MDB_NOTFOUND && c->is_backward)
+        rc = mdb_cursor_get(w->cursor, &w->key, &w->value, MDB_LAST);
+    else if (rc == 0 && c->is_backward && !has_text_key(w, prefix))
+        rc = cut_step(w, true);
+    while (rc == 0 && c->from.p && has_text_key(w, prefix)) { /* a few at most */
+        rc = cut_row(w, prefix, job, &row);
+        if (rc != 0) return rc;
+        const int order = svi_str_cmp(row.key, c->from);
+        if (order == 0 ? c->takes_from : c->is_backward ? order < 0 : order > 0) break;
+        rc = cut_step(w, c->is_backward);
+    }
+    return rc;
+}
+
+static int cut_rows(walk *w, const svi_lkey *prefix, svi_job *job)
+{
+    svi_cut_job *c = job->cut;
+    size_t cap = 0, bytes = 0;
+    int rc = cut_seek(w, prefix, job);
+    for (; rc == 0 && has_text_key(w, prefix); rc = cut_step(w, c->is_backward)) {
+        svi_lrow row;
+        rc = cut_row(w, prefix, job, &row);
+        if (rc != 0) return rc;
+        if (c->looked > 0 && (svi_cut_is_full(job, bytes) || is_old(w, c->looked))) {
+            job->more = true;
+            return 0;
+        }
+        memcpy(w->reached, row.key.p, row.key.n);
+        w->reached_n = row.key.n;
+        if (!svi_cut_takes(job, row.key, row.value)) continue;
+        *result(job, &cap) = (svi_row_change){.key = {.map = job->key.map,
+                                                      .owner = job->key.owner,
+                                                      .key = svi_arena_str(job->arena, row.key)},
+                                              .value = svi_arena_str(job->arena, row.value)};
+        bytes += row.value.n;
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int cut(svi_index *x, svi_job *job)
+{
+    walk w;
+    svi_lkey prefix;
+    bool is_unsorted;
+    svi_lkey_owner(&prefix, x->config.hash, job->key.map, job->key.owner);
+    job->more = false;
+    int rc = walk_begin(&w, x);
+    if (rc != 0) return rc;
+    rc = has_hashed_keys(&w, &prefix, &is_unsorted);
+    if (rc == 0 && is_unsorted) rc = CUT_UNSORTED;
+    if (rc == 0) rc = cut_rows(&w, &prefix, job);
+    walk_end(&w);
+    if (rc == CUT_UNSORTED) {
+        job->row_count = job->cut->looked = job->cut->counted = 0;
+        rc = scan(x, job);
+        if (rc == 0) svi_cut_sort(job);
+    } else if (rc == 0 && job->more) {
+        job->cut->reached = svi_arena_str(job->arena, (sv_str){w.reached, w.reached_n});
+    }
+    return rc;
+}
+
 void svi_index_read(svi_index *x, svi_job *job)
 {
     int rc;
@@ -631,6 +767,8 @@ void svi_index_read(svi_index *x, svi_job *job)
         rc = scan(x, job);
     else if (job->kind == SVI_JOB_RANGE)
         rc = range(x, job);
+    else if (job->kind == SVI_JOB_CUT)
+        rc = cut(x, job);
     else
         rc = owners(x, job);
     job->status = rc == 0 ? SV_OK : mdb_err(&job->err, rc, "read");

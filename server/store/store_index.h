@@ -29,6 +29,9 @@ sv_status svi_index_open(const svi_index_config *config, svi_index **index_out,
                          uint64_t *folded_out, sv_err *err);
 void svi_index_close(svi_index **index);
 
+/* Calls the `prepare` of a FOLD job, which finds in it what rows have now. Folding thread. */
+sv_status svi_index_prepare(svi_index *index, svi_job *job);
+
 /* Writes the sorted changes and `last` in one synced transaction. Folding thread. */
 sv_status svi_index_fold(svi_index *index, const svi_row_change *changes, size_t count,
                          uint64_t last, sv_err *err);
@@ -36,7 +39,7 @@ sv_status svi_index_fold(svi_index *index, const svi_row_change *changes, size_t
 /* Bytes in use: file less free pages. Folding thread. */
 sv_status svi_index_used(svi_index *index, uint64_t *used_out);
 
-/* Runs a GET, SCAN, OWNERS or RANGE job and fills its results and status. Any thread, one transaction at a
+/* Runs a GET, SCAN, OWNERS, RANGE or CUT job and fills its results and status. Any thread, one transaction at a
  * time each. */
 void svi_index_read(svi_index *index, svi_job *job);
 

@@ -74,6 +74,21 @@ void svi_lkey_row(svi_lkey *to, svi_hash_fn hash, const svi_row_key *key)
     if (svi_lkey_hashed(to)) put(to, 0);
 }
 
+void svi_lkey_hashed_keys(svi_lkey *to)
+{
+    to->n = to->owner_n;
+    put(to, TAG_HASH);
+}
+
+void svi_lkey_text(svi_lkey *to, sv_str key)
+{
+    const size_t n = key.n < KEY_TEXT_MAX ? key.n : KEY_TEXT_MAX;
+    to->n = to->owner_n;
+    put(to, TAG_TEXT);
+    if (n > 0) memcpy(to->bytes + to->n, key.p, n);
+    to->n += n;
+}
+
 void svi_lkey_hashed_owners(svi_lkey *to, uint32_t map)
 {
     put_map(to, map);

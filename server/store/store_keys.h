@@ -26,6 +26,13 @@ static inline bool svi_lkey_hashed(const svi_lkey *k)
     return k->owner_hashed || k->key_hashed;
 }
 
+/* Where an owner's keys that are hashed begin: all written-out ones are before, in order of their bytes. `to` has the owner part. */
+void svi_lkey_hashed_keys(svi_lkey *to);
+
+/* Where a written-out key of the owner is, or would be; of one that is too long for it, what all those before and none of those
+ * behind it are below. `to` has the owner part. */
+void svi_lkey_text(svi_lkey *to, sv_str key);
+
 /* Where the hashed owners of a map begin: all written-out ones are before. */
 void svi_lkey_hashed_owners(svi_lkey *to, uint32_t map);
 

@@ -1,7 +1,7 @@
 /* A plain model of the store and a random driver that holds a store against it; used by the tests
  * of both engines.
  *
- * The model is a table of versions by map, owner and key. Each answer of the store must equal the
+ * The model is a table of values by map, owner and key. Each answer of the store must equal the
  * model at the moment of the answer. The operations of each unit are logged by number, so that
  * after a kill the model can be put back to the number at which the store came up. */
 #ifndef SVI_STORE_MODEL_TEST_H
@@ -35,7 +35,7 @@ typedef struct model_unit {
 typedef struct model {
     uint64_t rng;
     uint32_t next_version;
-    uint32_t version[MAPS][OWNERS][KEYS]; /* 0: no row */
+    sv_str value[MAPS][OWNERS][KEYS]; /* .p NULL: no row */
     char *owner[OWNERS], *key[KEYS];      /* names; some at the limits of length */
     size_t owner_n[OWNERS], key_n[KEYS];
     model_unit *log;        /* by unit number; shared with child processes, as is: */
@@ -49,7 +49,7 @@ typedef struct model {
     uint64_t seen_committed;
     int failures;
     int open_reads;
-    long answers, owner_lists;
+    long answers, owner_lists, cuts, counts;
     struct {
         svi_rows *rows;
         int map, owner;
@@ -100,16 +100,6 @@ static inline void model_init(model *m, uint64_t seed)
     pthread_cond_init(&m->cond, NULL);
 }
 
-static inline void model_free(model *m)
-{
-    for (int i = 0; i < OWNERS; i++) free(m->owner[i]);
-    for (int i = 0; i < KEYS; i++) free(m->key[i]);
-    munmap(m->log, LOG_MAX * sizeof *m->log + sizeof *m->told);
-    pthread_mutex_destroy(&m->lock);
-    pthread_cond_destroy(&m->cond);
-    assert_int_equal(m->acct.live_count, 0);
-}
-
 static inline sv_str model_owner(const model *m, int o)
 {
     return (sv_str){m->owner[o], m->owner_n[o]};
@@ -120,7 +110,7 @@ static inline sv_str model_key(const model *m, int k)
     return (sv_str){m->key[k], m->key_n[k]};
 }
 
-/* The value of a row: its version, then padding whose length the version tells. */
+/* What an operation puts or appends: its version, then padding whose length the version tells. */
 static inline sv_str model_value(int map, int o, int k, uint32_t version, char to[2048])
 {
     memset(to, 'v', 2048);
@@ -129,17 +119,60 @@ static inline sv_str model_value(int map, int o, int k, uint32_t version, char t
     return (sv_str){to, version % 7 == 0 ? 0 : (size_t)n + version * 7919 % 900};
 }
 
+static inline void model_clear(model *m, int map, int o)
+{
+    for (int k = 0; k < KEYS; k++) {
+        free((void *)(uintptr_t)m->value[map][o][k].p);
+        m->value[map][o][k] = SV_STR_NONE;
+    }
+}
+
 static inline void model_apply(model *m, const model_op *op)
 {
-    if (op->kind == SVI_OP_DEL_OWNER)
-        memset(m->version[op->map][op->owner], 0, sizeof m->version[0][0]);
-    else
-        m->version[op->map][op->owner][op->key] = op->kind == SVI_OP_PUT ? op->version : 0;
+    if (op->kind == SVI_OP_DEL_OWNER) {
+        model_clear(m, op->map, op->owner);
+        return;
+    }
+    sv_str *value = &m->value[op->map][op->owner][op->key];
+    char text[2048], *now = (char *)(uintptr_t)value->p;
+    const sv_str more = model_value(op->map, op->owner, op->key, op->version, text);
+    if (op->kind != SVI_OP_APPEND) {
+        free(now);
+        now = NULL;
+        *value = SV_STR_NONE;
+    }
+    if (op->kind == SVI_OP_DEL) return;
+    now = realloc(now, value->n + more.n + 1);
+    memcpy(now + value->n, more.p, more.n);
+    *value = (sv_str){now, value->n + more.n};
+}
+
+/* After the struct was copied: the values are the first one's. */
+static inline void model_copied(model *m)
+{
+    memset(m->value, 0, sizeof m->value);
+}
+
+static inline void model_forget(model *m)
+{
+    for (int map = 0; map < MAPS; map++)
+        for (int o = 0; o < OWNERS; o++) model_clear(m, map, o);
+}
+
+static inline void model_free(model *m)
+{
+    model_forget(m);
+    for (int i = 0; i < OWNERS; i++) free(m->owner[i]);
+    for (int i = 0; i < KEYS; i++) free(m->key[i]);
+    munmap(m->log, LOG_MAX * sizeof *m->log + sizeof *m->told);
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->cond);
+    assert_int_equal(m->acct.live_count, 0);
 }
 
 static inline void model_rewind(model *m, uint64_t number)
 {
-    memset(m->version, 0, sizeof m->version);
+    model_forget(m);
     for (uint64_t u = 1; u <= number; u++)
         for (int i = 0; i < m->log[u].count; i++) model_apply(m, &m->log[u].op[i]);
     for (uint64_t u = number + 1; u < LOG_MAX && m->log[u].count > 0; u++) m->log[u].count = 0;
@@ -182,16 +215,15 @@ static inline void model_failed(void *ctx, const sv_err *err)
 
 static inline void check_rows(const model *m, const svi_rows *rows, int map, int o)
 {
-    char text[2048];
     size_t want = 0, want_bytes = 0;
     for (int k = 0; k < KEYS; k++) {
         sv_str value;
-        const uint32_t v = m->version[map][o][k];
+        const sv_str v = m->value[map][o][k];
         const bool found = svi_rows_find(rows, model_key(m, k), &value);
-        assert_int_equal(found, v != 0);
-        if (v) assert_true(sv_str_eq(value, model_value(map, o, k, v, text)));
-        want += v != 0;
-        if (v) want_bytes += value.n;
+        assert_int_equal(found, v.p != NULL);
+        if (v.p) assert_true(sv_str_eq(value, v));
+        want += v.p != NULL;
+        want_bytes += v.n;
     }
     assert_int_equal(svi_rows_count(rows), want);
     assert_int_equal(svi_rows_value_bytes(rows), want_bytes);
@@ -237,14 +269,13 @@ static inline void got_value(void *ctx, sv_status status, sv_str value, uint32_t
 {
     (void)schema;
     question q = *(question *)ctx;
-    char text[2048];
     free(ctx);
     q.m->open_reads--;
     if (status == SV_ECANCELED || (status == SV_EIO && q.may_fail)) return;
     q.m->answers++;
-    const uint32_t v = q.m->version[q.map][q.owner][q.key];
-    assert_int_equal(status, v ? SV_OK : SV_ENOTFOUND);
-    if (v) assert_true(sv_str_eq(value, model_value(q.map, q.owner, q.key, v, text)));
+    const sv_str v = q.m->value[q.map][q.owner][q.key];
+    assert_int_equal(status, v.p ? SV_OK : SV_ENOTFOUND);
+    if (v.p) assert_true(sv_str_eq(value, v));
 }
 
 /* The first page of owners: all that have rows now, in order, `key` at most. Counting rows of
@@ -268,7 +299,7 @@ static inline void got_owners(void *ctx, sv_status status, const sv_str *owners,
     size_t present = 0;
     for (int o = 0; o < OWNERS; o++) {
         bool has = false, listed = false;
-        for (int k = 0; k < KEYS; k++) has |= q.m->version[q.map][o][k] != 0;
+        for (int k = 0; k < KEYS; k++) has |= q.m->value[q.map][o][k].p != NULL;
         for (size_t i = 0; i < count; i++) listed |= sv_str_eq(owners[i], model_owner(q.m, o));
         present += has;
         if (listed) assert_true(has);
@@ -277,6 +308,88 @@ static inline void got_owners(void *ctx, sv_status status, const sv_str *owners,
     for (size_t i = 1; i < count; i++) assert_true(svi_str_cmp(owners[i - 1], owners[i]) < 0);
     assert_int_equal(count, present < (size_t)q.max ? present : (size_t)q.max);
     assert_true(more || count == present);
+}
+
+/* A cut: exactly the model's rows as far as it reaches. */
+typedef struct cut_question {
+    model *m;
+    int map, owner;
+    svi_cut_config config;
+    char from[SVI_KEY_MAX];
+    bool may_fail;
+    uint64_t at;
+} cut_question;
+
+static inline bool cut_filter(void *ctx, sv_str key, sv_str value)
+{
+    (void)ctx;
+    return (key.n + value.n) % 3 != 0;
+}
+
+static inline int key_order(const void *a, const void *b)
+{
+    return svi_str_cmp(*(const sv_str *)a, *(const sv_str *)b);
+}
+
+/* The keys of the model's rows that a cut has up to `reached` (.p NULL: all), in its order. */
+static inline size_t cut_wanted(const cut_question *q, bool more, sv_str reached, sv_str out[KEYS], int number[KEYS])
+{
+    const model *m = q->m;
+    const svi_cut_config *c = &q->config;
+    sv_str all[KEYS];
+    size_t n = 0;
+    for (int k = 0; k < KEYS; k++) all[k] = model_key(m, k);
+    qsort(all, KEYS, sizeof all[0], key_order);
+    for (int i = 0; i < KEYS; i++) {
+        const sv_str key = all[c->is_backward ? KEYS - 1 - i : i];
+        int k = 0;
+        while (!sv_str_eq(model_key(m, k), key)) k++;
+        const sv_str value = m->value[q->map][q->owner][k];
+        const int from = c->from.n > 0 ? svi_str_cmp(key, c->from) : 0, at = svi_str_cmp(key, reached);
+        const bool is_before = c->is_backward ? from > 0 : from < 0;
+        if (!value.p || is_before || (c->from.n > 0 && from == 0 && !c->takes_from)) continue;
+        if (more && (c->is_backward ? at < 0 : at > 0)) continue;
+        if (c->filter && !cut_filter(NULL, key, value)) continue;
+        number[n] = k;
+        out[n++] = key;
+    }
+    return n;
+}
+
+static inline void got_cut(void *ctx, sv_status status, const svi_cut_row *rows, size_t count, bool more, sv_str reached)
+{
+    cut_question *q = ctx;
+    model *m = q->m;
+    const svi_cut_config *c = &q->config;
+    sv_str keys[KEYS];
+    int number[KEYS];
+    size_t bytes = 0;
+    m->open_reads--;
+    if (status != SV_OK) {
+        assert_true(status == SV_ECANCELED || (q->may_fail && status == SV_EIO));
+        free(q);
+        return;
+    }
+    const size_t want = cut_wanted(q, more, reached, keys, number);
+    if (c->counts) {
+        assert_null(rows);
+        if (svi_store_submitted(m->store) == q->at) assert_int_equal(count, want);
+        m->counts += svi_store_submitted(m->store) == q->at && want > 1;
+        free(q);
+        return;
+    }
+    assert_int_equal(count, want);
+    assert_true(count <= c->max);
+    assert_int_equal(more, reached.p != NULL);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(c->max_bytes == 0 || bytes < c->max_bytes);
+        assert_true(sv_str_eq(rows[i].key, keys[i]));
+        assert_true(sv_str_eq(rows[i].value, m->value[q->map][q->owner][number[i]]));
+        assert_int_equal(rows[i].schema, q->map == 0 ? 1 : 3);
+        bytes += rows[i].value.n;
+    }
+    m->cuts += count > 1;
+    free(q);
 }
 
 /* --- actions ----------------------------------------------------------------------- */
@@ -292,13 +405,18 @@ static inline void do_unit(model *m)
                        .key = (int)rnd(m, KEYS),
                        .version = ++m->next_version};
         const uint64_t dice = rnd(m, 20);
-        op.kind = dice < 12 ? SVI_OP_PUT : dice < 18 ? SVI_OP_DEL : SVI_OP_DEL_OWNER;
+        op.kind = dice < 8    ? SVI_OP_PUT
+                  : dice < 13 ? SVI_OP_APPEND
+                  : dice < 18 ? SVI_OP_DEL
+                              : SVI_OP_DEL_OWNER;
         svi_map *map = m->map[op.map];
         const sv_str owner = model_owner(m, op.owner), key = model_key(m, op.key);
+        const sv_str value = model_value(op.map, op.owner, op.key, op.version, text);
         sv_status st;
         if (op.kind == SVI_OP_PUT)
-            st = svi_unit_put(unit, map, owner, key,
-                              model_value(op.map, op.owner, op.key, op.version, text));
+            st = svi_unit_put(unit, map, owner, key, value);
+        else if (op.kind == SVI_OP_APPEND)
+            st = svi_unit_append(unit, map, owner, key, value);
         else if (op.kind == SVI_OP_DEL)
             st = svi_unit_del(unit, map, owner, key);
         else
@@ -329,6 +447,29 @@ static inline void do_read(model *m, bool may_fail)
         svi_rows_load(map, model_owner(m, q->owner), got_rows, q);
     else
         svi_store_get(map, model_owner(m, q->owner), model_key(m, q->key), got_value, q);
+}
+
+static inline void do_cut(model *m, bool may_fail)
+{
+    cut_question *q = calloc(1, sizeof *q);
+    *q = (cut_question){.m = m,
+                        .map = (int)rnd(m, MAPS),
+                        .owner = (int)rnd(m, OWNERS),
+                        .may_fail = may_fail,
+                        .at = svi_store_submitted(m->store)};
+    const sv_str key = model_key(m, (int)rnd(m, KEYS));
+    const size_t n = rnd(m, 3) == 0 ? rnd(m, key.n) : key.n; /* one that is there, or none that is */
+    memcpy(q->from, key.p, n);
+    q->config = (svi_cut_config){.from = {q->from, rnd(m, 3) == 0 ? 0 : n},
+                                 .is_backward = rnd(m, 2),
+                                 .takes_from = rnd(m, 2),
+                                 .max = 1 + rnd(m, KEYS + 1),
+                                 .max_bytes = rnd(m, 2) ? 1 + rnd(m, 2000) : 0,
+                                 .max_looked = rnd(m, 3) == 0 ? 1 + rnd(m, KEYS) : 0,
+                                 .filter = rnd(m, 2) ? cut_filter : NULL,
+                                 .counts = rnd(m, 4) == 0};
+    m->open_reads++;
+    svi_rows_cut(m->map[q->map], model_owner(m, q->owner), &q->config, got_cut, q);
 }
 
 static inline void do_owners(model *m)

@@ -335,11 +335,13 @@ static void check_cut(const model *m, size_t cut, int lost)
     copy.told = &committed;
     copy.seen_committed = committed;
     copy.acct = (svi_acct){.name = "copy"};
+    model_copied(&copy);
     model_open(&copy, engine_make(&copy, dir.path), 0);
     check_all(&copy, turn);
     svi_store_drop(&copy.store);
     drop_all_held(&copy);
     assert_int_equal(copy.acct.live_count, 0);
+    model_forget(&copy);
     for (int i = 0; i < FILES_MAX; i++) free(images[i].bytes);
     free(images);
     free(copy.log);

@@ -212,12 +212,7 @@ static sv_status put(target *t, svi_map *map, const svi_op *op, sv_err *err)
 {
     if (!t->unit) t->unit = svi_unit_new(t->store);
     t->unit_bytes += op->owner.n + op->key.n + op->value.n + 32;
-    sv_status st = SV_EINVAL;
-    switch (op->kind) {
-    case SVI_OP_PUT: st = svi_unit_put_stored(t->unit, map, op->owner, op->key, op->value); break;
-    case SVI_OP_DEL: st = svi_unit_del(t->unit, map, op->owner, op->key); break;
-    case SVI_OP_DEL_OWNER: st = svi_unit_del_owner(t->unit, map, op->owner); break;
-    }
+    const sv_status st = svi_unit_add_stored(t->unit, map, op);
     return st == SV_OK ? SV_OK : svi_err(err, st, "a row is out of the store's bounds");
 }
 

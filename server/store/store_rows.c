@@ -94,6 +94,7 @@ void svi_read_free(svi_read **take)
         store->reads_last = read->prev;
     svi_free(read->items);
     svi_free(read->found);
+    svi_free(read->cut);
     svi_arena_free(&read->arena);
     svi_free(read);
     svi_store_trim(store);
@@ -226,8 +227,7 @@ void svi_rows_unref(svi_rows **take)
     }
 }
 
-/* The place of the first key that is not below `key`; *found_out if it is that key. */
-static size_t row_place(const svi_rows *rows, sv_str key, bool *found_out)
+size_t svi_rows_place(const svi_rows *rows, sv_str key, bool *found_out)
 {
     size_t low = 0, high = rows->count;
     *found_out = false;
@@ -275,10 +275,18 @@ static row row_own(svi_rows *rows, svi_acct *acct, sv_str key, sv_str value)
     return (row){.key = {own, key.n}, .value = {own + key.n, value.n}, .own = own};
 }
 
+static row row_sum(svi_rows *rows, svi_acct *acct, sv_str key, const svi_sum *sum)
+{
+    char *own = svi_alloc_raw(acct, key.n + sum->n + 1);
+    if (key.n > 0) memcpy(own, key.p, key.n);
+    rows->bytes += key.n + sum->n;
+    return (row){.key = {own, key.n}, .value = svi_sum_copy(sum, own + key.n), .own = own};
+}
+
 static void rows_set(svi_rows *rows, svi_acct *acct, sv_str key, sv_str value)
 {
     bool found;
-    const size_t i = row_place(rows, key, &found);
+    const size_t i = svi_rows_place(rows, key, &found);
     if (found) {
         row_drop(rows, &rows->row[i]);
     } else {
@@ -290,10 +298,32 @@ static void rows_set(svi_rows *rows, svi_acct *acct, sv_str key, sv_str value)
     rows->value_bytes += value.n - SVI_ROW_HEAD;
 }
 
+/* Behind what the row has; `stored` is a new row's value. */
+static void rows_append(svi_rows *rows, svi_acct *acct, sv_str key, sv_str stored)
+{
+    bool found;
+    const size_t i = svi_rows_place(rows, key, &found);
+    if (!found) {
+        rows_set(rows, acct, key, stored);
+        return;
+    }
+    row *r = &rows->row[i];
+    if (!r->own) *r = row_own(rows, acct, r->key, r->value);
+    size_t n = stored.n - SVI_ROW_HEAD;
+    if (n > SVI_STORED_MAX - r->value.n) n = SVI_STORED_MAX - r->value.n;
+    const size_t at = r->key.n + r->value.n;
+    r->own = svi_realloc(acct, r->own, at + n + 1);
+    if (n > 0) memcpy(r->own + at, stored.p + SVI_ROW_HEAD, n);
+    r->key.p = r->own;
+    r->value = (sv_str){r->own + r->key.n, r->value.n + n};
+    rows->bytes += n;
+    rows->value_bytes += n;
+}
+
 static void rows_del(svi_rows *rows, sv_str key)
 {
     bool found;
-    const size_t i = row_place(rows, key, &found);
+    const size_t i = svi_rows_place(rows, key, &found);
     if (!found) return;
     row_drop(rows, &rows->row[i]);
     rows->count--;
@@ -309,6 +339,7 @@ void svi_rows_apply(svi_store *store, const svi_op *op)
     switch (op->kind) {
     case SVI_OP_PUT: rows_set(rows, store->acct, op->key, op->value); break;
     case SVI_OP_DEL: rows_del(rows, op->key); break;
+    case SVI_OP_APPEND: rows_append(rows, store->acct, op->key, op->value); break;
     case SVI_OP_DEL_OWNER:
         for (size_t i = 0; i < rows->count; i++) row_drop(rows, &rows->row[i]);
         rows->count = 0;
@@ -323,7 +354,8 @@ void svi_rows_apply(svi_store *store, const svi_op *op)
 
 typedef struct merge_row {
     sv_str key, value;
-    unsigned rank; /* 0: index, then the generations in order */
+    const svi_tail_row *row; /* NULL: of the index, and `value` is its */
+    unsigned rank;           /* 0: index, then the generations in order */
 } merge_row;
 
 static int merge_cmp(const void *a, const void *b)
@@ -348,9 +380,19 @@ static size_t merge_gather(const svi_read *read, merge_row *out)
         if (!owner) continue;
         if (owner->cleared) n = 0;
         for (const svi_tail_row *r = owner->rows; r; r = r->next)
-            out[n++] = (merge_row){.key = r->key, .value = r->value, .rank = rank};
+            out[n++] = (merge_row){.key = r->key, .row = r, .rank = rank};
     }
     return n;
+}
+
+/* Sums up what there is of one key, from `all[i]` on; returns where the next key begins. */
+static size_t merge_key(const merge_row *all, size_t n, size_t i, svi_sum *sum)
+{
+    const sv_str key = all[i].key;
+    svi_sum_base(sum, all[i].row ? SV_STR_NONE : all[i].value);
+    for (; i < n && sv_str_eq(all[i].key, key); i++)
+        if (all[i].row) svi_sum_add(sum, all[i].row);
+    return i;
 }
 
 static size_t merge_room(const svi_read *read)
@@ -378,13 +420,14 @@ static void rows_fill(svi_rows *rows, svi_read *read)
     read->arena = NULL;
     if (rows->arena) rows->bytes += svi_arena_bytes(rows->arena);
     rows_reserve(rows, acct, n);
-    for (size_t i = 0; i < n; i++) {
-        if (i + 1 < n && sv_str_eq(all[i].key, all[i + 1].key)) continue; /* a newer one follows */
-        if (!all[i].value.p) continue;
-        rows->row[rows->count++] = all[i].rank == 0
-                                       ? (row){.key = all[i].key, .value = all[i].value}
-                                       : row_own(rows, acct, all[i].key, all[i].value);
-        rows->value_bytes += all[i].value.n - SVI_ROW_HEAD;
+    for (size_t i = 0, next; i < n; i = next) {
+        svi_sum sum;
+        next = merge_key(all, n, i, &sum);
+        if (!sum.head.p) continue;
+        const bool is_of_index = sum.count == 0 && next == i + 1 && !all[i].row;
+        rows->row[rows->count++] = is_of_index ? (row){.key = all[i].key, .value = sum.head}
+                                               : row_sum(rows, acct, all[i].key, &sum);
+        rows->value_bytes += sum.n - SVI_ROW_HEAD;
     }
     svi_free(all);
     rows->ready = true;
@@ -431,8 +474,12 @@ void svi_rows_load(svi_map *map, sv_str owner, svi_rows_done done, void *ctx)
 svi_rows *svi_rows_get(svi_map *map, sv_str owner)
 {
     SV_CHECK(map, SVI_MAP_MAGIC);
-    svi_rows *rows =
-        rows_cached(map->store, svi_owner_hash(map->number, owner), map->number, owner);
+    return svi_rows_ready(map->store, svi_owner_hash(map->number, owner), map->number, owner);
+}
+
+svi_rows *svi_rows_ready(svi_store *store, uint64_t hash, uint32_t map, sv_str owner)
+{
+    svi_rows *rows = rows_cached(store, hash, map, owner);
     return rows && rows->ready ? rows_ref(rows) : NULL;
 }
 
@@ -485,7 +532,7 @@ bool svi_rows_find(const svi_rows *rows, sv_str key, sv_str *value_out)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
     bool found;
-    const size_t i = row_place(rows, key, &found);
+    const size_t i = svi_rows_place(rows, key, &found);
     *value_out = found ? without_version(rows->row[i].value) : SV_STR_NONE;
     return found;
 }
@@ -494,7 +541,7 @@ uint32_t svi_rows_schema(const svi_rows *rows, sv_str key)
 {
     SV_CHECK(rows, SVI_ROWS_MAGIC);
     bool found;
-    const size_t i = row_place(rows, key, &found);
+    const size_t i = svi_rows_place(rows, key, &found);
     return found ? version_of(rows->row[i].value) : 0;
 }
 
@@ -504,13 +551,20 @@ bool svi_rows_next(const svi_rows *rows, sv_str *key, sv_str *value_out)
     size_t i = 0;
     if (key->p) {
         bool found;
-        i = row_place(rows, *key, &found);
+        i = svi_rows_place(rows, *key, &found);
         if (found) i++;
     }
     if (i >= rows->count) return false;
     *key = rows->row[i].key;
     *value_out = without_version(rows->row[i].value);
     return true;
+}
+
+void svi_rows_at(const svi_rows *rows, size_t place, sv_str *key_out, sv_str *stored_out)
+{
+    SV_ASSERT(place < rows->count);
+    *key_out = rows->row[place].key;
+    *stored_out = rows->row[place].value;
 }
 
 size_t svi_rows_count(const svi_rows *rows)
@@ -527,25 +581,37 @@ size_t svi_rows_value_bytes(const svi_rows *rows)
 
 /* --- single values --------------------------------------------------------------------------------- */
 
-/* What the tail says of the row: true if it decides, value with .p == NULL if the row is gone. */
-static bool tail_value(const svi_read *read, const svi_tail *t, sv_str *value_out)
+/* Whether the generations say what the row has, whatever the index has. */
+static bool tail_decides(const svi_read *read, const svi_tail *from)
 {
-    if (!t) return false;
-    if (tail_value(read, t->newer, value_out)) return true; /* there are very few generations */
-    *value_out = SV_STR_NONE;
-    const svi_tail_row *found =
-        svi_tail_row_find(t, read->hash, read->map->number, read->owner, read->key);
-    if (found) {
-        *value_out = found->value;
-        return true;
+    bool decides = false;
+    for (const svi_tail *t = from; t; t = t->newer) {
+        const svi_tail_owner *owner =
+            svi_tail_owner_find(t, read->hash, read->map->number, read->owner);
+        if (!owner) continue;
+        const svi_tail_row *r =
+            svi_tail_row_find(t, read->hash, read->map->number, read->owner, read->key);
+        if (owner->cleared || (r && svi_tail_decides(r))) decides = true;
     }
-    const svi_tail_owner *owner =
-        svi_tail_owner_find(t, read->hash, read->map->number, read->owner);
-    return owner && owner->cleared;
+    return decides;
 }
 
-/* The generations that are sure to stay until a read that begins now has ended. */
-static const svi_tail *unfolded(const svi_store *store)
+/* What the row has, `base` being what the index has. */
+static void tail_sum(const svi_read *read, sv_str base, svi_sum *sum)
+{
+    svi_sum_base(sum, base);
+    for (const svi_tail *t = read->store->oldest; t; t = t->newer) {
+        const svi_tail_owner *owner =
+            svi_tail_owner_find(t, read->hash, read->map->number, read->owner);
+        if (!owner) continue;
+        if (owner->cleared) svi_sum_base(sum, SV_STR_NONE);
+        const svi_tail_row *r =
+            svi_tail_row_find(t, read->hash, read->map->number, read->owner, read->key);
+        if (r) svi_sum_add(sum, r);
+    }
+}
+
+const svi_tail *svi_store_unfolded(const svi_store *store)
 {
     const svi_tail *t = store->oldest;
     while (t->folded_at) t = t->newer;
@@ -557,12 +623,10 @@ void svi_store_get(svi_map *map, sv_str owner, sv_str key, svi_get_done done, vo
     svi_read *read = svi_read_new(map, SVI_READ_GET, owner, key, ctx);
     svi_store *store = read->store;
     read->get_done = done;
-    svi_rows *rows = rows_cached(store, read->hash, map->number, owner);
-    sv_str value;
-    if (rows && rows->ready) {
-        read->rows = rows_ref(rows);
+    read->rows = svi_rows_ready(store, read->hash, map->number, owner);
+    if (read->rows) {
         svi_read_ready(read);
-    } else if (tail_value(read, unfolded(store), &value)) {
+    } else if (tail_decides(read, svi_store_unfolded(store))) {
         svi_read_ready(read); /* decided at delivery: its generation stays until then */
     } else {
         svi_read_start(read, SVI_JOB_GET);
@@ -575,12 +639,17 @@ static void get_deliver(svi_read *read)
     sv_str value = SV_STR_NONE; /* with its version */
     if (read->rows) {
         bool found;
-        const size_t i = row_place(read->rows, read->key, &found);
+        const size_t i = svi_rows_place(read->rows, read->key, &found);
         if (found) value = read->rows->row[i].value;
-    } else if (!tail_value(read, read->store->oldest, &value)) {
-        SV_ASSERT(!read->at_once);
-        status = status_of(read);
-        if (status == SV_OK && read->job.row_count > 0) value = read->job.rows[0].value;
+    } else {
+        svi_sum sum;
+        const bool needs_index = !tail_decides(read, read->store->oldest);
+        SV_ASSERT(!(read->at_once && needs_index));
+        if (needs_index) status = status_of(read);
+        const bool has = status == SV_OK && !read->at_once && read->job.row_count > 0;
+        tail_sum(read, has ? read->job.rows[0].value : SV_STR_NONE, &sum);
+        if (sum.count > 0 && !read->arena) read->arena = svi_arena_new(read->store->acct, 128);
+        if (status == SV_OK) value = svi_sum_value(&sum, read->arena);
     }
     if (status == SV_OK && !value.p) status = SV_ENOTFOUND;
     if (status == SV_OK)
@@ -598,6 +667,8 @@ void svi_read_deliver(svi_read *read)
     case SVI_READ_GET: get_deliver(read); break;
     case SVI_READ_OWNERS: svi_owners_deliver(read); break;
     case SVI_READ_VERSIONS: svi_versions_deliver(read, read->job.status); break;
+    case SVI_READ_CUT: svi_cut_deliver(read, status_of(read)); break;
+    case SVI_READ_BASE: svi_base_deliver(read, status_of(read)); break;
     }
 }
 
@@ -610,6 +681,8 @@ static void cancel(svi_read *read)
     case SVI_READ_GET: read->get_done(read->ctx, SV_ECANCELED, SV_STR_NONE, 0); break;
     case SVI_READ_OWNERS: read->owners_done(read->ctx, SV_ECANCELED, NULL, 0, false); break;
     case SVI_READ_VERSIONS: svi_versions_deliver(read, SV_ECANCELED); return;
+    case SVI_READ_CUT: svi_cut_cancel(read); return;
+    case SVI_READ_BASE: break; /* its fold does not begin */
     }
     svi_rows_unref(&read->rows);
     svi_read_free(&read);

@@ -12,8 +12,10 @@ static void random_turn(model *m, svi_sim_plan *plan)
     const uint64_t dice = rnd(m, 100);
     if (dice < 30)
         do_unit(m);
-    else if (dice < 50)
+    else if (dice < 43)
         do_read(m, false);
+    else if (dice < 50)
+        do_cut(m, false);
     else if (dice < 53)
         do_owners(m);
     else if (dice < 60)
@@ -41,14 +43,15 @@ static void late(const model *m, svi_sim_plan *plan, int64_t most_us)
 }
 
 /* With `late_us` jobs come as late as that, and time passes. */
-static void random_run(uint64_t seed, int64_t gather_us, int64_t late_us)
+static void random_run(uint64_t seed, int64_t gather_us, int64_t late_us,
+                       svi_engine *(*make)(svi_acct *acct, svi_sim_disk *disk))
 {
     model m;
     model_init(&m, seed);
     svi_sim_disk *disk = svi_sim_disk_new(&m.acct);
     uint64_t folds = 0;
     for (int life = 0; life < 4; life++) {
-        svi_engine *engine = svi_engine_sim(&m.acct, disk);
+        svi_engine *engine = make(&m.acct, disk);
         model_open(&m, engine, gather_us);
         svi_sim_plan *plan = svi_engine_sim_plan(engine);
         check_all(&m, step_some);
@@ -75,6 +78,7 @@ static void random_run(uint64_t seed, int64_t gather_us, int64_t late_us)
     assert_true(folds > 10);
     assert_true(m.answers > 500);
     assert_true(m.owner_lists > 3);
+    assert_true(m.cuts > 50 && m.counts > 3);
     assert_int_equal(m.failures, 0);
     svi_sim_disk_free(&disk);
     model_free(&m);
@@ -85,7 +89,7 @@ static void test_random(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 16; seed++) {
         print_message("seed %d\n", (int)seed);
-        random_run(seed, seed % 3 == 0 ? 500 : 0, 0);
+        random_run(seed, seed % 3 == 0 ? 500 : 0, 0, svi_engine_sim);
     }
 }
 
@@ -95,7 +99,17 @@ static void test_random_and_late(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         print_message("seed %d\n", (int)seed);
-        random_run(seed, seed % 3 == 0 ? 500 : 0, seed % 2 == 0 ? 1000000 : 60000);
+        random_run(seed, seed % 3 == 0 ? 500 : 0, seed % 2 == 0 ? 1000000 : 60000, svi_engine_sim);
+    }
+}
+
+/* With an engine that does no more than it must, as those do that are modules. */
+static void test_random_plain(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 21; seed <= 26; seed++) {
+        print_message("seed %d\n", (int)seed);
+        random_run(seed, seed % 3 == 0 ? 500 : 0, seed % 2 == 0 ? 60000 : 0, svi_engine_sim_plain);
     }
 }
 
@@ -858,6 +872,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_random_and_late),
+        cmocka_unit_test(test_random_plain),
         cmocka_unit_test_setup_teardown(test_numbers_and_batches, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gather, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),

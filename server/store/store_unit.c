@@ -1,7 +1,8 @@
 /* Units and their records: a unit is written straight into the bytes that the journal will hold.
  *
  * Record: format byte, then operations: kind (1 byte), map (4), owner length (2), key length (2), value length (4),
- * all little-endian, then owner, key and value. A value begins with the version of its format (1 byte). A kind that this release does not know is SV_EVERSION: operations may
+ * all little-endian, then owner, key and value. A value begins with the version of its format (1 byte);
+ * so do bytes that are appended, for the case that there is no row yet. A kind that this release does not know is SV_EVERSION: operations may
  * be added, never changed. */
 #include "store/store_impl.h"
 
@@ -63,11 +64,11 @@ sv_status svi_record_next(sv_str record, size_t *pos, svi_op *op_out)
     if (*pos == record.n) return SV_ENOTFOUND;
     const size_t left = record.n - *pos;
     const char *p = record.p + *pos;
-    if (p[0] < SVI_OP_PUT || p[0] > SVI_OP_DEL_OWNER) return SV_EVERSION;
+    if (p[0] < SVI_OP_PUT || p[0] > SVI_OP_APPEND) return SV_EVERSION;
     if (left < OP_HEAD) return SV_EIO;
     const size_t owner_n = get_le(p + 5, 2), key_n = get_le(p + 7, 2), value_n = get_le(p + 9, 4);
     if (owner_n > SVI_OWNER_MAX || key_n > SVI_KEY_MAX || value_n > SVI_STORED_MAX) return SV_EIO;
-    if (p[0] == SVI_OP_PUT && value_n < SVI_ROW_HEAD) return SV_EIO;
+    if ((p[0] == SVI_OP_PUT || p[0] == SVI_OP_APPEND) && value_n < SVI_ROW_HEAD) return SV_EIO;
     if (left - OP_HEAD < owner_n + key_n + value_n) return SV_EIO;
     *op_out = (svi_op){.kind = (svi_op_kind)p[0],
                        .map = get_le(p + 1, 4),
@@ -141,11 +142,17 @@ sv_status svi_unit_put(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, s
                (svi_op){.kind = SVI_OP_PUT, .owner = owner, .key = key, .value = value});
 }
 
-sv_status svi_unit_put_stored(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str value)
+sv_status svi_unit_append(svi_unit *unit, svi_map *map, sv_str owner, sv_str key, sv_str bytes)
 {
-    if (value.n < SVI_ROW_HEAD) return SV_EINVAL;
-    return add(unit, map, 0,
-               (svi_op){.kind = SVI_OP_PUT, .owner = owner, .key = key, .value = value});
+    return add(unit, map, map->written,
+               (svi_op){.kind = SVI_OP_APPEND, .owner = owner, .key = key, .value = bytes});
+}
+
+sv_status svi_unit_add_stored(svi_unit *unit, svi_map *map, const svi_op *op)
+{
+    const bool has_value = op->kind == SVI_OP_PUT || op->kind == SVI_OP_APPEND;
+    if (has_value && op->value.n < SVI_ROW_HEAD) return SV_EINVAL;
+    return add(unit, map, 0, *op);
 }
 
 sv_status svi_unit_del(svi_unit *unit, svi_map *map, sv_str owner, sv_str key)

@@ -20,23 +20,34 @@ typedef struct look {
     void *ctx;
 } look;
 
-/* Whether a generation says something of the row: this one or those behind it. */
-static bool is_overwritten(const svi_tail *from, uint64_t hash, uint32_t map, sv_str owner, sv_str key)
+/* What the generations from this one on do to a row. */
+typedef enum later { LATER_NOTHING, LATER_APPENDED, LATER_REPLACED } later;
+
+/* An append does not change the version, unless there was no row: so it is counted by its own, and the row that it goes
+ * behind is not, but may be of an even older one. */
+static later what_comes(const look *l, const svi_tail *from, sv_str owner, sv_str key)
 {
+    const uint32_t map = l->map->number;
+    const uint64_t hash = svi_owner_hash(map, owner);
+    later found = LATER_NOTHING;
     for (const svi_tail *t = from; t; t = t->newer) {
         const svi_tail_owner *o = svi_tail_owner_find(t, hash, map, owner);
         if (!o) continue;
-        if (o->cleared || svi_tail_row_find(t, hash, map, owner, key)) return true;
+        const svi_tail_row *row = svi_tail_row_find(t, hash, map, owner, key);
+        const bool is_open = row && row->more && row->more->is_open;
+        if (o->cleared || (row && !is_open)) return LATER_REPLACED;
+        if (is_open && (unsigned char)row->value.p[0] < l->written) found = LATER_APPENDED;
     }
-    return false;
+    return found;
 }
 
 static void count(look *l, const svi_tail *newer, sv_str owner, sv_str key, sv_str stored)
 {
-    const uint32_t map = l->map->number, version = (unsigned char)stored.p[0];
+    const uint32_t version = (unsigned char)stored.p[0];
     if (version >= l->written) return;
-    if (is_overwritten(newer, svi_owner_hash(map, owner), map, owner, key)) return;
-    l->older++;
+    const later comes = what_comes(l, newer, owner, key);
+    if (comes == LATER_REPLACED) return;
+    if (comes == LATER_NOTHING) l->older++;
     if (version < l->found) l->found = version;
 }
 

@@ -31,6 +31,14 @@ static int change_cmp(const svi_row_change *a, const svi_row_change *b)
     return svi_str_cmp(a->key.key, b->key.key);
 }
 
+static sv_status no_base(svi_job *job, const svi_row_key *key, sv_str *value_out)
+{
+    (void)job;
+    (void)key;
+    *value_out = SV_STR_NONE;
+    return SV_OK;
+}
+
 static void record(sv_str bytes)
 {
     svi_tail *tail = svi_tail_new(&acct, 1);
@@ -48,7 +56,9 @@ static void record(sv_str bytes)
     MUST(st == SV_ENOTFOUND || st == SV_EIO || st == SV_EVERSION);
     if (st == SV_ENOTFOUND && ops > 0) MUST(sv_str_eq(svi_buf_str(&again), bytes));
     size_t count;
-    svi_row_change *changes = svi_tail_changes(tail, &count);
+    svi_row_change *changes;
+    svi_job fold = {.base = no_base};
+    MUST(svi_tail_changes(tail, &fold, &changes, &count) == SV_OK);
     for (size_t i = 1; i < count; i++) MUST(change_cmp(&changes[i - 1], &changes[i]) < 0);
     svi_free(changes);
     svi_buf_free(&again);

@@ -128,7 +128,7 @@ static svi_tail *frozen(const svi_store *store)
     return t == store->newest ? NULL : t;
 }
 
-static bool fold_wanted(const svi_store *store, int64_t now)
+static bool fold_wanted(svi_store *store, int64_t now)
 {
     const svi_tail *t = store->newest;
     if (t->ops == 0) return false;
@@ -145,7 +145,7 @@ static void fold_start(svi_store *store, int64_t now)
     if (!frozen(store) && (fold_wanted(store, now) || (store->closing && store->newest->ops > 0)))
         freeze(store);
     svi_tail *t = frozen(store);
-    if (!t || t->last > store->committed) return;
+    if (!t || t->last > store->committed || !svi_backup_lets_fold(store)) return;
     store->folding = t;
     store->fold_runs = true;
     store->fold = (svi_job){

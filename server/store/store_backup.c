@@ -19,10 +19,10 @@
 #define FRAME_BYTES (1u << 20) /* rows beyond which a frame is closed */
 #define NICE 10
 
-/* Units of one batch, each as number (8), length (4), record. */
+/* Units of one batch, each as number (8), length (4), record; those before `at` are written. */
 typedef struct tapped {
     struct tapped *next;
-    size_t n;
+    size_t n, at;
     char bytes[];
 } tapped;
 
@@ -43,11 +43,15 @@ struct svi_backup {
     tapped *first, **end;
     size_t queued_bytes;
     bool overflow, canceled, may_scan;
+    uint64_t folded; /* newest unit that the index holds */
+    /* A chunk is read and a fold runs never at the same time, so that of what is read it is known which units are in it. */
+    bool scans, folds, fold_waits;
     bool is_whole; /* takes no more units */
     _Atomic bool is_over; /* read without the lock */
 
     /* the thread's */
     phase phase;
+    tapped *held, **held_end; /* taken over, and not all written */
     svi_crc crc;
     uint32_t seed;
     svi_buf frame;
@@ -251,16 +255,22 @@ static void write_unit(svi_backup *b, uint64_t number, sv_str record)
     b->result.units++;
 }
 
-static void write_tapped(svi_backup *b, tapped *list)
+/* Takes over what was tapped and writes the units up to `last`, not one more: rows that the index has then come behind them. */
+static void write_tapped(svi_backup *b, tapped *list, uint64_t last)
 {
-    while (list) {
-        tapped *t = list;
-        list = t->next;
-        for (size_t at = 0; at < t->n;) {
-            const size_t n = (size_t)svi_get_le(t->bytes + at + 8, 4);
-            write_unit(b, svi_get_le(t->bytes + at, 8), (sv_str){t->bytes + at + 12, n});
-            at += 12 + n;
+    *b->held_end = list;
+    while (*b->held_end) b->held_end = &(*b->held_end)->next;
+    while (b->held) {
+        tapped *t = b->held;
+        while (t->at < t->n) {
+            const uint64_t number = svi_get_le(t->bytes + t->at, 8);
+            const size_t n = (size_t)svi_get_le(t->bytes + t->at + 8, 4);
+            if (number > last) return;
+            write_unit(b, number, (sv_str){t->bytes + t->at + 12, n});
+            t->at += 12 + n;
         }
+        b->held = t->next;
+        if (!b->held) b->held_end = &b->held;
         pthread_mutex_lock(&b->store->tap_lock);
         b->queued_bytes -= t->n; /* not before: the bound is of what is in memory */
         pthread_mutex_unlock(&b->store->tap_lock);
@@ -299,8 +309,8 @@ static void write_rows(svi_backup *b, const svi_job *job)
     svi_buf_free(&record);
 }
 
-/* The next chunk of the map at hand. */
-static svi_backup_state scan(svi_backup *b)
+/* The next chunk of the map at hand; no fold runs. */
+static svi_backup_state scan_chunk(svi_backup *b)
 {
     if (b->map_at == b->map_count) {
         b->phase = CLOSING;
@@ -321,6 +331,26 @@ static svi_backup_state scan(svi_backup *b)
         b->map_at++;
     svi_arena_clear(b->arena);
     return SVI_BACKUP_MORE;
+}
+
+/* The next chunk, if no fold runs or waits. Meanwhile the router starts none. */
+static svi_backup_state scan(svi_backup *b)
+{
+    svi_store *store = b->store;
+    pthread_mutex_lock(&store->tap_lock);
+    b->scans = !b->folds && !b->fold_waits;
+    const bool may = b->scans;
+    const uint64_t folded = b->folded;
+    pthread_mutex_unlock(&store->tap_lock);
+    if (!may) return SVI_BACKUP_WAIT;
+    write_tapped(b, NULL, folded);
+    const svi_backup_state state = b->is_broken ? SVI_BACKUP_OVER : scan_chunk(b);
+    pthread_mutex_lock(&store->tap_lock);
+    b->scans = false;
+    const bool fold_waits = b->fold_waits;
+    pthread_mutex_unlock(&store->tap_lock);
+    if (fold_waits) svi_store_wake(store);
+    return state;
 }
 
 /* When the rate allows the next chunk. */
@@ -360,14 +390,15 @@ static svi_backup_state piece(svi_backup *b)
         b->end = &b->first;
     }
     const bool canceled = b->canceled, overflow = b->overflow, may_scan = b->may_scan;
+    const uint64_t last = b->phase == CLOSING ? UINT64_MAX : b->folded;
     /* the state is that of the newest commit; from here on units are not ours any more */
-    const bool is_last = b->phase == CLOSING && !list;
+    const bool is_last = b->phase == CLOSING && !list && !b->held;
     if (is_last) {
         b->commit = store->synced;
         b->is_whole = true;
     }
     pthread_mutex_unlock(&store->tap_lock);
-    write_tapped(b, list);
+    write_tapped(b, list, last);
     if (b->is_broken) return SVI_BACKUP_OVER;
     if (canceled) return give_up(b, SV_ECANCELED, "the server stops");
     if (overflow)
@@ -376,7 +407,6 @@ static svi_backup_state piece(svi_backup *b)
                        "for it passed its bound");
     if (b->phase == OPENING) return open_stream(b);
     if (is_last) return finish(b);
-    if (list) return SVI_BACKUP_MORE;
     if (b->phase == FOLDING) {
         if (!may_scan) return SVI_BACKUP_WAIT;
         b->phase = SCANNING;
@@ -456,6 +486,7 @@ static svi_backup *backup_new(svi_store *store, const svi_backup_config *config)
     b->began_us = now_us();
     b->wall_us = plat->wall_us(plat->ctx);
     b->end = &b->first;
+    b->held_end = &b->held;
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -468,13 +499,19 @@ static svi_backup *backup_new(svi_store *store, const svi_backup_config *config)
     return b;
 }
 
-static void backup_free(svi_backup *b)
+static void tapped_free(tapped *list)
 {
-    while (b->first) {
-        tapped *t = b->first;
-        b->first = t->next;
+    while (list) {
+        tapped *t = list;
+        list = t->next;
         svi_free(t);
     }
+}
+
+static void backup_free(svi_backup *b)
+{
+    tapped_free(b->held);
+    tapped_free(b->first);
     pthread_cond_destroy(&b->cond);
     svi_buf_free(&b->frame);
     svi_buf_free(&b->from);
@@ -520,6 +557,7 @@ sv_status svi_backup_start(svi_store *store, const svi_backup_config *config,
     }
     pthread_mutex_lock(&store->tap_lock);
     b->begun_at = store->synced;
+    b->folds = store->fold_runs;
     store->backup = b;
     pthread_mutex_unlock(&store->tap_lock);
     svi_backup_folded(store);
@@ -544,16 +582,36 @@ sv_status svi_backup_start(svi_store *store, const svi_backup_config *config,
 void svi_backup_folded(svi_store *store)
 {
     svi_backup *b = store->backup;
-    if (!b || b->may_scan || store->folded < b->begun_at) return;
+    if (!b) return;
     pthread_mutex_lock(&store->tap_lock);
-    b->may_scan = true;
+    b->folded = store->folded;
+    b->folds = store->fold_runs;
+    b->may_scan = b->may_scan || b->folded >= b->begun_at;
     pthread_cond_signal(&b->cond);
     pthread_mutex_unlock(&store->tap_lock);
 }
 
-bool svi_backup_wants_fold(const svi_store *store)
+bool svi_backup_lets_fold(svi_store *store)
 {
-    return store->backup && !store->backup->may_scan;
+    svi_backup *b = store->backup;
+    if (!b) return true;
+    pthread_mutex_lock(&store->tap_lock);
+    b->folds = !b->scans;
+    b->fold_waits = b->scans;
+    const bool may = b->folds;
+    pthread_mutex_unlock(&store->tap_lock);
+    return may;
+}
+
+bool svi_backup_wants_fold(svi_store *store)
+{
+    svi_backup *b = store->backup;
+    if (!b) return false;
+    pthread_mutex_lock(&store->tap_lock);
+    /* units that are not folded wait with the backup, too: before they are too many */
+    const bool wants = !b->may_scan || b->queued_bytes > b->config.queue_bytes / 2;
+    pthread_mutex_unlock(&store->tap_lock);
+    return wants;
 }
 
 static void end(svi_store *store)

@@ -3,9 +3,9 @@
  *
  * How: from one commit on the units are kept aside as they are committed (by the thread that
  * commits), and what is older is folded. Then the index is read map by map, in short transactions
- * that resume from a key, and written as rows; units that came meanwhile are written behind. A row
- * may be of any state since that commit; the units, applied in order over the rows, give the state
- * at the last of them.
+ * that resume from a key, and written as rows. While one of them is read no fold runs, so it is known which
+ * units are in the rows: those are written before them, all others behind. Rows put and units
+ * applied in the order of the file give the state at the last unit.
  *
  * The stream, all numbers little-endian:
  *   header  "STAVEBAK", format (4 bytes), CRC-32C of these twelve
@@ -20,13 +20,18 @@
  *   UNIT    number (8), a record; numbers rise
  *   END     the last: commit of the state (8), rows (8), units (8)
  *   FAILED  a text: the backup ended here, and why
- * A file without END is none. A later release may add kinds only with another format. */
+ * A file without END is none. A later release may add kinds, of frames or of
+ * operations in records, only with another format.
+ *
+ * Format 2 knows no SVI_OP_APPEND; its rows may be of any state since the commit from which units are kept, so all rows
+ * are put first, then all units are applied. */
 #ifndef SVI_STORE_BACKUP_H
 #define SVI_STORE_BACKUP_H
 
 #include "store/store.h"
 
-#define SVI_BACKUP_FORMAT 2u
+#define SVI_BACKUP_FORMAT 3u
+#define SVI_BACKUP_FORMAT_OLDEST 2u /* that is read */
 #define SVI_BACKUP_FRAME_MAX (SVI_UNIT_MAX + (1u << 20))
 
 /* --- making ------------------------------------------------------------------------ */
@@ -86,6 +91,7 @@ typedef enum svi_frame_kind {
 
 typedef struct svi_frame {
     svi_frame_kind kind;
+    uint32_t format; /* of the file */
     sv_str raw;            /* all its bytes; of the first one with the header before */
     int64_t wall_us;       /* INFO */
     uint64_t commit;       /* INFO: where units begin; END: of the state */

@@ -10,7 +10,7 @@ struct svi_backup_reader {
     svi_acct *acct;
     int fd;
     svi_crc crc;
-    uint32_t seed;
+    uint32_t seed, format;
     svi_buf in; /* what was read; the frame handed out is at its front */
     size_t taken; /* of it, by the frame handed out */
     uint64_t at;  /* offset in the file of what is at the front */
@@ -78,11 +78,12 @@ static sv_status header(svi_backup_reader *r, sv_err *err)
     const uint32_t format = (uint32_t)svi_get_le(p + 8, 4);
     r->seed = svi_crc32c(&r->crc, 0, p, 12);
     if (r->seed != svi_get_le(p + 12, 4)) return damaged(r, err, "its header");
-    if (format != SVI_BACKUP_FORMAT)
+    r->format = format;
+    if (format < SVI_BACKUP_FORMAT_OLDEST || format > SVI_BACKUP_FORMAT)
         return svi_err(err, SV_EVERSION,
-                       "the backup has format %u, this release knows format %u: use the release that "
+                       "the backup has format %u, this release knows formats %u to %u: use the release that "
                        "made it%s",
-                       format, SVI_BACKUP_FORMAT, format > SVI_BACKUP_FORMAT ? ", or a later one" : "");
+                       format, SVI_BACKUP_FORMAT_OLDEST, SVI_BACKUP_FORMAT, format > SVI_BACKUP_FORMAT ? ", or a later one" : "");
     r->began = true;
     return SV_OK;
 }
@@ -208,6 +209,6 @@ sv_status svi_backup_next(svi_backup_reader *r, svi_frame *frame_out, sv_err *er
         return damaged(r, err, "there is no such kind of frame");
     r->seed = crc;
     r->taken = before + SVI_FRAME_HEAD + n;
-    *frame_out = (svi_frame){.kind = (svi_frame_kind)p[0], .raw = {r->in.data, r->taken}};
+    *frame_out = (svi_frame){.kind = (svi_frame_kind)p[0], .format = r->format, .raw = {r->in.data, r->taken}};
     return take_content(r, (sv_str){p + SVI_FRAME_HEAD, n}, frame_out, err);
 }

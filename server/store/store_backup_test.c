@@ -652,10 +652,15 @@ static void test_rate(void **state)
 /* --- bad files -------------------------------------------------------------------------------------------- */
 
 /* The bytes of a good backup with rows and units. */
-static sv_str good_file(fixture *f)
+/* `late`: the units are committed when the scan has begun, so they come behind the rows. */
+static sv_str make_file(fixture *f, bool late)
 {
     svi_backup *backup = begin(f, (svi_backup_config){.fd = f->fd});
     assert_int_equal(svi_backup_step(backup), SVI_BACKUP_MORE);
+    if (late) {
+        svi_store_poll(f->store);
+        while (svi_backup_step(backup) == SVI_BACKUP_WAIT) svi_store_poll(f->store);
+    }
     put_row(f->store, f->a, "romeo", "later");
     put_row(f->store, f->b, "juliet", "later");
     settle(f->store);
@@ -665,6 +670,11 @@ static sv_str good_file(fixture *f)
     char *bytes = malloc(n + 100);
     assert_int_equal(pread(f->fd, bytes, n, 0), n);
     return (sv_str){bytes, n};
+}
+
+static sv_str good_file(fixture *f)
+{
+    return make_file(f, false);
 }
 
 static void write_file(fixture *f, const char *bytes, size_t n)
@@ -774,7 +784,8 @@ static void test_senseless(void **state)
     int last = 0;
     while (frame_at(good, last + 1) < good.n) last++;
     const size_t end = frame_at(good, last) + SVI_FRAME_HEAD;
-    altered(f, good, 8, 3, 4, SV_EVERSION, "format 3");
+    altered(f, good, 8, SVI_BACKUP_FORMAT + 1, 4, SV_EVERSION, "or a later one");
+    altered(f, good, 8, SVI_BACKUP_FORMAT_OLDEST - 1, 4, SV_EVERSION, "use the release that made it");
     altered(f, good, frame_at(good, 0), 9, 1, SV_EIO, "no such kind");
     altered(f, good, frame_at(good, 0), SVI_FRAME_ROWS, 1, SV_EIO, "does not say");
     altered(f, good, frame_at(good, 0) + 4, SVI_BACKUP_FRAME_MAX + 1, 4, SV_EIO, "out of bounds");
@@ -787,6 +798,90 @@ static void test_senseless(void **state)
             SV_EIO, "no sense"); /* a number again */
     altered(f, good, unit + SVI_FRAME_HEAD + 9, 7, 1, SV_EIO, "no sense"); /* an operation */
     free((void *)(uintptr_t)good.p);
+}
+
+/* The same with its units before its rows, as a file of that format. */
+static void write_units_first(fixture *f, sv_str good, uint32_t format)
+{
+    char *bytes = malloc(good.n);
+    size_t n = frame_at(good, 1);
+    memcpy(bytes, good.p, n);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 1; frame_at(good, i) < good.n; i++) {
+            const size_t at = frame_at(good, i), m = frame_at(good, i + 1) - at;
+            if ((good.p[at] == SVI_FRAME_UNIT) != (pass == 0)) continue;
+            memcpy(bytes + n, good.p + at, m);
+            n += m;
+        }
+    }
+    assert_int_equal(n, good.n);
+    svi_put_le(bytes + 8, format, 4);
+    reseal(bytes, n);
+    write_file(f, bytes, n);
+    free(bytes);
+}
+
+/* In a file of format 2 rows come before units wherever they stand; since then they stand where they belong. */
+static void test_older_format(void **state)
+{
+    fixture *f = *state;
+    sv_err err = {.text = ""};
+    const sv_str good = make_file(f, true);
+    for (uint32_t format = SVI_BACKUP_FORMAT_OLDEST; format <= SVI_BACKUP_FORMAT; format++) {
+        const folder dir = folder_make();
+        char path[300];
+        svi_store *store;
+        PATH_PRINT(path, "%s/store", dir.path);
+        write_units_first(f, good, format);
+        assert_int_equal(restore(f, "", path, &err), SV_OK);
+        assert_int_equal(open_restored(&f->acct, path, &store, &err), SV_OK);
+        const got row = value_of(store, "g/x/m", "romeo");
+        assert_string_equal(row.text, format == 2 ? "later" : "a1");
+        svi_store_close(&store);
+        folder_remove(&dir);
+    }
+    free((void *)(uintptr_t)good.p);
+}
+
+static void append_row(svi_store *store, svi_map *map, const char *owner, const char *bytes)
+{
+    svi_unit *unit = svi_unit_new(store);
+    assert_int_equal(svi_unit_append(unit, map, sv_str_of(owner), SV_STR("k"), sv_str_of(bytes)), SV_OK);
+    (void)svi_unit_submit(&unit);
+}
+
+/* What is appended while a backup is made is there once, whether the row was read before a fold or behind it. */
+static void test_appended(void **state)
+{
+    fixture *f = *state;
+    const folder dir = folder_make();
+    char path[300];
+    sv_err err = {.text = ""};
+    svi_store *store;
+    svi_store_stats before, after;
+    PATH_PRINT(path, "%s/store", dir.path);
+    f->store->config.fold_ops = 1;
+    for (int i = 0; i < 20; i++) append_row(f->store, f->a, "romeo", "+");
+    settle(f->store);
+    svi_backup *backup = begin(f, (svi_backup_config){.fd = f->fd, .chunk_bytes = 1});
+    svi_store_stats_get(f->store, &before);
+    for (int turn = 0; svi_backup_step(backup) != SVI_BACKUP_OVER; turn++) {
+        if (turn < 30) append_row(f->store, f->a, "romeo", "-");
+        if (turn < 30) append_row(f->store, f->b, "mercutio", "-");
+        settle(f->store);
+    }
+    svi_store_stats_get(f->store, &after);
+    assert_true(after.folds > before.folds + 2);
+    while (f->out.calls == 0) svi_store_poll(f->store);
+    assert_int_equal(f->out.result.status, SV_OK);
+    assert_int_equal(restore(f, "", path, &err), SV_OK);
+    assert_int_equal(open_restored(&f->acct, path, &store, &err), SV_OK);
+    const got row = value_of(store, "g/x/m", "romeo"), other = value_of(store, "h/x/m", "mercutio");
+    assert_int_equal(strncmp(row.text, "a1++++++++++++++++++++-", 23), 0);
+    assert_int_equal(strlen(other.text), 30);
+    assert_int_equal(strlen(row.text), 22 + 30);
+    svi_store_close(&store);
+    folder_remove(&dir);
 }
 
 static void test_foreign(void **state)
@@ -844,6 +939,8 @@ int main(void)
         CASE(test_frames_out_of_place),
         CASE(test_senseless),
         CASE(test_foreign),
+        CASE(test_older_format),
+        CASE(test_appended),
         CASE(test_bad_file_makes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

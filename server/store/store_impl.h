@@ -349,10 +349,11 @@ void svi_maps_free(svi_store *store);
 
 /* store_backup.c: a batch is durable; tap_lock held, any thread. */
 void svi_backup_tap(svi_backup *backup, const svi_job *job);
-/* Router thread: the index holds more; whether it is waited for; ends a backup that is over; ends
- * it in any case. */
+/* Router thread: the index holds more; whether that is waited for; whether a fold may begin, which it then does, else the
+ * backup asks for a poll when it may; ends a backup that is over; ends it in any case. */
 void svi_backup_folded(svi_store *store);
-bool svi_backup_wants_fold(const svi_store *store);
+bool svi_backup_wants_fold(svi_store *store);
+bool svi_backup_lets_fold(svi_store *store);
 void svi_backup_poll(svi_store *store);
 void svi_backup_cancel(svi_store *store);
 

@@ -1,4 +1,4 @@
-/* Restoring a backup into a new store: the file is verified, then its rows are put, then its units are applied.
+/* Restoring a backup into a new store: the file is verified, then its rows are put and its units applied.
  *
  * Maps get the numbers that the new store gives them. The new store works inside this thread, without threads of its own. */
 #include <stdlib.h>
@@ -166,7 +166,8 @@ typedef struct target {
     svi_store *store;
     svi_unit *unit; /* under construction; NULL: none */
     size_t unit_bytes, open_bytes;
-    bool wants_units; /* which pass it is */
+    bool is_old;      /* a format in which rows come before units, wherever they stand; it is read twice: */
+    bool wants_units; /* which time it is */
     maps *maps;
     sv_err failed; /* code SV_OK: has not */
 } target;
@@ -234,7 +235,9 @@ static sv_status map_for(target *t, uint32_t number, svi_map **map_out, sv_err *
 static sv_status put_frame(void *ctx, const svi_frame *frame, sv_err *err)
 {
     target *t = ctx;
-    if ((frame->kind == SVI_FRAME_UNIT) != t->wants_units) return SV_OK;
+    const bool is_unit = frame->kind == SVI_FRAME_UNIT;
+    t->is_old = frame->format < SVI_BACKUP_FORMAT;
+    if (t->is_old && is_unit != t->wants_units) return SV_OK;
     svi_op op;
     sv_status st = SV_OK;
     for (size_t pos = 0; st == SV_OK && svi_record_next(frame->record, &pos, &op) == SV_OK;) {
@@ -242,7 +245,7 @@ static sv_status put_frame(void *ctx, const svi_frame *frame, sv_err *err)
         if (op.map == 0) continue; /* maps are made when they are needed */
         st = map_for(t, op.map, &map, err);
         if (st == SV_OK && map) st = put(t, map, &op, err);
-        if (st == SV_OK && !t->wants_units && t->unit_bytes >= PUT_BYTES) st = submit(t, err);
+        if (st == SV_OK && !is_unit && t->unit_bytes >= PUT_BYTES) st = submit(t, err);
     }
     return st == SV_OK ? submit(t, err) : st;
 }
@@ -261,7 +264,7 @@ static sv_status put_file(target *t, sv_err *err)
 {
     svi_acct *acct = t->config->acct;
     sv_status st = make_maps(t, err);
-    for (int pass = 0; pass < 2 && st == SV_OK; pass++) {
+    for (int pass = 0; (pass == 0 || (pass == 1 && t->is_old)) && st == SV_OK; pass++) {
         t->wants_units = pass == 1;
         st = read_all(acct, t->config->fd, NULL, NULL, put_frame, t, err);
     }

@@ -136,8 +136,8 @@ typedef struct sv_store_engine {
     /* Takes a job; job_done ends it, at once or later, in any case. Commits are done in the order given, one at a
      * time, and so are folds; reads in any order, and see each fold that is done. Reads and a fold come while a
      * commit is under way. A commit or fold that fails ends the server's worker, since nobody can tell what is
-     * stored then; so a data base that does not answer needs a time limit. A read that fails is an error for who
-     * asked. Not always the routing thread, but never two calls at a time; must not wait. */
+     * stored then; so a data base that does not answer needs a time limit. But a fold that found no space may end with
+     * SV_ENOSPC, if it has changed nothing: it comes again, once a second. A read that fails is an error for who asked. Not always the routing thread, but never two calls at a time; must not wait. */
     void (*start)(sv_store_job *job, void *self);
     /* What is free and used as far as is known now. Routing thread; must not wait. */
     void (*space)(sv_store_space *space_out, void *self);

@@ -100,6 +100,7 @@ SVI_LOG_NAME("backup-start", "An operator began a backup; of which host is in th
 SVI_LOG_NAME("backup-done", "A backup was handed over whole.")
 SVI_LOG_NAME("backup-failed", "A backup ended before it was whole; the reason is in the fields.")
 SVI_LOG_NAME("restore-left", "A restore was interrupted and left a folder; the store in use is whole.")
+SVI_LOG_NAME("fold-waits", "The index can't be written for want of space; what waits is in the journal. Free space on the disk.")
 SVI_LOG_NAME("store-plenty", "A shortage is over; writes are accepted again.")
 SVI_LOG_NAME("upgrade-finished", "Records of a map are written in a newer version from now on; older code is refused.")
 SVI_LOG_NAME("fold-done", "Journal records were folded into the indexes.")

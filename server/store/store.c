@@ -12,6 +12,7 @@
 #define DEFAULT_TAIL_BYTES (64u << 20)
 #define DEFAULT_CACHE_BYTES (32u << 20)
 #define SHORTAGE_FOLD 8u /* folds are that much smaller in a shortage */
+#define FOLD_RETRY_US 1000000 /* between two tries of a fold that finds no space */
 #define SLOW_US 1000000  /* a job that took longer is worth a warning */
 
 static int64_t now_us(const svi_store *store)
@@ -142,6 +143,7 @@ static bool fold_wanted(svi_store *store, int64_t now)
 static void fold_start(svi_store *store, int64_t now)
 {
     if (store->fold_runs || store->failed) return;
+    if (store->fold_is_stuck && (store->closing || now < store->fold_retry_us)) return;
     if (!frozen(store) && (fold_wanted(store, now) || (store->closing && store->newest->ops > 0)))
         freeze(store);
     svi_tail *t = frozen(store);
@@ -181,14 +183,30 @@ void svi_store_trim(svi_store *store)
     }
 }
 
+/* There is no space, and nothing was written: the journal has all of it still. Tried again when there may be some. */
+static void fold_wait(svi_store *store)
+{
+    store->folding = NULL;
+    store->fold_retry_us = now_us(store) + FOLD_RETRY_US;
+    if (!store->fold_is_stuck)
+        SV_LOG(SV_WARN, "fold-waits", LF_TXT("reason", store->fold.err.text));
+    store->fold_is_stuck = true;
+    svi_backup_folded(store);
+}
+
 static void fold_done(svi_store *store)
 {
     svi_free((void *)(uintptr_t)store->fold.changes);
     store->fold_runs = false;
+    if (store->fold.status == SV_ENOSPC) {
+        fold_wait(store);
+        return;
+    }
     if (store->fold.status != SV_OK) {
         fail(store, "fold", &store->fold);
         return;
     }
+    store->fold_is_stuck = false;
     store->folding->folded_at = ++store->fold_count;
     store->folded = store->folding->last;
     store->tail_ops -= store->folding->ops;
@@ -334,7 +352,7 @@ static void check_space(svi_store *store)
     svi_store_stats *s = &store->stats;
     store->engine->ops->space(store->engine, &s->free_bytes, &s->journal_bytes, &s->index_bytes);
     const uint64_t low = store->config.fold_bytes;
-    const bool is_low = s->free_bytes < (s->shortage ? 2 * low : low) ||
+    const bool is_low = store->fold_is_stuck || s->free_bytes < (s->shortage ? 2 * low : low) ||
                         store->tail_bytes > store->config.tail_bytes / (s->shortage ? 2 : 1);
     if (is_low == s->shortage) return;
     s->shortage = is_low;
@@ -428,7 +446,9 @@ int64_t svi_store_due_us(const svi_store *store)
     int64_t due = INT64_MAX;
     if (!store->in_batch && store->next_record)
         due = store->hurry ? 0 : store->waiting_since_us + store->config.gather_us;
-    if (!store->fold_runs && !frozen(store) && store->newest->ops > 0) {
+    if (!store->fold_runs && store->fold_is_stuck) {
+        if (store->fold_retry_us < due) due = store->fold_retry_us;
+    } else if (!store->fold_runs && !frozen(store) && store->newest->ops > 0) {
         const svi_tail *t = store->newest;
         const bool big = t->ops >= store->config.fold_ops || t->bytes >= store->config.fold_bytes;
         const int64_t fold = big ? 0 : t->born_us + store->config.fold_age_us;

@@ -178,7 +178,7 @@ uint64_t svi_store_committed(const svi_store *store);
 /* Starts the batch now instead of waiting for more units (somebody waits for an ack). */
 void svi_store_hurry(svi_store *store);
 
-/* Admission (architecture 8): SV_OK, or SV_ENOSPC while disk or map are below the watermark. The
+/* Admission (architecture 8): SV_OK, or SV_ENOSPC while disk or map are below the watermark, or a fold waits for space. The
  * caller refuses new work that stores with resource-constraint; reads, deletes and purges go on. */
 sv_status svi_store_admit(const svi_store *store);
 

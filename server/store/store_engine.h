@@ -129,7 +129,7 @@ typedef struct svi_engine_ops {
                          sv_status (*unit)(void *ctx, uint64_t number, sv_str record), void *ctx,
                          uint64_t *folded_out, sv_err *err);
 
-    /* Takes a job. Commits are done in the order given; so are folds; reads in any order. A job
+    /* Takes a job. A fold that finds no space ends with SV_ENOSPC and has changed nothing; it comes again. Commits are done in the order given; so are folds; reads in any order. A job
      * once started is finished or failed, never dropped. */
     void (*start)(svi_engine *e, svi_job *job);
 
@@ -207,6 +207,7 @@ typedef struct svi_sim_plan {
     int64_t fail_commit; /* the n-th commit from now fails with SV_EIO (0: none) */
     int64_t fail_read;   /* the n-th read from now fails */
     bool full;           /* space() reports none free */
+    bool no_fold_space;  /* folds end with SV_ENOSPC */
     bool dead;           /* the process was killed: jobs end with SV_ECANCELED and change nothing */
     /* Jobs that start from now on are finished that much later, by a range; commits and folds in their order all the same, reads
      * in the order in which they are due. */

@@ -132,6 +132,10 @@ static void fold(lmdb *e, svi_job *job)
     if (job->status != SV_OK) return;
     space_look(e); /* the ballast goes before space is needed, not after */
     job->status = svi_index_fold(e->index, job->changes, job->change_count, job->last, &job->err);
+    if (job->status == SV_ENOSPC && e->ballast_bytes > 0) { /* somebody else was quicker than the look */
+        ballast_set(e, 0);
+        job->status = svi_index_fold(e->index, job->changes, job->change_count, job->last, &job->err);
+    }
     if (job->status != SV_OK) return;
     const sv_status spare = svi_journal_folded(e->journal, job->last);
     if (spare != SV_OK) { /* no harm yet: the writer tries again when it needs one */

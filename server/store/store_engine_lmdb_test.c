@@ -364,10 +364,51 @@ static void fill(const char *path)
     char file[300];
     static char zeros[65536];
     PATH_PRINT(file, "%s/filler", path);
-    const int fd = open(file, O_WRONLY | O_CREAT, 0600);
+    const int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0600);
     while (write(fd, zeros, sizeof zeros) > 0) {
     }
     close(fd);
+}
+
+/* Enough to be folded, in one small unit. */
+static void fill_tail(model *m, const char *owner)
+{
+    svi_unit *u = svi_unit_new(m->store);
+    for (int i = 0; i < 60; i++) {
+        char key[16];
+        static const char value[500];
+        snprintf(key, sizeof key, "%d", i);
+        assert_int_equal(svi_unit_put(u, m->map[1], sv_str_of(owner), sv_str_of(key), (sv_str){value, sizeof value}), SV_OK);
+    }
+    svi_unit_submit(&u);
+    contract_settle(m);
+    for (int i = 0; i < 3; i++) svi_store_poll(m->store);
+}
+
+/* The ballast is used up, too: folds wait, nothing ends, also at the next start; with space they go on. */
+static void no_space_for_folds(model *m, const folder *dir, const svi_lmdb_config *config)
+{
+    svi_store_stats stats;
+    fill(dir->path);
+    for (int i = 0; i < 200 && !m->store->fold_is_stuck; i++) { /* first the free pages of the index are used */
+        char owner[20];
+        snprintf(owner, sizeof owner, "filler-%d", i);
+        fill_tail(m, owner);
+        fill(dir->path);
+    }
+    assert_true(m->store->fold_is_stuck);
+    assert_int_equal(m->failures, 0);
+    assert_int_equal(svi_store_admit(m->store), SV_ENOSPC);
+    check_all(m, contract_wait);
+    svi_store_close(&m->store);
+    drop_all_held(m);
+    model_open(m, engine_make(m, config), 0);
+    fill_tail(m, "once-more");
+    assert_true(m->store->fold_is_stuck);
+    svi_store_stats_get(m->store, &stats);
+    assert_int_equal(stats.folds, 0);
+    check_all(m, contract_wait);
+    assert_int_equal(m->failures, 0);
 }
 
 /* In a child with a mount namespace of its own: others fill the disk to the last byte; what was accepted lands in
@@ -397,11 +438,15 @@ static int tmpfs_child(const folder *dir)
     model_open(&m, engine_make(&m, &config), 0); /* a start on a full disk */
     assert_int_equal(svi_store_admit(m.store), SV_ENOSPC);
     check_all(&m, contract_wait);
+    no_space_for_folds(&m, dir, &config);
     char file[300];
     PATH_PRINT(file, "%s/filler", dir->path);
     unlink(file);
-    svi_store_poll(m.store);
+    svi_plat_virtual_advance(&m.clock, 1000000);
+    for (int i = 0; i < 3; i++) svi_store_poll(m.store);
+    assert_false(m.store->fold_is_stuck);
     assert_int_equal(svi_store_admit(m.store), SV_OK);
+    check_all(&m, contract_wait);
     svi_store_close(&m.store);
     drop_all_held(&m);
     model_free(&m);

@@ -313,7 +313,8 @@ static sv_status run(sim *s, svi_job *job)
         job->base = s->engine.ops->has_base ? base : NULL;
         job->base_ctx = s->disk;
         const sv_status st = job->prepare(job);
-        return st == SV_OK ? fold(s, job) : st;
+        if (st != SV_OK) return st;
+        return s->plan.no_fold_space ? SV_ENOSPC : fold(s, job);
     }
     if (s->plan.fail_read > 0 && --s->plan.fail_read == 0) return SV_EIO;
     if (job->kind == SVI_JOB_GET)

@@ -287,7 +287,8 @@ struct svi_store {
     /* tail, oldest first */
     svi_tail *oldest, *newest;
     svi_tail *folding;
-    bool fold_runs;
+    bool fold_runs, fold_is_stuck; /* stuck: it found no space, and is tried again at: */
+    int64_t fold_retry_us;
     size_t base_slot, bases_out; /* of the generation's table of rows: the next to be read; reads on their way */
     size_t tail_ops, tail_bytes;
     uint64_t fold_count;

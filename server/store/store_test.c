@@ -407,6 +407,41 @@ static void test_admission(void **state)
     assert_int_equal(svi_store_admit(f->m.store), SV_OK);
 }
 
+/* A fold that finds no space waits for it: nothing ends, new work is refused, the journal keeps what waits. */
+static void test_fold_waits(void **state)
+{
+    fixture *f = *state;
+    svi_store_stats stats;
+    f->plan->no_fold_space = true;
+    for (int i = 0; i < 50; i++) do_unit(&f->m);
+    for (int i = 0; i < 5; i++) svi_store_poll(f->m.store);
+    svi_store_stats_get(f->m.store, &stats);
+    assert_true(stats.shortage && stats.folds == 0);
+    assert_int_equal(svi_store_admit(f->m.store), SV_ENOSPC);
+    assert_int_equal(svi_store_due_us(f->m.store), f->m.clock.now_us + 1000000); /* no turning in circles */
+    const uint64_t number = put(f->m.store, f->m.map[0], "x", "k", "1"); /* begun before, or a delete */
+    svi_plat_virtual_advance(&f->m.clock, 1000000);
+    for (int i = 0; i < 3; i++) svi_store_poll(f->m.store);
+    assert_int_equal(svi_store_committed(f->m.store), number);
+    assert_int_equal(svi_store_due_us(f->m.store), f->m.clock.now_us + 1000000);
+    assert_int_equal(f->m.failures, 0);
+    svi_store_close(&f->m.store); /* does not wait for space */
+    drop_all_held(&f->m);
+    fixture_open(f);
+    assert_int_equal(svi_store_committed(f->m.store), number);
+    check_all(&f->m, step_some);
+    f->plan->no_fold_space = true;
+    for (int i = 0; i < 3; i++) svi_store_poll(f->m.store);
+    assert_int_equal(svi_store_admit(f->m.store), SV_ENOSPC);
+    f->plan->no_fold_space = false;
+    svi_plat_virtual_advance(&f->m.clock, 1000000);
+    for (int i = 0; i < 3; i++) svi_store_poll(f->m.store);
+    assert_int_equal(svi_store_admit(f->m.store), SV_OK);
+    svi_store_stats_get(f->m.store, &stats);
+    assert_int_equal(stats.folds, 1);
+    check_all(&f->m, step_some);
+}
+
 static void test_maps(void **state)
 {
     fixture *f = *state;
@@ -882,6 +917,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fold_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_maps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_back_and_forth, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_uses, setup, teardown),

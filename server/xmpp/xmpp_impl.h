@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include "base/base_dict.h"
 #include "xmpp/xmpp_event.h"
+#include "xmpp/xmpp_tally.h"
 
 #define SVI_SERVER_MAGIC 0x53525652u
 #define SVI_HOST_MAGIC 0x54534f48u
@@ -155,13 +156,31 @@ typedef struct svi_session_rows {
     svi_rows *rows;
 } svi_session_rows;
 
+/* What a counted session has besides; xmpp_counted.c. */
+typedef struct svi_counted {
+    svi_tally *tally;
+    svi_counting how;
+    bool is_counting_out; /* the client counts what it gets: its copies go through the tally */
+    bool is_held;         /* taken up by a stream that must be told first: nothing is handed to it yet */
+    bool is_recovered;    /* by a start of the server; until it was taken up */
+    int64_t away_us;      /* wall clock, since when it has no connection; 0: it has one */
+    svi_timer *away_timer;    /* how long it may be away */
+    svi_timer *handled_timer; /* until session/handled is fired at the latest; NULL: nobody waits */
+    uint64_t wanted;          /* the serial that is waited for */
+    svi_timer *ask_timer;     /* until session/unacked is fired, or its answer is due */
+    size_t unasked, unasked_bytes; /* handed over since it was fired */
+    int64_t asked_us;              /* monotonic, when it was fired and nothing acknowledged since; 0: it was not */
+} svi_counted;
+
 struct sv_session {
     uint32_t magic;
     svi_server *server;
     svi_host *host;
     uint64_t number;
     sv_jid jid;
-    svi_conn *conn;     /* until svi_session_end */
+    svi_conn *conn;     /* NULL while it is away */
+    uint32_t turn;      /* grows with each connection: what the one before owes is void */
+    svi_counted *counted; /* NULL: it is not */
     char lang[SVI_LANG_BYTES]; /* of its stream; empty: none */
     bool is_listed;     /* found by address */
     bool is_announced;  /* session/bound was fired */

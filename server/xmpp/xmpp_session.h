@@ -26,7 +26,7 @@ void svi_session_sent(sv_session *session, uint64_t token, bool written, const s
 svi_host *svi_session_host(const sv_session *session);
 /* Its full address; lives as long as the session. */
 const sv_jid *svi_session_jid(const sv_session *session);
-svi_conn *svi_session_conn(const sv_session *session); /* NULL when its connection is gone */
+svi_conn *svi_session_conn(const sv_session *session); /* NULL while it is away */
 /* The session with that full address, or NULL. */
 sv_session *svi_session_find(svi_server *server, sv_str full_jid);
 /* Sessions of an account in order of binding; start with NULL. */
@@ -91,6 +91,24 @@ void svi_session_kick_with(sv_session *session, const char *stream_error, const 
 /* Ends a session that does not read, by the hard bound of its queue (architecture 3.7), if what waits
  * for it and `next_bytes` more exceed it. For what is written past svi_session_send. */
 void svi_session_bound(sv_session *session, size_t next_bytes);
+
+/* --- counted sessions (xmpp_counted.c; decision 019) ------------------------------------------------ */
+
+/* How a session is counted and kept. */
+typedef struct svi_counting {
+    int64_t keep_us;    /* it outlives its connection so long; 0: it ends with it */
+    size_t max_stanzas; /* not acknowledged; above these bounds it ends */
+    size_t max_bytes;
+    /* When session/unacked is fired: after so many stanzas or bytes, or when nothing more was sent for so long. */
+    size_t ask_stanzas, ask_bytes;
+    int64_t ask_idle_us;
+    int64_t answer_us; /* a client that acknowledges nothing so long after that, and says nothing, is gone */
+} svi_counting;
+
+/* Counts the session from now on: the next stanza that comes from it is number 1. What goes to it is counted from
+ * svi_session_count_out on. If it is counted already, only what `how` says is new. A guest's is never kept. */
+void svi_session_count_in(sv_session *session, const svi_counting *how);
+void svi_session_count_out(sv_session *session);
 
 /* --- who watches --------------------------------------------------------------------------------- */
 

@@ -291,6 +291,19 @@ point "offline/turn" {meaning = "another session of an account may take what is 
     default = NOTHING, later = true}
 point "host/item" {meaning = "an item of the host was set, changed or taken away", about = HOST, subject = "its name", done = HEARD,
     default = NOTHING, later = true}
+point "stream/element" {meaning = "a top-level element that is no stanza, on a stream that has logged in", header = "stream.h",
+    from = "the session (full); before a resource is bound the account (bare)", to = ACCOUNT,
+    session = "the stream's; before a resource is bound none", stanza = "the element itself, which is also what a filter is about",
+    done = "it is done with", default = "the stream ends with unsupported-stanza-type", later = true}
+point "session/away" {meaning = "the connection of a counted session has ended; it stays", header = "stream.h",
+    from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
+point "session/back" {meaning = "a stream has taken up a counted session", header = "stream.h",
+    from = "the session (full)", to = ACCOUNT, session = "that session", subject = "recovered if it is one from before the server's start, else empty",
+    done = HEARD, default = NOTHING, later = true}
+point "session/handled" {meaning = "what a counted session has sent is handled, or that takes long", header = "stream.h",
+    from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
+point "session/unacked" {meaning = "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it", header = "stream.h",
+    from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
 
 -- ---- functions -----------------------------------------------------------------------------------------------------
 
@@ -543,6 +556,17 @@ local groups = {
      {"auth_give_keys", "message", no_lua = "back ends are modules in C"},
      {"auth_give_name", "message", no_lua = "back ends are modules in C"},
     },
+    {name = "stream", title = "Counted sessions, and elements that are no stanzas", header = "stream.h", table = "sv_stream_api",
+     given_by = "svi_stream_table", include = "mods/mods_stream.h",
+     {"write", "local", no_lua = "the protocol of a stream is for modules in C"},
+     {"fail", "local", no_lua = "the protocol of a stream is for modules in C"},
+     {"count", "local", no_lua = "the protocol of a stream is for modules in C"},
+     {"tally", "local", no_lua = "the protocol of a stream is for modules in C"},
+     {"want_handled", "local", no_lua = "the protocol of a stream is for modules in C"},
+     {"acked", "local", no_lua = "the protocol of a stream is for modules in C"},
+     {"resume", "native", no_lua = "the protocol of a stream is for modules in C"},
+     {"since_ms", "local", no_lua = "the protocol of a stream is for modules in C"},
+    },
     {name = "engine", title = "Sockets, threads and the store, for engine modules", header = "engine.h", table = "sv_engine_api",
      given_by = "svi_engine_table", include = "mods/mods_engine_impl.h",
      {"watch", "native", no_lua = "engines are modules in C"},
@@ -595,7 +619,7 @@ local besides = {
 stride is in the descriptor), "never" (given by value, or made by the one who is handed it). ]]
 local structs = {
     sv_api = "size", sv_module_desc = "size", sv_table_desc = "size", sv_auth = "size", sv_auth_keys = "size",
-    sv_engine_api = "size", sv_worker_desc = "size", sv_store_engine = "size", sv_store_job = "size",
+    sv_stream_api = "size", sv_counting = "size", sv_tally = "size", sv_engine_api = "size", sv_worker_desc = "size", sv_store_engine = "size", sv_store_job = "size",
     sv_store_change = "size", sv_store_space = "size", sv_overlay = "size",
     sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",
     sv_metric = "stride",

@@ -75,6 +75,8 @@ SVI_LOG_NAME("auth-failed", "The back end of a host's accounts could not answer.
 SVI_LOG_NAME("session-kicked", "A session was ended by an operator (`stave kick`).")
 SVI_LOG_NAME("session-open", "A resource was bound.")
 SVI_LOG_NAME("session-close", "A session ended.")
+SVI_LOG_NAME("session-away", "The connection of a counted session has ended; it is kept until a stream takes it up or its time is over.")
+SVI_LOG_NAME("session-back", "A stream has taken up a counted session; \"again\" is how many stanzas are sent again or late.")
 SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is closed.")
 
 /* bus */

@@ -207,12 +207,21 @@ bool svi_atoms_match(const svi_handler *h, sv_atom ns, sv_atom name)
     return (h->ns == 0 || h->ns == ns) && (h->name == 0 || h->name == name);
 }
 
+/* A top-level element that is no stanza is what it is by its name. */
+bool svi_point_asks_root(svi_point point)
+{
+    return point == SVI_POINT_STREAM_ELEMENT;
+}
+
 bool svi_handler_matches(const svi_handler *handler, const sv_stanza *stanza)
 {
     const uint64_t bit = filter_bit(handler);
     if (bit == 0) return true;
-    if (stanza == NULL || (svi_stanza_child_bits(stanza) & bit) == 0) return false;
+    if (stanza == NULL) return false;
     const sv_node *root = svi_stanza_root(stanza);
+    if (svi_point_asks_root(handler->point))
+        return svi_atoms_match(handler, svi_node_ns_atom(root), svi_node_name_atom(root));
+    if ((svi_stanza_child_bits(stanza) & bit) == 0) return false;
     for (const sv_node *child = svi_node_first(root); child != NULL;
          child = svi_node_next(root, child))
         if (svi_atoms_match(handler, svi_node_ns_atom(child), svi_node_name_atom(child)))

@@ -76,6 +76,9 @@ svi_hooks *svi_hooks_successor(const svi_hooks *hooks);
 /* Handlers of a point, in order. */
 const svi_handler *svi_hooks_at(const svi_hooks *hooks, svi_point point, size_t *count_out);
 
+/* True if a filter at the point is about the stanza's root itself, not about its children. */
+bool svi_point_asks_root(svi_point point);
+
 /* True if the handler wants this stanza (NULL stanza: only unfiltered handlers). */
 bool svi_handler_matches(const svi_handler *handler, const sv_stanza *stanza);
 

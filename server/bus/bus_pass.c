@@ -108,8 +108,13 @@ static void note_kids(sv_event *ev)
 {
     ev->has_bits = true;
     ev->kid_count = 0;
-    ev->bits = svi_stanza_child_bits(ev->stanza);
     const sv_node *root = svi_stanza_root(ev->stanza);
+    if (svi_point_asks_root(ev->point)) {
+        ev->kids[ev->kid_count++] = (svi_kid){.ns = svi_node_ns_atom(root), .name = svi_node_name_atom(root)};
+        ev->bits = svi_node_bit(ev->kids[0].ns, ev->kids[0].name);
+        return;
+    }
+    ev->bits = svi_stanza_child_bits(ev->stanza);
     for (const sv_node *child = svi_node_first(root); child != NULL;
          child = svi_node_next(root, child)) {
         if (ev->kid_count++ == SVI_KIDS_NOTED) return;

@@ -87,7 +87,16 @@
     X(ACCOUNT_REMOVING, "account/removing",                                                        \
       "an account is being deleted: fired again until its handlers write nothing, before account/removed; a handler may say LATER, and refuses if it can't do its part now") \
     X(OFFLINE_TURN, "offline/turn", "another session of an account may take what is kept for it")  \
-    X(HOST_ITEM, "host/item", "an item of the host was set, changed or taken away")
+    X(HOST_ITEM, "host/item", "an item of the host was set, changed or taken away")                \
+    X(STREAM_ELEMENT, "stream/element",                                                            \
+      "a top-level element that is no stanza, on a stream that has logged in (stave/stream.h)")    \
+    X(SESSION_AWAY, "session/away",                                                                \
+      "the connection of a counted session has ended; it stays (stave/stream.h)")                  \
+    X(SESSION_BACK, "session/back", "a stream has taken up a counted session (stave/stream.h)")    \
+    X(SESSION_HANDLED, "session/handled",                                                          \
+      "what a counted session has sent is handled, or that takes long (stave/stream.h)")           \
+    X(SESSION_UNACKED, "session/unacked",                                                          \
+      "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it (stave/stream.h)")
 /* generated: end */
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,

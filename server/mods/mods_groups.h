@@ -5,6 +5,8 @@
 #ifndef SVI_MODS_GROUPS_H
 #define SVI_MODS_GROUPS_H
 
+#include "mods/mods_stream.h"
+
 #include "mods/mods_engine_impl.h"
 
 #define SVI_GROUPS(X) \
@@ -25,6 +27,7 @@
     X("files", 1u, flat) \
     X("accounts", 1u, flat) \
     X("auth", 1u, flat) \
+    X("stream", 1u, svi_stream_table) \
     X("engine", 1u, svi_engine_table)
 
 #endif

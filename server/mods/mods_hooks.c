@@ -59,6 +59,7 @@ static bool can_refuse(svi_point point)
     switch (point) {
     case SVI_POINT_STANZA_INBOUND:
     case SVI_POINT_STANZA_MADE:
+    case SVI_POINT_STREAM_ELEMENT:
     case SVI_POINT_MESSAGE_NOBODY:
     case SVI_POINT_PRESENCE_NOBODY:
     case SVI_POINT_SESSION_UNSENT:

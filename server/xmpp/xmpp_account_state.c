@@ -69,6 +69,9 @@ void svi_account_end_streams(svi_host *host, const sv_jid *account, svi_forget h
     svi_server *server = svi_host_server(host);
     if (server->streams_ops && server->streams_ops->forget)
         server->streams_ops->forget(server->streams, host, account->node, how, text);
+    if (how != SVI_FORGET_ALL) return;
+    for (sv_session *session = NULL; (session = svi_session_next(server, account->bare, session)) != NULL;)
+        if (svi_session_conn(session) == NULL) svi_session_kick(session, "not-authorized");
     sv_session *session = NULL;
     while (how == SVI_FORGET_ALL &&
            (session = svi_session_next(server, account->bare, session)) != NULL)

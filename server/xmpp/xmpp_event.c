@@ -56,10 +56,11 @@ static void fill(svi_xevent *x, const svi_passage *passage, svi_arena *arena)
         .subject = svi_arena_str(arena, passage->subject),
         .account_exists = passage->account_exists,
         .is_own = passage->is_own,
-        .cost_bytes = passage->cost_bytes,
+        .arrival = passage->arrival,
         .kind = passage->kind,
         .place = passage->place,
-        .payer = {svi_arena_str(arena, passage->payer.full), passage->payer.number},
+        .payer = {svi_arena_str(arena, passage->payer.full), passage->payer.number,
+                  passage->payer.serial},
     };
     if (passage->stanza != NULL) {
         const sv_str type = svi_node_attr(svi_stanza_root(passage->stanza), SV_STR("type"));
@@ -109,7 +110,7 @@ void svi_xevent_close(svi_xevent *x)
 static svi_payer payer_of(const svi_xevent *x)
 {
     if (x->payer.number != 0 || !x->is_own) return x->payer;
-    return (svi_payer){x->sender_full, x->session_number};
+    return (svi_payer){x->sender_full, x->session_number, x->arrival.serial};
 }
 
 /* --- occasions -------------------------------------------------------------------------------- */
@@ -165,7 +166,7 @@ void svi_occasion(svi_host *host, svi_point point, const sv_jid *account, sv_ses
         (void)fire_inside(&passage, point, parent);
         return;
     }
-    if (session != NULL) passage.payer = (svi_payer){session->jid.full, session->number};
+    if (session != NULL) passage.payer = (svi_payer){session->jid.full, session->number, 0};
     sv_event *ev = svi_xevent_open(&passage, &occasion_ops, point);
     if (point == SVI_POINT_SESSION_GONE) /* its end is told behind what it told before */
         svi_bus_fire_behind(ev, svi_lane_key(svi_event_arena(ev), &passage.from, &passage.to));
@@ -303,7 +304,7 @@ void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point, const
         .from = session->jid,
         .to = session->jid,
         .account_exists = true,
-        .payer = {session->jid.full, session->number},
+        .payer = {session->jid.full, session->number, 0},
     };
     drop_resource(&passage.to);
     svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, point));
@@ -385,7 +386,7 @@ static const svi_event_ops unsent_ops = {
     .canceled = occasion_over,
 };
 
-void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry)
+void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t entry)
 {
     svi_server *server = session->server;
     const svi_mark mark = svi_arena_mark(server->scratch);
@@ -406,6 +407,7 @@ void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry)
         drop_resource(&passage.to);
     }
     sv_event *ev = svi_xevent_open(&passage, &unsent_ops, SVI_POINT_SESSION_UNSENT);
+    svi_xevent_of(ev)->since_us = since_us;
     svi_arena_reset(server->scratch, mark);
     svi_bus_fire(ev);
 }

@@ -17,7 +17,15 @@ typedef struct svi_place {
 typedef struct svi_payer {
     sv_str full;
     uint64_t number;
+    uint64_t serial; /* the stanza's (xmpp_tally.h); 0: it is not counted */
 } svi_payer;
+
+/* How a session's own stanza came: what is due to whom when it has been heard. */
+typedef struct svi_arrival {
+    size_t cost_bytes; /* of its connection's credit */
+    uint32_t turn;     /* which connection of the session's that was */
+    uint64_t serial;   /* 0: it is not counted */
+} svi_arrival;
 
 /* Lines that an occasion's handlers offered, in order; in the event's arena. */
 typedef struct svi_offer {
@@ -68,7 +76,7 @@ typedef struct svi_xevent {
     sv_str subject;      /* of an occasion */
     bool account_exists;
     bool is_own; /* sent by a local session (credit is due to it) */
-    size_t cost_bytes;
+    svi_arrival arrival;
     sv_draft *answer;   /* result being built */
     svi_offers offers;  /* of an occasion: what its handlers gave */
     unsigned delivered; /* copies handed to sessions */
@@ -90,6 +98,9 @@ typedef struct svi_xevent {
     struct svi_outcome *outcome;     /* where a module notes what it makes of it (mods_shadow.h); NULL: nowhere */
     void *firer;                     /* of an occasion: who waits for its end */
     struct svi_xevent *next, **link; /* of the session's events */
+    int64_t since_us;                /* of session/unsent: when it was given to the session; 0: just now */
+    struct svi_stream *stream;       /* of an element that is no stanza: whose; NULL when it has gone */
+    struct svi_xevent *stream_next, **stream_link; /* of the stream's events */
 } svi_xevent;
 svi_xevent *svi_xevent_of(const sv_event *ev);
 

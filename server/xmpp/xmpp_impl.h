@@ -147,7 +147,7 @@ typedef struct svi_kept {
 typedef struct svi_unheard {
     struct svi_unheard *next;
     sv_stanza *stanza;
-    size_t cost_bytes;
+    svi_arrival arrival;
 } svi_unheard;
 
 typedef struct svi_session_rows {
@@ -163,12 +163,14 @@ typedef struct svi_counted {
     bool is_counting_out; /* the client counts what it gets: its copies go through the tally */
     bool is_held;         /* taken up by a stream that must be told first: nothing is handed to it yet */
     bool is_recovered;    /* by a start of the server; until it was taken up */
+    bool is_handled_due, is_unacked_due; /* session/handled, session/unacked are to be fired */
     int64_t away_us;      /* wall clock, since when it has no connection; 0: it has one */
     svi_timer *away_timer;    /* how long it may be away */
     svi_timer *handled_timer; /* until session/handled is fired at the latest; NULL: nobody waits */
-    uint64_t wanted;          /* the serial that is waited for */
+    uint64_t wanted;          /* the serial that is waited for; 0: none */
     svi_timer *ask_timer;     /* until session/unacked is fired, or its answer is due */
     size_t unasked, unasked_bytes; /* handed over since it was fired */
+    int64_t handed_us;             /* monotonic, when the last one was handed over */
     int64_t asked_us;              /* monotonic, when it was fired and nothing acknowledged since; 0: it was not */
 } svi_counted;
 
@@ -241,9 +243,44 @@ void svi_session_announce(sv_session *session);
 void svi_session_owes(svi_server *server, const svi_payer *payer, bool more);
 /* Keeps a stanza of a session that owes too much, in order; its credit is not given back. Takes
  * the reference. False, and nothing is done, if it need not wait. */
-bool svi_session_puts_off(sv_session *session, sv_stanza *take, size_t cost_bytes);
+bool svi_session_puts_off(sv_session *session, sv_stanza *take, const svi_arrival *arrival);
 /* What svi_inbound does with a stanza that need not wait (xmpp_inbound.c). */
-void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes);
+void svi_inbound_now(sv_session *session, sv_stanza *take, const svi_arrival *arrival);
+/* Nothing of a stanza is under way any more: gives its credit back, and counts it. */
+void svi_session_heard(sv_session *session, const svi_arrival *arrival);
+/* Its next occasion comes soon: never inside what runs now. */
+void svi_session_become_due(sv_session *session);
+/* Takes the note of the row that goes with the copy of that token off; NULL if there is none. */
+svi_kept *svi_session_take_kept(sv_session *session, uint64_t token);
+/* Frees such a note. */
+void svi_kept_free(svi_kept *kept);
+
+/* The sender of availability (RFC 6121 4.2, 4.5), of which only the newest matters; .p NULL for
+ * everything else. */
+sv_str svi_sender_of_availability(const sv_stanza *stanza);
+
+/* --- xmpp_counted.c --------------------------------------------------------------------------- */
+
+/* A stanza comes: its serial, 0 if it is not counted. `is_repeat_out`: it was heard before, and is not to be heard again. */
+uint64_t svi_counted_in(sv_session *session, const sv_stanza *stanza, bool *is_repeat_out);
+/* It waits for one more thing, or one less. */
+void svi_counted_hold(sv_session *session, uint64_t serial, bool more);
+/* Too many of its stanzas are not counted yet. */
+bool svi_counted_is_full(const sv_session *session);
+/* What goes to it is counted. */
+bool svi_counted_takes(const sv_session *session);
+/* Takes a copy for it, and hands it to the connection if there is one and it has room. The bounds are kept first. */
+void svi_counted_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
+/* Hands to its connection what has room there. */
+void svi_counted_feed(sv_session *session);
+/* What is due to it is fired. */
+void svi_counted_fire(sv_session *session);
+/* It ends: what was not acknowledged was never sent, and the tally goes. It is not listed any more. */
+void svi_counted_end(sv_session *session);
+/* Of an account's sessions that are away ends the oldest, if there is one. */
+bool svi_counted_make_room(const svi_online *online);
+/* The server stops: ends all that are away. */
+void svi_sessions_end_away(svi_server *server);
 
 /* --- xmpp_queue.c ----------------------------------------------------------------------------- */
 
@@ -279,7 +316,7 @@ typedef struct svi_passage {
     sv_jid from, to;
     sv_str subject;
     uint64_t entry; /* 0: nothing to account for */
-    size_t cost_bytes;
+    svi_arrival arrival;
     int kind;        /* svi_kind */
     svi_place place; /* of `to` */
     bool is_own;
@@ -308,8 +345,9 @@ void svi_xevent_close(svi_xevent *x);
 /* The session ends: its events go on without it. */
 void svi_xevent_forget_session(sv_session *session);
 
-/* Fires session/unsent for a copy that was never written; the event's entry is the copy's. */
-void svi_unsent(sv_session *session, const sv_stanza *stanza, uint64_t entry);
+/* Fires session/unsent for a copy that was never written; the event's entry is the copy's. `since_us`: wall clock, when it was
+ * given to the session; 0: just now. */
+void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t entry);
 
 /* What an error says. */
 typedef struct svi_error {

@@ -106,7 +106,7 @@ static void drop(const svi_passage *passage, const char *rule)
                                                   .receiver = &passage->to,
                                                   .rule = rule,
                                                   .stanza = passage->stanza});
-    svi_conn_credit(passage->session->conn, passage->cost_bytes);
+    svi_session_heard(passage->session, &passage->arrival);
 }
 
 #define NO_COND ((sv_cond)0)
@@ -152,11 +152,19 @@ static void check_and_start(svi_arena *arena, svi_passage *passage)
 void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
-    if (!svi_session_puts_off(session, take, cost_bytes))
-        svi_inbound_now(session, take, cost_bytes);
+    svi_arrival arrival = {.cost_bytes = cost_bytes, .turn = session->turn};
+    bool is_repeat;
+    arrival.serial = svi_counted_in(session, take, &is_repeat);
+    if (is_repeat) { /* what it was repeated for goes on, and counts for both */
+        arrival.serial = 0;
+        svi_session_heard(session, &arrival);
+        svi_stanza_unref(&take);
+    } else if (!svi_session_puts_off(session, take, &arrival)) {
+        svi_inbound_now(session, take, &arrival);
+    }
 }
 
-void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
+void svi_inbound_now(sv_session *session, sv_stanza *take, const svi_arrival *arrival)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
     svi_server *server = session->server;
@@ -168,7 +176,7 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, size_t cost_bytes)
         .session = session,
         .from = session->jid,
         .entry = svi_ledger_open(server->ledger, SVI_RECEIVED, &session->host->counts),
-        .cost_bytes = cost_bytes,
+        .arrival = *arrival,
         .is_own = true,
     };
     const bool is_ended = session->is_kicked;

@@ -224,6 +224,18 @@ bool svi_is_stanza(const sv_node *element)
            is_stanza_name(svi_node_name(element));
 }
 
+bool svi_is_for_modules(const sv_node *element)
+{
+    static const sv_str cores[] = {
+        SV_STR_INIT(SVI_NS_CLIENT),      SV_STR_INIT(SVI_NS_STREAM), SV_STR_INIT(SVI_NS_SERVER),
+        SV_STR_INIT(SVI_NS_SASL),        SV_STR_INIT(SVI_NS_TLS),
+    };
+    const sv_str ns = svi_node_ns(element);
+    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++)
+        if (sv_str_eq(ns, cores[i])) return false;
+    return true;
+}
+
 svi_step svi_on_stray(svi_stream *stream, const sv_node *element)
 {
     sv_str ns = svi_node_ns(element), name = svi_node_name(element);
@@ -280,6 +292,17 @@ static void put_iq(svi_buf *buf, const sv_node *iq, const char *type)
     put_attr(buf, "from", svi_node_attr(iq, SV_STR("to")));
 }
 
+/* To a bound client it is a stanza like others, and counted. */
+static void send_iq(svi_stream *stream, svi_buf *take)
+{
+    if (stream->session == NULL) {
+        svi_stream_send(stream, take);
+        return;
+    }
+    svi_session_answer(stream->session, svi_buf_str(take));
+    svi_buf_free(take);
+}
+
 static void send_iq_error(svi_stream *stream, const sv_node *iq, sv_cond cond)
 {
     svi_buf buf = buf_of(stream);
@@ -287,7 +310,7 @@ static void send_iq_error(svi_stream *stream, const sv_node *iq, sv_cond cond)
     svi_buf_printf(
         &buf, "><error type='%s'><%s xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
         svi_cond_type(cond), svi_cond_name(cond));
-    svi_stream_send(stream, &buf);
+    send_iq(stream, &buf);
 }
 
 /* RFC 6120 7.6.2, 7.7.2, 7.7.3: the client may try again, not for ever. */
@@ -368,6 +391,6 @@ bool svi_stream_answers(svi_stream *stream, const sv_node *element)
     svi_buf buf = buf_of(stream);
     put_iq(&buf, element, "result");
     svi_buf_put(&buf, SV_STR("/>"));
-    svi_stream_send(stream, &buf);
+    send_iq(stream, &buf);
     return true;
 }

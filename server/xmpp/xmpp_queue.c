@@ -20,9 +20,8 @@ void svi_session_keep(sv_session *session, uint64_t token, const sv_stanza *stan
     session->kept_end = &kept->next;
 }
 
-/* Takes the note for that token off the list; NULL if there is none. Reports come in order, so
- * it is near the front. */
-static svi_kept *take_kept(sv_session *session, uint64_t token)
+/* Reports come in order, so it is near the front. */
+svi_kept *svi_session_take_kept(sv_session *session, uint64_t token)
 {
     for (svi_kept **at = &session->kept; *at != NULL; at = &(*at)->next) {
         svi_kept *kept = *at;
@@ -36,6 +35,13 @@ static svi_kept *take_kept(sv_session *session, uint64_t token)
     return NULL;
 }
 
+void svi_kept_free(svi_kept *kept)
+{
+    svi_str_free(&kept->owner);
+    svi_str_free(&kept->key);
+    svi_free(kept);
+}
+
 static void settle_kept(svi_server *server, svi_kept *kept, bool written)
 {
     if (written) {
@@ -43,16 +49,12 @@ static void settle_kept(svi_server *server, svi_kept *kept, bool written)
         svi_unit_del(unit, kept->map, kept->owner, kept->key);
         svi_unit_submit(&unit);
     }
-    svi_str_free(&kept->owner);
-    svi_str_free(&kept->key);
-    svi_free(kept);
+    svi_kept_free(kept);
 }
 
 /* --- bounds ----------------------------------------------------------------------------------- */
 
-/* The sender of availability (RFC 6121 4.2, 4.5), of which only the newest matters; .p NULL for
- * everything else. */
-static sv_str sender_of_availability(const sv_stanza *stanza)
+sv_str svi_sender_of_availability(const sv_stanza *stanza)
 {
     const sv_node *root = svi_stanza_root(stanza);
     if (!svi_node_is(root, SV_STR("presence"), SV_STR(SVI_NS_CLIENT))) return SV_STR_NONE;
@@ -64,12 +66,12 @@ static sv_str sender_of_availability(const sv_stanza *stanza)
 /* Above the soft bound: drops the waiting presence of the same sender that this one makes stale. */
 static void coalesce(sv_session *session, const sv_stanza *newer)
 {
-    const sv_str sender = sender_of_availability(newer);
+    const sv_str sender = svi_sender_of_availability(newer);
     if (sender.n == 0) return;
     for (svi_out *out = svi_conn_waiting(session->conn, NULL), *next; out != NULL; out = next) {
         next = svi_conn_waiting(session->conn, out);
         const sv_stanza *older = svi_out_stanza(out);
-        if (older == NULL || !sv_str_eq(sender_of_availability(older), sender)) continue;
+        if (older == NULL || !sv_str_eq(svi_sender_of_availability(older), sender)) continue;
         const uint64_t entry = svi_conn_waiting_drop(session->conn, out);
         session->in_flight--;
         svi_ledger_close(session->server->ledger, entry, SVI_DROPPED, "presence-coalesced");
@@ -111,17 +113,21 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
     SV_CHECK(session, SVI_SESSION_MAGIC);
     SV_ASSERT(entry != 0);
     if (!session->is_listed) {
-        svi_kept *kept = take_kept(session, entry);
+        svi_kept *kept = svi_session_take_kept(session, entry);
         svi_ledger_close(session->server->ledger, entry, kept != NULL ? SVI_STORED : SVI_DROPPED,
                          kept != NULL ? NULL : "session-gone");
         if (kept != NULL) settle_kept(session->server, kept, false);
+        return;
+    }
+    svi_session_seen(session, stanza, to, SVI_SEEN_OUT);
+    if (svi_counted_takes(session)) {
+        svi_counted_send(session, stanza, to, entry);
         return;
     }
     keep_bounds(session, stanza);
     /* A session kicked just now gets it all the same: it comes back as unsent, with what is
      * queued. */
     session->in_flight++;
-    svi_session_seen(session, stanza, to, SVI_SEEN_OUT);
     svi_conn_send(session->conn, stanza, &(svi_head){.to = to}, entry);
 }
 
@@ -130,14 +136,28 @@ void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t 
     svi_session_send(session, stanza, SV_STR_NONE, entry);
 }
 
+void svi_session_answer(sv_session *session, sv_str xml)
+{
+    svi_server *server = session->server;
+    sv_stanza *stanza;
+    sv_err err;
+    const sv_status status = svi_stanza_parse(server->acct, svi_server_atoms(server), xml,
+                                              SV_STR(SVI_NS_CLIENT), &stanza, &err);
+    SV_ASSERT(status == SV_OK); /* it is ours */
+    svi_session_deliver(session, stanza,
+                        svi_ledger_open(server->ledger, SVI_MADE_ANSWER, &session->host->counts));
+    svi_stanza_unref(&stanza);
+}
+
 void svi_session_sent(sv_session *session, uint64_t token, bool written, const sv_stanza *stanza)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
-    if (token == 0) return;
+    if (token == SVI_TOKEN_COUNTED) svi_counted_feed(session);
+    if (token == 0 || token == SVI_TOKEN_COUNTED) return;
     SV_ASSERT(session->in_flight > 0);
     session->in_flight--;
     svi_ledger *ledger = session->server->ledger;
-    svi_kept *kept = take_kept(session, token);
+    svi_kept *kept = svi_session_take_kept(session, token);
     if (kept != NULL) {
         settle_kept(session->server, kept, written);
         svi_ledger_close(ledger, token, written ? SVI_HANDED_OVER : SVI_STORED, NULL);
@@ -151,7 +171,7 @@ void svi_session_sent(sv_session *session, uint64_t token, bool written, const s
         return;
     }
     /* Nothing more will be written: nobody may find it, or what came back would be sent to it
-     * again. */
-    svi_session_unlist(session);
-    svi_unsent(session, stanza, token);
+     * again. A stream that was taken over from says nothing of the session. */
+    if (session->turn == 0) svi_session_unlist(session);
+    svi_unsent(session, stanza, 0, token);
 }

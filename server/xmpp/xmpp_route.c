@@ -278,16 +278,10 @@ static void route_quarantined(sv_event *ev)
                      is_request(x->kind) ? SVI_ANSWERED : SVI_BOUNCED);
 }
 
-static void give_credit_back(const svi_xevent *x)
-{
-    if (!x->is_own || x->session == NULL) return; /* gone, and its credit with it */
-    svi_conn_credit(x->session->conn, x->cost_bytes);
-}
-
 static void route_released(sv_event *ev)
 {
     svi_xevent *x = svi_xevent_of(ev);
-    give_credit_back(x);
+    if (x->is_own && x->session != NULL) svi_session_heard(x->session, &x->arrival);
     svi_xevent_close(x);
 }
 
@@ -467,7 +461,7 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
         svi_stanza_unref(&error);
     }
     if (passage->is_own && passage->session != NULL)
-        svi_conn_credit(passage->session->conn, passage->cost_bytes);
+        svi_session_heard(passage->session, &passage->arrival);
 }
 
 /* --- made here -------------------------------------------------------------------------------- */

@@ -293,6 +293,8 @@ void svi_server_drain(svi_server *server)
     SV_CHECK(server, SVI_SERVER_MAGIC);
     if (server->draining) return;
     server->draining = true;
+    for (sv_session *session = NULL; (session = svi_session_each(server, session)) != NULL;)
+        if (svi_session_conn(session) == NULL) svi_session_kick(session, "system-shutdown");
     if (server->streams_ops != NULL) {
         server->streams_ops->drain(server->streams);
         return;
@@ -348,6 +350,7 @@ void svi_server_free(svi_server **server, unsigned within_ms)
     svi_net_free(&s->net); /* every stream hears `closed`, which ends its session */
     if (s->streams_ops != NULL) s->streams_ops->free(s->streams);
     s->streams_ops = NULL;
+    svi_sessions_end_away(s);
     for (svi_host *host = s->known; host != NULL; host = host->known_next) svi_logins_flush(host);
     svi_store_hurry(s->store);
     svi_store_poll(s->store);

@@ -240,6 +240,8 @@ typedef struct svi_streams_ops {
     /* Ends one connection's stream with a stream error (RFC 6120 4.9.3) and a text for people (NULL:
      * none); idempotent. */
     void (*end)(void *streams, svi_conn *conn, const char *stream_error, const char *text);
+    /* The session of a connection's stream, with that number, has gone on without it: ends it as `end` does. */
+    void (*leave)(void *streams, svi_conn *conn, const sv_session *session, const char *stream_error);
     size_t (*locked)(const void *streams); /* addresses and accounts that may not log in now */
     void (*free)(void *streams);           /* after the network is gone */
     /* How the peer of a connection came and logged in. May be NULL. */

@@ -141,13 +141,12 @@ size_t svi_session_count(const svi_server *server)
 
 /* --- what its stanzas caused ------------------------------------------------------------------ */
 
-static void become_due(sv_session *session);
-
 void svi_session_owes(svi_server *server, const svi_payer *payer, bool more)
 {
     if (payer->number == 0) return;
     sv_session *session = svi_session_find_number(server, payer->full, payer->number);
     if (session == NULL) return; /* it has gone, and will not be listed again */
+    svi_counted_hold(session, payer->serial, more);
     if (more) {
         session->owed++;
         return;
@@ -155,21 +154,22 @@ void svi_session_owes(svi_server *server, const svi_payer *payer, bool more)
     SV_ASSERT(session->owed > 0);
     session->owed--;
     if (session->unheard != NULL && session->owed <= server->limits.caused_events / 2)
-        become_due(session);
+        svi_session_become_due(session);
 }
 
 static bool owes_too_much(const sv_session *session)
 {
-    return session->is_listed && session->owed >= session->server->limits.caused_events;
+    return session->is_listed && (session->owed >= session->server->limits.caused_events ||
+                                  svi_counted_is_full(session));
 }
 
-bool svi_session_puts_off(sv_session *session, sv_stanza *take, size_t cost_bytes)
+bool svi_session_puts_off(sv_session *session, sv_stanza *take, const svi_arrival *arrival)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
     if (session->is_kicked || session->is_gone) return false;
     if (session->unheard == NULL && !owes_too_much(session)) return false;
     svi_unheard *unheard = svi_alloc(session->server->acct, sizeof *unheard);
-    *unheard = (svi_unheard){.stanza = take, .cost_bytes = cost_bytes};
+    *unheard = (svi_unheard){.stanza = take, .arrival = *arrival};
     *session->unheard_end = unheard;
     session->unheard_end = &unheard->next;
     return true;
@@ -180,8 +180,17 @@ static void hear_first(sv_session *session)
     svi_unheard *unheard = session->unheard;
     session->unheard = unheard->next;
     if (session->unheard == NULL) session->unheard_end = &session->unheard;
-    svi_inbound_now(session, unheard->stanza, unheard->cost_bytes);
+    svi_inbound_now(session, unheard->stanza, &unheard->arrival);
     svi_free(unheard);
+}
+
+/* What another connection of the session had lent is nobody's. */
+void svi_session_heard(sv_session *session, const svi_arrival *arrival)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (session->conn != NULL && session->turn == arrival->turn)
+        svi_conn_credit(session->conn, arrival->cost_bytes);
+    svi_counted_hold(session, arrival->serial, false);
 }
 
 uint64_t svi_server_newest_session(const svi_server *server)
@@ -223,15 +232,16 @@ static void fire_due(void *ctx)
         if (session->is_kicked) svi_session_unlist(session);
         if (!session->is_listed) {
             fire_gone(session);
+            if (session->conn == NULL) svi_session_end(&session, "ended while away");
             continue;
         }
         svi_session_announce(session);
+        svi_counted_fire(session);
         while (session->unheard != NULL && !owes_too_much(session)) hear_first(session);
     }
 }
 
-/* Its next occasion comes soon: never inside what runs now. */
-static void become_due(sv_session *session)
+void svi_session_become_due(sv_session *session)
 {
     svi_server *server = session->server;
     if (session->is_due) return;
@@ -308,7 +318,8 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
         fire_gone(older);
     }
     const svi_online *online = svi_dict_get(server->by_bare, jid.bare);
-    if (online != NULL && online->count >= server->limits.sessions_per_account) {
+    if (online != NULL && online->count >= server->limits.sessions_per_account &&
+        !svi_counted_make_room(online)) {
         svi_arena_reset(server->scratch, mark);
         return SV_ELIMIT;
     }
@@ -317,7 +328,7 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
     list_session(session);
     svi_conn_free_run(conn, &server->limits.user, server->limits.credit_bytes,
                       server->limits.rate);
-    become_due(session);
+    svi_session_become_due(session);
     SV_LOG(SV_INFO, "session-open", LF_STR("jid", session->jid.full),
            LF_INT("conn", svi_conn_number(conn)));
     *session_out = session;
@@ -356,7 +367,8 @@ void svi_session_kick_with(sv_session *session, const char *stream_error, const 
     if (session->is_kicked) return;
     session->is_kicked = true;
     svi_server *server = session->server;
-    become_due(session); /* not unlisted here: somebody may be walking the account's sessions */
+    svi_session_become_due(session); /* not unlisted here: somebody may be walking the account's sessions */
+    if (session->conn == NULL) return; /* it is away */
     if (server->streams_ops != NULL)
         server->streams_ops->end(server->streams, session->conn, stream_error, text);
     else
@@ -409,9 +421,11 @@ void svi_session_end(sv_session **session, const char *why)
     if (s == NULL) return;
     *session = NULL;
     SV_CHECK(s, SVI_SESSION_MAGIC);
-    SV_ASSERT(s->in_flight == 0); /* the connection reported them all before it closed */
-    SV_ASSERT(s->kept == NULL);
+    /* the connection reported them all before it closed; but one that another took over from may still do so */
+    SV_ASSERT((s->in_flight == 0 && s->kept == NULL) || s->turn > 0);
+    while (s->kept != NULL) svi_kept_free(svi_session_take_kept(s, s->kept->token));
     svi_session_unlist(s);
+    svi_counted_end(s);
     fire_gone(s);
     leave_due(s); /* what it had sent is heard last, and may make it due again */
     s->conn = NULL;

@@ -22,6 +22,8 @@ void svi_session_end(sv_session **session, const char *why);
  * is nobody's. */
 void svi_session_sent(sv_session *session, uint64_t token, bool written, const sv_stanza *stanza);
 
+#define SVI_TOKEN_COUNTED UINT64_MAX /* of a counted copy, which is accounted for when it is acknowledged */
+
 /* The host of its account. */
 svi_host *svi_session_host(const sv_session *session);
 /* Its full address; lives as long as the session. */
@@ -80,6 +82,8 @@ void svi_session_keep_rows(sv_session *session, svi_map *map, svi_rows *take);
  * sender is coalesced, above the hard one the connection is closed. Copies of stored stanzas
  * (svi_x_push_stored) do not count towards them. */
 void svi_session_deliver(sv_session *session, const sv_stanza *stanza, uint64_t entry);
+/* The same with an answer of the server's that was written as text. */
+void svi_session_answer(sv_session *session, sv_str xml);
 
 /* Ends the session's stream with a stream error (RFC 6120 4.9.3 name, such as "conflict"). The
  * session leaves the tables and session/gone fires behind what runs now; what was not written
@@ -109,6 +113,38 @@ typedef struct svi_counting {
  * svi_session_count_out on. If it is counted already, only what `how` says is new. A guest's is never kept. */
 void svi_session_count_in(sv_session *session, const svi_counting *how);
 void svi_session_count_out(sv_session *session);
+/* What is counted; false, and all 0, if it is not. */
+typedef struct svi_session_tally {
+    bool is_kept;                /* it outlives its connection */
+    bool is_recovered;           /* by a start of the server; until it was taken up */
+    uint32_t received, handled;  /* modulo 2^32; `handled` is what may be told */
+    uint32_t sent, acked;        /* the same */
+    size_t waiting, waiting_bytes; /* not acknowledged */
+    int64_t away_us;             /* wall clock, since when it has no connection; 0: it has one */
+} svi_session_tally;
+/* A stanza of the session's that was answered where it came in: it counts. */
+void svi_session_answered(sv_session *session, const sv_stanza *stanza);
+bool svi_session_tally_get(const sv_session *session, svi_session_tally *tally_out);
+
+/* Fires session/handled when all is handled that has come from the session until now, and once before if that takes longer. */
+void svi_session_want_handled(sv_session *session, int64_t within_us);
+/* The client has all up to `h`: what it was sent is done. SV_EINVAL, and nothing is done: it was not sent so much. What is
+ * less than before changes nothing. */
+sv_status svi_session_acked(sv_session *session, uint32_t h);
+
+/* Whether it outlives the connection that ends: it is to be kept, and may be found. */
+bool svi_session_may_stay(const sv_session *session);
+/* Its connection has ended and it stays (svi_session_may_stay): fires session/away; it ends when its time is over. */
+void svi_session_leave(sv_session *session);
+/* Another connection takes it up, whose client has all up to `h`. The older connection's stream, if there is still one, ends with
+ * <conflict/>. Nothing is handed to it before svi_session_go_on. SV_EINVAL, and nothing is done: it was not sent so much;
+ * SV_ENOTFOUND: so much less than it has acknowledged before; SV_ECLOSED: it may not be taken up. */
+sv_status svi_session_take_up(sv_session *session, svi_conn *conn, uint32_t h);
+/* The client knows: its connection runs free, gets what was not acknowledged and then what waited; fires session/back. */
+void svi_session_go_on(sv_session *session);
+/* Each copy that waits for the session, oldest first: `stamp` returns the stanza (borrowed) that is sent in its place. */
+typedef const sv_stanza *(*svi_stamp_fn)(void *ctx, const sv_stanza *stanza, int64_t since_us);
+void svi_session_stamp(sv_session *session, svi_stamp_fn stamp, void *ctx);
 
 /* --- who watches --------------------------------------------------------------------------------- */
 

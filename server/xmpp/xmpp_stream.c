@@ -26,6 +26,7 @@ static const step steps[SVI_STEPS] = {
     [SVI_STEP_KEYS] = {"keys", NULL, DEADLINE(login_us), false},
     [SVI_STEP_PENALTY] = {"penalty", NULL, DEADLINE(login_us), false},
     [SVI_STEP_BIND] = {"bind", svi_on_bind, DEADLINE(bind_us), true},
+    [SVI_STEP_ELEMENT] = {"element", NULL, DEADLINE(bind_us), false},
     [SVI_STEP_READY] = {"ready", NULL, 0, false},
     [SVI_STEP_CLOSING] = {"closing", NULL, 0, false},
 };
@@ -167,7 +168,7 @@ static svi_step close_with(svi_stream *stream, svi_buf *take, unsigned within_ms
 }
 
 static void put_error(const svi_stream *stream, svi_buf *buf, const char *condition,
-                      const char *text)
+                      sv_str specific, const char *text)
 {
     svi_buf_printf(buf, "<stream:error%s><%s xmlns='" SVI_NS_STREAMS "'/>",
                    stream->framing->declaration, condition);
@@ -176,6 +177,7 @@ static void put_error(const svi_stream *stream, svi_buf *buf, const char *condit
         svi_write_text(buf, sv_str_of(text));
         svi_buf_put(buf, SV_STR("</text>"));
     }
+    svi_buf_put(buf, specific);
     svi_buf_put(buf, SV_STR("</stream:error>"));
 }
 
@@ -186,24 +188,36 @@ static void log_error(const svi_stream *stream, const char *condition, const cha
            LF_TXT("step", steps[stream->step].name), LF_TXT("text", text ? text : ""));
 }
 
-static svi_step fail_within(svi_stream *stream, const char *condition, const char *text,
-                            unsigned within_ms)
+static svi_step fail_within(svi_stream *stream, const char *condition, sv_str specific,
+                            const char *text, unsigned within_ms)
 {
     if (stream->step == SVI_STEP_CLOSING) return SVI_STEP_CLOSING;
     svi_buf buf;
     svi_buf_init(&buf, svi_server_acct(stream->server));
     if (!can_write(stream)) return close_with(stream, &buf, 0);
     if (!stream->is_open) svi_stream_open(stream, &buf, !stream->is_old);
-    put_error(stream, &buf, condition, text);
+    put_error(stream, &buf, condition, specific, text);
     stream->framing->close(&buf);
     return close_with(stream, &buf, within_ms);
 }
 
-svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text)
+/* These say nothing of the peer but that the connection can't go on: it may be back. */
+static bool is_cut(const char *condition)
+{
+    return strcmp(condition, "connection-timeout") == 0 || strcmp(condition, "system-shutdown") == 0;
+}
+
+svi_step svi_stream_fail_with(svi_stream *stream, const char *condition, sv_str specific, const char *text)
 {
     SV_CHECK(stream, SVI_STREAM_MAGIC);
     log_error(stream, condition, text);
-    return fail_within(stream, condition, text, SVI_CLOSE_MS);
+    if (stream->step != SVI_STEP_CLOSING) stream->is_over = !is_cut(condition);
+    return fail_within(stream, condition, specific, text, SVI_CLOSE_MS);
+}
+
+svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text)
+{
+    return svi_stream_fail_with(stream, condition, SV_STR_NONE, text);
 }
 
 svi_step svi_stream_end(svi_stream *stream, sv_str last)
@@ -214,6 +228,7 @@ svi_step svi_stream_end(svi_stream *stream, sv_str last)
     svi_buf_init(&buf, svi_server_acct(stream->server));
     svi_buf_put(&buf, last);
     if (stream->is_open) stream->framing->close(&buf);
+    stream->is_over = true;
     return close_with(stream, &buf, SVI_CLOSE_MS);
 }
 
@@ -236,6 +251,18 @@ static void streams_end(void *ctx, svi_conn *conn, const char *stream_error, con
     (void)ctx;
     svi_stream *stream = svi_conn_ctx(conn);
     if (stream) (void)svi_stream_fail(stream, stream_error, text);
+}
+
+/* What it was given before is reported to that session all the same (on_sent). */
+static void streams_leave(void *ctx, svi_conn *conn, const sv_session *session, const char *stream_error)
+{
+    (void)ctx;
+    svi_stream *stream = svi_conn_ctx(conn);
+    if (!stream) return;
+    stream->session = NULL;
+    stream->left_number = svi_session_number(session);
+    stream->left_full = svi_str_dup(svi_server_acct(stream->server), svi_session_jid(session)->full);
+    (void)svi_stream_fail(stream, stream_error, NULL);
 }
 
 static void streams_facts(void *ctx, svi_conn *conn, svi_stream_facts *facts_out)
@@ -282,6 +309,7 @@ static svi_streams *streams_of(svi_server *server)
     static const svi_streams_ops ops = {.drain = streams_drain,
                                         .count = streams_count,
                                         .end = streams_end,
+                                        .leave = streams_leave,
                                         .facts = streams_facts,
                                         .forget = streams_forget,
                                         .locked = streams_locked,
@@ -322,15 +350,15 @@ static void bound_streams(svi_stream *newest)
     const char *limit;
     if (svi_strangers_is_crowd(strangers, newest, &limit)) {
         log_refused(newest, limit);
-        (void)fail_within(newest, "policy-violation", "Too many connections from this address.",
-                          LIMIT_MS);
+        (void)fail_within(newest, "policy-violation", SV_STR_NONE,
+                          "Too many connections from this address.", LIMIT_MS);
         return;
     }
     svi_stream *oldest = svi_strangers_excess(strangers, newest, &limit);
     if (!oldest) return;
     SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", oldest->peer), LF_TXT("limit", limit));
     log_error(oldest, "resource-constraint", NULL);
-    (void)fail_within(oldest, "resource-constraint", NULL, LIMIT_MS);
+    (void)fail_within(oldest, "resource-constraint", SV_STR_NONE, NULL, LIMIT_MS);
 }
 
 static void on_open(void *ctx, svi_conn *conn, const svi_conn_info *info)
@@ -415,14 +443,19 @@ static const char *why_not(const svi_stream *stream)
     return stream->name.n > 0 && svi_host_logins(stream->host) == others ? "reset" : NULL;
 }
 
+bool svi_stream_may_go_on(svi_stream *stream)
+{
+    if (is_deaf(stream)) (void)svi_stream_fail(stream, "resource-constraint", NULL);
+    const char *error = why_not(stream);
+    if (error) (void)svi_stream_fail(stream, error, NULL);
+    return stream->step != SVI_STEP_CLOSING;
+}
+
 /* Runs the step's function on a header or element, and goes to the step it returns. */
 static void run_step(svi_stream *stream, sv_stanza *take, step_fn on_element)
 {
     svi_mark mark = svi_arena_mark(stream->streams->scratch);
-    if (is_deaf(stream)) (void)svi_stream_fail(stream, "resource-constraint", NULL);
-    const char *error = why_not(stream);
-    if (error) (void)svi_stream_fail(stream, error, NULL);
-    if (stream->step != SVI_STEP_CLOSING) {
+    if (svi_stream_may_go_on(stream)) {
         svi_step next = on_element(stream, svi_stanza_root(take));
         if (stream->step != SVI_STEP_CLOSING) svi_stream_enter(stream, next);
     }
@@ -441,10 +474,13 @@ static void on_header(void *ctx, svi_conn *conn, sv_stanza *take)
 static void on_ready(svi_stream *stream, sv_stanza *take, size_t cost_bytes)
 {
     const sv_node *root = svi_stanza_root(take);
-    if (!svi_is_stanza(root)) {
+    if (svi_is_for_modules(root)) {
+        svi_stream_pass(stream, take, cost_bytes);
+    } else if (!svi_is_stanza(root)) {
         run_step(stream, take, svi_on_stray);
     } else if (svi_stream_answers(stream, root)) {
         svi_conn_credit(stream->conn, cost_bytes);
+        svi_session_answered(stream->session, take);
         svi_stanza_unref(&take);
     } else {
         svi_inbound(stream->session, take, cost_bytes);
@@ -457,6 +493,10 @@ static void on_stanza(void *ctx, svi_conn *conn, sv_stanza *take, size_t cost_by
     svi_stream *stream = stream_of(conn);
     if (stream->step == SVI_STEP_READY) {
         on_ready(stream, take, cost_bytes);
+        return;
+    }
+    if (stream->step == SVI_STEP_BIND && svi_is_for_modules(svi_stanza_root(take))) {
+        svi_stream_pass(stream, take, cost_bytes);
         return;
     }
     step_fn on_element = steps[stream->step].on_element;
@@ -494,7 +534,25 @@ static void on_sent(void *ctx, svi_conn *conn, uint64_t token, bool written,
 {
     (void)ctx;
     svi_stream *stream = stream_of(conn);
-    if (stream->session) svi_session_sent(stream->session, token, written, stanza);
+    sv_session *session = stream->session;
+    if (!session && stream->left_number > 0)
+        session = svi_session_find_number(stream->server, stream->left_full, stream->left_number);
+    if (session)
+        svi_session_sent(session, token, written, stanza);
+    else if (token != 0 && token != SVI_TOKEN_COUNTED)
+        svi_ledger_close(svi_server_ledger(stream->server), token,
+                         written ? SVI_HANDED_OVER : SVI_DROPPED, written ? NULL : "session-gone");
+}
+
+/* XEP-0198 7: only a stream that was closed ends its session. */
+static void part(svi_stream *stream, const char *why)
+{
+    if (!stream->session) return;
+    if (stream->is_over || !svi_session_may_stay(stream->session))
+        svi_session_end(&stream->session, why);
+    else
+        svi_session_leave(stream->session);
+    stream->session = NULL;
 }
 
 static void on_drained(void *ctx, svi_conn *conn)
@@ -528,7 +586,8 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
         SV_LOG(SV_WARN, "stream-limit", LF_TXT("peer", stream->peer),
                LF_TXT("limit", "key updates"));
     SV_LOG(SV_DEBUG, "stream-close", LF_TXT("peer", stream->peer), LF_TXT("why", closed_name(why)));
-    svi_session_end(&stream->session, closed_name(why));
+    svi_xevent_forget_stream(stream);
+    part(stream, closed_name(why));
     svi_auth_drop(stream);
     svi_auth_forget(stream);
     if (stream->is_guest) svi_host_guest_leaves(stream->login_host);
@@ -540,6 +599,7 @@ static void on_closed(void *ctx, svi_conn *conn, svi_closed_why why)
     svi_timer_cancel(&stream->cert_timer);
     svi_str_free(&stream->from);
     svi_str_free(&stream->name);
+    svi_str_free(&stream->left_full);
     stream->magic = 0;
     svi_free(stream);
     svi_conn_set_ctx(conn, NULL);

@@ -35,6 +35,7 @@ typedef enum svi_step {
     SVI_STEP_KEYS,     /* an account is looked up, or a password compared */
     SVI_STEP_PENALTY,  /* a failure is held back */
     SVI_STEP_BIND,     /* logged in; a resource is due */
+    SVI_STEP_ELEMENT,  /* an element is with the modules, before a resource is bound */
     SVI_STEP_READY,    /* bound: stanzas */
     SVI_STEP_CLOSING,  /* our end is sent */
     SVI_STEPS
@@ -78,6 +79,10 @@ struct svi_stream {
     bool is_relayed; /* by a proxy, whose header named `peer` */
     bool is_guest; /* logged in by ANONYMOUS; counted by login_host */
     bool is_open; /* our header is sent and our end is not */
+    bool is_over; /* it ended, so that its session ends with it (XEP-0198 7) */
+    svi_xevent *xevents; /* open events of its elements that are no stanzas */
+    uint64_t left_number; /* the session that went on without it; 0: none */
+    sv_str left_full;
     unsigned auth_tries, bind_tries;
     char peer[64];
 };
@@ -102,6 +107,8 @@ void svi_stream_enter(svi_stream *stream, svi_step step);
  * (4.9.1.2). `text` is for people and may be NULL. Idempotent. Returns SVI_STEP_CLOSING, so that
  * a step can return it. */
 svi_step svi_stream_fail(svi_stream *stream, const char *condition, const char *text);
+/* The same with an application-specific condition (RFC 6120 4.9.4), as XML text. */
+svi_step svi_stream_fail_with(svi_stream *stream, const char *condition, sv_str specific, const char *text);
 
 /* Ends the stream without an error (RFC 6120 4.4). `last` is written before our end. */
 svi_step svi_stream_end(svi_stream *stream, sv_str last);
@@ -109,12 +116,36 @@ svi_step svi_stream_end(svi_stream *stream, sv_str last);
 /* Sends our header with a new id; `with_version` false for a peer that knows no XMPP 1.0. */
 void svi_stream_open(svi_stream *stream, svi_buf *buf, bool with_version);
 
+/* Before anything of the peer's is looked at: ends a stream whose host was changed meanwhile, or whose peer does not read. */
+bool svi_stream_may_go_on(svi_stream *stream);
+
 /* Sends what is in the buffer and frees it. */
 void svi_stream_send(svi_stream *stream, svi_buf *take);
 
 /* True if an account may log in on this connection as it is now: TLS, or a listener on loopback,
  * or a host that asks for neither. */
 bool svi_stream_may_login(const svi_stream *stream);
+
+/* --- xmpp_element.c -------------------------------------------------------------------------- */
+
+/* Passes an element that is no stanza and not the core's, of a stream that has logged in, to the modules (stream/element): if
+ * nobody claims it, it is a stray one (svi_on_stray). Takes the reference. Before binding the stream waits until that is over. */
+void svi_stream_pass(svi_stream *stream, sv_stanza *take, size_t cost_bytes);
+/* The stream ends: its events go on without it. */
+void svi_xevent_forget_stream(svi_stream *stream);
+
+/* What a handler may do with the stream whose element the event is, or that of the session which it is about, when the event is
+ * released; nothing if there is none then. */
+
+/* Writes an element, which is not counted, behind what was sent before. */
+void svi_x_write(sv_event *ev, const sv_draft *element);
+/* Ends the stream with an error (RFC 6120 4.9.3 name), an application-specific condition (NULL: none) and a text (NULL: none). */
+void svi_x_fail(sv_event *ev, const char *condition, const sv_draft *specific, const char *text);
+/* From now on the session is counted, and what goes to it from the event's release on. */
+void svi_x_count(sv_event *ev, sv_session *session, const svi_counting *how);
+/* The event's stream, on which no resource is bound, takes the session up; what waits for it is stamped and, when the event is
+ * released, sent. SV_EDENIED: it is another account's; else as svi_session_take_up. */
+sv_status svi_x_resume(sv_event *ev, sv_session *session, uint32_t h, svi_stamp_fn stamp, void *ctx);
 
 /* --- xmpp_silence.c -------------------------------------------------------------------------- */
 
@@ -132,6 +163,9 @@ svi_step svi_on_bind(svi_stream *stream, const sv_node *element);
 /* For an element that no step knows: the stream error that ends it (RFC 6120 4.3.5, 4.8.3,
  * 4.9.3.12, 4.9.3.24). */
 svi_step svi_on_stray(svi_stream *stream, const sv_node *element);
+
+/* Whether an element of a stream that has logged in is a matter of modules: it is in none of the core's own namespaces. */
+bool svi_is_for_modules(const sv_node *element);
 
 /* True for message, presence and iq in the content namespace. */
 bool svi_is_stanza(const sv_node *element);

@@ -287,6 +287,7 @@ static void set_copy(svi_tally *tally, svi_tally_out *out, const svi_tally_copy 
                                    .owner = svi_str_dup(tally->acct, copy->place->owner),
                                    .key = svi_str_dup(tally->acct, copy->place->key)};
     tally->sum.stored_bytes += out->bytes;
+    tally->sum.stored_count++;
 }
 
 /* It is no more among those that wait. */
@@ -294,7 +295,9 @@ static void subtract(svi_tally *tally, const svi_tally_out *out)
 {
     SV_ASSERT(tally->sum.bytes >= out->bytes);
     tally->sum.bytes -= out->bytes;
-    if (out->place.map != NULL) tally->sum.stored_bytes -= out->bytes;
+    if (out->place.map == NULL) return;
+    tally->sum.stored_bytes -= out->bytes;
+    tally->sum.stored_count--;
 }
 
 static void clear_copy(svi_tally_out *out)
@@ -361,6 +364,18 @@ uint64_t svi_tally_replace(svi_tally *tally, svi_tally_out *out, const svi_tally
     clear_copy(out);
     set_copy(tally, out, copy);
     return entry;
+}
+
+void svi_tally_restamp(svi_tally *tally, svi_tally_out *out, const sv_stanza *stanza)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    const size_t before = out->bytes;
+    sv_stanza *old = (sv_stanza *)(uintptr_t)out->stanza;
+    out->stanza = svi_stanza_ref(stanza);
+    out->bytes = sizeof *out + svi_stanza_held_bytes(stanza);
+    tally->sum.bytes += out->bytes - before;
+    if (out->place.map != NULL) tally->sum.stored_bytes += out->bytes - before;
+    svi_stanza_unref(&old);
 }
 
 /* Takes the first `count` off. */

@@ -102,11 +102,14 @@ void svi_tally_rewind(svi_tally *tally);
 
 /* The first one that is not acknowledged, NULL if there is none; the next by its `next`. */
 const svi_tally_out *svi_tally_first(const svi_tally *tally);
-/* How many those are, and what they take; `stored_bytes`: of those that have a place. */
+/* How many those are, and what they take; `stored_...`: of those that have a place. */
 typedef struct svi_tally_sum {
-    size_t count, bytes, stored_bytes;
+    size_t count, bytes, stored_count, stored_bytes;
 } svi_tally_sum;
 svi_tally_sum svi_tally_waiting(const svi_tally *tally);
+
+/* The same copy, saying when it was sent: the stanza (referenced) in place of its own. */
+void svi_tally_restamp(svi_tally *tally, svi_tally_out *out, const sv_stanza *stanza);
 
 /* Another stanza in the place of one that no connection was ever given: its number stays, the new one has none of its own. Its
  * entry is given back, open, to be closed. */

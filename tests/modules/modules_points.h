@@ -72,6 +72,11 @@
     X("account/enabled", ACCOUNT, false, false, true, false) \
     X("account/removing", ACCOUNT, false, false, true, true) \
     X("offline/turn", ACCOUNT, false, false, false, true) \
-    X("host/item", HOST, false, false, true, true)
+    X("host/item", HOST, false, false, true, true) \
+    X("stream/element", OTHER, true, true, false, true) \
+    X("session/away", OTHER, false, true, false, true) \
+    X("session/back", OTHER, false, true, true, true) \
+    X("session/handled", OTHER, false, true, false, true) \
+    X("session/unacked", OTHER, false, true, false, true)
 
 #endif

@@ -38,6 +38,7 @@ modules_enabled = {
     "blocking", -- addresses that an account will not hear of (XEP-0191)
     "disco",    -- what the server can do (XEP-0030)
     "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
+    "sm",       -- acknowledgements, and sessions that outlive a lost connection (XEP-0198)
     "ping",     -- XEP-0199
     -- "motd", "announce", -- `stave motd set TEXT`, `stave announce all TEXT`
     -- "welcome", -- a message for new accounts: welcome_message
@@ -72,4 +73,4 @@ VirtualHost "example.org"
     admins = { "romeo@example.org" }
 
 VirtualHost "example.net"
-    modules_enabled = { "roster", "presence", "message", "blocking", "disco", "caps", "ping" }
+    modules_enabled = { "roster", "presence", "message", "blocking", "disco", "caps", "sm", "ping" }

@@ -457,6 +457,7 @@ void svi_counted_end(sv_session *session)
     if (c == NULL) return;
     SV_ASSERT(!session->is_listed);
     stop_timers(c);
+    c->is_counting_out = false;
     svi_tally_out *left = svi_tally_take(c->tally);
     while (left != NULL) {
         if (left->place.map != NULL)
@@ -465,6 +466,13 @@ void svi_counted_end(sv_session *session)
             svi_unsent(session, left->stanza, left->since_us, left->entry);
         svi_tally_out_free(&left);
     }
+}
+
+void svi_counted_free(sv_session *session)
+{
+    svi_counted *c = session->counted;
+    if (c == NULL) return;
+    stop_timers(c);
     session->counted = NULL;
     svi_tally_free(&c->tally);
     svi_free(c);

@@ -275,8 +275,10 @@ void svi_counted_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
 void svi_counted_feed(sv_session *session);
 /* What is due to it is fired. */
 void svi_counted_fire(sv_session *session);
-/* It ends: what was not acknowledged was never sent, and the tally goes. It is not listed any more. */
+/* It ends: what was not acknowledged was never sent. It is not listed any more. */
 void svi_counted_end(sv_session *session);
+/* Frees what is counted; svi_counted_end was before. */
+void svi_counted_free(sv_session *session);
 /* Of an account's sessions that are away ends the oldest, if there is one. */
 bool svi_counted_make_room(const svi_online *online);
 /* The server stops: ends all that are away. */

@@ -408,6 +408,7 @@ static void free_session(sv_session *session)
         svi_free(rows);
     }
     svi_session_set_presence(session, NULL, 0);
+    svi_counted_free(session);
     svi_jid_free(&session->jid);
     session->server->session_count--;
     svi_host_strike(session);

@@ -441,6 +441,14 @@ bool svi_session_tally_get(const sv_session *session, svi_session_tally *tally_o
     return true;
 }
 
+uint64_t svi_server_unacked(svi_server *server)
+{
+    uint64_t count = 0;
+    for (sv_session *session = NULL; (session = svi_session_each(server, session)) != NULL;)
+        if (session->counted != NULL) count += svi_tally_waiting(session->counted->tally).count;
+    return count;
+}
+
 void svi_sessions_end_away(svi_server *server)
 {
     for (svi_host *host = server->known; host != NULL; host = host->known_next)

@@ -126,6 +126,9 @@ typedef struct svi_session_tally {
 void svi_session_answered(sv_session *session, const sv_stanza *stanza);
 bool svi_session_tally_get(const sv_session *session, svi_session_tally *tally_out);
 
+/* Stanzas that were sent to counted sessions, or wait for them, and are not acknowledged. */
+uint64_t svi_server_unacked(svi_server *server);
+
 /* Fires session/handled when all is handled that has come from the session until now, and once before if that takes longer. */
 void svi_session_want_handled(sv_session *session, int64_t within_us);
 /* The client has all up to `h`: what it was sent is done. SV_EINVAL, and nothing is done: it was not sent so much. What is

@@ -4,6 +4,7 @@
  * A row per message; it goes when the message was handed over to a session, so a crash in between
  * repeats a message and never loses one. Stamped with XEP-0203. */
 #include <stave/blocking.h>
+#include <stave/stream.h>
 
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_DELAY "urn:xmpp:delay"
@@ -23,6 +24,7 @@ enum { STORED, DELIVERED, EXPIRED, RETURNED };
 
 typedef struct offline {
     sv_mod *mod;
+    const sv_stream_api *stream;
     int64_t max_messages, max_bytes, max_age_ms;
     bool hide_unknown;
     sv_store *messages; /* localpart -> time and a random tail -> the stanza with its delay stamp */
@@ -62,11 +64,11 @@ static bool is_worth_keeping(sv_event *ev)
     return !has_state;
 }
 
-static const sv_stanza *stamped(sv_event *ev)
+static const sv_stanza *stamped(sv_event *ev, const offline *me)
 {
     sv_draft *delay = sv->draft(ev, SV_STR("delay"), SV_STR(NS_DELAY));
     sv->set(delay, SV_STR("from"), sv->to(ev)->domain);
-    sv->set(delay, SV_STR("stamp"), sv->stamp(ev, sv->now_ms()));
+    sv->set(delay, SV_STR("stamp"), sv->stamp(ev, me->stream->since_ms(ev)));
     sv->add_text(delay, SV_STR("Offline Storage"));
     return sv->with_child(ev, sv->stanza(ev), delay);
 }
@@ -138,7 +140,7 @@ static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
         return;
     }
-    const sv_str bytes = sv->stanza_bytes(ev, stamped(ev));
+    const sv_str bytes = sv->stanza_bytes(ev, stamped(ev, me));
     const expired gone = expire(ev, me, sv->to(ev)->node, rows);
     if (!has_room(me, rows, gone, bytes.n)) { /* XEP-0160 2, step 3 */
         sv->metric_add(me->mod, RETURNED, 1);
@@ -174,7 +176,7 @@ static sv_verdict on_nobody(sv_event *ev, void *self)
     return sv->drop(ev, "message-to-nobody");
 }
 
-/* What was on its way to a session whose connection broke. */
+/* What was on its way to a session whose connection broke, with the time when it was sent there (XEP-0198 4). */
 static sv_verdict on_unsent(sv_event *ev, void *self)
 {
     if (!sv->is(sv->root(ev), SV_STR("message"), SV_STR("jabber:client")) || !is_worth_keeping(ev))
@@ -412,6 +414,8 @@ static sv_status start(sv_mod *mod, void *self)
 {
     offline *me = self;
     me->mod = mod;
+    me->stream = sv->query("stream", SV_STREAM_VERSION);
+    if (!me->stream) return SV_EVERSION;
     const sv_status status = sv->store_open(mod, NULL, "messages", 1, &me->messages);
     if (status != SV_OK || me->max_age_ms == 0) return status;
     return sv->sweep(mod, me->messages, ROUND_MS);

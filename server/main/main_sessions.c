@@ -35,6 +35,17 @@ static void show_login(svi_request *request, const sv_session *session)
     if (facts.binding) svi_request_field(request, "binding", sv_str_of(facts.binding));
 }
 
+/* Of a counted session: how long it has had no connection, what its client has not acknowledged. */
+static void show_counted(svi_request *request, const sv_session *session)
+{
+    const svi_plat *plat = svi_server_plat(svi_request_server(request));
+    svi_session_tally tally;
+    if (!svi_session_tally_get(session, &tally)) return;
+    const int64_t lost_us = plat->wall_us(plat->ctx) - tally.away_us;
+    if (tally.away_us > 0) svi_request_field_int(request, "lost", lost_us > 0 ? lost_us / 1000 : 0);
+    svi_request_field_int(request, "unacked", (int64_t)tally.waiting);
+}
+
 static void show_session(svi_request *request, const sv_session *session)
 {
     svi_server *server = svi_request_server(request);
@@ -45,6 +56,7 @@ static void show_session(svi_request *request, const sv_session *session)
     svi_request_field(request, "show", show_of(request, session));
     svi_request_field_int(request, "priority", svi_session_priority(session));
     show_login(request, session);
+    show_counted(request, session);
     if (!conn) return;
     const int64_t silent_us = plat->mono_us(plat->ctx) - svi_conn_heard_us(conn);
     svi_request_field_int(request, "silent", silent_us > 0 ? silent_us / 1000 : 0);

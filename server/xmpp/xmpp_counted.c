@@ -39,6 +39,7 @@ uint64_t svi_counted_in(sv_session *session, const sv_stanza *stanza, bool *is_r
 {
     *is_repeat_out = false;
     if (session->counted == NULL) return 0;
+    svi_tally_answer(session->counted->tally, stanza);
     return svi_tally_in(session->counted->tally, svi_tally_mark(stanza), is_repeat_out);
 }
 
@@ -158,6 +159,7 @@ static void ask(sv_session *session)
 {
     svi_counted *c = session->counted;
     svi_timer_cancel(&c->ask_timer);
+    c->is_asked = true;
     c->asked_us = mono_us(session);
     c->unasked = c->unasked_bytes = 0;
     look_later(session, c->how.answer_us);
@@ -169,7 +171,7 @@ static void ask(sv_session *session)
 static void miss_answer(sv_session *session)
 {
     svi_counted *c = session->counted;
-    if (svi_conn_heard_us(session->conn) >= c->asked_us) {
+    if (svi_conn_heard_us(session->conn) > c->asked_us) {
         ask(session);
         return;
     }
@@ -187,7 +189,7 @@ static void on_ask_timer(void *ctx)
     svi_counted *c = session->counted;
     c->ask_timer = NULL;
     if (session->conn == NULL || session->is_kicked) return;
-    if (c->asked_us != 0) {
+    if (c->is_asked) {
         miss_answer(session);
         return;
     }
@@ -202,7 +204,7 @@ static void on_ask_timer(void *ctx)
 static void see_unacked(sv_session *session)
 {
     svi_counted *c = session->counted;
-    if (c->unasked == 0 || c->asked_us != 0) return;
+    if (c->unasked == 0 || c->is_asked) return;
     if (c->unasked >= c->how.ask_stanzas || c->unasked_bytes >= c->how.ask_bytes)
         ask(session);
     else
@@ -280,7 +282,7 @@ static sv_status ack(sv_session *session, uint32_t h)
     const sv_status status = svi_tally_ack(c->tally, h, &acked);
     if (status != SV_OK) return status;
     settle(session, acked);
-    c->asked_us = 0;
+    c->is_asked = false;
     svi_timer_cancel(&c->ask_timer);
     return SV_OK;
 }
@@ -328,7 +330,7 @@ void svi_session_leave(sv_session *session)
     if (session->is_kicked) return; /* by what was just fired; it ends soon */
     c->is_held = false;
     c->away_us = wall_us(session);
-    c->asked_us = 0;
+    c->is_asked = false;
     stop_timers(c);
     c->wanted = 0;
     c->away_timer =
@@ -468,7 +470,9 @@ void svi_counted_end(sv_session *session)
     c->is_counting_out = false;
     svi_tally_out *left = svi_tally_take(c->tally);
     while (left != NULL) {
-        if (left->place.map != NULL)
+        if (left->is_answered) /* so it was got; nor may it be answered twice (RFC 6120 8.2.3) */
+            svi_ledger_close(session->server->ledger, left->entry, SVI_HANDED_OVER, NULL);
+        else if (left->place.map != NULL)
             svi_ledger_close(session->server->ledger, left->entry, SVI_STORED, NULL);
         else
             svi_unsent(session, left->stanza, left->since_us, left->entry);

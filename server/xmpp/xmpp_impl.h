@@ -171,7 +171,8 @@ typedef struct svi_counted {
     svi_timer *ask_timer;     /* until session/unacked is fired, or its answer is due */
     size_t unasked, unasked_bytes; /* handed over since it was fired */
     int64_t handed_us;             /* monotonic, when the last one was handed over */
-    int64_t asked_us;              /* monotonic, when it was fired and nothing acknowledged since; 0: it was not */
+    bool is_asked;                 /* it was fired, at `asked_us` (monotonic), and nothing acknowledged since */
+    int64_t asked_us;
 } svi_counted;
 
 struct sv_session {

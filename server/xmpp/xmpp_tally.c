@@ -378,6 +378,28 @@ void svi_tally_restamp(svi_tally *tally, svi_tally_out *out, const sv_stanza *st
     svi_stanza_unref(&old);
 }
 
+static bool is_iq(const sv_node *root, sv_str one, sv_str other)
+{
+    const sv_str type = svi_node_attr(root, SV_STR("type"));
+    return svi_node_is(root, SV_STR("iq"), SV_STR(SVI_NS_CLIENT)) &&
+           (sv_str_eq(type, one) || sv_str_eq(type, other));
+}
+
+void svi_tally_answer(svi_tally *tally, const sv_stanza *stanza)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    const sv_node *answer = svi_stanza_root(stanza);
+    if (tally->out == NULL || !is_iq(answer, SV_STR("result"), SV_STR("error"))) return;
+    const sv_str id = svi_node_attr(answer, SV_STR("id")), to = svi_node_attr(answer, SV_STR("to"));
+    for (svi_tally_out *out = tally->out; out != NULL; out = out->next) {
+        const sv_node *root = svi_stanza_root(out->stanza);
+        if (out->was_handed && is_iq(root, SV_STR("get"), SV_STR("set")) &&
+            sv_str_eq(svi_node_attr(root, SV_STR("id")), id) &&
+            sv_str_eq(svi_node_attr(root, SV_STR("from")), to))
+            out->is_answered = true;
+    }
+}
+
 /* Takes the first `count` off. */
 static svi_tally_out *take(svi_tally *tally, uint64_t count)
 {

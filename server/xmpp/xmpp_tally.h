@@ -79,6 +79,7 @@ typedef struct svi_tally_out {
     size_t bytes;            /* that it takes */
     svi_tally_place place;
     bool was_handed; /* to some connection, so the client may have it */
+    bool is_answered; /* a request whose answer has come: the client has it */
 } svi_tally_out;
 
 /* What is known of a copy; all but `entry` is copied or referenced. */
@@ -114,6 +115,9 @@ void svi_tally_restamp(svi_tally *tally, svi_tally_out *out, const sv_stanza *st
 /* Another stanza in the place of one that no connection was ever given: its number stays, the new one has none of its own. Its
  * entry is given back, open, to be closed. */
 uint64_t svi_tally_replace(svi_tally *tally, svi_tally_out *out, const svi_tally_copy *copy);
+
+/* A stanza comes from the client: if it is the answer to a request on the queue, notes that. */
+void svi_tally_answer(svi_tally *tally, const sv_stanza *stanza);
 
 /* The client has got all up to `h`: takes those off the queue, in order (*acked_out; NULL: none), for svi_tally_out_free.
  * SV_EINVAL, and nothing is done: that is more than it was given. SV_ENOTFOUND, the same: it has acknowledged more before. */

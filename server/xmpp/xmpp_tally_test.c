@@ -330,6 +330,27 @@ static void a_newer_one_takes_its_place(void **state)
     assert_int_equal(ack(3), 143);
 }
 
+/* Whoever has answered a request has got it. */
+static void a_request_that_was_answered(void **state)
+{
+    (void)state;
+    static const char *const said[] = {"<iq type='result' id='2' to='a@b/c'/>", "<iq type='result' id='1' to='a@b/d'/>",
+                                       "<iq type='get' id='1' to='a@b/c'/>", "<iq type='error' id='1' to='a@b/c'/>"};
+    sv_stanza *asked = stanza_of("<iq type='get' id='1' from='a@b/c'/>");
+    add(1);
+    (void)svi_tally_add(t, &(svi_tally_copy){.stanza = asked, .entry = 2});
+    svi_stanza_unref(&asked);
+    const svi_tally_out *request = svi_tally_first(t)->next;
+    for (size_t i = 0; i < 4; i++) {
+        if (i == 3) hand_all();
+        sv_stanza *stanza = stanza_of(said[i]);
+        svi_tally_answer(t, stanza);
+        svi_stanza_unref(&stanza);
+        assert_int_equal(request->is_answered, i == 3);
+    }
+    assert_false(svi_tally_first(t)->is_answered);
+}
+
 static void places_are_kept_apart(void **state)
 {
     (void)state;
@@ -368,6 +389,7 @@ int main(void)
         TEST(acks_too_high_and_too_low),
         TEST(all_again_in_order),
         TEST(a_newer_one_takes_its_place),
+        TEST(a_request_that_was_answered),
         TEST(places_are_kept_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,14 @@ svi_tally *svi_tally_new(svi_acct *acct, bool needs_notes)
     return tally;
 }
 
+void svi_tally_begin_at(svi_tally *tally, uint32_t h, uint64_t sent)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    SV_ASSERT(tally->base == 1 && tally->count == 0 && tally->added == 0);
+    tally->h = h;
+    tally->added = tally->handed = tally->acked = sent;
+}
+
 static void former_free(svi_tally *tally, former **at)
 {
     former *gone = *at;

@@ -25,6 +25,9 @@ typedef struct svi_tally svi_tally;
 
 /* A tally at 0 in both directions. `needs_notes`: what is done counts only when it is noted, too (svi_tally_note). */
 svi_tally *svi_tally_new(svi_acct *acct, bool needs_notes);
+/* Numbers go on from there: `h` stanzas have come and are handled, `sent` were sent and acknowledged. Nothing was counted
+ * yet. */
+void svi_tally_begin_at(svi_tally *tally, uint32_t h, uint64_t sent);
 /* Frees it and clears the pointer; nothing is left to be acknowledged (asserted). NULL is no error. */
 void svi_tally_free(svi_tally **tally);
 

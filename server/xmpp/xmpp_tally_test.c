@@ -351,6 +351,25 @@ static void a_request_that_was_answered(void **state)
     assert_false(svi_tally_first(t)->is_answered);
 }
 
+/* XEP-0198 4: behind 2^32 - 1 comes 0. */
+static void numbers_begin_again(void **state)
+{
+    (void)state;
+    svi_tally_begin_at(t, UINT32_MAX - 1, UINT32_MAX - 1);
+    for (int i = 0; i < 3; i++) (void)svi_tally_let_go(t, came(0), false);
+    assert_int_equal(svi_tally_h(t), 1);
+    for (uint64_t i = 1; i <= 4; i++) add(i);
+    assert_int_equal(svi_tally_first(t)->number, UINT32_MAX);
+    for (int i = 0; i < 3; i++) svi_tally_handed(t);
+    svi_tally_out *acked;
+    assert_int_equal(svi_tally_ack(t, 2, &acked), SV_EINVAL);
+    assert_int_equal(ack(0), 12);
+    assert_int_equal(svi_tally_ack(t, UINT32_MAX, &acked), SV_ENOTFOUND);
+    assert_int_equal(ack(1), 3);
+    assert_int_equal(svi_tally_sent(t), 1);
+    assert_int_equal(svi_tally_added(t), 2);
+}
+
 static void places_are_kept_apart(void **state)
 {
     (void)state;
@@ -373,24 +392,24 @@ static void places_are_kept_apart(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(h_is_in_order),
-        TEST(it_waits_for_all_that_it_caused),
-        TEST(many_come_and_go),
-        TEST(it_is_full),
-        TEST(what_is_done_counts_when_it_is_noted),
-        TEST(marks),
-        TEST(what_comes_again_is_not_heard_twice),
-        TEST(what_does_not_come_again),
-        TEST(it_comes_a_third_time),
-        TEST(formers_are_forgotten),
-        TEST(acks_take_the_oldest),
-        TEST(acks_too_high_and_too_low),
-        TEST(all_again_in_order),
-        TEST(a_newer_one_takes_its_place),
-        TEST(a_request_that_was_answered),
-        TEST(places_are_kept_apart),
+        cmocka_unit_test_setup_teardown(h_is_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_waits_for_all_that_it_caused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_is_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_done_counts_when_it_is_noted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(marks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_comes_again_is_not_heard_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_does_not_come_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_comes_a_third_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(formers_are_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(acks_take_the_oldest, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(acks_too_high_and_too_low, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_again_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_newer_one_takes_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_request_that_was_answered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(numbers_begin_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(places_are_kept_apart, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

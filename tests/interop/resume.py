@@ -1,5 +1,6 @@
 """Stream management with slixmpp: a client whose connection is lost again and again takes its session up, and gets every message once."""
 import asyncio
+import re
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
@@ -7,6 +8,7 @@ from chat import WAIT, Client, until  # noqa: E402
 from server import Server  # noqa: E402
 
 ROUNDS = 5
+ids = set()
 EACH = 20
 
 
@@ -44,6 +46,7 @@ async def talk(server):
     romeo, juliet = Lossy(server), Client("juliet@localhost/balcony", "secret", server)
     assert await romeo.login() and await juliet.login()
     await asyncio.wait_for(romeo.enabled.wait(), WAIT)
+    ids.add(romeo["xep_0198"].sm_id)
     for client in (romeo, juliet):
         client.send_presence()
         await client["xep_0199"].ping("localhost", timeout=WAIT)
@@ -78,4 +81,6 @@ if __name__ == "__main__":
             stave.add("romeo@localhost", "right")
             stave.add("juliet@localhost", "secret")
             asyncio.get_event_loop().run_until_complete(talk(stave))
+    # XEP-0198 5: not used again, opaque, and not to be guessed
+    assert len(ids) == 2 and all(re.fullmatch("[0-9a-f]{32}", i) for i in ids), ids
     print("ok")

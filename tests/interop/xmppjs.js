@@ -1,7 +1,7 @@
 // A client made of xmpp.js: takes commands as lines of JSON on standard input, prints what happens as lines of JSON.
 //
 //     node xmppjs.js SERVICE DOMAIN USER PASSWORD      SERVICE is xmpp:// (STARTTLS) or xmpps:// (TLS at once), host and port
-//     {"say": {"to": "nurse@chat.test", "body": "..."}}    {"leave": true}
+//     {"say": {"to": "nurse@chat.test", "body": "..."}}    {"leave": true}    {"lose": true}: the connection, and comes back
 //     {"presence": {"to": "...", "type": "subscribe", "show": "away", "status": "..."}}    {"block": "..."}    {"unblock": "..."}
 "use strict";
 
@@ -32,6 +32,7 @@ import(pathToFileURL(require.resolve("@xmpp/client"))).then(({ client, xml }) =>
     await xmpp.send(xml("presence"));
     print({ online: jid.toString() });
   });
+  xmpp.streamManagement.on("resumed", () => print({ resumed: true }));
   xmpp.on("stanza", (stanza) => {
     const body = stanza.is("message") && stanza.getChildText("body");
     if (body) print({ message: { from: stanza.attrs.from, body } });
@@ -42,7 +43,7 @@ import(pathToFileURL(require.resolve("@xmpp/client"))).then(({ client, xml }) =>
   });
 
   readline.createInterface({ input: process.stdin }).on("line", async (line) => {
-    const { say, presence, block, unblock, leave } = JSON.parse(line);
+    const { say, presence, block, unblock, leave, lose } = JSON.parse(line);
     if (say) await xmpp.send(xml("message", { to: say.to, type: "chat" }, xml("body", {}, say.body)));
     if (presence) {
       const { to, type, show, status } = presence;
@@ -52,6 +53,12 @@ import(pathToFileURL(require.resolve("@xmpp/client"))).then(({ client, xml }) =>
       const items = xml(block ? "block" : "unblock", { xmlns: "urn:xmpp:blocking" }, xml("item", { jid: block ?? unblock }));
       await xmpp.iqCaller.set(items);
       print({ done: block ? "block" : "unblock" });
+    }
+    if (lose) {
+      xmpp.reconnect.delay = 100;
+      xmpp.reconnect.stop();
+      xmpp.reconnect.start();
+      (xmpp.socket.destroy ? xmpp.socket : xmpp.socket.socket).destroy();
     }
     if (leave) {
       await xmpp.stop();

@@ -41,6 +41,7 @@ class XmppJs:
     hears = "Wherefore art thou Romeo? "  # it decodes each piece that it reads by itself: characters that are cut are lost
 
     def __init__(self, account):
+        self.account = account
         scheme = {"starttls": "xmpp", "direct": "xmpps"}[account.transport]
         self.program = real.Program(
             "xmpp.js", "node", os.path.join(HERE, "xmppjs.js"), f"{scheme}://{account.host}:{account.port}", account.host, account.user,
@@ -94,7 +95,33 @@ class XmppJs:
         assert await self.program.ends() == 0, self.program.printed
 
 
+ROUNDS, EACH = 3, 10
+
+
+async def resumption(site):
+    """It loses its connection again and again, and gets what is said to it once, in order (XEP-0198 5)."""
+    nurse, client = im.Nurse(site), XmppJs(real.Account(site, "romeo"))
+    assert await nurse.login(), nurse.why
+    nurse.send_presence()
+    await client.enter()
+    for turn in range(ROUNDS):
+        for i in range(EACH):
+            nurse.send_message(mto=f"romeo@{client.account.host}", mbody=f"{turn} {i}", mtype="chat")
+            if i == EACH // 2:
+                await client.program.prints(f'"body":"{turn} {i - 1}"')
+                await client.tell(lose=True)
+        await client.program.prints(f'"body":"{turn} {EACH - 1}"')
+    assert client.program.printed.count('{"resumed":true}') == ROUNDS, client.program.printed
+    heard = re.findall(r'"body":"(\d+ \d+)"', client.program.printed)
+    assert heard == [f"{turn} {i}" for turn in range(ROUNDS) for i in range(EACH)], heard
+    assert len(site.lines("session-back ")) == ROUNDS, site.read_log()
+    await client.leave()
+    await nurse.leave()
+
+
 if __name__ == "__main__":
     fetch()
+    site = real.Site(only=real.GOOD)
+    real.run(site, resumption(site))
     im.test(XmppJs, blocks=True)
     real.test(XmppJs, mechanism="mechanism=SCRAM-SHA-1 binding=none", names_host=False)

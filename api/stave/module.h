@@ -755,6 +755,12 @@ typedef struct sv_api {
     const void *(*table_next)(const sv_table *table, size_t *pos, sv_str *key_out);
     /* How many records there are. */
     size_t (*table_count)(const sv_table *table);
+
+    /* -- hooks: copies -- */
+
+    /* As push, for the event's stanza in another wrapping, such as a carbon (XEP-0280): it counts as a copy of it, and is
+     * on its way when `deliver` would have the stanza itself, in the order of these calls. */
+    void (*push_copy)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

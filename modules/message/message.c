@@ -150,11 +150,13 @@ static sv_status start(sv_mod *mod, void *self)
 }
 
 static const sv_hook hooks[] = {
-    {.on = "message/account", .call = on_message},
-    {.on = "message/self", .call = on_message},
+    /* copies are made of what is about to be handed out */
+    {.on = "message/account", .call = on_message, .after = "carbons"},
+    {.on = "message/self", .call = on_message, .after = "carbons"},
 #define CALL_HOOK(name)                                                                            \
     {                                                                                              \
         .on = "message/resource {" NS_CALL "}" name, .call = on_call, .band = SV_LATE,             \
+        .after = "carbons",                                                                        \
         .flags = SV_HOOK_OPEN /* the others hear nothing, the call comes through */                \
     }
     CALL_HOOK("propose"),

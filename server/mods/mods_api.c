@@ -379,6 +379,7 @@ static const sv_api api = {
     .table_del = svi_api_table_del,
     .table_next = svi_api_table_next,
     .table_count = svi_api_table_count,
+    .push_copy = svi_x_push_copy,
 };
 
 const sv_api *svi_mods_api(void)

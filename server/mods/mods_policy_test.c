@@ -3,7 +3,7 @@
 
 #define ALL                                                                                        \
     "VirtualHost \"one.example\"\nmodules_enabled = { \"roster\", \"presence\", \"message\", "     \
-    "\"offline\", \"blocking\", \"caps\", \"disco\", \"groups\", \"ping\" }\n"
+    "\"offline\", \"carbons\", \"blocking\", \"caps\", \"disco\", \"groups\", \"ping\" }\n"
 
 static void row(svi_buf *out, const svi_handler *h)
 {
@@ -14,10 +14,14 @@ static void row(svi_buf *out, const svi_handler *h)
 /* All handlers but those that just bounce, or are skipped since there is no stanza. */
 static const char expected[] =
     "blocking message/out closed\n"
+    "carbons message/out open\n"
+    "carbons message/self open\n"
     "offline message/self closed\n"
     "blocking message/account closed\n"
+    "carbons message/account open\n"
     "offline message/account closed\n"
     "blocking message/resource closed\n"
+    "carbons message/resource open\n"
     "message message/resource {urn:xmpp:jingle-message:0}propose open\n"
     "message message/resource {urn:xmpp:jingle-message:0}ringing open\n"
     "message message/resource {urn:xmpp:jingle-message:0}retract open\n"
@@ -59,6 +63,8 @@ static const char expected[] =
     "caps iq-error/host open\n"
     "ping iq-error/host open\n"
     "blocking session/bound closed\n"
+    "carbons session/unsent {urn:xmpp:carbons:2}sent closed\n"
+    "carbons session/unsent {urn:xmpp:carbons:2}received closed\n"
     "blocking session/unsent closed\n"
     "offline session/unsent closed\n"
     "blocking stanza/made closed\n"

@@ -267,6 +267,8 @@ static const char SENDS[] =
     "sv.on('message/resource {urn:s}send', function(ev)\n"
     "  local to = ev:session_find('b@one.example/r')\n"
     "  ev:push(to, {'message', {'body', 'pushed'}})\n"
+    "  ev:push_copy(to, {'message', {'body', 'copied'}})\n"
+    "  raises('a message, presence or iq', function() ev:push_copy(to, {'x', xmlns = 'urn:x'}) end)\n"
     "  ev:route {'message', to = 'b@one.example/r', {'body', 'routed'}}\n"
     "  ev:route_unasked {'message', to = 'b@one.example/r', from = 'a@one.example', {'body', 'unasked'}}\n"
     "  raises('a message, presence or iq', function() ev:push(to, {'x', xmlns = 'urn:x'}) end)\n"
@@ -591,6 +593,7 @@ static void test_sends(void **state)
     client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
     says_well(w, a, "<message to='b@one.example/r'><send xmlns='urn:s'/></message>");
     assert_has(&b->in, "<message to='b@one.example/r'><body>pushed</body>");
+    assert_has(&b->in, "<message to='b@one.example/r'><body>copied</body>");
     assert_has(&b->in, "<message to='b@one.example/r' from='one.example'><body>routed</body>");
     assert_has(&b->in, "unasked");
     world_over(w);

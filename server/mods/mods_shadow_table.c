@@ -149,6 +149,12 @@ static void t_push(sv_event *ev, sv_session *session, const sv_stanza *stanza)
     if (!is_shadow(ev)) svi_api_push(ev, session, stanza);
 }
 
+static void t_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza)
+{
+    note_send(ev);
+    if (!is_shadow(ev)) svi_x_push_copy(ev, session, stanza);
+}
+
 static void t_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_store *store, sv_str owner, sv_str key)
 {
     note_send(ev);
@@ -323,6 +329,7 @@ void svi_shadow_tables_fill(svi_shadow *shadow)
     live->deliver = t_deliver;
     live->replace = t_replace;
     live->push = t_push;
+    live->push_copy = t_push_copy;
     live->push_stored = t_push_stored;
     live->route = t_route;
     live->route_unasked = t_route_unasked;

@@ -266,6 +266,18 @@ int svi_lua_event_push(lua_State *L)
     return 0;
 }
 
+/* event:push_copy(session: session, stanza: element) */
+int svi_lua_event_push_copy(lua_State *L)
+{
+    svi_task *task = svi_arg_event(L, 1);
+    sv_session *session = svi_arg_session(L, 2);
+    svi_task_may(task, L, SVI_EFFECT_SEND, "push_copy");
+    const sv_stanza *stanza = pushed(task, L, session, "push_copy");
+    if (task->script->sv->stanza(task->ev) == NULL) return luaL_error(L, "push_copy: the event has no stanza");
+    task->script->sv->push_copy(task->ev, session, stanza);
+    return 0;
+}
+
 /* What is routed has an address to go to, and comes from the host or somebody on it. */
 static const sv_stanza *routed(svi_task *task, lua_State *L, const char *what)
 {

@@ -460,6 +460,7 @@ const luaL_Reg svi_lua_event[] = {
     {"route", svi_lua_event_route},
     {"route_unasked", svi_lua_event_route_unasked},
     {"push_stored", svi_lua_event_push_stored},
+    {"push_copy", svi_lua_event_push_copy},
     {"fire", svi_lua_event_fire},
     {"gather", svi_lua_event_gather},
     {"offer", svi_lua_event_offer},

@@ -109,6 +109,9 @@ int svi_lua_event_route_unasked(lua_State *L);
 /* event:push_stored(session: session, stanza: element, store: store, owner: string, key: string?) */
 int svi_lua_event_push_stored(lua_State *L);
 
+/* event:push_copy(session: session, stanza: element) */
+int svi_lua_event_push_copy(lua_State *L);
+
 /* event:fire(on: string, account: jid?, subject: string?) */
 int svi_lua_event_fire(lua_State *L);
 

@@ -762,6 +762,19 @@ void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_
     svi_event_emit(ev, outgoing_run, outgoing_drop, push_new(ev, session, stanza, origin));
 }
 
+void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza)
+{
+    if (svi_event_stanza(ev) == NULL || !svi_event_is_open(ev)) {
+        fault("there is nothing to copy");
+        return;
+    }
+    outgoing *out = push_new(ev, session, stanza, SVI_MADE_COPY);
+    if (goes_at_once(svi_xevent_of(ev)))
+        svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
+    else
+        svi_event_emit(ev, outgoing_run, outgoing_drop, out);
+}
+
 void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_map *map,
                        sv_str owner, sv_str key)
 {

@@ -152,6 +152,8 @@ void svi_x_pass(sv_event *ev);
 
 /* More to send, released with the event's commit in order. */
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
+/* As svi_x_push, for the event's stanza in another wrapping: opened as a copy, and early when svi_x_deliver is. */
+void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza);
 void svi_x_route(sv_event *ev, const sv_stanza *stanza);
 /* As svi_x_route, without the question at stanza/made. */
 void svi_x_route_unasked(sv_event *ev, const sv_stanza *stanza);

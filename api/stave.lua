@@ -304,6 +304,9 @@ point "session/handled" {meaning = "what a counted session has sent is handled, 
     from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
 point "session/unacked" {meaning = "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it", header = "stream.h",
     from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
+point "session/sending" {meaning = "a stanza goes to a session that a module holds back (session_hold)",
+    from = "the session that it is for (full)", to = ACCOUNT, session = "that session", stanza = "the stanza",
+    done = DISPOSED .. ", or has it wait (hold)", later = "what comes behind it would be overtaken", default = "it goes, behind what waits"}
 
 -- ---- functions -----------------------------------------------------------------------------------------------------
 
@@ -426,6 +429,10 @@ local groups = {
       says = "Its priority; 0 while it is unavailable."},
      {"session_set_presence", "native", hand = "event:session_set_presence(session: session, presence: element?, priority: integer?)",
       says = "Sets both; nil makes it unavailable."},
+     {"session_hold", "message", hand = "session:hold(max_stanzas: integer, max_bytes: integer, max_ms: integer)",
+      says = "From now on what goes to the session is asked about at session/sending; what waits goes when a bound is reached."},
+     {"session_release", "message", hand = "session:release()",
+      says = "Sends what waits, in order, and asks no more."},
      {"session_data", "native", no_lua = "Lua keeps tables by session; what must outlive a reload is an item"},
     },
     {name = "items", title = "Named items on sessions and hosts",
@@ -449,6 +456,8 @@ local groups = {
       says = "As refuse, with an application-specific condition behind the defined one (RFC 6120 8.3.4); `type` nil is the one that the RFC recommends."},
      {"drop", "local", hand = "event:drop(rule: string): verdict",
       says = "Drops the event's stanza; the rule's name (a-z 0-9 -) appears in what the server counts."},
+     {"hold", "local", hand = "event:hold(key: string?): verdict",
+      says = "At session/sending: the stanza waits, in place of the one that waits under the same key."},
      {"consume", "local", hand = "event:consume(): verdict"},
      {"stored", "local", hand = "event:stored(): verdict"},
      {"deliver", "local", hand = "event:deliver(session: session): verdict",
@@ -622,7 +631,7 @@ stride is in the descriptor), "never" (given by value, or made by the one who is
 local structs = {
     sv_api = "size", sv_module_desc = "size", sv_table_desc = "size", sv_auth = "size", sv_auth_keys = "size",
     sv_stream_api = "size", sv_counting = "size", sv_tally = "size", sv_engine_api = "size", sv_worker_desc = "size", sv_store_engine = "size", sv_store_job = "size",
-    sv_store_change = "size", sv_store_space = "size", sv_overlay = "size",
+    sv_store_change = "size", sv_store_space = "size", sv_overlay = "size", sv_hold = "size",
     sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",
     sv_metric = "stride",
     sv_str = "never", sv_str_list = "never", sv_jid = "never", sv_err = "never",

@@ -276,6 +276,14 @@ typedef struct sv_table_desc {
                     void *record_out);
 } sv_table_desc;
 
+/* How much may wait for a session that is held back; each over 0. */
+typedef struct sv_hold {
+    size_t size; /* of this struct */
+    size_t max_stanzas;
+    size_t max_bytes; /* as they lie in memory */
+    int64_t max_ms;   /* how long the oldest one waits */
+} sv_hold;
+
 typedef struct sv_api {
     uint32_t size;
     uint16_t abi_major, abi_minor;
@@ -761,6 +769,23 @@ typedef struct sv_api {
     /* As push, for the event's stanza in another wrapping, such as a carbon (XEP-0280): it counts as a copy of it, and is
      * on its way when `deliver` would have the stanza itself, in the order of these calls. */
     void (*push_copy)(sv_event *ev, sv_session *session, const sv_stanza *stanza);
+
+    /* -- sessions: holding back -- */
+
+    /* From now on session/sending is fired for each stanza that goes to the session, but for those of push_stored,
+     * which go; who does nothing there lets it go, behind what waits. All that waits goes, in its order, when a
+     * bound is reached, at session_release, and when no handler stands at the point any more. It stays so over
+     * reloads; a second call changes the bounds. When the session ends, availability that waits is dropped by the rule
+     * held-until-the-end, and the rest is told at session/unsent. SV_EINVAL if a bound is not over 0. */
+    sv_status (*session_hold)(sv_session *session, const sv_hold *bounds);
+    /* Sends what waits, now, and fires no more. Nothing if the session is not held back. */
+    void (*session_release)(sv_session *session);
+
+    /* -- hooks: holding back -- */
+
+    /* At session/sending: the stanza waits. Of those under one key (not empty) the newest waits, the others are dropped by
+     * the rule held-replaced. */
+    sv_verdict (*hold)(sv_event *ev, sv_str key);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

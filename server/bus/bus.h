@@ -132,6 +132,7 @@ typedef struct svi_event_config {
     const char *host;        /* for the execution context; outlives the event */
     void *x;                 /* the caller's part */
     bool is_request;         /* an IQ get or set: exactly one answer is enforced */
+    bool is_brief;           /* handlers may not say LATER, as within another event */
     sv_event
         *parent; /* an occasion inside another event: shares its unit, arena and emissions, may not
                     say LATER (a LATER counts as PASS and is logged); NULL: an event of its own */

@@ -135,6 +135,7 @@ sv_event *svi_event_new(svi_bus *bus, const svi_event_config *config)
     ev->entry_state = config->entry != 0 ? SVI_ENTRY_OPEN : SVI_ENTRY_NONE;
     ev->host = config->host;
     ev->is_request = config->is_request;
+    ev->is_brief = config->is_brief;
     if (config->stanza != NULL) ev->stanza = svi_stanza_ref(config->stanza);
     ev->emissions_end = &ev->emissions;
     point_set(ev, config->point, config->hooks);
@@ -207,7 +208,7 @@ void svi_event_let_go(sv_event **ev)
 bool svi_event_may_wait(const sv_event *ev)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);
-    return ev->parent == NULL && !ev->in_monitor && ev->state < SVI_EVENT_FINISHED;
+    return ev->parent == NULL && !ev->is_brief && !ev->in_monitor && ev->state < SVI_EVENT_FINISHED;
 }
 
 bool svi_event_is_open(const sv_event *ev)

@@ -72,6 +72,7 @@ struct sv_event {
     uint8_t state;       /* svi_event_state */
     uint8_t entry_state; /* svi_entry_state */
     bool is_request;
+    bool is_brief; /* may not wait */
     bool keeps;    /* the running handler's arena memory must stay */
     bool has_mark; /* it has taken temporary memory, from `mark` on */
     bool has_bits; /* bits and kids are those of the stanza as it is now */

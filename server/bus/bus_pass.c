@@ -273,8 +273,8 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
         svi_event_fault(ev, "a handler says PASS, DONE or LATER");
         verdict = SV_PASS;
     }
-    if (verdict == SV_LATER && ev->parent != NULL) {
-        svi_event_fault(ev, "a pass inside another event cannot wait");
+    if (verdict == SV_LATER && (ev->parent != NULL || ev->is_brief)) {
+        svi_event_fault(ev, ev->is_brief ? "what is asked here cannot wait" : "a pass inside another event cannot wait");
         verdict = SV_PASS;
     }
     if (verdict != SV_PASS) ev->keeps = true;

@@ -96,7 +96,9 @@
     X(SESSION_HANDLED, "session/handled",                                                          \
       "what a counted session has sent is handled, or that takes long (stave/stream.h)")           \
     X(SESSION_UNACKED, "session/unacked",                                                          \
-      "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it (stave/stream.h)")
+      "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it (stave/stream.h)") \
+    X(SESSION_SENDING, "session/sending",                                                          \
+      "a stanza goes to a session that a module holds back (session_hold)")
 /* generated: end */
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,

@@ -3,6 +3,7 @@
 
 #include "base/base_log.h"
 #include "mods/mods_engine_impl.h"
+#include "xmpp/xmpp_hold.h"
 
 enum { LOG_FIELDS = 16, SLOW_US = 100000, LONG_US = 1000000 };
 
@@ -380,6 +381,9 @@ static const sv_api api = {
     .table_next = svi_api_table_next,
     .table_count = svi_api_table_count,
     .push_copy = svi_x_push_copy,
+    .session_hold = svi_api_session_hold,
+    .session_release = svi_session_release,
+    .hold = svi_x_hold,
 };
 
 const sv_api *svi_mods_api(void)

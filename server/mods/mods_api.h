@@ -95,6 +95,7 @@ sv_session *svi_api_session_next(sv_event *ev, const sv_jid *account, sv_session
 sv_session *svi_api_session_find(sv_event *ev, const sv_jid *full);
 void svi_api_session_set_presence(sv_event *ev, sv_session *session, const sv_stanza *presence,
                                   int priority);
+sv_status svi_api_session_hold(sv_session *session, const sv_hold *bounds);
 void *svi_api_session_data(sv_mod *mod, sv_session *session, size_t bytes);
 void svi_api_push(sv_event *ev, sv_session *session, const sv_stanza *stanza);
 void svi_api_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanza,

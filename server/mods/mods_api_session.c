@@ -1,5 +1,6 @@
 /* Module table: sessions, and what is sent to one of them. */
 #include "mods/mods_api.h"
+#include "xmpp/xmpp_hold.h"
 
 sv_session *svi_api_session(const sv_event *ev)
 {
@@ -33,6 +34,18 @@ void *svi_api_session_data(sv_mod *mod, sv_session *session, size_t bytes)
     SV_CHECK(mod, SVI_MOD_MAGIC);
     SV_ASSERT(svi_session_host(session) == mod->group->host);
     return svi_session_data(session, &mod->memory->blocks, bytes);
+}
+
+sv_status svi_api_session_hold(sv_session *session, const sv_hold *bounds)
+{
+    SV_ASSERT(session != NULL && bounds != NULL);
+    if (bounds->size < sizeof *bounds || bounds->max_stanzas == 0 || bounds->max_bytes == 0 || bounds->max_ms < 1 ||
+        bounds->max_ms > INT64_MAX / 1000)
+        return SV_EINVAL;
+    const svi_hold_limits limits = {
+        .stanzas = bounds->max_stanzas, .bytes = bounds->max_bytes, .age_us = bounds->max_ms * 1000};
+    svi_session_hold(session, &limits);
+    return SV_OK;
 }
 
 void svi_api_push(sv_event *ev, sv_session *session, const sv_stanza *stanza)

@@ -282,6 +282,21 @@ static const char SENDS[] =
     "  well()\n"
     "end)\n";
 
+/* What is held back says itself whether it waits. */
+static const char HOLDS[] =
+    "sv.on('message/resource {urn:h}on', function(ev)\n"
+    "  local to = ev:session_find(ev:to())\n"
+    "  to:hold(10, 100000, 60000)\n"
+    "  raises('it is from 1 to 1000000000', function() to:hold(0, 1, 1) end)\n"
+    "  raises('at session/sending', function() ev:hold 'k' end)\n"
+    "  well()\n"
+    "end)\n"
+    "sv.on('message/resource {urn:h}off', function(ev) ev:session_find(ev:to()):release() well() end)\n"
+    "sv.on('session/sending {urn:h}wait', function(ev)\n"
+    "  raises('more than 4096 bytes', function() ev:hold(('x'):rep(4097)) end)\n"
+    "  return ev:hold(ev:attr 'id')\n"
+    "end)\n";
+
 static const char NARROW[] =
     "sv.script {summary = 'calls', changes = {'message/*', 'host/ready'}, sends = {'host'}, stores = {'words', 'other/words'}, after = 'other'}\n"
     "raises = function(want, f, ...)\n"
@@ -599,6 +614,22 @@ static void test_sends(void **state)
     world_over(w);
 }
 
+static void test_holds(void **state)
+{
+    (void)state;
+    world *w = world_of(HOLDS);
+    client *a = join(w, "a@one.example/r"), *b = join(w, "b@one.example/r");
+    says_well(w, a, "<message to='b@one.example/r'><on xmlns='urn:h'/></message>");
+    svi_buf_clear(&b->in);
+    say(w, a, "<message to='b@one.example/r' id='1'><wait xmlns='urn:h'>old</wait></message>"
+              "<message to='b@one.example/r' id='1'><wait xmlns='urn:h'>new</wait></message>");
+    assert_int_equal(b->in.len, 0);
+    says_well(w, a, "<message to='b@one.example/r'><off xmlns='urn:h'/></message>");
+    assert_has(&b->in, "new");
+    assert_has_not(&b->in, "old");
+    world_over(w);
+}
+
 /* With few rights, and beside another script. */
 static void test_rights_and_start(void **state)
 {
@@ -750,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_builds),
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_sends),
+        cmocka_unit_test(test_holds),
         cmocka_unit_test(test_rights_and_start),
         cmocka_unit_test(test_stores),
         cmocka_unit_test(test_views_of_one_that_waits),

@@ -3,6 +3,7 @@
 #include "mods/mods_api.h"
 #include "mods/mods_shadow_impl.h"
 #include "xmpp/xmpp_guest.h"
+#include "xmpp/xmpp_hold.h"
 
 #include <stdio.h>
 
@@ -122,6 +123,13 @@ static sv_verdict t_stored(sv_event *ev)
 {
     note(ev, "stored", "");
     return is_shadow(ev) ? svi_x_end(ev) : svi_x_stored(ev);
+}
+
+static sv_verdict t_hold(sv_event *ev, sv_str key)
+{
+    note(ev, "hold", "");
+    note_content(ev, key);
+    return is_shadow(ev) ? svi_x_end(ev) : svi_x_hold(ev, key);
 }
 
 /* To which sessions counts, not in which order. There may be more, so a waiting event of a shadow ends with its handler. */
@@ -264,6 +272,18 @@ static void s_set_item(sv_session *session, const char *name, sv_str value)
     (void)value;
 }
 
+static sv_status s_session_hold(sv_session *session, const sv_hold *bounds)
+{
+    (void)session;
+    (void)bounds;
+    return SV_OK;
+}
+
+static void s_session_release(sv_session *session)
+{
+    (void)session;
+}
+
 static sv_status s_host_set_item(sv_mod *mod, const char *name, sv_str value)
 {
     (void)mod;
@@ -327,6 +347,7 @@ void svi_shadow_tables_fill(svi_shadow *shadow)
     live->consume = t_consume;
     live->stored = t_stored;
     live->deliver = t_deliver;
+    live->hold = t_hold;
     live->replace = t_replace;
     live->push = t_push;
     live->push_copy = t_push_copy;
@@ -345,6 +366,8 @@ void svi_shadow_tables_fill(svi_shadow *shadow)
     mine->rows_keep = s_rows_keep;
     mine->rows_hold = s_rows_hold;
     mine->session_set_item = s_set_item;
+    mine->session_hold = s_session_hold;
+    mine->session_release = s_session_release;
     mine->host_set_item = s_host_set_item;
     mine->set_stream_feature = s_set_stream_feature;
     mine->sweep = s_sweep;

@@ -2,6 +2,8 @@
 #include "script/script_calls.h"
 #include "script/script_glue.h"
 
+enum { HOLD_KEY_MAX = 4096 };
+
 /* --- what every verdict asks --------------------------------------------------------------------------- */
 
 /* Raises if the event's stanza can't be disposed of here. */
@@ -133,6 +135,21 @@ int svi_lua_event_stored(lua_State *L)
     may_dispose(task, L, "stored", false);
     svi_task_dispose(task, L, "stored", false);
     (void)task->script->sv->stored(task->ev);
+    return svi_push_done(L);
+}
+
+/* event:hold(key: string?): verdict */
+int svi_lua_event_hold(lua_State *L)
+{
+    svi_task *task = svi_arg_event(L, 1);
+    may_dispose(task, L, "hold", false);
+    const sv_str key = svi_arg_str_or_none(L, 2);
+    if (!svi_str_starts(sv_str_of(task->entry->text), SV_STR("session/sending")))
+        return luaL_error(L, "hold: what goes to a session is held at session/sending");
+    if (key.n > HOLD_KEY_MAX) return luaL_error(L, "hold: the key has more than %d bytes", HOLD_KEY_MAX);
+    svi_task_makes(task, L, key.n);
+    svi_task_dispose(task, L, "hold", false);
+    (void)task->script->sv->hold(task->ev, key);
     return svi_push_done(L);
 }
 

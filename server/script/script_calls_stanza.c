@@ -3,7 +3,7 @@
 #include "script/script_glue.h"
 #include "xml/xml_stanza.h"
 
-enum { ITEM_BYTES_MAX = 4096, ITEM_NAME_MAX = 64 };
+enum { ITEM_BYTES_MAX = 4096, ITEM_NAME_MAX = 64, HOLD_MAX = 1000000000 };
 
 /* The node at that place of the stack, or a stanza's root. */
 static const sv_node *node_at(lua_State *L, int index)
@@ -187,6 +187,42 @@ int svi_lua_session_set_item(lua_State *L)
         return luaL_error(L, "set_item: the session is one of another host");
     note_item(L, name);
     task->script->sv->session_set_item(session, name, value);
+    return 0;
+}
+
+/* The session, which must be one of the script's host; the call is an effect. */
+static sv_session *own_session(lua_State *L, svi_task *task, const char *what)
+{
+    sv_session *session = svi_arg_session(L, 1);
+    svi_task_may(task, L, SVI_EFFECT_CHANGE, what);
+    if (!sv_str_eq(task->script->sv->session_jid(session)->domain, task->script->sv->host(task->host->mod)))
+        luaL_error(L, "%s: the session is one of another host", what);
+    return session;
+}
+
+/* session:hold(max_stanzas: integer, max_bytes: integer, max_ms: integer) */
+int svi_lua_session_hold(lua_State *L)
+{
+    svi_task *task = svi_task_event(L, "hold");
+    sv_session *session = own_session(L, task, "hold");
+    sv_hold bounds = {.size = sizeof bounds};
+    int64_t given[3];
+    for (int i = 0; i < 3; i++) {
+        given[i] = luaL_checkinteger(L, i + 2);
+        luaL_argcheck(L, given[i] >= 1 && given[i] <= HOLD_MAX, i + 2, "it is from 1 to 1000000000");
+    }
+    bounds.max_stanzas = (size_t)given[0];
+    bounds.max_bytes = (size_t)given[1];
+    bounds.max_ms = given[2];
+    (void)task->script->sv->session_hold(session, &bounds);
+    return 0;
+}
+
+/* session:release() */
+int svi_lua_session_release(lua_State *L)
+{
+    svi_task *task = svi_task_event(L, "release");
+    task->script->sv->session_release(own_session(L, task, "release"));
     return 0;
 }
 

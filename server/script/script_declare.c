@@ -230,7 +230,8 @@ static svi_entry entry_of(const svi_script *script, const char *hook)
                        .may_change = svi_patterns_fit(&script->changes, point),
                        .has_filter = strchr(hook, '{') != NULL,
                        .has_stanza = is_iq || svi_str_starts(point, SV_STR("message/")) || svi_str_starts(point, SV_STR("stanza/")) ||
-                                     svi_str_starts(point, SV_STR("presence/")) || sv_str_eq(point, SV_STR("session/unsent")),
+                                     svi_str_starts(point, SV_STR("presence/")) || sv_str_eq(point, SV_STR("session/unsent")) ||
+                                     sv_str_eq(point, SV_STR("session/sending")),
                        .is_request = svi_str_starts(point, SV_STR("iq-get/")) || svi_str_starts(point, SV_STR("iq-set/")),
                        .is_own = is_at_recipient(point)};
 }

@@ -452,6 +452,7 @@ const luaL_Reg svi_lua_event[] = {
     {"refuse", svi_lua_event_refuse},
     {"refuse_with", svi_lua_event_refuse_with},
     {"drop", svi_lua_event_drop},
+    {"hold", svi_lua_event_hold},
     {"consume", svi_lua_event_consume},
     {"stored", svi_lua_event_stored},
     {"deliver", svi_lua_event_deliver},
@@ -513,6 +514,8 @@ const luaL_Reg svi_lua_session[] = {
     {"jid", session_jid},
     {"presence", svi_lua_session_presence},
     {"priority", session_priority},
+    {"hold", svi_lua_session_hold},
+    {"release", svi_lua_session_release},
     {"set_item", svi_lua_session_set_item},
     {"item", session_item},
     {NULL, NULL}};

@@ -67,6 +67,12 @@ int svi_lua_session_presence(lua_State *L);
 /* event:session_set_presence(session: session, presence: element?, priority: integer?) */
 int svi_lua_event_session_set_presence(lua_State *L);
 
+/* session:hold(max_stanzas: integer, max_bytes: integer, max_ms: integer) */
+int svi_lua_session_hold(lua_State *L);
+
+/* session:release() */
+int svi_lua_session_release(lua_State *L);
+
 /* session:set_item(name: string, value: string?) */
 int svi_lua_session_set_item(lua_State *L);
 
@@ -84,6 +90,9 @@ int svi_lua_event_refuse_with(lua_State *L);
 
 /* event:drop(rule: string): verdict */
 int svi_lua_event_drop(lua_State *L);
+
+/* event:hold(key: string?): verdict */
+int svi_lua_event_hold(lua_State *L);
 
 /* event:consume(): verdict */
 int svi_lua_event_consume(lua_State *L);

@@ -82,6 +82,7 @@ static svi_event_config config_of(const svi_passage *passage, const svi_event_op
         .host = svi_host_name(passage->from_host),
         .x = x,
         .is_request = passage->kind == SVI_KIND_GET || passage->kind == SVI_KIND_SET,
+        .is_brief = passage->is_brief,
     };
 }
 

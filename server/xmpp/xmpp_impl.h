@@ -209,6 +209,7 @@ struct sv_session {
     svi_xevent *xevents; /* open events whose `session` it is */
     size_t owed;         /* events not done that its stanzas caused, besides their own */
     svi_unheard *unheard, **unheard_end;
+    struct svi_hold *hold; /* NULL: never held; xmpp_hold.c */
 };
 
 /* --- xmpp_host.c ------------------------------------------------------------------------------ */
@@ -325,6 +326,7 @@ typedef struct svi_passage {
     bool is_own;
     bool is_made; /* by a module, in the name of `from` */
     bool account_exists;
+    bool is_brief; /* its handlers may not wait */
     sv_str error_from; /* of an error instead of the stanza's own `to`; .p NULL */
     svi_payer payer;
 } svi_passage;
@@ -351,6 +353,18 @@ void svi_xevent_forget_session(sv_session *session);
 /* Fires session/unsent for a copy that was never written; the event's entry is the copy's. `since_us`: wall clock, when it was
  * given to the session; 0: just now. */
 void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t entry);
+
+typedef struct svi_hold svi_hold;
+/* True if a stanza for the session was asked about and sent, kept or dropped, so that nothing is left to do; while nobody
+ * asks, false. */
+bool svi_hold_takes(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
+/* What still waits when the session ends: availability is dropped by the rule "held-until-the-end", the rest was never
+ * written (session/unsent). */
+void svi_hold_end(sv_session *session);
+/* Frees what there is of it, behind svi_hold_end. */
+void svi_hold_free(sv_session *session);
+/* True if the stanza of that entry, which is being sent, goes with a row (svi_session_keep). */
+bool svi_session_keeps(const sv_session *session, uint64_t entry);
 
 /* What an error says. */
 typedef struct svi_error {

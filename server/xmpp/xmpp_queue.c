@@ -42,6 +42,14 @@ void svi_kept_free(svi_kept *kept)
     svi_free(kept);
 }
 
+/* It was noted right before. */
+bool svi_session_keeps(const sv_session *session, uint64_t entry)
+{
+    if (session->kept == NULL) return false;
+    const svi_kept *newest = (const svi_kept *)(const void *)((const char *)session->kept_end - offsetof(svi_kept, next));
+    return newest->token == entry;
+}
+
 static void settle_kept(svi_server *server, svi_kept *kept, bool written)
 {
     if (written) {
@@ -119,6 +127,7 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
         if (kept != NULL) settle_kept(session->server, kept, false);
         return;
     }
+    if (svi_hold_takes(session, stanza, to, entry)) return;
     svi_session_seen(session, stanza, to, SVI_SEEN_OUT);
     if (svi_counted_takes(session)) {
         svi_counted_send(session, stanza, to, entry);

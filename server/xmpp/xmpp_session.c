@@ -399,6 +399,7 @@ static void free_session(sv_session *session)
 {
     SV_ASSERT(session->unheard == NULL);
     svi_xevent_forget_session(session);
+    svi_hold_free(session);
     while (session->blocks != NULL) free_block(session->blocks);
     free_slots(&session->items);
     while (session->rows != NULL) {
@@ -427,6 +428,7 @@ void svi_session_end(sv_session **session, const char *why)
     while (s->kept != NULL) svi_kept_free(svi_session_take_kept(s, s->kept->token));
     svi_session_unlist(s);
     svi_counted_end(s);
+    svi_hold_end(s);
     fire_gone(s);
     leave_due(s); /* what it had sent is heard last, and may make it due again */
     s->conn = NULL;

@@ -103,11 +103,15 @@ AT(account_enabled, "account/enabled")
 AT(account_removing, "account/removing")
 AT(offline_turn, "offline/turn")
 AT(host_item, "host/item")
+AT(session_sending, "session/sending")
 
 static sv_verdict at_command(sv_event *ev, void *self)
 {
     const everywhere *me = self;
     sv->fire(ev, "disco/changed", NULL, SV_STR_NONE);
+    sv_session *session = sv->session_next(ev, sv->from(ev), NULL);
+    const sv_hold bounds = {sizeof bounds, 10, 10000, 1000};
+    if (session) (void)sv->session_hold(session, &bounds);
     const sv_verdict verdict = note(ev, me, "command/run");
     return verdict == SV_LATER ? verdict : sv->answer(ev);
 }
@@ -181,6 +185,7 @@ static const sv_hook hooks[] = {
     HOOK(presence_nobody, "presence/nobody"),
     HOOK(store_sweep, "store/sweep"),
     HOOK(host_timer, "host/timer"),
+    HOOK(session_sending, "session/sending"),
     HOOK(host_item, "host/item"),
     HOOK(disco_host, "disco/host"),
     HOOK(disco_account, "disco/account"),

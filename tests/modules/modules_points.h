@@ -77,6 +77,7 @@
     X("session/away", OTHER, false, true, false, true) \
     X("session/back", OTHER, false, true, true, true) \
     X("session/handled", OTHER, false, true, false, true) \
-    X("session/unacked", OTHER, false, true, false, true)
+    X("session/unacked", OTHER, false, true, false, true) \
+    X("session/sending", OTHER, true, true, false, false)
 
 #endif

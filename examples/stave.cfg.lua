@@ -36,6 +36,7 @@ modules_enabled = {
     "message",  -- delivery to sessions
     "offline",  -- messages kept until the account logs in
     "carbons",  -- all devices see both sides of a chat (XEP-0280)
+    "csi",      -- phones that nobody looks at sleep (XEP-0352)
     "blocking", -- addresses that an account will not hear of (XEP-0191)
     "disco",    -- what the server can do (XEP-0030)
     "caps",     -- what clients can do, and hashes of what the server can (XEP-0115, XEP-0390)
@@ -74,4 +75,4 @@ VirtualHost "example.org"
     admins = { "romeo@example.org" }
 
 VirtualHost "example.net"
-    modules_enabled = { "roster", "presence", "message", "carbons", "blocking", "disco", "caps", "sm", "ping" }
+    modules_enabled = { "roster", "presence", "message", "carbons", "csi", "blocking", "disco", "caps", "sm", "ping" }

@@ -45,7 +45,7 @@ static void good_modules_pass(void **state)
     static const char *const good[] = {
         "modules/ping.so",    "modules/offline.so", "modules/roster.so",  "modules/presence.so",
         "modules/message.so", "modules/disco.so",   "modules/groups.so",  "modules/blocking.so",
-        "modules/caps.so",    "modules/carbons.so", "tests/mods/probe.so"};
+        "modules/caps.so",    "modules/carbons.so", "modules/csi.so", "tests/mods/probe.so"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         image im = read_image(good[i]);
         sv_err err;

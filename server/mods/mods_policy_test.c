@@ -3,7 +3,7 @@
 
 #define ALL                                                                                        \
     "VirtualHost \"one.example\"\nmodules_enabled = { \"roster\", \"presence\", \"message\", "     \
-    "\"offline\", \"carbons\", \"blocking\", \"caps\", \"disco\", \"groups\", \"ping\" }\n"
+    "\"offline\", \"carbons\", \"csi\", \"blocking\", \"caps\", \"disco\", \"groups\", \"ping\" }\n"
 
 static void row(svi_buf *out, const svi_handler *h)
 {
@@ -63,12 +63,15 @@ static const char expected[] =
     "caps iq-error/host open\n"
     "ping iq-error/host open\n"
     "blocking session/bound closed\n"
+    "csi session/bound open\n"
     "carbons session/unsent {urn:xmpp:carbons:2}sent closed\n"
     "carbons session/unsent {urn:xmpp:carbons:2}received closed\n"
     "blocking session/unsent closed\n"
     "offline session/unsent closed\n"
     "blocking stanza/made closed\n"
-    "presence account/removing closed\n";
+    "presence account/removing closed\n"
+    "csi session/back open\n"
+    "csi session/sending open\n";
 
 static void policies(void **state)
 {

@@ -44,7 +44,7 @@ typedef struct sv_hook {
     /* Is asked; `self` is the module's on the host. */
     sv_verdict (*call)(sv_event *ev, void *self);
     sv_band band;
-    const char *after; /* name of a module whose handlers come first in the same band */
+    const char *after; /* modules whose handlers come first in the same band, separated by blanks */
     uint32_t flags;    /* SV_HOOK_... */
 } sv_hook;
 

@@ -151,8 +151,8 @@ static sv_status start(sv_mod *mod, void *self)
 
 static const sv_hook hooks[] = {
     /* copies are made of what is about to be handed out */
-    {.on = "message/account", .call = on_message, .after = "carbons"},
-    {.on = "message/self", .call = on_message, .after = "carbons"},
+    {.on = "message/account", .call = on_message, .after = "archive carbons"},
+    {.on = "message/self", .call = on_message, .after = "archive carbons"},
 #define CALL_HOOK(name)                                                                            \
     {                                                                                              \
         .on = "message/resource {" NS_CALL "}" name, .call = on_call, .band = SV_LATE,             \

@@ -46,12 +46,21 @@ static void sort(svi_handler *handlers, size_t count)
     }
 }
 
+/* Is the module among these, which are separated by blanks? */
+static bool is_named(const char *names, const char *module)
+{
+    const size_t n = strlen(module);
+    for (const char *at = names; n > 0 && (at = strstr(at, module)) != NULL; at += n)
+        if ((at == names || at[-1] == ' ') && (at[n] == '\0' || at[n] == ' ')) return true;
+    return false;
+}
+
 /* Must `h` wait for a handler among those not yet placed? */
 static bool must_wait(const svi_handler *h, const svi_handler *rest, size_t count)
 {
     if (h->after == NULL) return false;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(rest[i].module, h->after) == 0) return true;
+        if (is_named(h->after, rest[i].module)) return true;
     return false;
 }
 

@@ -44,7 +44,7 @@ typedef struct svi_handler {
         name; /* both 0: every stanza at this point; else some child (IQ: the payload) must match */
     sv_band band;
     uint32_t order;    /* place in the config; the tie-break */
-    const char *after; /* module that must stand before, inside the same band; NULL */
+    const char *after; /* modules that must stand before, inside the same band, separated by blanks; NULL */
     bool stores;       /* may write: refused at admission when space is short (architecture 8) */
     svi_policy policy; /* in quarantine; of a MONITOR it means nothing */
     bool finishes;     /* an event that waits in it is never restarted by a later generation */

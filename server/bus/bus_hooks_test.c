@@ -106,6 +106,12 @@ static void test_after(void **state)
                                handler("x", SV_NORMAL, 1, "absent"),
                                handler("b", SV_NORMAL, 2, NULL), handler("b", SV_NORMAL, 3, NULL)};
     assert_string_equal(built(*state, two, 4, NULL), "x b b a");
+    /* several; a part of a name is none */
+    const svi_handler more[] = {handler("a", SV_NORMAL, 0, "bb absent c"), handler("b", SV_NORMAL, 1, NULL),
+                                handler("bb", SV_NORMAL, 2, NULL), handler("c", SV_NORMAL, 3, NULL)};
+    assert_string_equal(built(*state, more, 4, NULL), "b bb c a");
+    const svi_handler part[] = {handler("a", SV_NORMAL, 0, "bb cb"), handler("b", SV_NORMAL, 1, NULL)};
+    assert_string_equal(built(*state, part, 2, NULL), "a b");
     /* inside one band only: a band is stronger */
     const svi_handler bands[] = {handler("a", SV_FIRST, 0, "b"), handler("b", SV_NORMAL, 1, NULL)};
     assert_string_equal(built(*state, bands, 2, NULL), "a b");

@@ -134,7 +134,7 @@ log = {{ info = "{self.dir}/log" }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{}}
-modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private" }}
+modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private", "carbons", "csi_simple" }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_plain"
 storage = "internal"
@@ -186,6 +186,8 @@ s2s_access: none
 modules:
   mod_blocking: {{}}
   mod_caps: {{}}
+  mod_carboncopy: {{}}
+  mod_client_state: {{}}
   mod_disco: {{}}
   mod_last: {{}}
   mod_private: {{}}

@@ -307,6 +307,8 @@ point "session/unacked" {meaning = "a counted session's client was sent much, or
 point "session/sending" {meaning = "a stanza goes to a session that a module holds back (session_hold)",
     from = "the session that it is for (full)", to = ACCOUNT, session = "that session", stanza = "the stanza",
     done = DISPOSED .. ", or has it wait (hold)", later = "what comes behind it would be overtaken", default = "it goes, behind what waits"}
+point "presence/ending" {meaning = "what a contact on this or another host removes from its roster, or loses with its account: the account's side of the subscriptions ends in the same event",
+    about = ACCOUNT, subject = "the contact's state in two hexadecimal digits (roster.h), a blank, the contact's address", done = HEARD, default = NOTHING, later = INSIDE}
 
 -- ---- functions -----------------------------------------------------------------------------------------------------
 
@@ -477,6 +479,7 @@ local groups = {
       says = "Fires an occasion as part of this event."},
      {"gather", "native", hand = "event:gather(on: string, account: jid?, subject: string?): table",
       says = "Fires an occasion as part of this event and returns the lines that its handlers offered."},
+     {"gather_at", "native", no_lua = "what hosts tell each other is for the modules that keep both sides alike"},
      {"offer", "local", hand = "event:offer(line: string)",
       says = "In a handler of an occasion: gives a line (without line feed) to whoever gathers."},
      {"begin", "message", hand = "sv.begin(on: string, subject: string?)",
@@ -484,6 +487,7 @@ local groups = {
      {"fire_after", "local", hand = "event:fire_after(on: string, account: jid?, subject: string?)",
       says = "Fires an occasion as an event of its own when this one is over; its handlers may wait and write."},
      {"subject", "local", "event:subject(): string"},
+     {"after_wait", "local", no_lua = "a script reads and writes rows that are its own"},
     },
     {name = "store", title = "Stores",
      {"store_open", "message", no_lua = "sv.store declares one"},
@@ -499,6 +503,7 @@ local groups = {
      {"rows_keep", "message", hand = "store:keep(session: session): rows?, word yields",
       says = "The rows of the session's account, which stay in memory as long as it lives."},
      {"rows_hold", "message", no_lua = "store:keep loads and holds"},
+     {"rows_warm", "message", no_lua = "what hosts tell each other is for the modules that keep both sides alike"},
      {"rows_held", "native", hand = "store:held(owner: string): boolean",
       says = "True if a session, or an event, has the owner's rows in memory."},
      {"row", "local", "rows:row(key: string): string?",

@@ -234,6 +234,7 @@ typedef void (*sv_get_fn)(sv_event *ev, sv_status status, sv_str value, void *se
 /* `schema` is the version in which the value was written, 0 without one. */
 typedef void (*sv_get_schema_fn)(sv_event *ev, sv_status status, sv_str value, uint32_t schema,
                                  void *self);
+typedef void (*sv_again_fn)(sv_event *ev, void *ctx, void *self);
 typedef void (*sv_timer_fn)(void *self);
 typedef void (*sv_difference_fn)(sv_event *ev, sv_str key, sv_str before, sv_str after, size_t left,
                                  void *self);
@@ -786,6 +787,29 @@ typedef struct sv_api {
     /* At session/sending: the stanza waits. Of those under one key (not empty) the newest waits, the others are dropped by
      * the rule held-replaced. */
     sv_verdict (*hold)(sv_event *ev, sv_str key);
+
+    /* -- hooks: what is written before others wait -- */
+
+    /* For a handler that has read rows and written what follows from them, and does not end the event: handlers behind it may wait
+     * (LATER), and other events change those rows meanwhile; what this one wrote would undo that. If the event waits from now on,
+     * `again` is called, exactly once, when everybody has said what he wanted and just before what the event wrote is stored; no other event comes in between.
+     * It reads the rows as they are now (they are in memory, since the event has them) and writes once more, over what it wrote before; it
+     * may also send and fire, neither dispose of the stanza nor wait. On the module's host, wherever the event is by then. `ctx` lives as
+     * long as the event (scratch). Never called in an event that does not wait. Where LATER
+     * can't be said (a MONITOR, an occasion that is part of another event) it is a fault, and nothing is called. */
+    void (*after_wait)(sv_mod *mod, sv_event *ev, sv_again_fn again, void *ctx);
+
+    /* -- store: accounts of other hosts of this server, so that what concerns two of them is stored in one unit -- */
+
+    /* Sees to it that handlers of the account's host find its rows in the map of the same name there, until the event ends: the rows themselves are
+     * theirs alone. True if they are in memory, or if no host of this server has such an account or map: there is nothing to wait for.
+     * Else they are loaded: the handler returns SV_LATER, `done` gets the event back, without rows. */
+    bool (*rows_warm)(sv_event *ev, sv_store *store, const sv_jid *account, sv_rows_fn done);
+
+    /* -- hooks: the same -- */
+
+    /* As gather, on the host that the account is of, if that is one of this server; else there are no lines. */
+    sv_str (*gather_at)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

@@ -227,6 +227,13 @@ void svi_event_emit_early(sv_event *ev, void (*run)(void *ctx), void (*drop)(voi
  * outermost goes. Nothing of the event may be used from there. */
 void svi_event_at_end(sv_event *ev, void (*run)(void *ctx), void *ctx);
 
+/* If the event waits (LATER) from now on, calls `run(ev, ctx)` when its verdict stands, also by the end of its
+ * deadline, just before its unit is handed in: nothing comes in between, so what is written there is written on what it read. For a handler that
+ * wrote what it had read, and returns before the event is over: another event may have changed that meanwhile. What ran
+ * may write, emit and fire, neither dispose nor wait; it is in the execution context of who asked, counted as `whose` (may be NULL). In order of
+ * asking. Never called if the server stops before. Not for an event within another, which can't wait (asserted). */
+void svi_event_after_wait(sv_event *ev, svi_hook_stats *whose, void (*run)(sv_event *ev, void *ctx), void *ctx);
+
 /* Marks the stanza disposed of: closes its ledger entry. A second disposal is a bug of the
  * running module: asserted when the ledger is strict, else reported, ignored and answered with
  * false. For a request this is also its one answer: emit it only if this returned true. */

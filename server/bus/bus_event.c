@@ -466,6 +466,25 @@ void svi_event_emit_all(sv_event *ev, bool drop)
     *now = saved;
 }
 
+void svi_event_after_wait(sv_event *ev, svi_hook_stats *whose, void (*run)(sv_event *ev, void *ctx), void *ctx)
+{
+    SV_CHECK(ev, SVI_EVENT_MAGIC);
+    SV_ASSERT(run != NULL && ev->parent == NULL);
+    if (!may_act(ev)) return;
+    svi_event_act(ev);
+    const svi_exec *now = svi_exec_now();
+    svi_again *again = svi_arena_get(svi_event_arena(ev), sizeof *again);
+    *again = (svi_again){.waits = ev->waits,
+                         .whose = whose,
+                         .run = run,
+                         .ctx = ctx,
+                         .module = now->module,
+                         .hook = now->hook,
+                         .host = now->host};
+    *(ev->again_end != NULL ? ev->again_end : &ev->again) = again;
+    ev->again_end = &again->next;
+}
+
 bool svi_event_dispose(sv_event *ev, svi_disposal disposal, const char *rule)
 {
     SV_CHECK(ev, SVI_EVENT_MAGIC);

@@ -52,6 +52,16 @@ typedef struct svi_ending {
     void *ctx;
 } svi_ending;
 
+/* Something to look at again if the event has waited since; in the event's arena. */
+typedef struct svi_again {
+    struct svi_again *next;
+    uint32_t waits; /* of the event, when it was asked for */
+    svi_hook_stats *whose;
+    void (*run)(sv_event *ev, void *ctx);
+    void *ctx;
+    const char *module, *hook, *host;
+} svi_again;
+
 /* A table that the event came from, still needed for who is to blame; in the event's arena. */
 typedef struct svi_kept_hooks {
     struct svi_kept_hooks *next;
@@ -88,6 +98,7 @@ struct sv_event {
     svi_point point;
     uint32_t holds;
     uint32_t turn; /* how often it was restarted */
+    uint32_t waits; /* how often it waited */
     svi_bus *bus; /* NULL once the bus is gone and only holds remain */
     const svi_event_ops *ops;
     void *x;
@@ -112,6 +123,7 @@ struct sv_event {
     uint64_t bits;
     svi_emission *emissions, **emissions_end;
     svi_ending *endings; /* the newest first */
+    svi_again *again, **again_end; /* in order; again_end is NULL while there is none */
     svi_lane *lane;
     sv_str behind; /* key of the lane behind whose pending events it is released; empty: none */
     uint64_t commit;               /* 0: writes nothing */

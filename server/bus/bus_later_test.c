@@ -388,9 +388,93 @@ static void test_given_back_when_stopped(void **state)
     w->notes[0] = '\0';
 }
 
+/* --- what is looked at again behind a wait ---------------------------------------------------------------- */
+
+static void look_again(sv_event *ev, void *ctx)
+{
+    const plan *p = ctx;
+    note(p->w, "again:");
+    note(p->w, p->said);
+    assert_true(svi_event_is_open(ev) && svi_event_is_disposed(ev));
+    assert_string_equal(svi_exec_now()->module, p->said);
+    assert_string_equal(svi_exec_now()->host, "a.example");
+    assert_int_equal(p->w->submitted, 0); /* in the event's own unit */
+    (*(int *)svi_event_unit(ev))++;
+    svi_event_emit(ev, emit_run, emit_drop, ctx);
+}
+
+static void ask_for_it(sv_event *ev, plan *p)
+{
+    svi_event_after_wait(ev, NULL, look_again, p);
+}
+
+/* One that writes, one that may wait, one behind it. */
+static void add_writers(world *w, sv_verdict between)
+{
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "first", SV_PASS);
+    p->writes = true;
+    p->extra = ask_for_it;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "second", SV_PASS)->extra = ask_for_it;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "between", between)->holds = between == SV_LATER;
+    add(w, SVI_POINT_MESSAGE_ACCOUNT, SV_NORMAL, "behind", SV_PASS)->extra = ask_for_it;
+    add(w, SVI_POINT_MESSAGE_ACCOUNT, SV_LATE, "end", SV_DONE)->disposes = true;
+    table(w);
+}
+
+static void test_looks_again_if_it_waited(void **state)
+{
+    world *w = *state;
+    add_writers(w, SV_LATER);
+    run(w, "r/x j");
+    saw(w, "first second between");
+    assert_true(svi_event_resume(w->held, SV_PASS));
+    saw(w, "next behind end again: first again: second"); /* of `behind` nothing has changed */
+    assert_int_equal(w->submitted, 1);
+    svi_event_let_go(&w->held);
+    commit(w, 1);
+    saw(w, "emit: first emit: second released");
+}
+
+static void test_looks_not_again_if_it_did_not_wait(void **state)
+{
+    world *w = *state;
+    add_writers(w, SV_PASS);
+    run(w, "r/x j");
+    saw(w, "first second between next behind end");
+    commit(w, 1);
+    saw(w, "released");
+}
+
+/* What was written is handed in all the same. */
+static void test_looks_again_at_the_deadline(void **state)
+{
+    world *w = *state;
+    add_writers(w, SV_LATER);
+    run(w, "r/x j");
+    svi_event_let_go(&w->held);
+    advance(w, LATER_US);
+    saw(w, "first second between timeout again: first again: second");
+    assert_int_equal(w->submitted, 1);
+    commit(w, 1);
+    saw(w, "emit: first emit: second released");
+}
+
+static void test_looks_not_again_when_stopped(void **state)
+{
+    world *w = *state;
+    add_writers(w, SV_LATER);
+    run(w, "r/x j");
+    svi_bus_free(&w->bus);
+    svi_event_let_go(&w->held);
+    saw(w, "first second between canceled");
+    assert_int_equal(w->discarded, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_looks_again_if_it_waited), TEST(test_looks_not_again_if_it_did_not_wait),
+        TEST(test_looks_again_at_the_deadline), TEST(test_looks_not_again_when_stopped),
         TEST(test_later_resumed),           TEST(test_later_times_out),
         TEST(test_operation_comes_back),    TEST(test_callback_says_it_twice), TEST(test_deadlines_in_order),
         TEST(test_lane_waits_behind_later), TEST(test_lane_of_running_event),

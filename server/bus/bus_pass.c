@@ -403,6 +403,7 @@ static bool drive(sv_event *ev)
 
 static void wait_later(sv_event *ev, sv_str key)
 {
+    ev->waits++;
     if (ev->lane == NULL && key.n > 0) svi_lane_new(ev->bus, key, ev);
     ev->state = SVI_EVENT_WAITING;
     if (!ev->stays_due) svi_bus_wait(ev);
@@ -420,6 +421,27 @@ static void refuse_depth(sv_event *ev)
     if (ev->entry_state != SVI_ENTRY_OPEN) return;
     ev->ops->undisposed(ev, ev->blame_module != NULL ? ev->blame_module : "core");
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
+}
+
+/* Lets those look again who wrote before it waited last. What they ask for meanwhile has not waited. */
+static void look_again(sv_event *ev)
+{
+    svi_bus *bus = ev->bus;
+    svi_exec *now = svi_exec_now();
+    const svi_exec saved = *now;
+    for (const svi_again *again = ev->again; again != NULL; again = again->next) {
+        if (again->waits == ev->waits) continue;
+        now->module = again->module;
+        now->hook = again->hook;
+        now->host = again->host;
+        const int64_t from_us = svi_bus_coarse(bus), blamed_us = bus->blamed_us;
+        svi_hook_stats *const outer = svi_bus_enter(bus, again->whose);
+        again->run(ev, again->ctx);
+        svi_bus_leave(bus, outer);
+        bus->meter.stats.looks += 2;
+        (void)judge_time(ev, NULL, from_us, blamed_us);
+    }
+    *now = saved;
 }
 
 /* What ends an event is the core's work, also if a module's callback brought it about. */
@@ -447,6 +469,7 @@ void svi_pass(sv_event *ev, sv_str key)
         wait_later(ev, key);
     } else {
         if (ev->stays_due) svi_bus_unwait(ev);
+        if (ev->again != NULL) look_again(ev);
         finish(ev, key);
     }
     frame_leave(bus, &frame);
@@ -464,6 +487,7 @@ void svi_pass_timeout(sv_event *ev)
     if (ev->ops->timeout != NULL && !svi_event_is_disposed(ev)) ev->ops->timeout(ev);
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
     run_monitors(ev);
+    if (ev->again != NULL) look_again(ev);
     finish(ev, SV_STR_NONE);
     frame_leave(bus, &frame);
 }

@@ -98,7 +98,9 @@
     X(SESSION_UNACKED, "session/unacked",                                                          \
       "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it (stave/stream.h)") \
     X(SESSION_SENDING, "session/sending",                                                          \
-      "a stanza goes to a session that a module holds back (session_hold)")
+      "a stanza goes to a session that a module holds back (session_hold)")                        \
+    X(PRESENCE_ENDING, "presence/ending",                                                          \
+      "what a contact on this or another host removes from its roster, or loses with its account: the account's side of the subscriptions ends in the same event")
 /* generated: end */
 
 #define SVI_POINT_ENUM(id, name, meaning) SVI_POINT_##id,

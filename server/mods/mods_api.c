@@ -335,6 +335,9 @@ static const sv_api api = {
     .rows_held = svi_api_rows_held,
     .begin = svi_api_begin,
     .fire_after = svi_api_fire_after,
+    .after_wait = svi_api_after_wait,
+    .rows_warm = svi_api_rows_warm,
+    .gather_at = svi_api_gather_at,
 
     .store_overlay = svi_api_store_overlay,
     .overlay_add = svi_api_overlay_add,

@@ -86,6 +86,8 @@ sv_str svi_api_stamp(sv_event *ev, int64_t ms);
 sv_str svi_api_digest(sv_event *ev, sv_str function, sv_str bytes);
 void svi_api_begin(sv_mod *mod, const char *on, sv_str subject);
 void svi_api_fire_after(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+sv_str svi_api_gather_at(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+void svi_api_after_wait(sv_mod *mod, sv_event *ev, sv_again_fn again, void *ctx);
 
 /* --- mods_api_session.c ------------------------------------------------------------ */
 
@@ -113,6 +115,7 @@ sv_rows *svi_api_rows(sv_event *ev, sv_store *store, sv_str owner);
 void svi_api_rows_load(sv_event *ev, sv_store *store, sv_str owner, sv_rows_fn done);
 void svi_api_rows_keep(sv_event *ev, sv_store *store, sv_session *session, sv_rows_fn done);
 void svi_api_rows_hold(sv_event *ev, sv_store *store, sv_str owner, sv_session *session);
+bool svi_api_rows_warm(sv_event *ev, sv_store *store, const sv_jid *account, sv_rows_fn done);
 bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner);
 bool svi_api_has_space(const sv_event *ev);
 bool svi_api_row(const sv_rows *rows, sv_str key, sv_str *value_out);

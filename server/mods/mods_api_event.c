@@ -125,6 +125,14 @@ sv_str svi_api_gather(sv_event *ev, const char *on, const sv_jid *account, sv_st
     return svi_occasion_gather(svi_xevent_of(ev)->host, point, account, subject, ev);
 }
 
+sv_str svi_api_gather_at(sv_event *ev, const char *on, const sv_jid *account, sv_str subject)
+{
+    const svi_point point = point_of(on);
+    svi_host *host = svi_host_find(svi_xevent_of(ev)->server, account->domain);
+    if (point == SVI_POINT_NONE || host == NULL) return SV_STR_NONE;
+    return svi_occasion_gather(host, point, account, subject, ev);
+}
+
 void svi_api_begin(sv_mod *mod, const char *on, sv_str subject)
 {
     SV_CHECK(mod, SVI_MOD_MAGIC);
@@ -138,6 +146,50 @@ void svi_api_fire_after(sv_event *ev, const char *on, const sv_jid *account, sv_
 {
     const svi_point point = point_of(on);
     if (point != SVI_POINT_NONE) svi_x_fire_after(ev, point, account, subject);
+}
+
+/* --- what was written before others wait -------------------------------------------------------------- */
+
+/* In the event's arena. */
+typedef struct again {
+    sv_mod *mod; /* the code stays until the event ends */
+    sv_again_fn run;
+    void *ctx;
+} again;
+
+static void again_over(void *ctx)
+{
+    svi_mod_end(&((again *)ctx)->mod);
+}
+
+static void look_again(sv_event *ev, void *ctx)
+{
+    const again *a = ctx;
+    svi_xevent *x = svi_xevent_of(ev);
+    svi_host *const host = x->host; /* by now the recipient's, perhaps */
+    const sv_event *const saved = a->mod->acting;
+    x->host = a->mod->group->host;
+    a->mod->acting = ev;
+    a->run(ev, a->ctx, a->mod->self);
+    a->mod->acting = saved;
+    x->host = host;
+}
+
+void svi_api_after_wait(sv_mod *mod, sv_event *ev, sv_again_fn run, void *ctx)
+{
+    SV_CHECK(mod, SVI_MOD_MAGIC);
+    SV_ASSERT(run != NULL);
+    if (!svi_event_may_wait(ev)) {
+        SV_LOG(SV_ERROR, "handler-fault", LF_TXT("rule", "after_wait is for events that may wait"),
+               LF_TXT("module", mod->file->name), LF_TXT("in", svi_exec_now()->hook));
+        return;
+    }
+    const svi_handler *handler = svi_event_handler(ev);
+    const bool is_own = handler != NULL && handler->generation == mod;
+    again *a = svi_arena_get(svi_event_arena(ev), sizeof *a);
+    *a = (again){.mod = svi_mod_begin(mod), .run = run, .ctx = ctx};
+    svi_event_at_end(ev, again_over, a);
+    svi_event_after_wait(ev, is_own ? handler->stats : svi_costs_line(mod->costs, "callback"), look_again, a);
 }
 
 /* --- digests ---------------------------------------------------------------------------------------- */

@@ -392,6 +392,66 @@ void svi_api_rows_hold(sv_event *ev, sv_store *store, sv_str owner, sv_session *
     svi_session_keep_rows(session, store->map, rows);
 }
 
+/* The map of the same name on another host; NULL if there is none. */
+static svi_map *map_at(const sv_store *store, sv_str domain)
+{
+    svi_server *server = store->mod->group->server;
+    svi_map_state here;
+    svi_map_state_get(store->map, &here);
+    const size_t host_bytes = store->mod->group->host_name.n;
+    SV_ASSERT(here.name.n > host_bytes);
+    svi_buf path;
+    svi_buf_init(&path, store->mod->group->acct);
+    svi_buf_printf(&path, "%.*s%.*s", (int)domain.n, domain.p, (int)(here.name.n - host_bytes), here.name.p + host_bytes);
+    svi_map *map = NULL, *found = NULL;
+    for (size_t pos = 0; found == NULL && (map = svi_store_map_next(svi_server_store(server), svi_buf_str(&path), &pos)) != NULL;) {
+        svi_map_state_get(map, &here);
+        if (sv_str_eq(here.name, svi_buf_str(&path))) found = map;
+    }
+    svi_buf_free(&path);
+    return found;
+}
+
+static void unref_warm(void *ctx)
+{
+    svi_rows *rows = ctx;
+    svi_rows_unref(&rows);
+}
+
+static void warm_came(void *ctx, sv_status status, svi_rows *rows)
+{
+    operation *op = ctx;
+    if (is_void(op)) {
+        svi_rows_unref(&rows);
+        end(op);
+        return;
+    }
+    if (rows != NULL) svi_event_at_end(op->ev, unref_warm, rows);
+    if (op->fails) status = SV_EIO;
+    op->status = status;
+    svi_event_call(op->ev, op->stats, call_module, op);
+    end(op);
+}
+
+bool svi_api_rows_warm(sv_event *ev, sv_store *store, const sv_jid *account, sv_rows_fn done)
+{
+    SV_CHECK(store, SVI_STORE_MAGIC);
+    SV_ASSERT(done != NULL);
+    const bool is_here = account->node.n > 0 && svi_host_find(store->mod->group->server, account->domain) != NULL;
+    svi_map *map = is_here ? map_at(store, account->domain) : NULL;
+    if (map == NULL) return true;
+    svi_rows *rows = svi_rows_get(map, account->node);
+    if (rows != NULL) {
+        svi_event_at_end(ev, unref_warm, rows);
+        return true;
+    }
+    operation *op = begin(ev, store);
+    op->rows_done = done;
+    store->mod->costs->store.loads++;
+    svi_rows_load(map, account->node, warm_came, op);
+    return false;
+}
+
 bool svi_api_rows_held(sv_event *ev, sv_store *store, sv_str owner)
 {
     SV_CHECK(store, SVI_STORE_MAGIC);

@@ -466,9 +466,20 @@ static sv_status start(sv_mod *mod, void *self)
 {
     presence *me = self;
     me->mod = mod;
-    const sv_status status = sv->store_open(mod, NULL, "requests", 1, &me->requests);
+    uint32_t version;
+    int64_t sent = 0;
+    me->has_sent_owed = sv->saved_int(mod, "sent-owed", &version, &sent) && sent;
+    sv_status status = sv->store_open(mod, NULL, "requests", 1, &me->requests);
+    if (status == SV_OK) status = sv->store_open(mod, NULL, "owed", 1, &me->owed);
     if (status != SV_OK) return status;
     return sv->store_open(mod, SV_ROSTER_MODULE, SV_ROSTER_STORE, SV_ROSTER_SCHEMA, &me->roster);
+}
+
+/* What is on its way is not sent again. */
+static void save(sv_blob *out, void *self)
+{
+    const presence *me = self;
+    (void)sv->save_int(out, "sent-owed", 1, me->has_sent_owed);
 }
 
 static const sv_hook hooks[] = {
@@ -483,9 +494,12 @@ static const sv_hook hooks[] = {
     {.on = "presence/resource", .call = on_in, .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "iq-get/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
     {.on = "iq-set/resource", .call = presence_iq, .band = SV_EARLY, .flags = SV_HOOK_GUARD},
+    {.on = "stanza/made", .call = presence_made, .band = SV_FIRST}, /* whatever others make of it, it is no longer due */
+    {.on = "host/ready", .call = presence_send_owed},
     {.on = "session/presence", .call = presence_show_requests},
     {.on = "session/gone", .call = on_gone, .band = SV_FIRST}, /* while there is still a session to ask */
     {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},
+    {.on = "presence/ending", .call = presence_ending},
     {.on = "account/removing", .call = presence_account_removing, .flags = SV_HOOK_GUARD},
     {0},
 };
@@ -506,5 +520,5 @@ static const sv_option options[] = {
 };
 
 SV_MODULE(.name = "presence", .summary = "Presence and subscriptions (RFC 6121 3, 4)",
-          .self_size = sizeof(presence), .hooks = hooks, .options = options, .start = start,
+          .self_size = sizeof(presence), .hooks = hooks, .options = options, .start = start, .save = save,
           .after = "roster", .stream_features = "<sub xmlns='urn:xmpp:features:pre-approval'/>")

@@ -13,6 +13,8 @@ typedef struct presence {
     sv_store *roster; /* the roster module's items */
     sv_store
         *requests; /* localpart -> contact's bare JID -> the request's stanza (RFC 6121 3.1.3, 4) */
+    sv_store *owed; /* "/" and a type of stanza -> localpart, blank, contact's bare JID -> "1" */
+    bool has_sent_owed; /* since the server started */
 } presence;
 
 /* subscribe, subscribed, unsubscribe, unsubscribed. */
@@ -45,14 +47,27 @@ sv_verdict presence_iq(sv_event *ev, void *self);
  * it back. */
 bool presence_is_told(const sv_session *session, const sv_jid *account);
 
-/* Ends the subscriptions of the user, whose record has these flags, in both directions. `theirs`: the
- * rows of a contact of this host, in memory, whose side changes in this event; NULL: it is told by
- * stanzas. */
+/* Ends the subscriptions of the user, whose record has these flags, in both directions. The side of a contact of this server, whose rows
+ * are in memory (rows_warm), changes in this event; any other contact is told by stanzas. */
 void presence_end_contact(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
-                          unsigned flags, const sv_rows *theirs);
+                          unsigned flags);
+
+/* On presence/ending, as part of a contact's event: the account's side of that. */
+sv_verdict presence_ending(sv_event *ev, void *self);
 
 /* On account/removing: does that for some contacts, and takes them off the user's roster. */
 sv_verdict presence_account_removing(sv_event *ev, void *self);
+
+/* Sends a subscription stanza of the user, of one of the types that presence_owed.c knows, to the contact; if the server is killed before that
+ * has had its effect, again at its start. */
+void presence_route_owed(sv_event *ev, const presence *me, const char *type, const sv_jid *user,
+                         const sv_jid *contact);
+
+/* On stanza/made: such a stanza has come to its own event. */
+sv_verdict presence_made(sv_event *ev, void *self);
+
+/* On host/ready, the first time: sends what did not come to its effect before the server ended. */
+sv_verdict presence_send_owed(sv_event *ev, void *self);
 
 /* A presence stanza; an empty type is available. */
 const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to);

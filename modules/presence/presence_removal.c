@@ -7,16 +7,6 @@
  * may write. */
 #define STEP 32u
 
-/* The localpart of a contact on the user's own host; empty for any other. */
-static sv_str node_here(const sv_jid *user, sv_str contact)
-{
-    const char *at = contact.n ? memchr(contact.p, '@', contact.n) : NULL;
-    if (!at) return SV_STR_NONE;
-    const size_t n = (size_t)(at - contact.p);
-    const sv_str domain = {at + 1, contact.n - n - 1};
-    return sv_str_eq(domain, user->domain) ? (sv_str){contact.p, n} : SV_STR_NONE;
-}
-
 /* The next contact of the account's own: what others share with it ends by itself. */
 static bool next_own(const sv_rows *rows, sv_str *key, sv_str *record_out)
 {
@@ -25,30 +15,49 @@ static bool next_own(const sv_rows *rows, sv_str *key, sv_str *record_out)
     return false;
 }
 
-/* The first of this step's contacts whose rows are not in memory; empty if all are. */
-static sv_str missing(sv_event *ev, const presence *me, const sv_rows *rows)
+static void loaded(sv_event *ev, sv_status status, sv_rows *rows, void *self);
+
+/* Brings the rows of this step's contacts of this server into memory; false if one has to be waited for. */
+static bool has_all(sv_event *ev, const presence *me, const sv_rows *rows)
 {
     sv_str contact = SV_STR_NONE, record;
     for (size_t i = 0; i < STEP && next_own(rows, &contact, &record); i++) {
-        const sv_str node = node_here(sv->from(ev), contact);
-        if (node.n && !sv->rows(ev, me->roster, node)) return node;
+        sv_jid jid;
+        if (sv->jid_parse(ev, contact, &jid) && !sv->rows_warm(ev, me->roster, &jid, loaded)) return false;
     }
-    return SV_STR_NONE;
+    return true;
 }
 
-static void end_contacts(sv_event *ev, presence *me, const sv_rows *rows)
+static bool is_behind(sv_str a, sv_str b)
+{
+    const int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return order > 0 || (order == 0 && a.n > b.n);
+}
+
+/* Those of this step; or, if there is a `last`, those up to it. Returns the last one. */
+static sv_str end_contacts(sv_event *ev, presence *me, const sv_rows *rows, sv_str last)
 {
     const sv_jid *user = sv->from(ev);
-    sv_str key = SV_STR_NONE, record;
-    for (size_t i = 0; i < STEP && next_own(rows, &key, &record); i++) {
-        const sv_str node = node_here(user, key);
+    sv_str key = SV_STR_NONE, record, ended = SV_STR_NONE;
+    for (size_t i = 0; (last.n || i < STEP) && next_own(rows, &key, &record); i++) {
+        if (last.n && is_behind(key, last)) break;
+        ended = key;
         sv_jid contact;
         if (sv->jid_parse(ev, key, &contact))
-            presence_end_contact(ev, me, user, &contact, sv_roster_flags(record),
-                                 node.n ? sv->rows(ev, me->roster, node) : NULL);
+            presence_end_contact(ev, me, user, &contact, sv_roster_flags(record));
         (void)sv->del(ev, me->roster, user->node, key);
         (void)sv->del(ev, me->requests, user->node, key);
     }
+    return ended;
+}
+
+/* Other modules had to wait, and contacts may have changed their rows meanwhile. */
+static void end_again(sv_event *ev, void *ctx, void *self)
+{
+    presence *me = self;
+    const sv_str *last = ctx;
+    const sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
+    if (rows) (void)end_contacts(ev, me, rows, *last);
 }
 
 static void loaded(sv_event *ev, sv_status status, sv_rows *rows, void *self)
@@ -65,11 +74,16 @@ sv_verdict presence_account_removing(sv_event *ev, void *self)
     presence *me = self;
     const sv_str user = sv->from(ev)->node;
     const sv_rows *rows = sv->rows(ev, me->roster, user);
-    const sv_str absent = rows ? missing(ev, me, rows) : user;
-    if (absent.n) {
-        sv->rows_load(ev, me->roster, absent, loaded);
+    if (!rows) {
+        sv->rows_load(ev, me->roster, user, loaded);
         return SV_LATER;
     }
-    end_contacts(ev, me, rows);
+    if (!has_all(ev, me, rows)) return SV_LATER;
+    const sv_str last = end_contacts(ev, me, rows, SV_STR_NONE);
+    if (last.n) {
+        sv_str *kept = sv->scratch(ev, sizeof *kept);
+        *kept = sv->format(ev, "%.*s", (int)last.n, last.p);
+        sv->after_wait(me->mod, ev, end_again, kept);
+    }
     return SV_PASS;
 }

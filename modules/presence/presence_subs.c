@@ -70,10 +70,21 @@ static unsigned flags_of(const sv_rows *rows, sv_str contact)
     return sv->row(rows, contact, &record) ? sv_roster_flags(record) : 0;
 }
 
+/* What sessions see of a state. */
+#define SEEN (~(unsigned)SV_ROSTER_PENDING_IN)
+
+/* Pushes the contact's item as it is now; of a record without any bit, its removal. */
+static void tell_item(sv_event *ev, const sv_jid *account, sv_str contact, sv_str record, unsigned flags)
+{
+    sv->fire(ev, SV_ROSTER_CHANGED, account,
+             sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
+                        record.n ? record.p : ""));
+}
+
 /* Writes the new state in place of the stored record (empty: there is none) and pushes it when sessions
- * can see the difference; a record without any bit goes, unless it tells that an item was removed. */
-static sv_status put_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
-                           sv_str old, unsigned flags)
+ * can see the difference, or `always`; a record without any bit goes, unless it tells that an item was removed. */
+static sv_status put_state(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                           sv_str old, unsigned flags, bool always)
 {
     const sv_str rest = old.n ? sv_roster_rest(old) : SV_STR("\n"), version = sv_roster_version(old);
     const sv_str record =
@@ -82,12 +93,15 @@ static sv_status put_flags(sv_event *ev, presence *me, const sv_jid *account, sv
     const sv_status status = flags || version.n
                                  ? sv->put(ev, me->roster, account->node, contact, record)
                                  : sv->del(ev, me->roster, account->node, contact);
-    const unsigned seen = ~SV_ROSTER_PENDING_IN;
-    if (status == SV_OK && (sv_roster_flags(old) & seen) != (flags & seen))
-        sv->fire(ev, SV_ROSTER_CHANGED, account,
-                 sv->format(ev, "%.*s\n%.*s", (int)contact.n, contact.p, flags ? (int)record.n : 0,
-                            record.p));
+    if (status == SV_OK && (always || (sv_roster_flags(old) & SEEN) != (flags & SEEN)))
+        tell_item(ev, account, contact, record, flags);
     return status;
+}
+
+static sv_status put_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
+                           sv_str old, unsigned flags)
+{
+    return put_state(ev, me, account, contact, old, flags, false);
 }
 
 static sv_status write_flags(sv_event *ev, presence *me, const sv_jid *account, sv_str contact,
@@ -187,6 +201,49 @@ static sv_verdict out_approval(sv_event *ev, presence *me, const sv_rows *rows, 
     return sv->consume(ev);
 }
 
+/* What the sender's side did with a stanza that goes on. */
+typedef struct outgoing {
+    sv_jid contact;
+    sv_str type;
+    bool has_written, has_told; /* a row; the sender's sessions of it */
+} outgoing;
+
+/* Whoever waited on the contact's side let other events change the sender's row, which is in this event's unit as it was; and a session
+ * that asked for the roster meanwhile has not heard of it. So the change is made once more, to the row as it is now; what makes no
+ * difference to that leaves it alone. The contact's side was changed just now, from its row as it is now, and
+ * both sides go on saying the same. */
+static void out_again(sv_event *ev, void *ctx, void *self)
+{
+    presence *me = self;
+    const outgoing *o = ctx;
+    const sv_jid *user = sv->from(ev);
+    const sv_rows *rows = sv->rows(ev, me->roster, user->node);
+    const change *c = find(outbound, o->type);
+    sv_str record = SV_STR_NONE;
+    (void)sv->row_stored(rows, o->contact.bare, &record);
+    const unsigned flags = flags_of(rows, o->contact.bare), stored = sv_roster_flags(record);
+    const bool is_due = applies(c, flags) && !(flags & SV_ROSTER_SHARED);
+    if (!is_due && !o->has_written) return;
+    (void)put_state(ev, me, user, o->contact.bare, record, is_due ? (flags & ~c->clear) | c->set : stored,
+                    o->has_told);
+    if (is_due && (flags & c->clear & SV_ROSTER_PENDING_IN))
+        (void)sv->del(ev, me->requests, user->node, o->contact.bare);
+    if (is_due && (flags & c->clear & SV_ROSTER_FROM)) send_unavailable(ev, user, &o->contact);
+}
+
+/* The stanza goes on, and others may wait. */
+static void look_again(sv_event *ev, const presence *me, const change *c, unsigned flags)
+{
+    const bool has_written = applies(c, flags);
+    const unsigned left = (flags & ~c->clear) | c->set;
+    outgoing *o = sv->scratch(ev, sizeof *o);
+    *o = (outgoing){.contact = *sv->to(ev),
+                    .type = sv->type(ev),
+                    .has_written = has_written,
+                    .has_told = has_written && (flags & SEEN) != (left & SEEN)};
+    sv->after_wait(me->mod, ev, out_again, o);
+}
+
 static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
 {
     const sv_jid *user = sv->from(ev);
@@ -213,6 +270,7 @@ static sv_verdict out(sv_event *ev, presence *me, const sv_rows *rows)
     } else if (is_answer) {
         return out_approval(ev, me, rows, flags);
     }
+    look_again(ev, me, c, flags);
     /* 3.1.2: stamped with the bare JID, and meant for the bare one */
     const sv_str pairs[] = {SV_STR("from"), user->bare, SV_STR("to"), contact};
     sv->replace(ev, sv->with_attrs(ev, sv->stanza(ev), pairs, 4));
@@ -239,14 +297,9 @@ sv_verdict presence_subs_load(sv_event *ev, void *self)
     const presence *me = self;
     const sv_jid *user = sv->from(ev), *contact = sv->to(ev);
     if (!presence_is_subscription(sv->type(ev))) return SV_PASS;
-    const bool is_here = contact->node.n && sv_str_eq(contact->domain, user->domain);
-    sv_str missing = SV_STR_NONE;
-    if (!sv->rows(ev, me->roster, user->node))
-        missing = user->node;
-    else if (is_here && !sv->rows(ev, me->roster, contact->node))
-        missing = contact->node;
-    if (missing.n == 0) return SV_PASS;
-    sv->rows_load(ev, me->roster, missing, loaded);
+    if (sv->rows(ev, me->roster, user->node))
+        return sv->rows_warm(ev, me->roster, contact, loaded) ? SV_PASS : SV_LATER;
+    sv->rows_load(ev, me->roster, user->node, loaded);
     return SV_LATER;
 }
 
@@ -292,7 +345,7 @@ static sv_verdict auto_approve(sv_event *ev, presence *me, const sv_rows *rows, 
     if (!(flags & SV_ROSTER_FROM) &&
         write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_FROM) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
-    sv->route(ev, presence_make(ev, SV_STR("subscribed"), user->bare, contact->bare));
+    presence_route_owed(ev, me, "subscribed", user, contact);
     if (!(flags & SV_ROSTER_FROM)) tell_elsewhere(ev, user, contact);
     return sv->consume(ev);
 }
@@ -393,13 +446,11 @@ sv_verdict presence_show_requests(sv_event *ev, void *self)
 /* --- what ends with a roster item (RFC 6121 2.5.2) ------------------------------------------ */
 
 /* To a contact elsewhere; unavailable presence comes before "unsubscribed" (3.2.2). */
-static void route_ends(sv_event *ev, const sv_jid *user, const sv_jid *contact, unsigned flags)
+static void route_ends(sv_event *ev, const presence *me, const sv_jid *user, const sv_jid *contact, unsigned flags)
 {
-    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT))
-        sv->route(ev, presence_make(ev, SV_STR("unsubscribe"), user->bare, contact->bare));
+    if (flags & (SV_ROSTER_TO | SV_ROSTER_PENDING_OUT)) presence_route_owed(ev, me, "unsubscribe", user, contact);
     if (flags & SV_ROSTER_FROM) send_unavailable(ev, user, contact);
-    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN))
-        sv->route(ev, presence_make(ev, SV_STR("unsubscribed"), user->bare, contact->bare));
+    if (flags & (SV_ROSTER_FROM | SV_ROSTER_PENDING_IN)) presence_route_owed(ev, me, "unsubscribed", user, contact);
 }
 
 static void push_interested(sv_event *ev, const sv_jid *account, const sv_jid *from,
@@ -439,7 +490,7 @@ static void end_below(sv_event *ev, presence *me, const sv_jid *user, const sv_j
     if (left != theirs) (void)put_flags(ev, me, contact, user->bare, record, left);
 }
 
-/* Of a contact of this host, both sides change in one event: together durable, and nothing that is
+/* Of a contact of this server, both sides change in one event: together durable, and nothing that is
  * sent next comes in between. */
 static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
                      unsigned flags, const sv_rows *rows)
@@ -463,13 +514,26 @@ static void end_here(sv_event *ev, presence *me, const sv_jid *user, const sv_ji
         (void)write_flags(ev, me, contact, user->bare, rows, left);
 }
 
-void presence_end_contact(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
-                          unsigned flags, const sv_rows *theirs)
+sv_verdict presence_ending(sv_event *ev, void *self)
 {
-    if (theirs)
-        end_here(ev, me, user, contact, flags, theirs);
-    else
-        route_ends(ev, user, contact, flags);
+    presence *me = self;
+    const sv_str subject = sv->subject(ev);
+    const sv_rows *rows = sv->rows(ev, me->roster, sv->from(ev)->node);
+    sv_jid user;
+    if (!rows || subject.n < 4 || !sv->jid_parse(ev, (sv_str){subject.p + 3, subject.n - 3}, &user)) return SV_PASS;
+    /* the digits are where those of a record are */
+    const unsigned flags = sv_roster_flags(sv->format(ev, "R1%.*s\n", 2, subject.p));
+    end_here(ev, me, &user, sv->from(ev), flags, rows);
+    sv->offer(ev, SV_STR("ended"));
+    return SV_PASS;
+}
+
+void presence_end_contact(sv_event *ev, presence *me, const sv_jid *user, const sv_jid *contact,
+                          unsigned flags)
+{
+    const sv_str subject = sv->format(ev, "%02x %.*s", flags, (int)user->bare.n, user->bare.p);
+    if (contact->node.n && sv->gather_at(ev, "presence/ending", contact, subject).n) return;
+    route_ends(ev, me, user, contact, flags);
 }
 
 sv_verdict presence_item_changed(sv_event *ev, void *self)
@@ -480,13 +544,11 @@ sv_verdict presence_item_changed(sv_event *ev, void *self)
     const char *end = subject.n ? memchr(subject.p, '\n', subject.n) : NULL;
     if (!end || end != subject.p + subject.n - 1) return SV_PASS; /* there is a record behind it */
     sv_jid contact;
-    const sv_rows *rows = sv->rows(ev, me->roster, user->node), *theirs = NULL;
+    const sv_rows *rows = sv->rows(ev, me->roster, user->node);
     if (!rows || !sv->jid_parse(ev, (sv_str){subject.p, subject.n - 1}, &contact)) return SV_PASS;
     (void)sv->del(ev, me->requests, user->node, contact.bare);
     const unsigned flags = flags_of(rows, contact.bare); /* as they were before this event */
     if (flags & SV_ROSTER_PENDING_OUT) note_withdrawn(ev, me);
-    if (contact.node.n && sv_str_eq(contact.domain, user->domain))
-        theirs = sv->rows(ev, me->roster, contact.node);
-    presence_end_contact(ev, me, user, &contact, flags, theirs);
+    presence_end_contact(ev, me, user, &contact, flags);
     return SV_PASS;
 }

@@ -119,14 +119,6 @@ static sv_cond read_groups(sv_event *ev, const roster *me, const sv_node *item, 
 
 static void contact_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self);
 
-/* The contact's side of what ends with the item (2.5.2) is changed in this event, too, by the
- * presence module; it needs the rows of a contact of this host. */
-static bool has_to_load(sv_event *ev, const roster *me, const sv_jid *contact)
-{
-    return contact->node.n > 0 && sv_str_eq(contact->domain, sv->from(ev)->domain) &&
-           !sv->rows(ev, me->items, contact->node);
-}
-
 static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, const sv_jid *contact)
 {
     sv_str record;
@@ -134,10 +126,8 @@ static sv_verdict remove_item(sv_event *ev, roster *me, const sv_rows *rows, con
         return sv->refuse_text(ev, SV_NOT_ALLOWED, SV_STR("The operator shares this contact"));
     if (!sv->row(rows, contact->bare, &record) || !(sv_roster_flags(record) & SV_ROSTER_LISTED))
         return sv->refuse(ev, SV_ITEM_NOT_FOUND); /* 2.5.3 */
-    if (has_to_load(ev, me, contact)) {
-        sv->rows_load(ev, me->items, contact->node, contact_rows);
-        return SV_LATER;
-    }
+    /* the contact's side of what ends with the item (2.5.2) is changed in this event, too, by the presence module */
+    if (!sv->rows_warm(ev, me->items, contact, contact_rows)) return SV_LATER;
     if (sv->del(ev, me->items, sv->from(ev)->node, contact->bare) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
     roster_tell(ev, contact->bare, SV_STR_NONE);
@@ -231,7 +221,7 @@ static void set_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 static void contact_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     const roster *me = self;
-    (void)rows; /* the contact's; change() asks for them */
+    (void)rows; /* there are none: the contact's are its host's */
     set_rows(ev, status, sv->rows(ev, me->items, sv->from(ev)->node), self);
 }
 

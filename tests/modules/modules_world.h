@@ -22,7 +22,9 @@ static inline void w_failed(void *ctx, const sv_err *err)
     svi_buf_printf(&w->reports, "the store failed: %s\n", err->text);
 }
 
-/* A server on the world's disk, with these modules; `more` are further lines of the config. */
+#define THERE "two.example"
+
+/* A server on the world's disk, with these modules; `more` are further lines of the config, perhaps with THERE as a second host. */
 static inline void boot(world *w, const char *modules, const char *more)
 {
     char text[2048];
@@ -42,6 +44,7 @@ static inline void boot(world *w, const char *modules, const char *more)
     const svi_listen_config listen = {.fd = -1, .limits = svi_xml_limits_user()};
     assert_int_equal(svi_net_listen(svi_server_net(w->server), &listen, &w->listener, &err), SV_OK);
     add_host(w, HERE);
+    if (strstr(more, "VirtualHost \"" THERE "\"")) add_host(w, THERE);
     snprintf(text, sizeof text, "VirtualHost \"" HERE "\"\nmodules_enabled = { %s }\n%s\n", modules,
              more);
     start(w, text);
@@ -94,24 +97,31 @@ static inline void w_status(void *ctx, sv_status status)
     *(int *)ctx = status;
 }
 
-static inline void account(world *w, const char *name)
+static inline void account_at(world *w, const char *host, const char *name)
 {
     svi_scram_keys keys;
     int status = 1;
     assert_int_equal(svi_scram_derive("SCRAM-SHA-256", SV_STR("x"), SV_STR("salt"), 1, &keys),
                      SV_OK);
-    svi_account_set(svi_host_find(w->server, SV_STR(HERE)), sv_str_of(name), &keys, 1, false,
+    svi_account_set(svi_host_find(w->server, sv_str_of(host)), sv_str_of(name), &keys, 1, false,
                     w_status, &status);
     turn(w);
     assert_int_equal(status, SV_OK);
 }
 
+static inline void account(world *w, const char *name)
+{
+    account_at(w, HERE, name);
+}
+
+/* The map "module/name" of HERE; or of another host, if that stands before it. */
 static inline svi_map *map_of(world *w, const char *name)
 {
     svi_map *map = NULL;
     char path[128];
     sv_err err = {.text = ""};
-    snprintf(path, sizeof path, HERE "/%s", name);
+    const bool is_elsewhere = strncmp(name, THERE "/", strlen(THERE "/")) == 0;
+    snprintf(path, sizeof path, "%s%s", is_elsewhere ? "" : HERE "/", name);
     assert_int_equal(svi_store_map(svi_server_store(w->server), sv_str_of(path), 1, &map, &err),
                      SV_OK);
     return map;

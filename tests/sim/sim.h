@@ -199,8 +199,6 @@ typedef struct person {
     uint32_t barred_in; /* the round in which it was one of these last */
     uint8_t flags[NEIGHBOURS]; /* of the roster, as stored; read at a quiet point */
     uint32_t asked_in[NEIGHBOURS]; /* the round of the last subscription stanza or roster set about the contact */
-    uint32_t raced_in[NEIGHBOURS]; /* the same, to a contact of another host whose rows had to be read behind what was written */
-    uint32_t removed_in[NEIGHBOURS]; /* the same, of a removal from the roster */
     uint32_t blocked_in[NEIGHBOURS]; /* the round in which a block stood or may have stood last */
     bool is_loose[NEIGHBOURS]; /* one side may not know of the other's state: its host or account was gone, or it was blocked */
     value names[NEIGHBOURS], blocks[NEIGHBOURS], privates[PRIVATES];
@@ -387,8 +385,6 @@ void model_killed(sim *t);
 void model_loosen(sim *t, unsigned account, unsigned slot);
 /* What is under way between the two may reach one side only. */
 void model_parts(sim *t, unsigned account, unsigned slot);
-/* The server was killed: who was removed from a roster, and is of another host, may not have been told. */
-void model_removals_part(sim *t);
 /* A host goes or comes; an account is made, or deleted. */
 void model_host_changes(sim *t, unsigned host);
 void model_account_comes(sim *t, unsigned account);

@@ -85,7 +85,7 @@ static void act_roster(client *c)
         return;
     }
     if (name) (void)snprintf(rest, sizeof rest, "name='n%u'", name);
-    else model_loosen(t, c->account, slot), t->accounts[c->account].removed_in[slot] = t->round;
+    else model_loosen(t, c->account, slot);
     (void)address_of(neighbour(c->account, slot), -1, address);
     tell(t, "u%03u/r%u sets the roster's item %s: %s", c->account, c->device, address, rest);
     say(c, "<iq type='set' id='q%u'><query xmlns='jabber:iq:roster'><item jid='%s' %s/></query></iq>", q->number, address,

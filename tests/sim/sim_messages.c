@@ -81,7 +81,6 @@ void model_killed(sim *t)
         if (!has_come(m) && m->kept && absent[m->to_account]) m->survived = true;
         else if (!has_come(m)) m->excused = true;
     }
-    model_removals_part(t);
     model_notices_repeat(t, true);
     t->killed_in = t->round;
     t->kills++;

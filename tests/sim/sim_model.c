@@ -273,37 +273,13 @@ void model_stanza(client *c, const sv_node *root)
 
 /* --- who and what comes and goes ------------------------------------------------------------------------- */
 
-/* The account's rows need not be in memory: nobody of it is available, or nothing is kept for long. */
-static bool may_wait(const sim *t, unsigned account)
-{
-    if (t->cold || t->has_faults) return true;
-    for (unsigned d = 0; d < DEVICES; d++)
-        if (t->clients[account * DEVICES + d].available) return false;
-    return true;
-}
-
-/* The contact's side is another host's, or comes behind a policy that reads rows (policy-invite, on one host). */
-static bool is_behind(unsigned account, unsigned other)
-{
-    return host_of(account) != host_of(other) || host_of(other) == 1;
-}
-
-/* Two at once between hosts, where the second host's rows must be read first: the one may overtake the other (doc/testing.md). */
-static bool may_race(const sim *t, unsigned account, unsigned slot)
-{
-    const unsigned other = neighbour(account, slot), back = (unsigned)slot_of(other, account);
-    return is_behind(account, other) && (may_wait(t, account) || may_wait(t, other)) &&
-           (t->accounts[account].asked_in[slot] == t->round || t->accounts[other].asked_in[back] == t->round);
-}
-
 void model_loosen(sim *t, unsigned account, unsigned slot)
 {
     const unsigned other = neighbour(account, slot), back = (unsigned)slot_of(other, account);
     person *a = &t->accounts[account], *b = &t->accounts[other];
-    const bool is_missed = may_race(t, account, slot) || !a->exists || !b->exists || a->is_leaving || b->is_leaving || t->is_gone[host_of(account)] ||
+    const bool is_missed = !a->exists || !b->exists || a->is_leaving || b->is_leaving || t->is_gone[host_of(account)] ||
                            t->is_gone[host_of(other)] || a->blocked_in[slot] || b->blocked_in[back];
     a->asked_in[slot] = t->round;
-    if (is_behind(account, other) && may_wait(t, other)) a->raced_in[slot] = t->round;
     if (is_missed) a->is_loose[slot] = b->is_loose[back] = true;
 }
 
@@ -313,15 +289,6 @@ void model_parts(sim *t, unsigned account, unsigned slot)
     const unsigned other = neighbour(account, slot), back = (unsigned)slot_of(other, account);
     person *a = &t->accounts[account], *b = &t->accounts[other];
     if (a->asked_in[slot] == t->round || b->asked_in[back] == t->round) a->is_loose[slot] = b->is_loose[back] = true;
-}
-
-void model_removals_part(sim *t)
-{
-    for (unsigned a = 0; a < ACCOUNTS; a++)
-        for (unsigned s = 0; s < NEIGHBOURS; s++) {
-            const bool is_elsewhere = host_of(a) != host_of(neighbour(a, s));
-            if (is_elsewhere && t->accounts[a].removed_in[s] == t->round) model_parts(t, a, s);
-        }
 }
 
 void model_host_changes(sim *t, unsigned host)
@@ -398,22 +365,11 @@ static unsigned flags_of(const sim *t, unsigned account, unsigned other)
     return t->accounts[account].flags[slot_of(account, other)];
 }
 
-/* A request that was approved beforehand is answered in an event of its own, behind the commit: a kill in between leaves the request,
- * until it is made again. */
-static bool was_half_approved(const sim *t, unsigned account, unsigned slot)
-{
-    const unsigned other = neighbour(account, slot), back = (unsigned)slot_of(other, account);
-    const person *a = &t->accounts[account], *b = &t->accounts[other];
-    return t->killed_in == t->round && ((a->flags[slot] | b->flags[back]) & SV_ROSTER_APPROVED) &&
-           (a->asked_in[slot] == t->round || b->asked_in[back] == t->round);
-}
-
 static void check_symmetry(sim *t)
 {
     for (unsigned a = 0; a < ACCOUNTS; a++)
         for (unsigned s = 0; s < NEIGHBOURS; s++) {
             const unsigned b = neighbour(a, s), mine = flags_of(t, a, b), theirs = flags_of(t, b, a);
-            if (was_half_approved(t, a, s)) t->accounts[a].is_loose[s] = true;
             if (t->accounts[a].is_loose[s]) continue;
             if (mine & SV_ROSTER_TO) met(t, HELD_SUBSCRIPTION);
             if (mine & SV_ROSTER_PENDING_OUT) met(t, HELD_REQUEST);
@@ -470,8 +426,8 @@ static void check_client(client *c)
         const unsigned stored = t->accounts[c->account].flags[s];
         const unsigned due = stored & SV_ROSTER_LISTED ? stored & SHOWN : 0;
         const person *a = &t->accounts[c->account];
-        if (due && !a->is_loose[s] && a->raced_in[s] < c->bound_in) met(t, HELD_TOLD);
-        if (c->roster[s] != due && !a->is_loose[s] && a->raced_in[s] < c->bound_in)
+        if (due && !a->is_loose[s]) met(t, HELD_TOLD);
+        if (c->roster[s] != due && !a->is_loose[s])
             complain(t, "u%03u/r%u was told %02x of u%03u, stored is %02x", c->account, c->device, c->roster[s],
                      neighbour(c->account, s), stored);
     }

@@ -79,9 +79,7 @@ static void count_value(sim *t, unsigned account, const value *v)
 static void check(sim *t, unsigned account, value *v, uint32_t stored, const char *what)
 {
     const person *a = &t->accounts[account];
-    const size_t slot = (size_t)(v - a->names);
-    const bool is_raced = v >= a->names && slot < NEIGHBOURS && a->raced_in[slot] == t->round;
-    const bool is_known = a->exists && !a->is_leaving && a->barred_in != t->round && !is_raced;
+    const bool is_known = a->exists && !a->is_leaving && a->barred_in != t->round;
     if (is_known && v->count) count_value(t, account, v);
     if (is_known && !is_explained(v, stored))
         complain(t, "u%03u: %s is %u, and was %u before %u sets, of which the last is %u (%s)", account, what, stored, v->stored,

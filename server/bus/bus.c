@@ -234,6 +234,17 @@ static void become_pending(sv_event *ev, svi_event_queue *queue)
     if (ev->emissions != NULL) ev->lane->unemitted++;
 }
 
+/* What passes in the lane from now on comes behind its commit, though it did not pass in it. */
+static void join_lane(sv_event *ev)
+{
+    svi_lane *lane = svi_lane_find(ev->bus, ev->behind);
+    if (lane == NULL) {
+        lane = svi_lane_new(ev->bus, ev->behind, ev);
+        lane->owner = NULL;
+    }
+    ev->lane = lane;
+}
+
 /* Puts the event where it waits for its release, by the rule in bus.h; false: it waits for
  * nothing. */
 static bool must_wait(sv_event *ev, sv_str key)
@@ -249,6 +260,7 @@ static bool must_wait(sv_event *ev, sv_str key)
     }
     SV_ASSERT(bus->release.tail == NULL || bus->release.tail->commit <= ev->commit);
     if (ev->lane == NULL && key.n > 0) svi_lane_new(bus, key, ev);
+    if (ev->behind.n > 0) join_lane(ev);
     become_pending(ev, &bus->release);
     if (ev->lane != NULL) ev->lane->last = ev;
     return true;
@@ -266,7 +278,7 @@ void svi_bus_finish(sv_event *ev, sv_str key)
     }
     const bool waits = must_wait(ev, key);
     if (!waits) release_one(ev);
-    svi_lane *lane = ev->lane; /* it may have got one by what was released just now */
+    svi_lane *lane = ev->behind.n > 0 ? NULL : ev->lane; /* it may have got one by what was released just now */
     SV_ASSERT(lane == NULL || lane->owner == ev);
     bus->top->key = SV_STR_NONE;
     if (!waits) svi_event_end(ev);

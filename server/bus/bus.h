@@ -293,8 +293,8 @@ void svi_bus_release(svi_bus *bus, uint64_t committed);
  * like. The event is finished when this returns unless a handler said LATER. Passes inside
  * passes are at most 16 deep; the 17th is refused (`handler-nesting`, ops->undisposed). */
 void svi_bus_fire(sv_event *ev);
-/* The same, but what it emits comes behind what the lane's events have finished to emit before, which may wait for commits: it is
- * passed at once, and released in that order. The key, of a lane as in svi_event_run, must live as long as the event. */
+/* The same, but what it emits comes behind what the lane's events have finished to emit before, which may wait for commits, and if it
+ * writes, what they emit from then on comes behind its own commit: it is passed at once, and released in that order. The key, of a lane as in svi_event_run, must live as long as the event. */
 void svi_bus_fire_behind(sv_event *ev, sv_str lane_key);
 
 /* A pass as part of another event ("session/presence" while a presence is handled): its handlers

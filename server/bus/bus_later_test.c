@@ -388,6 +388,54 @@ static void test_given_back_when_stopped(void **state)
     w->notes[0] = '\0';
 }
 
+/* --- what passes at once, and is released in a lane ------------------------------------------------------- */
+
+/* The end of a session may write, too; its successor of the same name comes behind it. */
+static void test_lane_goes_on_behind_what_was_fired(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "gone", SV_DONE);
+    p->disposes = p->writes = p->emits = true;
+    table(w);
+    svi_bus_fire_behind(event_with(w, &rules), SV_STR("r/x j"));
+    saw(w, "gone");
+    p->writes = false;
+    run(w, "r/x j");
+    saw(w, "gone"); /* waits for the other's commit */
+    run(w, "r/x other");
+    saw(w, "gone emit: gone released");
+    commit(w, 1);
+    saw(w, "emit: gone released emit: gone released");
+    svi_bus_stats stats;
+    svi_bus_stats_get(w->bus, &stats);
+    assert_int_equal(stats.lanes, 0);
+}
+
+/* One of the lane waits: that goes on, and what was fired is released when it is committed. */
+static void test_fired_behind_one_that_waits(void **state)
+{
+    world *w = *state;
+    plan *p = add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ask", SV_LATER);
+    p->holds = true;
+    table(w);
+    run(w, "r/x j");
+    p->said = "gone";
+    w->handlers[0].module = "gone";
+    p->verdict = SV_DONE;
+    p->holds = false;
+    p->disposes = p->writes = p->emits = true;
+    table(w);
+    svi_bus_fire_behind(event_with(w, &rules), SV_STR("r/x j"));
+    commit(w, 1);
+    saw(w, "ask gone emit: gone released");
+    assert_true(svi_event_resume(w->held, SV_PASS));
+    svi_event_let_go(&w->held);
+    saw(w, "next unclaimed released");
+    svi_bus_stats stats;
+    svi_bus_stats_get(w->bus, &stats);
+    assert_int_equal(stats.lanes, 0);
+}
+
 /* --- what is looked at again behind a wait ---------------------------------------------------------------- */
 
 static void look_again(sv_event *ev, void *ctx)
@@ -473,6 +521,7 @@ static void test_looks_not_again_when_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_lane_goes_on_behind_what_was_fired), TEST(test_fired_behind_one_that_waits),
         TEST(test_looks_again_if_it_waited), TEST(test_looks_not_again_if_it_did_not_wait),
         TEST(test_looks_again_at_the_deadline), TEST(test_looks_not_again_when_stopped),
         TEST(test_later_resumed),           TEST(test_later_times_out),

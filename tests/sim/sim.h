@@ -165,6 +165,8 @@ typedef struct client {
     question questions[QUESTIONS];
     uint8_t moods[SLOTS];        /* how often it was asked for a subscription */
     bool seen[SLOTS][DEVICES];   /* who it believes to be available */
+    bool told[SLOTS][DEVICES];   /* while it waits for an answer that clears that */
+    bool unsure[SLOTS][DEVICES]; /* told before such an answer, which waits for commits: whether it was available by then, and is told the end, is not known */
     uint8_t roster[NEIGHBOURS];  /* what it was told of its roster: bits of <stave/roster.h> */
     bool directed[NEIGHBOURS];   /* to whom this session sent presence */
     bool muted[NEIGHBOURS];      /* to whom it sent unavailable presence since its last broadcast */

@@ -94,6 +94,24 @@ static void read_roster(client *c, const sv_node *root)
 
 /* --- IQs --------------------------------------------------------------------------------------------- */
 
+static bool waits_to_clear(const client *c)
+{
+    for (size_t i = 0; i < QUESTIONS; i++)
+        if (c->questions[i].number && c->questions[i].clears) return true;
+    return false;
+}
+
+/* What came before the answer is no longer so; or, if it came behind the question, may be so. */
+static void clear_seen(client *c)
+{
+    for (unsigned s = 0; s < SLOTS; s++)
+        for (unsigned d = 0; d < DEVICES; d++) {
+            c->unsure[s][d] = c->told[s][d];
+            c->seen[s][d] = false;
+        }
+    if (!waits_to_clear(c)) memset(c->told, 0, sizeof c->told);
+}
+
 static void got_answer(client *c, const sv_node *root)
 {
     const sv_str id = attr(root, "id");
@@ -115,8 +133,8 @@ static void got_answer(client *c, const sv_node *root)
         read_roster(c, root);
         c->interested = true;
     }
-    if (q->clears) memset(c->seen, 0, sizeof c->seen);
     q->number = 0;
+    if (q->clears) clear_seen(c);
 }
 
 static void got_iq(client *c, const sv_node *root)
@@ -179,10 +197,13 @@ static void got_presence(client *c, const sv_node *root)
     if (sv_str_eq(type, SV_STR("error")) && !model_may_refuse(c->t, c->account, account))
         complain(c->t, "u%03u/r%u got an error for presence to u%03u", c->account, c->device, account);
     if (type.n && !is_gone) return;
-    if (device >= 0)
-        seen[device] = !is_gone;
-    else if (is_gone)
-        memset(seen, 0, DEVICES);
+    for (int d = 0; d < (int)DEVICES; d++) {
+        if (device >= 0 ? d != device : !is_gone) continue;
+        const int slot = slot_of(c->account, account);
+        seen[d] = !is_gone;
+        c->unsure[slot][d] = false;
+        c->told[slot][d] = waits_to_clear(c);
+    }
 }
 
 /* Asks the own account, which answers in its turn: what came before the answer is no longer so. */
@@ -236,6 +257,8 @@ void model_bound(client *c)
     c->unconfirmed = 0;
     memset(c->questions, 0, sizeof c->questions);
     memset(c->seen, 0, sizeof c->seen);
+    memset(c->told, 0, sizeof c->told);
+    memset(c->unsure, 0, sizeof c->unsure);
     memset(c->roster, 0, sizeof c->roster);
     memset(c->directed, 0, sizeof c->directed);
     memset(c->muted, 0, sizeof c->muted);
@@ -393,7 +416,7 @@ static void check_seen(const client *c, unsigned slot, unsigned device)
     const bool own = slot == OWN;
     const unsigned other = own ? c->account : neighbour(c->account, slot);
     const client *e = device_of(t, other, device);
-    if (e == c || e->is_haunted || e->is_doubtful || c->is_doubtful) return;
+    if (e == c || e->is_haunted || e->is_doubtful || c->is_doubtful || c->unsure[slot][device]) return;
     const bool is_here = e->phase == BOUND, seen = c->seen[slot][device];
     const unsigned back = own ? 0 : (unsigned)slot_of(other, c->account);
     if (!own && (is_blocked(t, c->account, slot) || t->accounts[c->account].is_loose[slot])) return;

@@ -87,6 +87,7 @@ void svi_event_run(sv_event *ev, sv_str lane_key)
         if (lane->owner != NULL || lane->waiting.head != NULL) {
             ev->state = SVI_EVENT_QUEUED;
             svi_queue_put(&lane->waiting, ev);
+            svi_trail_note(ev->bus->trail, ev->entry, SVI_TRAIL_QUEUED, 0);
             return;
         }
         lane->owner = ev;
@@ -143,6 +144,8 @@ bool svi_event_resume(sv_event *ev, sv_verdict verdict)
         verdict = SV_DONE;
     }
     ev->verdict = verdict;
+    svi_trail_note(ev->bus->trail, ev->entry, SVI_TRAIL_GOES_ON,
+                   verdict == SV_PASS ? SVI_TRAIL_RESUMED_PASS : SVI_TRAIL_RESUMED_DONE);
     svi_pass(ev, SV_STR_NONE);
     return true;
 }
@@ -193,9 +196,11 @@ static void leave_pending(sv_event *ev, bool had_emissions)
 static void release_with_followers(sv_event *ev)
 {
     const bool had_emissions = ev->emissions != NULL;
+    svi_trail_released(ev->bus->trail, ev->entry);
     release_one(ev);
     for (sv_event *f; (f = svi_queue_take(&ev->followers)) != NULL;) {
         const bool f_had = f->emissions != NULL;
+        svi_trail_released(f->bus->trail, f->entry);
         release_one(f);
         leave_pending(f, f_had);
     }
@@ -229,6 +234,7 @@ static void become_pending(sv_event *ev, svi_event_queue *queue)
 {
     svi_queue_put(queue, ev);
     ev->bus->stats.releasing++;
+    svi_trail_writes(ev->bus->trail, ev->entry, ev->commit);
     if (ev->lane == NULL) return;
     ev->lane->pending++;
     if (ev->emissions != NULL) ev->lane->unemitted++;
@@ -342,6 +348,12 @@ void svi_bus_on_later(svi_bus *bus, svi_later_fn later, void *ctx)
     SV_CHECK(bus, SVI_BUS_MAGIC);
     bus->later = later;
     bus->later_ctx = ctx;
+}
+
+void svi_bus_set_trail(svi_bus *bus, svi_trail *trail)
+{
+    SV_CHECK(bus, SVI_BUS_MAGIC);
+    bus->trail = trail;
 }
 
 void svi_bus_free(svi_bus **bus)

@@ -88,6 +88,8 @@ void svi_bus_on_fault(svi_bus *bus, svi_fault_fn fault, void *ctx);
 /* Who is told of each handler that has said LATER, before anything else happens to the event; NULL: nobody. For tests. */
 typedef void (*svi_later_fn)(void *ctx, const svi_handler *handler, sv_event *ev);
 void svi_bus_on_later(svi_bus *bus, svi_later_fn later, void *ctx);
+/* Where the bus notes what events with an entry come to (bus_trail.h); NULL: nowhere. Borrowed. */
+void svi_bus_set_trail(svi_bus *bus, svi_trail *trail);
 /* Cancels every event that is not yet released, oldest first: units are discarded, emissions
  * dropped, open entries closed as dropped by the rule "stopped", ops->canceled called. Then
  * frees. Events that are still held stay readable (closed). Not from inside a pass. */
@@ -130,6 +132,7 @@ typedef struct svi_event_config {
     const sv_stanza *stanza; /* referenced; NULL for events without one */
     uint64_t entry;          /* ledger number, open; 0 for events without a stanza */
     const char *host;        /* for the execution context; outlives the event */
+    bool is_apart;           /* has nothing to do with the stanza that just runs: leaves no trail */
     void *x;                 /* the caller's part */
     bool is_request;         /* an IQ get or set: exactly one answer is enforced */
     bool is_brief;           /* handlers may not say LATER, as within another event */

@@ -132,6 +132,7 @@ sv_event *svi_event_new(svi_bus *bus, const svi_event_config *config)
     ev->ops = config->ops;
     ev->x = config->x;
     ev->entry = config->entry;
+    ev->about = config->entry != 0 || config->is_apart ? config->entry : svi_exec_now()->stanza;
     ev->entry_state = config->entry != 0 ? SVI_ENTRY_OPEN : SVI_ENTRY_NONE;
     ev->host = config->host;
     ev->is_request = config->is_request;
@@ -396,6 +397,7 @@ void svi_event_replace(sv_event *ev, const sv_stanza *stanza)
     ev->stanza = svi_stanza_ref(stanza);
     if (before != NULL) svi_stanza_unref((sv_stanza **)(uintptr_t)&before);
     ev->has_bits = false;
+    if (ev->bus != NULL) svi_trail_replaced(ev->bus->trail, ev->about, ev->blame_module, ev->blame_hook);
     SV_LOG(SV_DEBUG, "stanza-replaced", LF_TXT("point", svi_point_name(ev->point)));
 }
 

@@ -104,6 +104,7 @@ struct sv_event {
     void *x;
     const sv_stanza *stanza; /* a reference of its own */
     uint64_t entry;
+    uint64_t about; /* `entry`, else the stanza by which the event came about; 0: by none */
     uint64_t number; /* in order of making; of one within another, that one's */
     const char *host;
     sv_event *parent; /* whose unit, emissions and arena it uses; NULL */
@@ -195,6 +196,7 @@ struct svi_bus {
     void *fault_ctx;
     svi_later_fn later; /* NULL: nobody is told */
     void *later_ctx;
+    svi_trail *trail; /* NULL: nothing is noted */
     int64_t cpu_us, cpu_at_us; /* what the thread had run at that time (coarse), not long ago */
     int64_t blamed_us; /* how long handlers ran, ever, that were reported as slow */
     svi_bus_stats stats;

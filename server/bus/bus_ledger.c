@@ -7,12 +7,14 @@
 
 #include "base/base_dict.h"
 #include "base/base_log.h"
+#include "bus/bus_domains.h"
 
 enum {
     LEDGER_MAGIC = 0x4c454447,
     LEAST_SLOTS = 64,
     CACHE_SLOTS = 64,
     HOOK_BYTES = 47,
+    RULES_MAX = 1000,
     TELL_AT_MOST = 10
 };
 
@@ -30,10 +32,19 @@ typedef struct tallies {
     tally *cache[CACHE_SLOTS];
 } tallies;
 
+/* A rule by which stanzas of a host were dropped. */
+struct svi_ledger_rule {
+    struct svi_ledger_rule *next;
+    const tally *rule;
+    uint64_t times;
+};
+
 typedef struct entry {
     uint64_t number; /* 0: the slot is free */
     svi_ledger_counts *host;
-    const tally *opener;
+    tally *opener;
+    uint16_t peer; /* of `peers` */
+    uint8_t origin;
 #ifdef SVI_DEBUG
     char hook[HOOK_BYTES + 1];
 #endif
@@ -49,6 +60,8 @@ struct svi_ledger {
     size_t open;
     svi_ledger_counts total;
     tallies modules, rules;
+    svi_domains *peers;
+    svi_trail *trail; /* NULL: nothing is noted */
 };
 
 const char *svi_origin_name(svi_origin origin)
@@ -101,6 +114,30 @@ static void tallies_free(tallies *of)
         svi_free(t);
     }
     svi_dict_free(&of->by_name);
+}
+
+/* Modules may make rules up: there is a bound. */
+static tally *rule_of(svi_ledger *ledger, const char *rule)
+{
+    const bool is_full = svi_dict_count(ledger->rules.by_name) >= RULES_MAX;
+    if (is_full && svi_dict_get(ledger->rules.by_name, sv_str_of(rule)) == NULL) rule = SVI_PEER_OTHERS;
+    return tally_of(ledger, &ledger->rules, rule);
+}
+
+/* The rule used last comes first. */
+static void count_rule(svi_ledger *ledger, svi_ledger_counts *host, const tally *rule)
+{
+    struct svi_ledger_rule **at = &host->rules, *found;
+    while (*at != NULL && (*at)->rule != rule) at = &(*at)->next;
+    found = *at;
+    if (found != NULL)
+        *at = found->next;
+    else
+        found = svi_alloc(ledger->acct, sizeof *found);
+    found->rule = rule;
+    found->times++;
+    found->next = host->rules;
+    host->rules = found;
 }
 
 /* Who runs now: a module, or the core. */
@@ -197,6 +234,7 @@ svi_ledger *svi_ledger_new(svi_acct *acct)
     ledger->rules.by_name = svi_dict_new(acct);
     ledger->slots = svi_alloc(acct, LEAST_SLOTS * sizeof(entry));
     ledger->mask = LEAST_SLOTS - 1;
+    ledger->peers = svi_domains_new(acct);
 #ifdef SVI_DEBUG
     ledger->strict = true;
 #endif
@@ -222,9 +260,10 @@ void svi_ledger_free(svi_ledger **ledger)
     if (l == NULL) return;
     SV_CHECK(l, LEDGER_MAGIC);
     tell_leaks(l);
-    const bool is_settled = l->open == 0;
+    const bool is_settled = l->open == 0 && svi_ledger_balances(l);
     SV_ASSERT(is_settled || !l->strict);
     *ledger = NULL;
+    svi_domains_free(&l->peers);
     tallies_free(&l->modules);
     tallies_free(&l->rules);
     svi_free(l->slots);
@@ -244,6 +283,18 @@ bool svi_ledger_is_strict(const svi_ledger *ledger)
     return ledger->strict;
 }
 
+void svi_ledger_set_trail(svi_ledger *ledger, svi_trail *trail)
+{
+    SV_CHECK(ledger, LEDGER_MAGIC);
+    ledger->trail = trail;
+}
+
+static void count_origin(svi_ledger_counts *counts, svi_origin origin)
+{
+    counts->origin[origin]++;
+    counts->in_flight++;
+}
+
 uint64_t svi_ledger_open(svi_ledger *ledger, svi_origin origin, svi_ledger_counts *host)
 {
     SV_CHECK(ledger, LEDGER_MAGIC);
@@ -251,19 +302,57 @@ uint64_t svi_ledger_open(svi_ledger *ledger, svi_origin origin, svi_ledger_count
     if ((ledger->open + 1) * 2 > ledger->mask) grow(ledger);
     const uint64_t number = ++ledger->last_number;
     entry *e = free_slot(ledger, number);
-    tally *module = running(ledger);
-    e->number = number;
-    e->host = host;
-    e->opener = module;
+    *e = (entry){.number = number, .host = host, .opener = running(ledger), .peer = SVI_PEER_LOCAL, .origin = (uint8_t)origin};
     note_hook(e);
     ledger->open++;
     ledger->total.origin[origin]++;
-    module->counts.origin[origin]++;
-    if (host != NULL) host->origin[origin]++;
+    count_origin(&e->opener->counts, origin);
+    if (host != NULL) count_origin(host, origin);
+    /* what comes from outside has no cause here, whatever just runs */
+    svi_trail_opened(ledger->trail, number, (unsigned)origin,
+                     origin == SVI_RECEIVED ? 0 : svi_exec_now()->stanza);
     return number;
 }
 
-bool svi_ledger_close(svi_ledger *ledger, uint64_t number, svi_disposal disposal, const char *rule)
+void svi_ledger_set_peer(svi_ledger *ledger, uint64_t number, sv_str domain)
+{
+    SV_CHECK(ledger, LEDGER_MAGIC);
+    entry *e = find(ledger, number);
+    if (e == NULL) return;
+    if (e->peer != SVI_PEER_LOCAL) {
+        svi_ledger_counts *before = svi_domains_at(ledger->peers, e->peer);
+        before->origin[e->origin]--;
+        before->in_flight--;
+    }
+    e->peer = svi_domains_of(ledger->peers, domain);
+    count_origin(svi_domains_at(ledger->peers, e->peer), (svi_origin)e->origin);
+}
+
+static void count_disposal(svi_ledger_counts *counts, svi_disposal disposal, bool is_acked)
+{
+    counts->disposal[disposal]++;
+    if (is_acked) counts->acked++;
+}
+
+/* PERF: nearly all are local: what they come to is the whole without the others, reckoned when it is asked for. */
+static void count_all(svi_ledger *ledger, const entry *e, svi_disposal disposal, bool is_acked)
+{
+    count_disposal(&ledger->total, disposal, is_acked);
+    count_disposal(&running(ledger)->counts, disposal, is_acked);
+    e->opener->counts.ended++;
+    e->opener->counts.in_flight--;
+    if (e->peer != SVI_PEER_LOCAL) {
+        svi_ledger_counts *peer = svi_domains_at(ledger->peers, e->peer);
+        count_disposal(peer, disposal, is_acked);
+        peer->in_flight--;
+    }
+    if (e->host != NULL) {
+        count_disposal(e->host, disposal, is_acked);
+        e->host->in_flight--;
+    }
+}
+
+static bool close_as(svi_ledger *ledger, uint64_t number, svi_disposal disposal, bool is_acked, const char *rule)
 {
     SV_CHECK(ledger, LEDGER_MAGIC);
     SV_ASSERT((unsigned)disposal < SVI_DISPOSALS);
@@ -276,19 +365,37 @@ bool svi_ledger_close(svi_ledger *ledger, uint64_t number, svi_disposal disposal
         SV_ASSERT(is_open || !ledger->strict);
         return false;
     }
-    ledger->total.disposal[disposal]++;
-    running(ledger)->counts.disposal[disposal]++;
-    if (e->host != NULL) e->host->disposal[disposal]++;
-    if (disposal == SVI_DROPPED) tally_of(ledger, &ledger->rules, rule)->times++;
+    count_all(ledger, e, disposal, is_acked);
+    if (disposal == SVI_DROPPED) {
+        tally *by = rule_of(ledger, rule);
+        by->times++;
+        if (e->host != NULL) count_rule(ledger, e->host, by);
+    }
+    svi_trail_closed(ledger->trail, number, (unsigned)disposal, is_acked, disposal == SVI_DROPPED ? rule : NULL);
     clear_slot(ledger, e);
     return true;
 }
 
-void svi_ledger_forget_host(svi_ledger *ledger, const svi_ledger_counts *host)
+bool svi_ledger_close(svi_ledger *ledger, uint64_t number, svi_disposal disposal, const char *rule)
+{
+    return close_as(ledger, number, disposal, false, rule);
+}
+
+bool svi_ledger_close_acked(svi_ledger *ledger, uint64_t number)
+{
+    return close_as(ledger, number, SVI_HANDED_OVER, true, NULL);
+}
+
+void svi_ledger_forget_host(svi_ledger *ledger, svi_ledger_counts *host)
 {
     SV_CHECK(ledger, LEDGER_MAGIC);
+    SV_ASSERT(svi_ledger_counts_balance(host, false) || !ledger->strict);
     for (size_t i = 0; i <= ledger->mask; i++)
         if (ledger->slots[i].host == host) ledger->slots[i].host = NULL;
+    for (struct svi_ledger_rule *rule; (rule = host->rules) != NULL;) {
+        host->rules = rule->next;
+        svi_free(rule);
+    }
 }
 
 bool svi_ledger_is_open(const svi_ledger *ledger, uint64_t number)
@@ -309,13 +416,36 @@ const svi_ledger_counts *svi_ledger_total(const svi_ledger *ledger)
     return &ledger->total;
 }
 
+static uint64_t sum(const uint64_t *counts, size_t n)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < n; i++) all += counts[i];
+    return all;
+}
+
+bool svi_ledger_counts_balance(const svi_ledger_counts *counts, bool is_module)
+{
+    const uint64_t ended = is_module ? counts->ended : sum(counts->disposal, SVI_DISPOSALS);
+    return sum(counts->origin, SVI_ORIGINS) == ended + counts->in_flight;
+}
+
 bool svi_ledger_balances(const svi_ledger *ledger)
 {
     SV_CHECK(ledger, LEDGER_MAGIC);
-    uint64_t in = 0, out = 0;
-    for (size_t i = 0; i < SVI_ORIGINS; i++) in += ledger->total.origin[i];
-    for (size_t i = 0; i < SVI_DISPOSALS; i++) out += ledger->total.disposal[i];
-    return in == out + ledger->open;
+    const char *name;
+    const svi_ledger_counts *counts;
+    const svi_ledger_counts *all = &ledger->total;
+    bool is_even = sum(all->origin, SVI_ORIGINS) == sum(all->disposal, SVI_DISPOSALS) + ledger->open;
+    uint64_t by_modules = 0, by_peers = 0;
+    for (size_t pos = 0; svi_ledger_modules(ledger, &pos, &name, &counts);) {
+        is_even = is_even && svi_ledger_counts_balance(counts, true);
+        by_modules += counts->in_flight;
+    }
+    for (size_t pos = SVI_PEER_REST; svi_domains_next(ledger->peers, &pos, &name, &counts);) {
+        is_even = is_even && svi_ledger_counts_balance(counts, false);
+        by_peers += counts->in_flight;
+    }
+    return is_even && by_modules == ledger->open && by_peers <= ledger->open;
 }
 
 static const tally *next_tally(const tallies *of, size_t *pos)
@@ -345,4 +475,39 @@ bool svi_ledger_modules(const svi_ledger *ledger, size_t *pos, const char **modu
     *module_out = t->name;
     *counts_out = &t->counts;
     return true;
+}
+
+bool svi_ledger_host_rules(const svi_ledger_counts *host, size_t *pos, const char **rule_out, uint64_t *count_out)
+{
+    const struct svi_ledger_rule *at = host->rules;
+    for (size_t i = 0; at != NULL && i < *pos; i++) at = at->next;
+    if (at == NULL) return false;
+    *rule_out = at->rule->name;
+    *count_out = at->times;
+    (*pos)++;
+    return true;
+}
+
+/* What is nobody else's. */
+static void reckon_local(const svi_ledger *ledger)
+{
+    const char *name;
+    const svi_ledger_counts *counts;
+    svi_ledger_counts *local = svi_domains_at(ledger->peers, SVI_PEER_LOCAL);
+    *local = ledger->total;
+    local->in_flight = ledger->open;
+    for (size_t pos = SVI_PEER_REST; svi_domains_next(ledger->peers, &pos, &name, &counts);) {
+        for (size_t i = 0; i < SVI_ORIGINS; i++) local->origin[i] -= counts->origin[i];
+        for (size_t i = 0; i < SVI_DISPOSALS; i++) local->disposal[i] -= counts->disposal[i];
+        local->acked -= counts->acked;
+        local->in_flight -= counts->in_flight;
+    }
+}
+
+bool svi_ledger_peers(const svi_ledger *ledger, size_t *pos, const char **peer_out,
+                      const svi_ledger_counts **counts_out)
+{
+    SV_CHECK(ledger, LEDGER_MAGIC);
+    if (*pos == SVI_PEER_LOCAL) reckon_local(ledger);
+    return svi_domains_next(ledger->peers, pos, peer_out, counts_out);
 }

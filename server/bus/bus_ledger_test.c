@@ -92,7 +92,10 @@ static void test_balances_at_random(void **state)
         svi_ledger_close(w->ledger, open[i], SVI_STORED, NULL);
     }
     assert_int_equal(sum(host.origin, SVI_ORIGINS), sum(host.disposal, SVI_DISPOSALS));
-    assert_memory_equal(&host, svi_ledger_total(w->ledger), sizeof host);
+    assert_true(svi_ledger_counts_balance(&host, false));
+    assert_memory_equal(&host, svi_ledger_total(w->ledger), offsetof(svi_ledger_counts, in_flight));
+    svi_ledger_forget_host(w->ledger, &host);
+    assert_null(host.rules);
 }
 
 static void test_modules_and_rules(void **state)
@@ -133,6 +136,122 @@ static void test_host_may_go_first(void **state)
     free(host);
     svi_ledger_close(w->ledger, number, SVI_ANSWERED, NULL);
     assert_true(svi_ledger_balances(w->ledger));
+}
+
+/* What one module opens another disposes of: each has what it opened, ended or in flight. */
+static void test_in_flight_of_each(void **state)
+{
+    world *w = *state;
+    svi_ledger_counts one = {0}, two = {0};
+    svi_exec_now()->module = "opens";
+    const uint64_t a = svi_ledger_open(w->ledger, SVI_MADE_PUSH, &one);
+    const uint64_t b = svi_ledger_open(w->ledger, SVI_MADE_PUSH, &two);
+    svi_exec_now()->module = "closes";
+    assert_true(svi_ledger_close_acked(w->ledger, a));
+    assert_int_equal(one.in_flight, 0);
+    assert_int_equal(one.acked, 1);
+    assert_int_equal(one.disposal[SVI_HANDED_OVER], 1);
+    assert_int_equal(two.in_flight, 1);
+    assert_true(svi_ledger_counts_balance(&one, false) && svi_ledger_counts_balance(&two, false));
+    const char *module;
+    const svi_ledger_counts *counts;
+    for (size_t pos = 0; svi_ledger_modules(w->ledger, &pos, &module, &counts);) {
+        const bool opens = strcmp(module, "opens") == 0;
+        assert_int_equal(counts->in_flight, opens ? 1 : 0);
+        assert_int_equal(counts->ended, opens ? 1 : 0);
+        assert_int_equal(counts->disposal[SVI_HANDED_OVER], opens ? 0 : 1);
+        assert_true(svi_ledger_counts_balance(counts, true));
+    }
+    svi_exec_now()->module = NULL;
+    assert_true(svi_ledger_close(w->ledger, b, SVI_STORED, NULL));
+    assert_int_equal(svi_ledger_total(w->ledger)->acked, 1);
+    two.in_flight++; /* what is not accounted for is seen */
+    assert_false(svi_ledger_counts_balance(&two, false));
+}
+
+static const svi_ledger_counts *peer(const world *w, const char *name)
+{
+    const char *at;
+    const svi_ledger_counts *counts;
+    for (size_t pos = 0; svi_ledger_peers(w->ledger, &pos, &at, &counts);)
+        if (strcmp(at, name) == 0) return counts;
+    return NULL;
+}
+
+static void test_peers(void **state)
+{
+    world *w = *state;
+    const uint64_t a = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL), b = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+    assert_int_equal(peer(w, "(local)")->in_flight, 2);
+    svi_ledger_set_peer(w->ledger, a, SV_STR("far.example"));
+    assert_int_equal(peer(w, "(local)")->origin[SVI_RECEIVED], 1);
+    assert_int_equal(peer(w, "far.example")->origin[SVI_RECEIVED], 1);
+    svi_ledger_close(w->ledger, a, SVI_BOUNCED, NULL);
+    svi_ledger_close(w->ledger, b, SVI_DROPPED, "rule");
+    svi_ledger_set_peer(w->ledger, a, SV_STR("else.example")); /* it has ended */
+    assert_null(peer(w, "else.example"));
+    assert_int_equal(peer(w, "far.example")->disposal[SVI_BOUNCED], 1);
+    assert_int_equal(peer(w, "(local)")->disposal[SVI_DROPPED], 1);
+    assert_true(svi_ledger_balances(w->ledger));
+}
+
+/* More domains than have room: the one that was used longest ago gives way, unless something of it is in flight. */
+static void test_peers_are_bounded(void **state)
+{
+    enum { DOMAINS = 3000, ROOM = 1000 };
+    world *w = *state;
+    char name[32];
+    const uint64_t kept = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+    svi_ledger_set_peer(w->ledger, kept, SV_STR("kept.example"));
+    for (int i = 0; i < DOMAINS; i++) {
+        const uint64_t number = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
+        snprintf(name, sizeof name, "d%d.example", i);
+        svi_ledger_set_peer(w->ledger, number, sv_str_of(i % 7 == 0 ? "often.example" : name));
+        svi_ledger_close(w->ledger, number, SVI_BOUNCED, NULL);
+        assert_true(svi_ledger_balances(w->ledger));
+    }
+    size_t count = 0;
+    const char *at;
+    const svi_ledger_counts *counts;
+    for (size_t pos = 0; svi_ledger_peers(w->ledger, &pos, &at, &counts);) count++;
+    assert_int_equal(count, ROOM + 1); /* "(others)"; nothing is local */
+    assert_int_equal(peer(w, "kept.example")->in_flight, 1);
+    assert_int_equal(peer(w, "often.example")->origin[SVI_RECEIVED], (DOMAINS + 6) / 7);
+    assert_null(peer(w, "d1.example"));
+    assert_non_null(peer(w, "d2999.example"));
+    assert_int_equal(peer(w, "(others)")->disposal[SVI_BOUNCED], DOMAINS - (DOMAINS + 6) / 7 - (ROOM - 2));
+    svi_ledger_close(w->ledger, kept, SVI_BOUNCED, NULL);
+}
+
+static void test_rules_of_hosts(void **state)
+{
+    enum { MADE_UP = 1500, RULES = 1000 };
+    world *w = *state;
+    svi_ledger_counts one = {0}, two = {0};
+    char name[32];
+    const char *rule;
+    uint64_t times, all = 0;
+    for (int i = 0; i < 3; i++)
+        svi_ledger_close(w->ledger, svi_ledger_open(w->ledger, SVI_RECEIVED, &one), SVI_DROPPED, i ? "b" : "a");
+    svi_ledger_close(w->ledger, svi_ledger_open(w->ledger, SVI_RECEIVED, &two), SVI_DROPPED, "a");
+    size_t pos = 0;
+    assert_true(svi_ledger_host_rules(&one, &pos, &rule, &times));
+    assert_string_equal(rule, "b");
+    assert_int_equal(times, 2);
+    assert_true(svi_ledger_host_rules(&one, &pos, &rule, &times));
+    assert_string_equal(rule, "a");
+    assert_int_equal(times, 1);
+    assert_false(svi_ledger_host_rules(&one, &pos, &rule, &times));
+    for (int i = 0; i < MADE_UP; i++) {
+        snprintf(name, sizeof name, "made-up-%d", i);
+        svi_ledger_close(w->ledger, svi_ledger_open(w->ledger, SVI_RECEIVED, &two), SVI_DROPPED, name);
+    }
+    size_t count = 0;
+    for (pos = 0; svi_ledger_rules(w->ledger, &pos, &rule, &times); count++) all += times;
+    assert_int_equal(count, RULES + 1);
+    assert_int_equal(all, MADE_UP + 4);
+    svi_ledger_forget_host(w->ledger, &one);
+    svi_ledger_forget_host(w->ledger, &two);
 }
 
 static void test_double_disposal(void **state)
@@ -232,6 +351,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_balances_at_random), TEST(test_modules_and_rules),
         TEST(test_host_may_go_first),  TEST(test_double_disposal),
+        TEST(test_in_flight_of_each),  TEST(test_peers),
+        TEST(test_peers_are_bounded),  TEST(test_rules_of_hosts),
         TEST(test_leak_is_named),      TEST(test_strict),
         TEST(test_many_open),          TEST(test_names),
     };

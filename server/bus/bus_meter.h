@@ -25,6 +25,7 @@ typedef struct svi_hook_stats {
     uint64_t callbacks; /* of functions that are no handlers: what it waited for has come, timers, start */
     uint64_t faults;    /* what svi_bus_on_fault tells of it */
     int64_t cpu_ns;     /* of calls and callbacks; scaled, see above */
+    uint16_t name;      /* the trail's number of it (bus_trail.h); 0: none yet */
 } svi_hook_stats;
 
 /* Adds the counts of `more`. */

@@ -35,7 +35,7 @@ static void head_write(const void *of, char *to, size_t size)
 void svi_exec_stanza(const sv_event *ev)
 {
     svi_exec *now = svi_exec_now();
-    now->stanza = ev->entry;
+    now->stanza = ev->about;
     now->head = head_write;
     now->head_of = ev;
 }
@@ -226,11 +226,18 @@ static void watch_start(svi_bus *bus, svi_hook_stats *whose, stopwatch *watch)
     bus->meter.now = whose;
 }
 
-static void watch_stop(const sv_event *ev, const svi_handler *h, stopwatch *watch)
+static void note_asked(const sv_event *ev, const svi_handler *h, sv_verdict verdict, bool is_skipped, int64_t took_us)
+{
+    if (ev->bus->trail == NULL) return;
+    svi_trail_asked(ev->bus->trail, ev->about, h->module, h->text, h->stats, (unsigned)verdict, is_skipped, took_us);
+}
+
+static void watch_stop(const sv_event *ev, const svi_handler *h, sv_verdict verdict, stopwatch *watch)
 {
     svi_bus *bus = ev->bus;
     const int64_t coarse_us = judge_time(ev, h, watch->coarse_us, watch->blamed_us);
     bus->meter.stats.looks++;
+    note_asked(ev, h, verdict, false, coarse_us - watch->coarse_us);
     watch->coarse_us = coarse_us;
     watch->blamed_us = bus->blamed_us;
     if (bus->meter.weight > 0) svi_meter_stamp(bus);
@@ -243,9 +250,11 @@ static sv_verdict stand_in(sv_event *ev, const svi_handler *h)
     const bool is_done = ev->entry_state == SVI_ENTRY_OPEN || h->policy == SVI_POLICY_CLOSED;
     if (ev->in_monitor || h->policy == SVI_POLICY_OPEN || !is_done) {
         h->ward->skipped++;
+        note_asked(ev, h, SV_PASS, true, 0);
         return SV_PASS;
     }
     h->ward->refused++;
+    note_asked(ev, h, SV_DONE, true, 0);
     if (ev->entry_state != SVI_ENTRY_OPEN) return SV_DONE;
     ev->blame_module = h->module;
     ev->blame_hook = h->text;
@@ -279,7 +288,7 @@ static sv_verdict call(sv_event *ev, const svi_handler *h, stopwatch *watch)
     }
     if (verdict != SV_PASS) ev->keeps = true;
     if (ev->has_mark) svi_event_temp_end(ev);
-    watch_stop(ev, h, watch);
+    watch_stop(ev, h, verdict, watch);
     count(h, verdict);
     now->module = NULL;
     now->hook = NULL;
@@ -390,10 +399,17 @@ static void settle(sv_event *ev)
     if (ev->entry_state == SVI_ENTRY_OPEN) svi_event_leaked(ev);
 }
 
+static void note_point(const sv_event *ev)
+{
+    if (ev->bus->trail == NULL || ev->point == SVI_POINT_NONE || ev->at > 0) return;
+    svi_trail_point(ev->bus->trail, ev->about, ev->point, ev->entry == 0);
+}
+
 /* False if the event waits. */
 static bool drive(sv_event *ev)
 {
     do {
+        note_point(ev);
         if (ev->verdict == SV_PASS && !run_handlers(ev)) return false;
         run_monitors(ev);
     } while (ev->verdict == SV_PASS && next_point(ev));
@@ -406,6 +422,7 @@ static void wait_later(sv_event *ev, sv_str key)
     ev->waits++;
     if (ev->lane == NULL && key.n > 0) svi_lane_new(ev->bus, key, ev);
     ev->state = SVI_EVENT_WAITING;
+    svi_trail_note(ev->bus->trail, ev->entry, SVI_TRAIL_WAITS, 0);
     if (!ev->stays_due) svi_bus_wait(ev);
     ev->stays_due = false;
 }
@@ -464,6 +481,7 @@ void svi_pass(sv_event *ev, sv_str key)
     ev->state = SVI_EVENT_RUNNING;
     const bool too_deep = bus->depth >= SVI_DEPTH_MAX;
     if (too_deep) refuse_depth(ev); /* before the context of who fired is covered */
+    svi_trail_look(bus->trail);
     frame_enter(&frame, ev, key);
     if (!too_deep && !drive(ev)) {
         wait_later(ev, key);
@@ -481,6 +499,7 @@ void svi_pass_timeout(sv_event *ev)
     svi_frame frame;
     ev->state = SVI_EVENT_RUNNING;
     frame_enter(&frame, ev, SV_STR_NONE);
+    svi_trail_note(bus->trail, ev->entry, SVI_TRAIL_GOES_ON, SVI_TRAIL_TIMEOUT);
     svi_event_tell(ev, SV_WARN, "event-timeout", "LATER ends before its deadline");
     if (ev->holds == 0) svi_event_blame(ev, ev->by, SVI_RULE_NEVER);
     ev->verdict = SV_DONE;

@@ -181,6 +181,7 @@ static void restart(sv_event *ev, void (*before)(sv_event *ev))
     if (ev->state != SVI_EVENT_WAITING) return; /* another one that was restarted ended it */
     ev->turn++;
     ev->stays_due = true;
+    svi_trail_note(ev->bus->trail, ev->entry, SVI_TRAIL_GOES_ON, SVI_TRAIL_RESTARTED);
     ev->verdict = SV_PASS;
     if (before != NULL) before(ev);
     svi_pass(ev, SV_STR_NONE);

@@ -43,26 +43,12 @@ static sv_str line_of(sv_str text, int number)
     return line;
 }
 
-static bool ends_with_bracket(sv_str line)
+/* Text that begins behind a line's end, as it is written between [[ and ]], is told from the next line on. */
+static int first_line(const world *w, lua_State *L)
 {
-    line = svi_str_trim(line);
-    return line.n > 0 && line.p[line.n - 1] == '[';
-}
-
-static int count_ends(sv_str text)
-{
-    int n = 0;
-    for (size_t i = 0; i < text.n; i++) n += text.p[i] == '\n';
-    return n;
-}
-
-/* Text that begins behind a line's end, as it is written between [[ and ]], is told from the next line on. The
- * caller's line is where that text begins, or, from Lua 5.4.6 on, where it ends. */
-static int first_line(const world *w, lua_State *L, sv_str text)
-{
-    const int line = caller_line(L), begins = line - count_ends(text) - 1;
-    if (ends_with_bracket(line_of(w->source, line))) return line + 1;
-    return begins > 0 && ends_with_bracket(line_of(w->source, begins)) ? begins + 1 : line;
+    const int line = caller_line(L);
+    const sv_str said = svi_str_trim(line_of(w->source, line));
+    return line + (said.n > 0 && said.p[said.n - 1] == '[');
 }
 
 static size_t depth_of(sv_str line)
@@ -95,10 +81,9 @@ static int l_run(lua_State *L)
 {
     world *w = world_of(L);
     size_t n;
-    const char *bytes = luaL_checklstring(L, 1, &n);
-    const sv_str text = {bytes, n};
+    const char *text = luaL_checklstring(L, 1, &n);
     flow_result result;
-    (void)flow_play_run(w->play, w->file, first_line(w, L, text), dedented(w, text), &result);
+    (void)flow_play_run(w->play, w->file, first_line(w, L), dedented(w, (sv_str){text, n}), &result);
     if (!result.failed && !result.skipped) return 0;
     lua_pushstring(L, result.text);
     return lua_error(L);

@@ -15,7 +15,7 @@
 static const svi_stage_host usual_hosts[] = {{"localhost", ""}, {"other.localhost", ""}};
 
 /* The network may bring a byte a round. */
-enum { LOG_BYTES_MAX = 1 << 20, WINDOW_BYTES = 65536, ROUNDS_MAX = 2000000 };
+enum { LOG_BYTES_MAX = 1 << 20, WINDOW_BYTES = 65536, ROUNDS_MAX = 2000000, EXPLAIN_BYTES = 1 << 16 };
 
 void svi_stage_note(void *ctx, const char *file, int line, const char *text)
 {
@@ -249,6 +249,7 @@ static bool make_engine(svi_stage *st, sv_err *err)
 static bool make_server(svi_stage *st, sv_err *err)
 {
     const svi_server_config config = {.acct = st->how.core,
+                                      .explain_bytes = EXPLAIN_BYTES,
                                       .plat = &st->plat.plat,
                                       .engine = st->engine,
                                       .limits = st->how.limits ? *st->how.limits : svi_limits_default(),
@@ -612,7 +613,7 @@ const char *svi_stage_fault(svi_stage *st)
     if (in_flight > unacked) /* what its client has not acknowledged is where it belongs */
         (void)snprintf(st->fault, sizeof st->fault, "%llu stanzas are in flight at the end",
                        (unsigned long long)(in_flight - unacked));
-    if (!svi_ledger_balances(ledger)) (void)snprintf(st->fault, sizeof st->fault, "the ledger does not balance");
+    if (!svi_server_balances(st->server)) (void)snprintf(st->fault, sizeof st->fault, "the ledger does not balance");
     return st->fault;
 }
 

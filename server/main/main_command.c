@@ -82,8 +82,9 @@ svi_shard *svi_commands_shard(svi_commands *commands)
 
 /* --- status ------------------------------------------------------------------------------------------- */
 
-static json_t *ledger_status(const svi_ledger *ledger)
+static json_t *ledger_status(svi_server *server)
 {
+    const svi_ledger *ledger = svi_server_ledger(server);
     const svi_ledger_counts *all = svi_ledger_total(ledger);
     json_t *json = json_object();
     for (int i = 0; i < SVI_ORIGINS; i++)
@@ -92,9 +93,10 @@ static json_t *ledger_status(const svi_ledger *ledger)
     for (int i = 0; i < SVI_DISPOSALS; i++)
         (void)json_object_set_new(json, svi_disposal_name((svi_disposal)i),
                                   json_integer((json_int_t)all->disposal[i]));
+    (void)json_object_set_new(json, "acked", json_integer((json_int_t)all->acked));
     (void)json_object_set_new(json, "in-flight",
                               json_integer((json_int_t)svi_ledger_in_flight(ledger)));
-    (void)json_object_set_new(json, "balanced", json_boolean(svi_ledger_balances(ledger)));
+    (void)json_object_set_new(json, "balanced", json_boolean(svi_server_balances(server)));
     return json;
 }
 
@@ -129,7 +131,7 @@ static json_t *status(const svi_commands *commands)
         "pid", (json_int_t)getpid(), "uptime-s", (json_int_t)(up_us / 1000000), "hosts", hosts,
         "certificates", certificates, "connections", (json_int_t)net.open, "sessions", (json_int_t)svi_session_count(server),
         "locked-out", (json_int_t)svi_server_locked(server),
-        "ledger", ledger_status(svi_server_ledger(server)), "store",
+        "ledger", ledger_status(server), "store",
         store_status(svi_server_store(server)), "resident-bytes", (json_int_t)svi_resident_bytes(),
         "accounted-bytes", (json_int_t)atomic_load(&svi_shard_acct(shard)->live_bytes), "router",
         svi_figures_router(shard));

@@ -2,8 +2,10 @@
 #include "main/main_core.h"
 
 #include "main/main_command.h"
+#include "main/main_explain.h"
 #include "main/main_figures.h"
 #include "main/main_hosts.h"
+#include "main/main_ledger.h"
 #include "main/main_module.h"
 #include "main/main_module_data.h"
 #include "main/main_policies.h"
@@ -364,6 +366,67 @@ static const sv_arg top_args[] = {
     {0},
 };
 
+static const sv_arg ledger_args[] = {
+    {.name = "of",
+     .kind = SV_ARG_WORD,
+     .flags = SV_ARG_OPTION,
+     .min = "host module peer rule",
+     .manual = "these rows alone"},
+    {.name = "host",
+     .kind = SV_ARG_HOST,
+     .flags = SV_ARG_OPTION | SV_ARG_REMOVED,
+     .manual = "this host and its rules alone"},
+    {0},
+};
+
+static const sv_column ledger_columns[] = {
+    {.name = "of", .kind = SV_COLUMN_TEXT},
+    {.name = "name", .kind = SV_COLUMN_TEXT},
+    {.name = "received", .kind = SV_COLUMN_INT},
+    {.name = "made-answer", .kind = SV_COLUMN_INT, .head = "answers"},
+    {.name = "made-copy", .kind = SV_COLUMN_INT, .head = "copies"},
+    {.name = "made-push", .kind = SV_COLUMN_INT, .head = "pushes"},
+    {.name = "made-recovered", .kind = SV_COLUMN_INT, .head = "recovered"},
+    {.name = "handed-over", .kind = SV_COLUMN_INT, .head = "handed"},
+    {.name = "acked", .kind = SV_COLUMN_INT},
+    {.name = "answered", .kind = SV_COLUMN_INT},
+    {.name = "stored", .kind = SV_COLUMN_INT},
+    {.name = "bounced", .kind = SV_COLUMN_INT},
+    {.name = "refused", .kind = SV_COLUMN_INT},
+    {.name = "consumed", .kind = SV_COLUMN_INT},
+    {.name = "dropped", .kind = SV_COLUMN_INT},
+    {.name = "ended", .kind = SV_COLUMN_INT},
+    {.name = "in-flight", .kind = SV_COLUMN_INT, .head = "in flight"},
+    {.name = "balanced", .kind = SV_COLUMN_BOOL},
+    {0},
+};
+
+static const sv_arg explain_args[] = {
+    {.name = "what",
+     .kind = SV_ARG_STRING,
+     .flags = SV_ARG_REQUIRED,
+     .manual = "an id of a stanza (its own, origin-id or stanza-id), an address, or stanza=N as log lines have it"},
+    {.name = "count",
+     .kind = SV_ARG_INT,
+     .flags = SV_ARG_OPTION,
+     .preset = "10",
+     .min = "1",
+     .max = "30",
+     .manual = "at most so many"},
+    {.name = "before",
+     .kind = SV_ARG_INT,
+     .flags = SV_ARG_OPTION,
+     .preset = "0",
+     .min = "0",
+     .manual = "those before the stanza of this number; 0: the newest"},
+    {.name = "kind",
+     .kind = SV_ARG_WORD,
+     .flags = SV_ARG_OPTION,
+     .min = "message presence iq",
+     .manual = "of an address, these alone"},
+    {0},
+};
+
 static const sv_arg log_follow_args[] = {
     {.name = "user",
      .kind = SV_ARG_LOCAL,
@@ -556,6 +619,29 @@ static const svi_core_command commands[] = {
               .examples = "metrics\nmetrics --json",
               .columns = metrics_columns},
      .run = svi_command_metrics},
+    {.what = {.name = "ledger",
+              .summary = "what became of all stanzas, by host, module, peer and rule",
+              .manual = "Counted since the start. Each stanza and each copy was received or made and ends once: received\n"
+                        "+ answers + copies + pushes + recovered = handed over (of them acked) + answered + stored +\n"
+                        "bounced + refused + consumed + dropped + in flight; BALANCED tells whether that is so. Of a\n"
+                        "module the first are those that it made, the others those whose end it decided, whoever had\n"
+                        "made them: what it made is ENDED or in flight. A peer is another server's domain, \"(local)\"\n"
+                        "all that stays between clients and this server. A rule is why something was dropped.",
+              .examples = "ledger\nledger --of rule\nledger --host example.org --json",
+              .args = ledger_args,
+              .columns = ledger_columns},
+     .run = svi_command_ledger},
+    {.what = {.name = "explain",
+              .summary = "what became of a stanza, or of the last ones of an address",
+              .manual = "Shows, the newest first, when it came and from whom, which hooks it crossed and what each\n"
+                        "module said, what it waited for, its commit, the sessions that it went to, how it ended, and\n"
+                        "what it caused. Never what is in it. Kept for the last stanzas, as many as explain_memory has\n"
+                        "room for, and only until the worker ends. Times are coarse (some ms) but for commits.",
+              .examples = "explain 4f1c-22\nexplain romeo@example.org --count 3\nexplain romeo@example.org --kind message --json\n"
+                          "explain stanza=8812",
+              .args = explain_args},
+     .run = svi_command_explain,
+     .print = svi_print_explain},
     {.what = {.name = "top",
               .summary = "what the router and the modules do, every 2 s, until q or Ctrl-C",
               .manual = "The first picture is of the time since the start, each other one of the time since the one\n"

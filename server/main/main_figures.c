@@ -269,6 +269,7 @@ static void tell_ledger(page *p, const svi_ledger *ledger)
         stanzas(p, svi_origin_name((svi_origin)i), all->origin[i], "Stanzas that came about so.");
     for (int i = 0; i < SVI_DISPOSALS; i++)
         stanzas(p, svi_disposal_name((svi_disposal)i), all->disposal[i], "Stanzas that ended so.");
+    counter(p, "stave_stanzas_acked", all->acked, "Stanzas handed over of which the client has said that it got them.");
     gauge(p, "stave_stanzas_in_flight", (int64_t)svi_ledger_in_flight(ledger),
           "Stanzas that have not ended yet.");
 }

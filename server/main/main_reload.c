@@ -48,7 +48,8 @@ static bool is_taken_over(const char *name)
         "c2s_strangers",           "c2s_strangers_per_address", "c2s_streams_per_address",
         "c2s_connects_per_address", "c2s_sessions_per_account", "c2s_login_tries",
         "c2s_login_timeout",       "c2s_step_timeout",       "c2s_idle",
-        "c2s_idle_timeout",        "c2s_queue_size"};
+        "c2s_idle_timeout",        "c2s_queue_size",
+        "explain_memory"};
     return is_listed(names, sizeof names / sizeof *names, name);
 }
 
@@ -120,6 +121,7 @@ static void take_over(const svi_reload_config *config, const svi_settings *setti
     svi_log_set_level((sv_level)settings->log_level);
     const svi_limits limits = svi_settings_limits(settings);
     svi_server_set_limits(svi_shard_server(config->shard), &limits);
+    svi_server_set_explain(svi_shard_server(config->shard), (size_t)settings->explain_bytes);
     if ((certs != NULL) != is_shown)
         (void)json_array_append_new(needs_restart, json_string("certificate"));
     if (certs && is_shown)

@@ -139,6 +139,9 @@ static const sv_option options[] = {
     SV_OPT_SIZE(svi_settings, limits.queue_bytes, "c2s_queue_size", "1M", "256k", "64M",
                 "What may wait to be sent to a client that does not read; above it the connection is "
                 "closed (resource-constraint), above a quarter old presence is left out."),
+    SV_OPT_SIZE(svi_settings, explain_bytes, "explain_memory", "4M", "0", "16M",
+                "Memory for what `stave explain` tells of recent stanzas, about 0.5 KiB of each; rounded down "
+                "to a power of two. 0: nothing is kept."),
     SV_OPT_SIZE(svi_settings, backup_rate, "backup_rate", "32M", "64k", "16G",
                 "What a backup of the running server reads in a second, so that it leaves the disk to "
                 "others."),

@@ -47,6 +47,7 @@ typedef struct svi_settings {
     int64_t durability;            /* sync write none */
     int64_t log_level, log_format; /* sv_level; svi_log_format */
     sv_str log_to;                 /* "stdout", "syslog", "journald" or a file's path */
+    int64_t explain_bytes;         /* kept of recent stanzas' ways; 0: nothing */
     int64_t backup_rate;           /* rows in bytes a second; 0: no bound */
     int64_t lua_memory_max;        /* bytes of a script's state */
     int64_t lua_handler_max_ms;    /* processor time of a script's function between two waits */

@@ -300,6 +300,7 @@ static sv_status open_server(svi_shard *shard, const svi_shard_config *config, s
         .durability = (svi_durability)config->settings->durability,
         .io_threads = config->io_threads,
         .limits = svi_settings_limits(config->settings),
+        .explain_bytes = (size_t)config->settings->explain_bytes,
         .salt_secret = salt,
         .wake = on_wake,
         .fatal = on_fatal,
@@ -579,7 +580,7 @@ static void log_ledger(svi_shard *shard)
            LF_INT("stored", all->disposal[SVI_STORED]),
            LF_INT("dropped", all->disposal[SVI_DROPPED]),
            LF_INT("in_flight", svi_ledger_in_flight(ledger)),
-           LF_TXT("balanced", svi_ledger_balances(ledger) ? "yes" : "no"));
+           LF_TXT("balanced", svi_server_balances(shard->server) ? "yes" : "no"));
 }
 
 static void close_handle(uv_handle_t *handle, void *ctx)

@@ -37,6 +37,28 @@ static void test_verdicts_are_compared(void **state)
     world_over(w);
 }
 
+/* A rehearsal is no part of the stanza's way (bus_trail.h): its handler is told once, as the live version. */
+static void test_the_trail_tells_of_the_live_version_alone(void **state)
+{
+    (void)state;
+    world *w = policy_world(ON(""));
+    svi_server_set_explain(w->server, 1 << 16);
+    client *a = join(w, "a@one.example/r");
+    (void)join(w, "b@one.example/r");
+    begin(w, ON("if body == 'worse' then return ev:refuse('forbidden') end"));
+    say(w, a, TO_B("worse"));
+    assert_results(w, 0, 1, 0, 0);
+    size_t asked = 0, points = 0;
+    svi_trail_record r;
+    for (uint64_t pos = 0; svi_trail_next(svi_server_trail(w->server), &pos, &r);) {
+        if (r.kind == SVI_TRAIL_ASKED) asked += strcmp(r.name.module, "policy") == 0;
+        if (r.kind == SVI_TRAIL_POINT) points += r.what == SVI_POINT_MESSAGE_RESOURCE;
+    }
+    assert_int_equal(asked, 1);
+    assert_int_equal(points, 1);
+    world_over(w);
+}
+
 /* What is said beyond the name of a verdict counts, too, and is not shown. */
 static void test_contents_are_compared(void **state)
 {
@@ -409,6 +431,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts_are_compared),
+        cmocka_unit_test(test_the_trail_tells_of_the_live_version_alone),
         cmocka_unit_test(test_contents_are_compared),
         cmocka_unit_test(test_words_of_verdicts),
         cmocka_unit_test(test_requests_are_compared),

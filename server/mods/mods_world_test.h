@@ -489,6 +489,7 @@ static inline void world_free(world *w)
         if (w->clients[i].link != NULL) part(w, &w->clients[i]);
     svi_engine_sim_plan(w->engine)->hold = false;
     svi_net_unlisten(svi_server_net(w->server), &w->listener);
+    assert_true(svi_server_balances(w->server)); /* also where no ledger is strict */
     svi_server_free(&w->server, w->loop != NULL ? 0 : 1000);
     if (w->loop != NULL) (void)uv_run(w->loop, UV_RUN_DEFAULT); /* what is in the pool ends behind the server */
     svi_link_pairs_free(&w->pairs);

@@ -3,6 +3,7 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_told.h"
 
 /* A passage with copies of all that it borrowed. */
 typedef struct held {
@@ -29,6 +30,7 @@ static void hold(svi_check *check, const svi_passage *passage)
     svi_jid_dup(acct, &passage->to, &h->passage.to);
     h->passage.payer.full = svi_str_dup(acct, passage->payer.full);
     svi_session_owes(check->server, &passage->payer, true);
+    svi_told_look(check->server, passage->entry, passage->to.bare);
     *check->end = h;
     check->end = &h->next;
 }

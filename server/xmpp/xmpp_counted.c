@@ -266,7 +266,7 @@ static void settle(sv_session *session, svi_tally_out *acked)
             if (unit == NULL) unit = svi_unit_new(server->store);
             svi_unit_del(unit, place->map, place->owner, place->key);
         }
-        svi_ledger_close(server->ledger, acked->entry, SVI_HANDED_OVER, NULL);
+        svi_ledger_close_acked(server->ledger, acked->entry);
         svi_tally_out_free(&acked);
     }
     if (unit == NULL) return;
@@ -471,7 +471,7 @@ void svi_counted_end(sv_session *session)
     svi_tally_out *left = svi_tally_take(c->tally);
     while (left != NULL) {
         if (left->is_answered) /* so it was got; nor may it be answered twice (RFC 6120 8.2.3) */
-            svi_ledger_close(session->server->ledger, left->entry, SVI_HANDED_OVER, NULL);
+            svi_ledger_close_acked(session->server->ledger, left->entry);
         else if (left->place.map != NULL)
             svi_ledger_close(session->server->ledger, left->entry, SVI_STORED, NULL);
         else

@@ -2,6 +2,7 @@
  * stanza. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_told.h"
 
 svi_xevent *svi_xevent_of(const sv_event *ev)
 {
@@ -80,6 +81,7 @@ static svi_event_config config_of(const svi_passage *passage, const svi_event_op
         .stanza = passage->stanza,
         .entry = passage->entry,
         .host = svi_host_name(passage->from_host),
+        .is_apart = passage->is_apart,
         .x = x,
         .is_request = passage->kind == SVI_KIND_GET || passage->kind == SVI_KIND_SET,
         .is_brief = passage->is_brief,
@@ -278,6 +280,7 @@ void svi_rehearse(const svi_rehearsal *r)
         .to = r->to,
         .subject = r->subject,
         .account_exists = r->account_exists,
+        .is_apart = true,
     };
     if (r->stanza != NULL) passage.kind = (int)svi_kind_of(r->stanza);
     sv_event *ev = svi_xevent_open(&passage, &rehearsal_ops, r->point);
@@ -655,7 +658,11 @@ void svi_x_replace(sv_event *ev, const sv_stanza *stanza)
     if (svi_event_stanza(ev) != stanza) return; /* told by the bus */
     const sv_str type = svi_node_attr(svi_stanza_root(stanza), SV_STR("type"));
     x->type = type.n > 0 ? svi_arena_str(svi_event_arena(ev), type) : SV_STR("");
-    if (sv_str_eq(to.full, x->to.full)) return;
+    if (sv_str_eq(to.full, x->to.full)) {
+        svi_told_ids(x->server, svi_event_entry(ev), stanza);
+        return;
+    }
+    svi_told_stanza(x->server, svi_event_entry(ev), stanza, x->from.full, to.full);
     x->to = to;
     x->place = (svi_place){.tables = 0};
     x->is_redirected = true;

@@ -46,6 +46,10 @@ struct svi_server {
 
     svi_timers *timers;
     svi_ledger *ledger;
+    svi_trail *trail;
+    svi_trail *told; /* the same while anything is kept in it, else NULL */
+    uint64_t told_entry; /* whose head was told last */
+    sv_atom sid;         /* "urn:xmpp:sid:0" */
     svi_bus *bus;
     svi_store *store;
     svi_net *net;
@@ -324,6 +328,7 @@ typedef struct svi_passage {
     int kind;        /* svi_kind */
     svi_place place; /* of `to` */
     bool is_own;
+    bool is_apart; /* a rehearsal: nothing of it is told of the stanza */
     bool is_made; /* by a module, in the name of `from` */
     bool account_exists;
     bool is_brief; /* its handlers may not wait */

@@ -4,6 +4,7 @@
 #include "xmpp/xmpp_guest.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_sanitise.h"
+#include "xmpp/xmpp_told.h"
 
 /* The stanza that is passed on. RFC 6120 8.1.2.1 rule 1: the server adds or overrides `from`. Of the
  * two answers to a forged one (8.1.2.1 here, invalid-from in 4.9.3.9) we take the first: it is what
@@ -124,7 +125,10 @@ static sv_cond guest_cond(const svi_passage *passage)
 
 static void check_and_start(svi_arena *arena, svi_passage *passage)
 {
-    if (prepare_to(arena, passage) != SV_OK) {
+    const bool has_to = prepare_to(arena, passage) == SV_OK;
+    svi_told_stanza(passage->server, passage->entry, passage->stanza, passage->from.full,
+                    has_to ? passage->to.full : SV_STR_NONE);
+    if (!has_to) {
         /* 8.3.1 rule 2: the error must not have a malformed JID as its `from` */
         passage->error_from = passage->from_host->domain;
         svi_passage_refuse(passage, SV_JID_MALFORMED);
@@ -185,6 +189,7 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, const svi_arrival *ar
     passage.stanza = take;
     if (is_ended || is_late || !is_stanza(take)) {
         const bool is_unknown = !is_ended && !is_late;
+        svi_told_stanza(server, passage.entry, take, passage.from.full, SV_STR_NONE);
         drop(&passage, is_unknown ? "unsupported-stanza-type" : "stream-ended");
         if (is_unknown) svi_session_kick(session, "unsupported-stanza-type"); /* 4.9.3.24 */
         svi_stanza_unref(&take);

@@ -2,6 +2,7 @@
  * it. */
 #include "base/base_log.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_told.h"
 
 /* --- rows that go with their stanza ----------------------------------------------------------- */
 
@@ -129,6 +130,7 @@ void svi_session_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
     }
     if (svi_hold_takes(session, stanza, to, entry)) return;
     svi_session_seen(session, stanza, to, SVI_SEEN_OUT);
+    svi_told_sent(session, entry, stanza);
     if (svi_counted_takes(session)) {
         svi_counted_send(session, stanza, to, entry);
         return;

@@ -3,6 +3,7 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_told.h"
 
 /* Where an event is on its way. The scopes stand in the order of SVI_STANZA_POINTS. */
 typedef enum stage {
@@ -137,6 +138,8 @@ static bool enter_scope(sv_event *ev, svi_xevent *x)
         return false;
     }
     if ((at == AT_ACCOUNT || at == AT_SELF) && !x->account_exists) at = AT_NO_ACCOUNT;
+    if (at == AT_REMOTE && x->is_redirected)
+        svi_ledger_set_peer(x->server->ledger, svi_event_entry(ev), x->to.domain);
     x->stage = (int)at;
     const svi_point point = point_from(x->kind, at);
     if (point == SVI_POINT_NONE) return false;
@@ -433,6 +436,7 @@ static bool waits_for_others(const svi_passage *passage, stage at)
 void svi_passage_start(svi_passage *passage)
 {
     const stage at = scope_of_passage(passage);
+    if (at == AT_REMOTE) svi_ledger_set_peer(passage->server->ledger, passage->entry, passage->to.domain);
     if (needs_check(passage, at) || waits_for_others(passage, at)) {
         svi_check_account(passage);
         return;
@@ -444,6 +448,9 @@ void svi_passage_start(svi_passage *passage)
 void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
 {
     svi_server *server = passage->server;
+    svi_exec *now = svi_exec_now();
+    const uint64_t stanza = now->stanza;
+    now->stanza = passage->entry; /* what the answer is caused by */
     if (svi_is_unanswerable(passage->stanza)) {
         svi_ledger_close(server->ledger, passage->entry, SVI_DROPPED, "refused-not-answered");
     } else {
@@ -460,6 +467,7 @@ void svi_passage_refuse(const svi_passage *passage, sv_cond cond)
             svi_route(server, host, error, entry);
         svi_stanza_unref(&error);
     }
+    now->stanza = stanza;
     if (passage->is_own && passage->session != NULL)
         svi_session_heard(passage->session, &passage->arrival);
 }
@@ -494,6 +502,9 @@ static void route(const svi_payer *payer, svi_host *from_host, const sv_stanza *
         status = svi_jid_parse(server->scratch, from, &passage.from);
     else
         passage.from = svi_jid_make(server->scratch, SV_STR_NONE, from_host->domain, SV_STR_NONE);
+    const bool is_known = status == SV_OK;
+    svi_told_stanza(server, entry, stanza, is_known ? passage.from.full : SV_STR_NONE,
+                    is_known ? passage.to.full : SV_STR_NONE);
     if (status == SV_OK && passage.kind != SVI_KIND_NONE)
         svi_passage_start(&passage);
     else

@@ -146,6 +146,8 @@ static void make_bus(svi_server *server, const svi_server_config *config)
         .sample_every = config->sample_every,
     };
     server->bus = svi_bus_new(&bus);
+    server->trail = svi_trail_new(server->acct, server->plat);
+    svi_server_set_explain(server, config->explain_bytes);
 }
 
 /* The names that core code looks at in every stanza. */
@@ -168,6 +170,7 @@ static void free_rest(svi_server *server)
     if (server->store != NULL) svi_store_close(&server->store); /* ends look-ups of accounts */
     svi_hosts_free(server);
     if (server->ledger != NULL) svi_ledger_free(&server->ledger);
+    svi_trail_free(&server->trail);
     if (server->timers != NULL) svi_timers_free(&server->timers);
     svi_dict_free(&server->by_domain);
     svi_dict_free(&server->by_full);
@@ -385,6 +388,18 @@ svi_ledger *svi_server_ledger(svi_server *server)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
     return server->ledger;
+}
+
+bool svi_server_balances(svi_server *server)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    uint64_t in_flight = 0;
+    bool is_even = svi_ledger_balances(server->ledger);
+    for (svi_host *h = server->known; h != NULL; h = h->known_next) {
+        is_even = is_even && svi_ledger_counts_balance(&h->counts, false);
+        in_flight += h->counts.in_flight;
+    }
+    return is_even && in_flight <= svi_ledger_in_flight(server->ledger);
 }
 
 svi_timers *svi_server_timers(svi_server *server)

@@ -53,6 +53,7 @@ typedef struct svi_server_config {
         *calls;       /* who is told of connections; NULL: the streams (svi_stream_calls) */
     int64_t later_us; /* deadline of a handler's LATER; 0: 60 s */
     uint32_t sample_every; /* turns of the bus per timed one (bus_meter.h); 0: SVI_SAMPLE_EVERY */
+    size_t explain_bytes;     /* what is kept of recent stanzas' ways (bus_trail.h); 0: nothing */
     size_t store_cache_bytes; /* rows that nobody uses, kept for the next reader; 0: 32 MiB */
     /* Of a test: asked at admission for each handler that may store, with its module; true: as if there were no space for
      * that. NULL in a server. */
@@ -89,8 +90,14 @@ svi_net *svi_server_net(svi_server *server);
 svi_store *svi_server_store(svi_server *server);
 /* The bus. */
 svi_bus *svi_server_bus(svi_server *server);
+/* What became of recent stanzas. Never NULL. */
+svi_trail *svi_server_trail(svi_server *server);
+/* From now on so much of that is kept (0: nothing); what there is goes if that changes. */
+void svi_server_set_explain(svi_server *server, size_t bytes);
 /* The ledger of all hosts. */
 svi_ledger *svi_server_ledger(svi_server *server);
+/* True if the ledger balances (svi_ledger_balances), and for each host that was ever served too. */
+bool svi_server_balances(svi_server *server);
 /* The router's timers. */
 svi_timers *svi_server_timers(svi_server *server);
 /* Whom the core's memory is charged to. */

@@ -501,7 +501,7 @@ static inline sv_verdict send_more(sv_event *ev, void *self)
 #define BALANCED(w)                                                                                \
     do {                                                                                           \
         assert_int_equal(svi_ledger_in_flight(svi_server_ledger((w)->server)), 0);                 \
-        assert_true(svi_ledger_balances(svi_server_ledger((w)->server)));                          \
+        assert_true(svi_server_balances((w)->server));                                             \
     } while (0)
 
 /* Ends the world: everything is accounted for (the ledger asserts it) and all memory is given
@@ -513,6 +513,7 @@ static inline void world_free(world **world_)
     svi_sim_plan *plan = svi_engine_sim_plan(w->engine);
     plan->hold = false;
     svi_net_unlisten(svi_server_net(w->server), &w->listener);
+    assert_true(svi_server_balances(w->server));
     svi_server_free(&w->server, 0);
     for (size_t i = 0; i < w->client_count; i++) {
         client *c = &w->clients[i];

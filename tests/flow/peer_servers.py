@@ -261,6 +261,8 @@ class Stave:
             return str(problem)
         finally:
             shutil.rmtree(self.server.dir, ignore_errors=True)
+        if not ended and process.returncode == 0 and "balanced=yes" not in log:
+            return f"the ledger does not balance at the end:\n{log}"
         if ended or process.returncode != 0:
             return f"the server ended {'by itself' if ended else ''} with status {process.returncode}:\n{log}"
         return ""

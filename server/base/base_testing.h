@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -30,6 +32,15 @@ static inline bool aborts(void (*call)(void *), void *arg)
     if (!failed) call(arg);
     svi_assert_set_hook(NULL);
     return failed;
+}
+
+/* The file has this text now. */
+static inline void testing_write(const char *path, const char *text)
+{
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
+    assert_int_equal(fclose(out), 0);
 }
 
 /* An sv_str against a literal. */

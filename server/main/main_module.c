@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -19,6 +20,15 @@
 
 #define LEFT ".stave-"          /* how the names of what is not in its place yet begin */
 #define LEFT_RECORDS "modules.lock." /* ... and of records that are */
+
+bool svi_module_refuse(json_t **answer_out, sv_fault fault, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    *answer_out = svi_answer_vfault(fault, format, args);
+    va_end(args);
+    return false;
+}
 
 /* --- places ------------------------------------------------------------------------------------------- */
 

@@ -16,6 +16,10 @@ typedef struct svi_module_home {
     bool is_made; /* by this command: it goes again if nothing comes into it */
 } svi_module_home;
 
+/* Makes the answer that says no; printf. False. */
+bool svi_module_refuse(json_t **answer_out, sv_fault fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Finds the place of a module in one folder, in the order of the loader; false if it is not there. `path` gets its file, for a
  * folder the folder. */
 bool svi_module_find(const char *folder, sv_str name, svi_record_kind *kind_out, char path[SVI_MODULE_PATH]);

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -43,15 +42,6 @@ typedef struct install {
     json_t *answer;   /* that says no; NULL: go on */
 } install;
 
-static bool __attribute__((format(printf, 3, 4))) refuse(install *in, sv_fault fault, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    in->answer = svi_answer_vfault(fault, format, args);
-    va_end(args);
-    return false;
-}
-
 /* --- what is meant ------------------------------------------------------------------------------------ */
 
 static bool take_name(install *in, const struct stat *st)
@@ -65,7 +55,7 @@ static bool take_name(install *in, const struct stat *st)
         in->kind = SVI_RECORD_FOLDER;
         in->name = last;
         if (stat(file.p, &script) != 0 || !S_ISREG(script.st_mode))
-            return refuse(in, SV_FAULT_REFUSED,
+            return svi_module_refuse(&in->answer, SV_FAULT_REFUSED,
                           "%s is a folder without %.*s.lua: a folder is a module in Lua; of one in C its file %.*s.so is installed, "
                           "which `make` builds",
                           in->from, (int)last.n, last.p, (int)last.n, last.p);
@@ -73,10 +63,10 @@ static bool take_name(install *in, const struct stat *st)
         in->kind = is_so ? SVI_RECORD_SO : SVI_RECORD_LUA;
         in->name = svi_str_sub(last, 0, last.n - (is_so ? 3 : 4));
     } else {
-        return refuse(in, SV_FAULT_REFUSED, "%s is no module: that is a file NAME.so or NAME.lua, or a folder NAME with NAME.lua", in->from);
+        return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s is no module: that is a file NAME.so or NAME.lua, or a folder NAME with NAME.lua", in->from);
     }
     if (svi_record_is_name(in->name)) return true;
-    return refuse(in, SV_FAULT_REFUSED, "\"%.*s\" is no name of a module: lower-case letters, digits, - and _, 63 of them at most",
+    return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "\"%.*s\" is no name of a module: lower-case letters, digits, - and _, 63 of them at most",
                   (int)in->name.n, in->name.p);
 }
 
@@ -86,15 +76,15 @@ static bool find_file(install *in)
     struct stat st;
     char parent[PATH_MAX], dir[PATH_MAX], base[PATH_MAX];
     const char *what = in->job->what;
-    if (stat(what, &st) != 0) return refuse(in, SV_FAULT_NOT_FOUND, "%s: %s", what, strerror(errno));
+    if (stat(what, &st) != 0) return svi_module_refuse(&in->answer, SV_FAULT_NOT_FOUND, "%s: %s", what, strerror(errno));
     (void)snprintf(dir, sizeof dir, "%s", what);
     (void)snprintf(base, sizeof base, "%s", what);
     const char *last = basename(base);
     const bool is_plain = strcmp(last, ".") != 0 && strcmp(last, "..") != 0 && strcmp(last, "/") != 0;
-    if (realpath(is_plain ? dirname(dir) : what, parent) == NULL) return refuse(in, SV_FAULT_FAILED, "%s: %s", what, strerror(errno));
+    if (realpath(is_plain ? dirname(dir) : what, parent) == NULL) return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: %s", what, strerror(errno));
     const int n = is_plain ? snprintf(in->from, sizeof in->from, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last)
                            : snprintf(in->from, sizeof in->from, "%s", parent);
-    if (n >= (int)sizeof in->from) return refuse(in, SV_FAULT_FAILED, "%s: too long", what);
+    if (n >= (int)sizeof in->from) return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: too long", what);
     return take_name(in, &st);
 }
 
@@ -106,18 +96,18 @@ static bool find_home(install *in)
     size_t at = 0;
     while (at < in->paths.own && !svi_module_is_own(&in->paths, at)) at++;
     if (at == in->paths.own)
-        return refuse(in, SV_FAULT_REFUSED,
+        return svi_module_refuse(&in->answer, SV_FAULT_REFUSED,
                       "there is no folder for modules of your own: name one in the configuration, module_paths = { \"/etc/stave/modules\" }");
     in->home = (svi_module_home){.path = in->paths.items[at], .fd = -1};
     for (size_t i = 0; i < in->paths.count; i++) {
         if (svi_module_same_folder(in->paths.items[i], in->home.path) || !svi_module_find(in->paths.items[i], in->name, &kind, path)) continue;
         if (i < at)
-            return refuse(in, SV_FAULT_REFUSED, "%s comes before %s in module_paths: what is installed as \"%.*s\" would not be found", path,
+            return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s comes before %s in module_paths: what is installed as \"%.*s\" would not be found", path,
                           in->home.path, (int)in->name.n, in->name.p);
         (void)json_array_append_new(in->hidden, json_string(path));
     }
     if (json_array_size(in->hidden) > 0 && !in->job->may_hide)
-        return refuse(in, SV_FAULT_REFUSED,
+        return svi_module_refuse(&in->answer, SV_FAULT_REFUSED,
                       "there is a module \"%.*s\" already (%s), which this one would hide from the server: give it another name, or say "
                       "--replace if that is what you want",
                       (int)in->name.n, in->name.p, svi_module_words(in->arena, in->hidden));
@@ -195,7 +185,7 @@ static bool copy_listed(install *in, sv_str path)
     (void)snprintf(from, sizeof from, "%s/%.*s", in->from, (int)path.n, path.p);
     (void)snprintf(to, sizeof to, "%s/%.*s", in->copy, (int)path.n, path.p);
     if (make_folders(in, path, false) && copy_file(from, to)) return true;
-    return refuse(in, SV_FAULT_FAILED, "%s can't be copied to %s: %s", from, in->home.path, strerror(errno));
+    return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s can't be copied to %s: %s", from, in->home.path, strerror(errno));
 }
 
 static bool copy_folder(install *in)
@@ -204,10 +194,10 @@ static bool copy_folder(install *in)
     svi_buf list;
     sv_str line;
     svi_buf_init(&list, in->job->acct);
-    bool is_fine = svi_record_list(in->job->acct, in->from, &list, &err) == SV_OK || refuse(in, SV_FAULT_REFUSED, "%s: %s", in->from, err.text);
+    bool is_fine = svi_record_list(in->job->acct, in->from, &list, &err) == SV_OK || svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s: %s", in->from, err.text);
     for (int round = 0; round < 2 && is_fine; round++) {
         sv_str rest = svi_buf_str(&list);
-        if (round == 0 && !make_folder(in->copy)) is_fine = refuse(in, SV_FAULT_FAILED, "%s: %s", in->copy, strerror(errno));
+        if (round == 0 && !make_folder(in->copy)) is_fine = svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: %s", in->copy, strerror(errno));
         while (is_fine && svi_str_split(&rest, '\n', &line)) {
             const sv_str path = svi_str_sub(line, SVI_SHA256_TEXT + 1, line.n);
             is_fine = round == 0 ? copy_listed(in, path) : make_folders(in, path, true);
@@ -215,7 +205,7 @@ static bool copy_folder(install *in)
     }
     svi_buf_free(&list);
     if (is_fine && !sync_folder(in->copy)) is_fine = false;
-    return is_fine || in->answer != NULL ? is_fine : refuse(in, SV_FAULT_FAILED, "%s: %s", in->copy, strerror(errno));
+    return is_fine || in->answer != NULL ? is_fine : svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: %s", in->copy, strerror(errno));
 }
 
 /* A copy in a folder beside the later place, under its own name: what is checked is what is put there. */
@@ -224,19 +214,19 @@ static bool stage(install *in)
     sv_err err = {.text = ""};
     const char *home = in->home.path;
     if (svi_module_lock(home, true, &in->home, &err) != SV_OK)
-        return refuse(in, err.code == SV_EBUSY ? SV_FAULT_REFUSED : SV_FAULT_FAILED, "%s", err.text);
-    if (svi_records_read(in->arena, home, &in->records, &err) != SV_OK) return refuse(in, SV_FAULT_REFUSED, "%s", err.text);
+        return svi_module_refuse(&in->answer, err.code == SV_EBUSY ? SV_FAULT_REFUSED : SV_FAULT_FAILED, "%s", err.text);
+    if (svi_records_read(in->arena, home, &in->records, &err) != SV_OK) return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s", err.text);
     (void)snprintf(in->staged, sizeof in->staged, "%.900s/.stave-install", home);
-    if (!make_folder(in->staged)) return refuse(in, SV_FAULT_FAILED, "%s: %s", in->staged, strerror(errno));
+    if (!make_folder(in->staged)) return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: %s", in->staged, strerror(errno));
     if (!svi_module_path(in->staged, in->name, in->kind, in->copy) || !svi_module_path(home, in->name, in->kind, in->target))
-        return refuse(in, SV_FAULT_FAILED, "%s: too long", home);
+        return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: too long", home);
     if (in->kind == SVI_RECORD_FOLDER && !copy_folder(in)) return false;
     if (in->kind != SVI_RECORD_FOLDER && !copy_file(in->from, in->copy))
-        return refuse(in, SV_FAULT_FAILED, "%s can't be copied to %s: %s", in->from, home, strerror(errno));
+        return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s can't be copied to %s: %s", in->from, home, strerror(errno));
     struct stat st;
     if (in->kind == SVI_RECORD_FOLDER && lstat(in->target, &st) == 0 && !svi_module_is_folder(home, in->name))
-        return refuse(in, SV_FAULT_REFUSED, "%s is there and is no module: move it away", in->target);
-    return svi_module_hash(in->job->acct, in->kind, in->copy, in->sha256, &err) == SV_OK || refuse(in, SV_FAULT_REFUSED, "%s", err.text);
+        return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s is there and is no module: move it away", in->target);
+    return svi_module_hash(in->job->acct, in->kind, in->copy, in->sha256, &err) == SV_OK || svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s", err.text);
 }
 
 /* --- the check ---------------------------------------------------------------------------------------- */
@@ -273,7 +263,7 @@ static bool check(install *in)
     (void)json_object_set_new(in->told, "file", json_string(in->from));
     if (!json_is_true(json_object_get(in->told, "ok"))) {
         const char *why = json_string_value(json_object_get(in->told, "error"));
-        return refuse(in, SV_FAULT_REFUSED, "%s is refused, nothing has changed: %s", in->from, why != NULL ? why : "?");
+        return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s is refused, nothing has changed: %s", in->from, why != NULL ? why : "?");
     }
     in->has_old = svi_module_find(in->home.path, in->name, &in->old_kind, in->old);
     if (in->has_old) in->old_told = describe(in, in->old_kind, in->old);
@@ -406,12 +396,12 @@ static bool ask(install *in)
     char word[SVI_WORD_BYTES];
     sv_err err = {.text = ""};
     if (in->job->is_sure) return true;
-    if (in->job->is_json) return refuse(in, SV_FAULT_REFUSED, "--json asks nothing, and nothing was installed: say --yes as well");
+    if (in->job->is_json) return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "--json asks nothing, and nothing was installed: say --yes as well");
     const char *question = svi_arena_printf(in->arena, "\ninstall it as %s? (yes or no)", in->target).p;
     if (svi_prompt_word(question, word, &err) != SV_OK)
-        return refuse(in, SV_FAULT_REFUSED, "%s; nothing was installed. If the module may do all that, say --yes", err.text);
+        return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "%s; nothing was installed. If the module may do all that, say --yes", err.text);
     if (strcmp(word, "yes") == 0 || strcmp(word, "y") == 0) return true;
-    return refuse(in, SV_FAULT_REFUSED, "nothing was installed");
+    return svi_module_refuse(&in->answer, SV_FAULT_REFUSED, "nothing was installed");
 }
 
 /* --- into its place ----------------------------------------------------------------------------------- */
@@ -503,11 +493,11 @@ static bool remove_other_forms(const install *in)
 static bool put_in_place(install *in)
 {
     sv_err err = {.text = ""};
-    if (write_records(in, true, &err) != SV_OK) return refuse(in, SV_FAULT_FAILED, "%s", err.text);
+    if (write_records(in, true, &err) != SV_OK) return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s", err.text);
     if (!swap(in) || !remove_other_forms(in) || !sync_folder(in->home.path))
-        return refuse(in, SV_FAULT_FAILED, "%s: %s; once that is mended, install it again", in->target, strerror(errno));
+        return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s: %s; once that is mended, install it again", in->target, strerror(errno));
     in->home.is_made = false;
-    if (write_records(in, false, &err) != SV_OK) return refuse(in, SV_FAULT_FAILED, "%s; once that is mended, install it again", err.text);
+    if (write_records(in, false, &err) != SV_OK) return svi_module_refuse(&in->answer, SV_FAULT_FAILED, "%s; once that is mended, install it again", err.text);
     return true;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,23 +36,14 @@ typedef struct removal {
     json_t *answer;  /* that says no; NULL: go on */
 } removal;
 
-static bool __attribute__((format(printf, 3, 4))) refuse(removal *r, sv_fault fault, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    r->answer = svi_answer_vfault(fault, format, args);
-    va_end(args);
-    return false;
-}
-
 /* --- what is meant ------------------------------------------------------------------------------------ */
 
 static bool take_name(removal *r)
 {
     r->name = sv_str_of(r->job->what);
-    if (r->job->keeps_data && r->job->deletes_data) return refuse(r, SV_FAULT_USAGE, "--keep-data or --delete-data, not both");
+    if (r->job->keeps_data && r->job->deletes_data) return svi_module_refuse(&r->answer, SV_FAULT_USAGE, "--keep-data or --delete-data, not both");
     if (svi_record_is_name(r->name)) return true;
-    return refuse(r, SV_FAULT_USAGE, "'%.100s' is no name of a module: lower-case letters, digits, - and _, without .so or .lua", r->job->what);
+    return svi_module_refuse(&r->answer, SV_FAULT_USAGE, "'%.100s' is no name of a module: lower-case letters, digits, - and _, without .so or .lua", r->job->what);
 }
 
 static bool has_record(removal *r, const char *folder)
@@ -84,12 +74,12 @@ static bool lock(removal *r)
 {
     sv_err err = {.text = ""};
     if (r->home.path == NULL && r->other != NULL)
-        return refuse(r, SV_FAULT_REFUSED, "\"%s\" is one of the server's own modules (%s): to be without it, leave it out of modules_enabled",
+        return svi_module_refuse(&r->answer, SV_FAULT_REFUSED, "\"%s\" is one of the server's own modules (%s): to be without it, leave it out of modules_enabled",
                       r->job->what, r->other);
     if (r->home.path == NULL) return true;
     if (svi_module_lock(r->home.path, false, &r->home, &err) != SV_OK)
-        return refuse(r, err.code == SV_EBUSY ? SV_FAULT_REFUSED : SV_FAULT_FAILED, "%s", err.text);
-    if (svi_records_read(r->arena, r->home.path, &r->records, &err) != SV_OK) return refuse(r, SV_FAULT_REFUSED, "%s", err.text);
+        return svi_module_refuse(&r->answer, err.code == SV_EBUSY ? SV_FAULT_REFUSED : SV_FAULT_FAILED, "%s", err.text);
+    if (svi_records_read(r->arena, r->home.path, &r->records, &err) != SV_OK) return svi_module_refuse(&r->answer, SV_FAULT_REFUSED, "%s", err.text);
     r->is_there = svi_module_find(r->home.path, r->name, &r->kind, r->path); /* nobody changes it now */
     return true;
 }
@@ -100,13 +90,13 @@ static bool is_unused(removal *r)
     json_t *running, *enabled = svi_module_enabled_on(r->job->config, r->name);
     r->server = svi_module_running_on(r->job, r->name, &running, &err);
     if (json_array_size(enabled) > 0)
-        (void)refuse(r, SV_FAULT_REFUSED, "\"%s\" is enabled on %s: take it out of the configuration%s, then remove it", r->job->what,
+        (void)svi_module_refuse(&r->answer, SV_FAULT_REFUSED, "\"%s\" is enabled on %s: take it out of the configuration%s, then remove it", r->job->what,
                      svi_module_words(r->arena, enabled), r->server == SVI_SERVER_NONE ? "" : ", stave reload");
     else if (json_array_size(running) > 0)
-        (void)refuse(r, SV_FAULT_REFUSED, "\"%s\" still runs on %s: stave reload, which takes it away, then remove it", r->job->what,
+        (void)svi_module_refuse(&r->answer, SV_FAULT_REFUSED, "\"%s\" still runs on %s: stave reload, which takes it away, then remove it", r->job->what,
                      svi_module_words(r->arena, running));
     else if (r->server == SVI_SERVER_DUMB)
-        (void)refuse(r, SV_FAULT_FAILED, "whether the server uses \"%s\" is not known: %s", r->job->what, err.text);
+        (void)svi_module_refuse(&r->answer, SV_FAULT_FAILED, "whether the server uses \"%s\" is not known: %s", r->job->what, err.text);
     json_decref(running);
     json_decref(enabled);
     return r->answer == NULL;
@@ -146,7 +136,7 @@ static json_t *ask(removal *r, json_t *take_request)
     json_decref(take_request);
     if (json_is_true(json_object_get(answer, "ok"))) return answer;
     const char *why = json_string_value(json_object_get(answer, "error"));
-    (void)refuse(r, SV_FAULT_FAILED, "what \"%s\" has stored can't be told, nothing was removed: %s", r->job->what, why != NULL ? why : "?");
+    (void)svi_module_refuse(&r->answer, SV_FAULT_FAILED, "what \"%s\" has stored can't be told, nothing was removed: %s", r->job->what, why != NULL ? why : "?");
     json_decref(answer);
     return NULL;
 }
@@ -226,13 +216,13 @@ static bool ask_person(removal *r, bool *deletes_out)
     sv_err err = {.text = ""};
     if (!r->job->is_json) (void)fprintf(stderr, "\"%s\" has stored:\n%s", r->job->what, data_text(r));
     if (r->job->is_json || svi_prompt_word("keep or delete it?", word, &err) != SV_OK)
-        return refuse(r, SV_FAULT_REFUSED,
+        return svi_module_refuse(&r->answer, SV_FAULT_REFUSED,
                       "\"%s\" has stored %s%" PRId64 " rows of %" PRId64 " owners (stave module data %s), nothing was removed: say --keep-data or "
                       "--delete-data",
                       r->job->what, r->is_more ? "at least " : "", r->rows, r->owners, r->job->what);
     *deletes_out = strcmp(word, "delete") == 0;
     if (*deletes_out || strcmp(word, "keep") == 0) return true;
-    return refuse(r, SV_FAULT_REFUSED, "nothing was removed: the answer is keep or delete");
+    return svi_module_refuse(&r->answer, SV_FAULT_REFUSED, "nothing was removed: the answer is keep or delete");
 }
 
 /* Data that another module of the name goes on with are not left over. */
@@ -240,7 +230,7 @@ static bool settle_data(removal *r)
 {
     bool deletes = r->job->deletes_data;
     if (r->other != NULL && deletes)
-        return refuse(r, SV_FAULT_REFUSED, "what \"%s\" has stored is that of %s, too: say --keep-data", r->job->what, r->other);
+        return svi_module_refuse(&r->answer, SV_FAULT_REFUSED, "what \"%s\" has stored is that of %s, too: say --keep-data", r->job->what, r->other);
     if (r->other != NULL) return true;
     if (r->job->keeps_data && r->home.path != NULL) return true;
     if (!count_data(r)) return false;
@@ -262,10 +252,10 @@ static bool remove_files(removal *r)
         if (is_folder && !svi_module_is_folder(r->home.path, r->name)) continue;
         /* at once, not file by file; a link to a folder is but a link */
         const bool is_gone = is_folder ? rename(path, aside) == 0 : unlink(path) == 0 || errno == ENOENT;
-        if (!is_gone) return refuse(r, SV_FAULT_FAILED, "%s: %s", path, strerror(errno));
+        if (!is_gone) return svi_module_refuse(&r->answer, SV_FAULT_FAILED, "%s: %s", path, strerror(errno));
     }
-    if (fsync(r->home.fd) != 0) return refuse(r, SV_FAULT_FAILED, "%s: %s", r->home.path, strerror(errno));
-    return svi_module_delete_tree(r->home.fd, ".stave-removed") || refuse(r, SV_FAULT_FAILED, "%s: %s", aside, strerror(errno));
+    if (fsync(r->home.fd) != 0) return svi_module_refuse(&r->answer, SV_FAULT_FAILED, "%s: %s", r->home.path, strerror(errno));
+    return svi_module_delete_tree(r->home.fd, ".stave-removed") || svi_module_refuse(&r->answer, SV_FAULT_FAILED, "%s: %s", aside, strerror(errno));
 }
 
 static bool remove_record(removal *r)
@@ -275,7 +265,7 @@ static bool remove_record(removal *r)
     for (size_t i = 0; i < r->records.count; i++)
         if (!sv_str_eq(r->records.items[i].name, r->name)) next.items[next.count++] = r->records.items[i];
     if (next.count == r->records.count) return true;
-    return svi_module_write_records(r->job->acct, r->home.path, &next, &err) == SV_OK || refuse(r, SV_FAULT_FAILED, "%s", err.text);
+    return svi_module_write_records(r->job->acct, r->home.path, &next, &err) == SV_OK || svi_module_refuse(&r->answer, SV_FAULT_FAILED, "%s", err.text);
 }
 
 /* --- the whole ---------------------------------------------------------------------------------------- */
@@ -284,9 +274,9 @@ static bool is_something(removal *r)
 {
     if (r->home.path != NULL || r->is_deleted) return true;
     if (json_array_size(r->data) > 0)
-        return refuse(r, SV_FAULT_NOT_FOUND,
+        return svi_module_refuse(&r->answer, SV_FAULT_NOT_FOUND,
                       "no module \"%s\" is installed, but %" PRId64 " rows of one are stored: --delete-data deletes them", r->job->what, r->rows);
-    return refuse(r, SV_FAULT_NOT_FOUND, "no module \"%s\" is installed: stave module list shows those that are", r->job->what);
+    return svi_module_refuse(&r->answer, SV_FAULT_NOT_FOUND, "no module \"%s\" is installed: stave module list shows those that are", r->job->what);
 }
 
 static json_t *done(const removal *r)

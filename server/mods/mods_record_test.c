@@ -63,10 +63,7 @@ static const char *path_of(const place *p, const char *name)
 
 static void put(const place *p, const char *name, const char *text)
 {
-    FILE *out = fopen(path_of(p, name), "w");
-    assert_non_null(out);
-    assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
-    assert_int_equal(fclose(out), 0);
+    testing_write(path_of(p, name), text);
 }
 
 /* Writes the record of one module as it should be. */

@@ -134,7 +134,7 @@ log = {{ info = "{self.dir}/log" }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{}}
-modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private", "carbons", "csi_simple" }}
+modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private", "smacks", "carbons", "csi_simple" }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_plain"
 storage = "internal"
@@ -198,6 +198,7 @@ modules:
   mod_ping: {{}}
   mod_privacy: {{}}
   mod_roster: {{}}
+  mod_stream_mgmt: {{}}
 ''')
         os.makedirs(self.path("mnesia"), exist_ok=True)
         libs = os.path.dirname(subprocess.run("dpkg -L ejabberd | grep 'ejabberd-[^/]*/ebin$'", shell=True, text=True,

@@ -2,6 +2,7 @@
  * protocol of the test's own says when. */
 #include "xmpp/xmpp_stream_testing.h"
 #include "xmpp/xmpp_account_impl.h"
+#include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_stream.h"
 
 #define SECOND INT64_C(1000000)
@@ -378,6 +379,63 @@ static void what_it_caused_is_waited_for(void **state)
     finish(w);
 }
 
+/* Behind one that waits for the disk only so many are heard; the rest waits, and nothing is lost. */
+static void so_many_wait_to_be_counted(void **state)
+{
+    (void)state;
+    enum { MANY = SVI_TALLY_IN_MAX + 100 };
+    svi_limits limits = svi_limits_default();
+    limits.rate = 0;
+    world *w = begin_with(limits);
+    client *c = counted(w, "r");
+    svi_engine_sim_plan(w->engine)->hold = true;
+    svi_buf many;
+    svi_buf_init(&many, &w->acct);
+    svi_buf_put(&many, SV_STR("<message to='romeo@localhost' id='writes'/>"));
+    for (int i = 0; i < MANY; i++) svi_buf_put(&many, SV_STR("<presence to='localhost'/>"));
+    const uint64_t before = svi_bus_newest(svi_server_bus(w->server));
+    say(w, c, svi_arena_str(w->arena, svi_buf_str(&many)).p);
+    svi_buf_free(&many);
+    assert_in_range(svi_bus_newest(svi_server_bus(w->server)) - before, SVI_TALLY_IN_MAX - 10, SVI_TALLY_IN_MAX + 10);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    run(w);
+    say(w, c, "<sum " X "/>");
+    assert_has(heard(w, c), svi_arena_printf(w->arena, "<sum " X " h='%d' received='%d'", MANY + 1, MANY + 1).p);
+    finish(w);
+}
+
+/* Who asks for much and does not read is closed, as for stanzas. */
+static void elements_wait_for_one_who_does_not_read(void **state)
+{
+    (void)state;
+    svi_limits limits = svi_limits_default();
+    limits.rate = 0;
+    limits.queue_hard_bytes = 256 * 1024;
+    world *w = begin_with(limits);
+    client *c = counted(w, "r");
+    svi_link *link = c->link;
+    for (int i = 0; i < 400 && !session_r(w)->is_kicked; i++) {
+        svi_buf many;
+        svi_buf_init(&many, &w->acct);
+        for (int k = 0; k < 100; k++) svi_buf_put(&many, SV_STR("<sum " X "/>"));
+        c->link = NULL; /* nothing is read */
+        const sv_str text = svi_buf_str(&many);
+        for (size_t at = 0; at < text.n;) {
+            const ssize_t put = link->ops->write(link, text.p + at, text.n - at);
+            if (put > 0) at += (size_t)put;
+            run(w);
+            if (session_r(w) == NULL) break;
+        }
+        svi_buf_free(&many);
+        if (session_r(w) == NULL) break;
+    }
+    assert_null(session_r(w));
+    c->link = link;
+    run(w);
+    assert_failed(w, c, "resource-constraint");
+    finish(w);
+}
+
 /* The client has it, whether its connection wrote it or not. */
 static void acknowledgements(void **state)
 {
@@ -694,6 +752,8 @@ int main(void)
         cmocka_unit_test(an_element_that_takes_time),
         cmocka_unit_test(all_that_comes_is_counted),
         cmocka_unit_test(what_it_caused_is_waited_for),
+        cmocka_unit_test(so_many_wait_to_be_counted),
+        cmocka_unit_test(elements_wait_for_one_who_does_not_read),
         cmocka_unit_test(acknowledgements),
         cmocka_unit_test(it_is_asked),
         cmocka_unit_test(rows_go_when_it_is_acknowledged),

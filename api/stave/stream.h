@@ -66,10 +66,10 @@ typedef struct sv_stream_api {
     /* Fills in what is counted; false if the session is not. */
     bool (*tally)(const sv_session *session, sv_tally *tally_out);
     /* Soon after all that has come from a counted session until now is handled, session/handled is fired; and before, once, if that
-     * takes longer than `within_ms`. */
+     * takes longer than `within_ms`. For one that is not counted never. */
     void (*want_handled)(sv_session *session, int64_t within_ms);
     /* The client of a counted session has all up to `h`. SV_EINVAL, and nothing is done: it was not sent so much. Less than before
-     * changes nothing. */
+     * changes nothing. SV_ECLOSED: it is not counted. */
     sv_status (*acked)(sv_session *session, uint32_t h);
     /* At stream/element, before a resource is bound: the event's stream takes up the session, a counted one of the same account, whose
      * client has all up to `h`; a stream that it still has ends with <conflict/>. Once the event is released, what was not

@@ -59,13 +59,16 @@ static bool stream_tally(const sv_session *session, sv_tally *tally_out)
 
 static void stream_want_handled(sv_session *session, int64_t within_ms)
 {
+    svi_session_tally t;
     SV_ASSERT(within_ms > 0);
+    if (!svi_session_tally_get(session, &t)) return;
     svi_session_want_handled(session, within_ms * MS_US);
 }
 
 static sv_status stream_acked(sv_session *session, uint32_t h)
 {
-    return svi_session_acked(session, h);
+    svi_session_tally t;
+    return svi_session_tally_get(session, &t) ? svi_session_acked(session, h) : SV_ECLOSED;
 }
 
 /* For the stamps of what is late. */

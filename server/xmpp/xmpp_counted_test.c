@@ -201,9 +201,9 @@ static void hook_up(world *w)
     svi_hooks_unref(&hooks);
 }
 
-static world *begin_with(svi_limits limits)
+static world *begin_as(setting s)
 {
-    world *w = world_new((setting){.mode = SVI_TLS_NONE, .limits = limits});
+    world *w = world_new(s);
     sv_err err;
     n = (notes){.w = w, .keep_us = 600 * SECOND, .max_stanzas = 100};
     svi_buf_init(&n.fired, &w->acct);
@@ -211,6 +211,11 @@ static world *begin_with(svi_limits limits)
                      SV_OK);
     hook_up(w);
     return w;
+}
+
+static world *begin_with(svi_limits limits)
+{
+    return begin_as((setting){.mode = SVI_TLS_NONE, .limits = limits});
 }
 
 static world *begin(void)
@@ -635,6 +640,23 @@ static void ends_that_are_ends(void **state)
     finish(w);
 }
 
+/* XEP-0175: nobody logs in as the same guest again. */
+static void guests_are_not_kept(void **state)
+{
+    (void)state;
+    world *w = begin_as((setting){.mode = SVI_TLS_NONE, .logins = SVI_LOGINS_BOTH, .guests_max = 5});
+    client *c = opened(w);
+    say(w, c, "<auth xmlns='" SASL_NS "' mechanism='ANONYMOUS'>=</auth>");
+    assert_has(heard(w, c), "<success");
+    say(w, c, STREAM);
+    assert_has(bind_resource(w, c, NULL), "type='result'");
+    say(w, c, COUNT "<sum " X "/>");
+    assert_has(heard(w, c), "<sum " X " h='0'");
+    cut(w, c);
+    assert_int_equal(svi_session_count(w->server), 0);
+    finish(w);
+}
+
 static void ended_while_away(void **state)
 {
     (void)state;
@@ -763,6 +785,7 @@ int main(void)
         cmocka_unit_test(it_may_not_be_taken_up),
         cmocka_unit_test(it_ends_when_its_time_is_over),
         cmocka_unit_test(ends_that_are_ends),
+        cmocka_unit_test(guests_are_not_kept),
         cmocka_unit_test(ended_while_away),
         cmocka_unit_test(they_make_room),
         cmocka_unit_test(what_waits_is_bounded),

@@ -28,20 +28,6 @@ void presence_send_all(sv_event *ev, const sv_jid *account, sv_str to)
     }
 }
 
-size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested)
-{
-    size_t count = 0;
-    sv_session *session = NULL;
-    while ((session = sv->session_next(ev, account, session))) {
-        const bool wants = to_interested ? sv->session_item(session, "roster-interested").p != NULL
-                                         : sv->session_presence(session) != NULL;
-        if (!wants) continue;
-        (void)sv->deliver(ev, session);
-        count++;
-    }
-    return count;
-}
-
 /* --- directed presence (RFC 6121 4.6): the list of those who must hear of the end ---------- */
 
 static bool next_line(sv_str *rest, sv_str *line_out)
@@ -430,9 +416,15 @@ static sv_verdict on_nobody(sv_event *ev, void *self)
  * others. */
 static sv_verdict to_available(sv_event *ev)
 {
-    if (sv->to(ev)->resource.n || presence_deliver(ev, sv->to(ev), false) == 0)
-        return sv->drop(ev, "presence-to-nobody");
-    return SV_DONE;
+    const bool to_lost_session = sv->to(ev)->resource.n > 0;
+    size_t count = 0;
+    sv_session *session = NULL;
+    while (!to_lost_session && (session = sv->session_next(ev, sv->to(ev), session))) {
+        if (!sv->session_presence(session)) continue;
+        (void)sv->deliver(ev, session);
+        count++;
+    }
+    return count ? SV_DONE : sv->drop(ev, "presence-to-nobody");
 }
 
 static sv_verdict on_account(sv_event *ev, void *self)

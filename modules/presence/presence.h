@@ -75,8 +75,4 @@ const sv_stanza *presence_make(sv_event *ev, sv_str type, sv_str from, sv_str to
 /* Sends the presence of each available session of a local account to an address. */
 void presence_send_all(sv_event *ev, const sv_jid *account, sv_str to);
 
-/* Delivers the event's stanza to the account's available (or roster-interested) sessions; how many
- * there were. */
-size_t presence_deliver(sv_event *ev, const sv_jid *account, bool to_interested);
-
 #endif

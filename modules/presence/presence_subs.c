@@ -350,6 +350,16 @@ static sv_verdict auto_approve(sv_event *ev, presence *me, const sv_rows *rows, 
     return sv->consume(ev);
 }
 
+/* The event's stanza, which has its effect by what is stored. Not delivered: what is for one session alone, and does not find it any
+ * more at the commit, is passed at its account once more (RFC 6120 10.5.4), and would have its effect twice. */
+static void show(sv_event *ev, const sv_jid *account, bool to_interested)
+{
+    sv_session *session = NULL;
+    while ((session = sv->session_next(ev, account, session)))
+        if (to_interested ? sv->session_item(session, "roster-interested").p != NULL : sv->session_presence(session) != NULL)
+            sv->push(ev, session, sv->stanza(ev));
+}
+
 /* A request: kept, shown to the available sessions, or answered at once. */
 static sv_verdict in_subscribe(sv_event *ev, presence *me, const sv_rows *rows, unsigned flags)
 {
@@ -361,7 +371,8 @@ static sv_verdict in_subscribe(sv_event *ev, presence *me, const sv_rows *rows, 
     if (keep_request(ev, me) != SV_OK ||
         write_flags(ev, me, user, contact->bare, rows, flags | SV_ROSTER_PENDING_IN) != SV_OK)
         return sv->refuse(ev, SV_RESOURCE_CONSTRAINT);
-    return presence_deliver(ev, user, false) ? SV_DONE : sv->stored(ev);
+    show(ev, user, false);
+    return sv->stored(ev);
 }
 
 static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
@@ -375,7 +386,7 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
     if (!applies(c, flags) || (flags & SV_ROSTER_SHARED))
         return sv->drop(ev, "subscription-without-effect"); /* A.3.2 to A.3.4 */
     /* the stanza comes before the push (3.1.6, 3.2.3, 3.3.3) */
-    const size_t shown = presence_deliver(ev, user, true);
+    show(ev, user, true);
     (void)write_flags(ev, me, user, contact->bare, rows,
                       (flags & ~c->clear) | c->set); /* no larger than what it replaces */
     if (sv_str_eq(type, SV_STR("unsubscribe"))) {
@@ -390,7 +401,7 @@ static sv_verdict in(sv_event *ev, presence *me, const sv_rows *rows)
         presence_send_all(
             ev, contact,
             user->bare); /* 3.1.5: the approving side's presence follows its approval */
-    return shown ? SV_DONE : sv->stored(ev);
+    return sv->stored(ev);
 }
 
 static void in_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)

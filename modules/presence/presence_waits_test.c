@@ -150,6 +150,22 @@ static void a_contact_of_who_goes_sets_a_name_meanwhile(void **state)
     leave(p.w);
 }
 
+/* What was to be shown to one session, which goes before the commit, has had its effect: it is not passed once more. */
+static void a_request_that_nobody_is_shown_any_more(void **state)
+{
+    (void)state;
+    pair p = two_on_line();
+    hold_store(p.w, true);
+    say(p.w, p.romeo, "<presence type='subscribe' to='" JULIET "'/>");
+    part(p.w, p.juliet);
+    say(p.w, p.romeo, "<presence type='unsubscribe' to='" JULIET "'/>");
+    hold_store(p.w, false);
+    assert_int_equal(flags_at(p.w, HERE_ITEMS, "romeo", JULIET), LISTED);
+    assert_int_equal(flags_at(p.w, HERE_ITEMS, "juliet", ROMEO), 0);
+    assert_int_equal(row_count(p.w, "presence/requests", "juliet"), 0);
+    leave(p.w);
+}
+
 /* --- a kill behind what caused it -------------------------------------------------------------- */
 
 #define TWO_HOSTS "VirtualHost \"" THERE "\"\nmodules_enabled = { \"roster\", \"presence\" }"
@@ -323,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_request_that_is_taken_back_meanwhile),
         cmocka_unit_test(a_subscription_that_ends_meanwhile),
         cmocka_unit_test(a_contact_of_who_goes_sets_a_name_meanwhile),
+        cmocka_unit_test(a_request_that_nobody_is_shown_any_more),
         cmocka_unit_test(an_approval_survives_a_kill),
         cmocka_unit_test(a_removal_survives_a_kill),
         cmocka_unit_test(a_removal_is_told_on_the_other_host),

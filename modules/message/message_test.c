@@ -242,6 +242,33 @@ static void unsent_over_a_reload(void **state)
     leave(w);
 }
 
+/* Two sessions that both have it unwritten end before either gives it back: it is kept once. Another message of the same contents is
+ * another message. */
+static void unsent_by_two_is_kept_once(void **state)
+{
+    (void)state;
+    char text[1024];
+    world *w = stage(ALL_MODULES, "");
+    int status = 1;
+    account(w, "juliet");
+    client *romeo = join(w, ROMEO "/orchard");
+    static const char *const jids[] = {JULIET "/train", JULIET "/coach"};
+    client *narrow[2];
+    for (size_t i = 0; i < 2; i++) {
+        narrow[i] = join_narrow(w, jids[i]);
+        say(w, narrow[i], "<presence/>");
+        listens(w, narrow[i], false);
+    }
+    for (size_t i = 0; i < 6; i++) say(w, romeo, long_chat(text, "same", JULIET));
+    svi_account_disable(svi_host_find(w->server, SV_STR(HERE)), SV_STR("juliet"), SV_STR("x"), true, w_status, &status);
+    for (int i = 0; i < 20; i++) turn(w);
+    assert_int_equal(status, SV_OK); /* nobody finds them any more */
+    for (size_t i = 0; i < 2; i++) part(w, narrow[i]);
+    assert_int_equal(row_count(w, "offline/messages", "juliet"), 6);
+    pass_time(w, 120000000); /* what was remembered of them goes, too */
+    leave(w);
+}
+
 /* Without another session they are kept, in their order; errors and headlines are not. */
 static void unsent_is_kept(void **state)
 {
@@ -369,6 +396,7 @@ int main(void)
         cmocka_unit_test(unsent_goes_to_who_came_later),
         cmocka_unit_test(unsent_is_not_repeated),
         cmocka_unit_test(unsent_over_a_reload),
+        cmocka_unit_test(unsent_by_two_is_kept_once),
         cmocka_unit_test(unsent_is_kept),
         cmocka_unit_test(calls_reach_every_device),
         cmocka_unit_test(only_calls_do),

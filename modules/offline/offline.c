@@ -5,6 +5,7 @@
  * repeats a message and never loses one. Stamped with XEP-0203. */
 #include <stave/blocking.h>
 #include <stave/stream.h>
+#include "offline.h"
 
 #define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 #define NS_DELAY "urn:xmpp:delay"
@@ -16,6 +17,8 @@
 /* How many of an account's messages expire at a time, and how often the next accounts have their turn. */
 #define EXPIRED_AT_ONCE 256u
 #define ROUND_MS 10000
+/* How often it is looked for messages that came back long ago. */
+#define FORGET_MS 30000
 #define TIME_DIGITS 13
 #define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
 
@@ -30,6 +33,7 @@ typedef struct offline {
     sv_store *messages; /* localpart -> time and a random tail -> the stanza with its delay stamp */
     int64_t newest_ms;  /* of all keys given: a clock that is set back changes no order */
     uint32_t count;     /* keeps the order of messages of one millisecond */
+    copies *came_back;  /* NULL: none */
 } offline;
 
 /* What a session was given and may not have had written yet: rows from `first` to `last`; both
@@ -133,12 +137,12 @@ static sv_str next_key(sv_event *ev, offline *me)
                       (unsigned)me->count++, (int)tail.n, tail.p);
 }
 
-static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+/* True if it is kept; else it was refused. */
+static bool keep_one(sv_event *ev, sv_status status, const sv_rows *rows, offline *me)
 {
-    offline *me = self;
     if (status != SV_OK) {
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
-        return;
+        return false;
     }
     const sv_str bytes = sv->stanza_bytes(ev, stamped(ev, me));
     const expired gone = expire(ev, me, sv->to(ev)->node, rows);
@@ -149,9 +153,16 @@ static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
     } else if (sv->put(ev, me->messages, sv->to(ev)->node, next_key(ev, me), bytes) == SV_OK) {
         sv->metric_add(me->mod, STORED, 1);
         (void)sv->stored(ev);
+        return true;
     } else {
         (void)sv->refuse(ev, SV_NOT_ACCEPTABLE);
     }
+    return false;
+}
+
+static void keep(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)keep_one(ev, status, rows, self);
 }
 
 static sv_verdict on_message(sv_event *ev, void *self)
@@ -176,12 +187,32 @@ static sv_verdict on_nobody(sv_event *ev, void *self)
     return sv->drop(ev, "message-to-nobody");
 }
 
+/* --- what comes back from sessions --------------------------------------------------------- */
+
+static void keep_back(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    offline *me = self;
+    if (copies_has(me->came_back, ev))
+        (void)sv->drop(ev, "unsent-but-kept");
+    else if (keep_one(ev, status, rows, me))
+        copies_note(&me->came_back, me->mod, ev, sv->stanza_bytes(ev, sv->stanza(ev)).n);
+}
+
 /* What was on its way to a session whose connection broke, with the time when it was sent there (XEP-0198 4). */
 static sv_verdict on_unsent(sv_event *ev, void *self)
 {
-    if (!sv->is(sv->root(ev), SV_STR("message"), SV_STR("jabber:client")) || !is_worth_keeping(ev))
+    const offline *me = self;
+    if (!sv->is(sv->root(ev), SV_STR("message"), SV_STR("jabber:client")) || !is_worth_keeping(ev) ||
+        !is_kept_type(sv->type(ev)) || sv->is_guest(ev, sv->to(ev)))
         return SV_PASS;
-    return on_message(ev, self);
+    sv->rows_load(ev, me->messages, sv->to(ev)->node, keep_back);
+    return SV_LATER;
+}
+
+static void forget_old(void *self)
+{
+    offline *me = self;
+    copies_forget(&me->came_back, me->mod, false);
 }
 
 /* --- handing over -------------------------------------------------------------------------- */
@@ -414,11 +445,16 @@ static sv_status start(sv_mod *mod, void *self)
 {
     offline *me = self;
     me->mod = mod;
-    me->stream = sv->query("stream", SV_STREAM_VERSION);
-    if (!me->stream) return SV_EVERSION;
-    const sv_status status = sv->store_open(mod, NULL, "messages", 1, &me->messages);
+    sv_status status = sv->store_open(mod, NULL, "messages", 1, &me->messages);
+    if (status == SV_OK) status = sv->every(mod, FORGET_MS, forget_old);
     if (status != SV_OK || me->max_age_ms == 0) return status;
     return sv->sweep(mod, me->messages, ROUND_MS);
+}
+
+static void stop(void *self)
+{
+    offline *me = self;
+    copies_forget(&me->came_back, me->mod, true);
 }
 
 static const sv_hook hooks[] = {
@@ -467,6 +503,6 @@ static const sv_metric metrics[] = {
 };
 
 SV_MODULE(.name = "offline", .summary = "Offline messages (XEP-0160)", .features = "msgoffline",
-          .self_size = sizeof(offline), .hooks = hooks, .options = options, .start = start,
+          .self_size = sizeof(offline), .hooks = hooks, .options = options, .start = start, .stop = stop,
           .commands = commands, .metrics = metrics,
           .after = "message")

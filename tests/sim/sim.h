@@ -252,6 +252,7 @@ struct sim {
     uint32_t notice_count, checked_notices;
     bool is_gone[HOSTS];          /* hosts that are not served */
     uint32_t gone_in[HOSTS];      /* the round in which one was not served last */
+    uint32_t renewed_in;          /* the round in which modules were loaded anew last */
     uint32_t short_in, failed_in; /* rounds in which the disk was full, in which a read failed */
     uint32_t configured, taken_over; /* which configuration it is, modulo 2; how often one was taken over */
     svi_stage_host served[2][HOSTS];

@@ -475,6 +475,8 @@ void model_check_quiet(sim *t)
     const char *fault = svi_stage_fault(t->stage);
     doubt(t);
     for (unsigned i = 0; i < ACCOUNTS; i++) read_account(t, i), read_roster_of(t, i);
+    for (unsigned i = 0; i < ACCOUNTS; i++)
+        if (t->accounts[i].late_in == t->round) model_excuse(t, i); /* what was sent until the server had heard of it, too */
     values_check(t);
     check_symmetry(t);
     for (unsigned i = 0; i < ACCOUNTS; i++) check_disabled(t, i);

@@ -165,6 +165,7 @@ void world_restart(sim *t, bool is_kill)
 
 void world_reconfigure(sim *t)
 {
+    t->renewed_in = t->round;
     svi_stage_host *hosts = t->served[t->taken_over++ % 2]; /* the stage keeps those that were handed to it last */
     size_t count = 0;
     svi_buf why;
@@ -200,6 +201,7 @@ static bool is_enabled(const sim *t, sv_str module)
 void world_reload(sim *t, sv_str module)
 {
     if (!is_enabled(t, module)) return;
+    if (sv_str_eq(module, SV_STR("offline"))) t->renewed_in = t->round;
     const svi_mods_reloading how = {.names = &module, .count = 1, .report = note_refusal, .report_ctx = t};
     svi_mods_reloaded reloaded;
     (void)svi_mods_reload(svi_stage_mods(t->stage), &how, &reloaded);

@@ -11,7 +11,7 @@
 #define DEFAULT_FOLD_AGE_US (30 * INT64_C(1000000))
 #define DEFAULT_TAIL_BYTES (64u << 20)
 #define DEFAULT_CACHE_BYTES (32u << 20)
-#define SHORTAGE_FOLD 8u /* folds are that much smaller in a shortage */
+#define SHORTAGE_FOLD 8u /* folds are that much smaller and younger in a shortage */
 #define FOLD_RETRY_US 1000000 /* between two tries of a fold that finds no space */
 #define SLOW_US 1000000  /* a job that took longer is worth a warning */
 
@@ -129,15 +129,20 @@ static svi_tail *frozen(const svi_store *store)
     return t == store->newest ? NULL : t;
 }
 
-static bool fold_wanted(svi_store *store, int64_t now)
+/* When the newest generation is to be folded, by its size and age; on a full disk a fold is what gives journal segments and
+ * pages of deleted rows back. */
+static int64_t fold_due_us(const svi_store *store)
 {
     const svi_tail *t = store->newest;
-    if (t->ops == 0) return false;
-    if (svi_backup_wants_fold(store)) return true;
-    /* on a full disk a fold is what gives journal segments back */
-    if (store->stats.shortage && t->bytes >= store->config.fold_bytes / SHORTAGE_FOLD) return true;
-    return t->ops >= store->config.fold_ops || t->bytes >= store->config.fold_bytes ||
-           now - t->born_us >= store->config.fold_age_us;
+    const unsigned part = store->stats.shortage ? SHORTAGE_FOLD : 1;
+    if (t->ops >= store->config.fold_ops || t->bytes >= store->config.fold_bytes / part) return 0;
+    return t->born_us + store->config.fold_age_us / part;
+}
+
+static bool fold_wanted(svi_store *store, int64_t now)
+{
+    if (store->newest->ops == 0) return false;
+    return svi_backup_wants_fold(store) || now >= fold_due_us(store);
 }
 
 static void fold_start(svi_store *store, int64_t now)
@@ -449,9 +454,7 @@ int64_t svi_store_due_us(const svi_store *store)
     if (!store->fold_runs && store->fold_is_stuck) {
         if (store->fold_retry_us < due) due = store->fold_retry_us;
     } else if (!store->fold_runs && !frozen(store) && store->newest->ops > 0) {
-        const svi_tail *t = store->newest;
-        const bool big = t->ops >= store->config.fold_ops || t->bytes >= store->config.fold_bytes;
-        const int64_t fold = big ? 0 : t->born_us + store->config.fold_age_us;
+        const int64_t fold = fold_due_us(store);
         if (fold < due) due = fold;
     }
     return due;

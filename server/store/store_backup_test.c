@@ -884,6 +884,52 @@ static void test_appended(void **state)
     folder_remove(&dir);
 }
 
+/* While a chunk is read the router goes on, and a fold is due. */
+typedef struct racing {
+    svi_engine_ops ops;
+    const svi_engine_ops *of;
+    fixture *f;
+    int chunks;
+} racing;
+
+static void racing_range(svi_engine *e, svi_job *job)
+{
+    racing *r = (racing *)(uintptr_t)e->ops;
+    append_row(r->f->store, r->f->a, "romeo", "+");
+    r->chunks++;
+    settle(r->f->store);
+    for (int i = 0; i < 3; i++) svi_store_poll(r->f->store);
+    r->of->range(e, job);
+}
+
+static void test_fold_under_a_scan(void **state)
+{
+    fixture *f = *state;
+    const folder dir = folder_make();
+    char path[300];
+    sv_err err = {.text = ""};
+    svi_store *store;
+    svi_engine *engine = f->store->engine;
+    racing r = {.ops = *engine->ops, .of = engine->ops, .f = f};
+    PATH_PRINT(path, "%s/store", dir.path);
+    r.ops.range = racing_range;
+    f->store->config.fold_ops = 1;
+    svi_backup *backup = begin(f, (svi_backup_config){.fd = f->fd, .chunk_bytes = 1});
+    engine->ops = &r.ops;
+    while (svi_backup_step(backup) != SVI_BACKUP_OVER) svi_store_poll(f->store);
+    engine->ops = r.of;
+    while (f->out.calls == 0) svi_store_poll(f->store);
+    assert_int_equal(f->out.result.status, SV_OK);
+    assert_true(r.chunks >= 3);
+    assert_int_equal(restore(f, "", path, &err), SV_OK);
+    assert_int_equal(open_restored(&f->acct, path, &store, &err), SV_OK);
+    const got row = value_of(store, "g/x/m", "romeo");
+    assert_int_equal(strncmp(row.text, "a1+", 3), 0);
+    assert_int_equal(strlen(row.text), 2 + r.chunks);
+    svi_store_close(&store);
+    folder_remove(&dir);
+}
+
 static void test_foreign(void **state)
 {
     fixture *f = *state;
@@ -941,6 +987,7 @@ int main(void)
         CASE(test_foreign),
         CASE(test_older_format),
         CASE(test_appended),
+        CASE(test_fold_under_a_scan),
         CASE(test_bad_file_makes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,133 @@ static void test_hash_clash(void **state)
     for (uint64_t seed = 31; seed <= 32; seed++) random_run(seed, &config, 3, 500);
 }
 
+/* --- cuts ----------------------------------------------------------------------------------------- */
+
+enum { CUT_KEYS = 300 };
+
+static sv_str cut_key(int i, char to[8])
+{
+    for (int b = 0; b < 8; b++) to[b] = (char)((uint64_t)i >> (56 - 8 * b));
+    return (sv_str){to, 8};
+}
+
+/* A walk by cuts: the keys that come, in order. */
+typedef struct cut_walk {
+    int keys[CUT_KEYS + 50], count, calls;
+    size_t counted;
+    char reached[8];
+    bool more;
+} cut_walk;
+
+static void on_cut(void *ctx, sv_status status, const svi_cut_row *rows, size_t count, bool more, sv_str reached)
+{
+    cut_walk *w = ctx;
+    assert_int_equal(status, SV_OK);
+    w->calls++;
+    w->more = more;
+    w->counted = count;
+    if (more) memcpy(w->reached, reached.p, 8);
+    for (size_t i = 0; rows && i < count; i++)
+        w->keys[w->count++] = (unsigned char)rows[i].key.p[6] << 8 | (unsigned char)rows[i].key.p[7];
+}
+
+static void one_cut(model *m, sv_str owner, const svi_cut_config *config, cut_walk *w)
+{
+    const int calls = w->calls;
+    svi_rows_cut(m->map[0], owner, config, on_cut, w);
+    while (w->calls == calls) {
+        contract_wait(m);
+        svi_store_poll(m->store);
+    }
+}
+
+/* Page by page, with rows put meanwhile that lie behind: neither gap nor overlap. */
+static void walk_pages(model *m, sv_str owner, bool is_backward, int first, int last)
+{
+    cut_walk w = {.count = 0};
+    svi_cut_config config = {.is_backward = is_backward, .max = 23};
+    do {
+        one_cut(m, owner, &config, &w);
+        config.from = (sv_str){w.reached, 8};
+    } while (w.more);
+    assert_int_equal(w.count, last - first + 1);
+    for (int i = 0; i < w.count; i++) assert_int_equal(w.keys[i], is_backward ? last - i : first + i);
+    config = (svi_cut_config){.counts = true};
+    one_cut(m, owner, &config, &w);
+    assert_int_equal(w.counted, last - first + 1);
+}
+
+static void put_keys(model *m, const sv_str *owners, int first, int last)
+{
+    char key[8];
+    for (int i = first; i <= last; i++) {
+        svi_unit *u = svi_unit_new(m->store);
+        for (int o = 0; o < 3; o++)
+            assert_int_equal(svi_unit_put(u, m->map[0], owners[o], cut_key(i, key), SV_STR("v")), SV_OK);
+        svi_unit_submit(&u);
+        svi_store_poll(m->store);
+    }
+    contract_settle(m);
+}
+
+/* Three owners side by side, two of them of one length; part of the rows folded, part not, the oldest purged. */
+static void walk_owners(const svi_lmdb_config *config)
+{
+    model m;
+    model_init(&m, 37);
+    char long_names[2][300], key[8];
+    memset(long_names[0], 'a', sizeof long_names[0]);
+    memset(long_names[1], 'b', sizeof long_names[1]);
+    const sv_str owners[3] = {SV_STR("romeo"), {long_names[0], 300}, {long_names[1], 300}};
+    model_open(&m, engine_make(&m, config), 0);
+    m.store->config.cache_bytes = 0;
+    put_keys(&m, owners, 1, CUT_KEYS);
+    assert_true(m.store->fold_count > 3 && m.store->tail_ops > 0);
+    for (int o = 0; o < 3; o++) {
+        walk_pages(&m, owners[o], false, 1, CUT_KEYS);
+        walk_pages(&m, owners[o], true, 1, CUT_KEYS);
+    }
+    svi_unit *u = svi_unit_new(m.store);
+    for (int i = 1; i <= 100; i++)
+        assert_int_equal(svi_unit_del(u, m.map[0], owners[1], cut_key(i, key)), SV_OK);
+    svi_unit_submit(&u);
+    walk_pages(&m, owners[1], false, 101, CUT_KEYS);
+    walk_pages(&m, owners[1], true, 101, CUT_KEYS);
+    walk_pages(&m, owners[2], true, 1, CUT_KEYS);
+    /* in another map two without a key in common: nothing but their names tells them apart */
+    m.map[0] = m.map[1];
+    char others[2][301];
+    memset(others[0], 'c', sizeof others[0]);
+    memset(others[1], 'd', sizeof others[1]);
+    for (int i = 1; i <= CUT_KEYS; i++) {
+        u = svi_unit_new(m.store);
+        svi_unit_put(u, m.map[0], (sv_str){others[i > 150], 301}, cut_key(i, key), SV_STR("v"));
+        svi_unit_submit(&u);
+        svi_store_poll(m.store);
+    }
+    contract_settle(&m);
+    for (int back = 0; back < 2; back++) {
+        walk_pages(&m, (sv_str){others[0], 301}, back, 1, 150);
+        walk_pages(&m, (sv_str){others[1], 301}, back, 151, CUT_KEYS);
+    }
+    svi_store_close(&m.store);
+    model_free(&m);
+}
+
+static void test_cut_pages(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        const folder dir = folder_make();
+        svi_lmdb_config config = config_for(&dir);
+        config.single_thread = true;
+        config.hash = kind == 1 ? clashing_hash : NULL;
+        config.txn_us = kind == 2 ? -1 : 0; /* each row in a transaction of its own */
+        walk_owners(&config);
+        folder_remove(&dir);
+    }
+}
+
 /* --- kills ----------------------------------------------------------------------------------------- */
 
 static void die_somewhere(model *m, const svi_lmdb_config *config)
@@ -565,6 +692,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_single),       cmocka_unit_test(test_random_threads),
         cmocka_unit_test(test_hash_clash),          cmocka_unit_test(test_kill),
+        cmocka_unit_test(test_cut_pages),
         cmocka_unit_test(test_kill_inside_batches), cmocka_unit_test(test_failed_sync),
         cmocka_unit_test(test_failed_fold),         cmocka_unit_test(test_shortage_of_map),
         cmocka_unit_test(test_shortage_of_disk),    cmocka_unit_test(test_full_tmpfs),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/base_assert.h"
 #include "base/base_str.h"
@@ -63,6 +64,48 @@ static int head_write(svi_index *x, MDB_txn *txn, uint64_t folded)
     return mdb_put(txn, x->meta, &k, &v, 0);
 }
 
+/* How many pages from `first` on the list of free ones names; -1 if it can't be read. */
+static int64_t free_from(const svi_index *x, size_t first)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    int64_t count = 0;
+    if (mdb_txn_begin(x->env, NULL, MDB_RDONLY, &txn) != 0) return -1;
+    int rc = mdb_cursor_open(txn, 0, &cursor); /* table 0: lists of free pages */
+    if (rc == 0) {
+        MDB_val k, v;
+        while ((rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+            const size_t *pages = v.mv_data; /* how many, then their numbers */
+            for (size_t i = 1; i <= pages[0]; i++) count += pages[i] >= first;
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return rc == MDB_NOTFOUND ? count : -1;
+}
+
+/* A file that is shorter than it says is whole if all that lacks is free; else reading the rest would end the worker by a signal.
+ * To look, it is made as long as it says (zeros, which no table takes for a page), and as short as it was if it is not whole. */
+static sv_status check_size(svi_index *x, sv_err *err)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    int fd;
+    mdb_env_info(x->env, &info);
+    mdb_env_stat(x->env, &stat);
+    if (mdb_env_get_fd(x->env, &fd) != 0 || fstat(fd, &file) != 0)
+        return svi_err(err, SV_EIO, "index: can't see how long its file is: %s", strerror(errno));
+    const size_t pages = info.me_last_pgno + 1, whole = (size_t)file.st_size / stat.ms_psize;
+    if (whole >= pages) return SV_OK;
+    if (ftruncate(fd, (off_t)(pages * stat.ms_psize)) != 0)
+        return svi_err(err, SV_EIO, "index: can't make its file longer: %s", strerror(errno));
+    if (free_from(x, whole) == (int64_t)(pages - whole)) return SV_OK;
+    (void)!ftruncate(fd, file.st_size); /* were it to fail, the zeros are seen when they are read */
+    return svi_err(err, SV_EIO, "index: its file is cut short: %lld bytes of %zu", (long long)file.st_size,
+                   pages * stat.ms_psize);
+}
+
 static int tables_open(svi_index *x, head *head_out)
 {
     MDB_txn *txn;
@@ -89,6 +132,10 @@ sv_status svi_index_open(const svi_index_config *config, svi_index **index_out,
     if (rc == 0) rc = mdb_env_set_mapsize(x->env, config->map_bytes);
     if (rc == 0) rc = mdb_env_open(x->env, config->path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
     head h = {0};
+    if (rc == 0 && check_size(x, err) != SV_OK) {
+        svi_index_close(&x);
+        return err->code;
+    }
     if (rc == 0) rc = tables_open(x, &h);
     /* a worker that was killed in a commit may have left its last page in memory only; the journal goes by what we
      * read, so that must be on disk */

@@ -211,6 +211,132 @@ static void test_other_format(void **state)
     assert_int_equal(acct.live_count, 0);
 }
 
+/* --- a file that is too short ---------------------------------------------------------------------- */
+
+static sv_status open_index(svi_acct *acct, const folder *dir, svi_index **index_out, sv_err *err)
+{
+    uint64_t folded;
+    const svi_index_config config = {.acct = acct, .path = dir->path, .map_bytes = 64u << 20, .readers = 1,
+                                     .hash = simple_hash, .txn_us = 100000};
+    *index_out = NULL;
+    *err = (sv_err){.text = ""};
+    return svi_index_open(&config, index_out, &folded, err);
+}
+
+/* Rows of several lengths, some on pages of their own, in two folds, so that some pages are free. */
+static void fill_index(svi_index *index, svi_acct *acct)
+{
+    static char value[20000], keys[200][12];
+    svi_row_change *rows = svi_alloc(acct, 200 * sizeof *rows);
+    sv_err err;
+    memset(value, 1, sizeof value);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 200; i++) {
+            snprintf(keys[i], sizeof keys[i], "%05d", i);
+            rows[i] = (svi_row_change){.key = {.map = 1, .owner = SV_STR("o"), .key = {keys[i], 5}},
+                                       .value = {value, i % 20 == 0 ? 9000u + (unsigned)round * 9000u : 90u}};
+        }
+        assert_int_equal(svi_index_fold(index, rows, 200, (uint64_t)round + 1, &err), SV_OK);
+    }
+    svi_free(rows);
+}
+
+static size_t rows_read(svi_index *index, svi_acct *acct)
+{
+    svi_job job = {.kind = SVI_JOB_SCAN, .key = {.map = 1, .owner = SV_STR("o")}, .arena = svi_arena_new(acct, 0)};
+    svi_index_read(index, &job);
+    assert_int_equal(job.status, SV_OK);
+    for (size_t i = 0; i < job.row_count; i++)
+        for (size_t k = 0; k < job.rows[i].value.n; k++) assert_int_equal(job.rows[i].value.p[k], 1);
+    svi_arena_free(&job.arena);
+    return job.row_count;
+}
+
+static size_t size_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+/* Wherever the file was cut off, its opening says so and leaves it as it is, or all rows are there. */
+static void test_cut_short(void **state)
+{
+    (void)state;
+    svi_acct acct = {.name = "cut"};
+    svi_index *index;
+    sv_err err;
+    const folder dir = folder_make(), copy = folder_make();
+    char path[300];
+    PATH_PRINT(path, "%s/data.mdb", copy.path);
+    assert_int_equal(open_index(&acct, &dir, &index, &err), SV_OK);
+    fill_index(index, &acct);
+    svi_index_close(&index);
+    folder_copy(dir.path, copy.path);
+    const size_t whole = size_of(path);
+    size_t refused = 0, is_cut = 0;
+    for (size_t n = whole - 1; n > 8192; n -= n % 4096 == 0 ? 1 : n % 4096) { /* behind each page, and within it */
+        assert_int_equal(truncate(path, (off_t)n), 0);
+        if (open_index(&acct, &copy, &index, &err) == SV_OK) {
+            assert_int_equal(rows_read(index, &acct), 200);
+            svi_index_close(&index);
+        } else {
+            refused++;
+            is_cut += strstr(err.text, "its file is cut short: ") != NULL;
+            assert_int_equal(err.code, SV_EIO);
+            assert_int_equal(size_of(path), n);
+        }
+        folder_copy(dir.path, copy.path);
+    }
+    assert_true(refused > 25 && is_cut == refused);
+    assert_int_equal(open_index(&acct, &copy, &index, &err), SV_OK);
+    assert_int_equal(rows_read(index, &acct), 200);
+    svi_index_close(&index);
+    assert_int_equal(acct.live_count, 0);
+    folder_remove(&dir);
+    folder_remove(&copy);
+}
+
+/* LMDB does not write pages at the end that were taken and given back in one transaction: such a file is whole. */
+static void test_short_and_whole(void **state)
+{
+    (void)state;
+    svi_acct acct = {.name = "short"};
+    svi_index *index;
+    sv_err err;
+    const folder dir = folder_make();
+    char path[300];
+    PATH_PRINT(path, "%s/data.mdb", dir.path);
+    assert_int_equal(open_index(&acct, &dir, &index, &err), SV_OK);
+    fill_index(index, &acct);
+    svi_index_close(&index);
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi rows;
+    MDB_envinfo info;
+    MDB_val key = {5, (char[]){"spare"}}, value = {1u << 20, calloc(1, 1u << 20)};
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, 64u << 20), 0);
+    assert_int_equal(mdb_env_open(env, dir.path, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "meta", 0, &rows), 0);
+    assert_int_equal(mdb_put(txn, rows, &key, &value, 0), 0);
+    assert_int_equal(mdb_del(txn, rows, &key, NULL), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_info(env, &info);
+    mdb_env_close(env);
+    free(value.mv_data);
+    assert_true(size_of(path) < (info.me_last_pgno + 1) * 4096); /* else this tests nothing */
+    assert_int_equal(open_index(&acct, &dir, &index, &err), SV_OK);
+    assert_int_equal(rows_read(index, &acct), 200);
+    fill_index(index, &acct);
+    assert_int_equal(rows_read(index, &acct), 200);
+    svi_index_close(&index);
+    assert_int_equal(acct.live_count, 0);
+    folder_remove(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_damaged_rows),
         cmocka_unit_test(test_scan_beside_folds),
         cmocka_unit_test(test_other_format),
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_short_and_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

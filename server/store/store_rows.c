@@ -26,12 +26,12 @@ static uint32_t version_of(sv_str stored)
     return (unsigned char)stored.p[0];
 }
 
-/* SV_EIO if the index gave a row without a version: it is damaged. */
+/* SV_EIO if the index gave a row without a version, which is never 0: it is damaged. */
 static sv_status status_of(const svi_read *read)
 {
     if (read->at_once) return SV_OK;
     for (size_t i = 0; read->job.status == SV_OK && i < read->job.row_count; i++)
-        if (read->job.rows[i].value.n < SVI_ROW_HEAD) return SV_EIO;
+        if (read->job.rows[i].value.n < SVI_ROW_HEAD || read->job.rows[i].value.p[0] == 0) return SV_EIO;
     return read->job.status;
 }
 

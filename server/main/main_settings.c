@@ -81,6 +81,12 @@ static const sv_option options[] = {
     SV_OPT_ENUM(svi_settings, durability, "durability", "sync", "sync write none",
                 "When a change counts as stored: synced to the disk, or (write, none) handed to "
                 "the system, which a power cut loses."),
+    SV_OPT_SIZE(svi_settings, store_size_max, "store_size_max", "64G", "48M", "4096G",
+                "How large the index of the store may grow. Near it, what would be stored is refused "
+                "(resource-constraint); reading and deleting go on."),
+    SV_OPT_SIZE(svi_settings, store_disk_reserve, "store_disk_reserve", "256M", "4M", "1024G",
+                "Space on the store's disk that is kept for what must be stored to its end; refused is the same "
+                "while less than this and 16M are free."),
     SV_OPT_ENUM(svi_settings, log_level, "log_level", "info", "error warn info debug",
                 "What is logged."),
     SV_OPT_ENUM(svi_settings, log_format, "log_format", "text", "text json",

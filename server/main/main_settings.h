@@ -45,6 +45,7 @@ typedef struct svi_settings {
     bool c2s_require_encryption;
     int64_t io_threads;            /* -1: cores - 1, at least 1 */
     int64_t durability;            /* sync write none */
+    int64_t store_size_max, store_disk_reserve; /* bytes; of the server's own engine */
     int64_t log_level, log_format; /* sv_level; svi_log_format */
     sv_str log_to;                 /* "stdout", "syslog", "journald" or a file's path */
     int64_t explain_bytes;         /* kept of recent stanzas' ways; 0: nothing */

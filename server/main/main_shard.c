@@ -335,7 +335,9 @@ static sv_status open_engine(svi_shard *shard, const svi_shard_config *config, c
 {
     const svi_lmdb_config lmdb = {
         .path = config->store_path ? sv_str_of(config->store_path)
-                                   : svi_arena_printf(shard->arena, "%s/store", data)};
+                                   : svi_arena_printf(shard->arena, "%s/store", data),
+        .max_bytes = (uint64_t)config->settings->store_size_max,
+        .reserve_bytes = (uint64_t)config->settings->store_disk_reserve};
     if (config->store_path || config->settings->store_engine.n == 0)
         return svi_engine_lmdb(config->acct, &lmdb, engine_out, err);
     const sv_status status = open_store_module(shard, config, false, &shard->store_module, err);

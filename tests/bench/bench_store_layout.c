@@ -19,6 +19,7 @@
 #include "store/store_keys.h"
 
 enum { CONTACTS = 4, OFFLINE_BYTES = 500, ROSTER_BYTES = 120, TURN = 64 };
+enum { SESSION_BYTES = 400, NOTE_BYTES = 40, ENTRY_BYTES = 60, PAGE = 50 };
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -104,7 +105,7 @@ typedef struct bench {
     const char *dir;
     uint64_t owners;
     svi_store *store;
-    svi_map *roster, *offline; /* made in this order: maps 1 and 2 */
+    svi_map *roster, *offline, *sessions, *archive; /* made in this order: maps 1 and 2 */
     pthread_mutex_t lock;
     pthread_cond_t cond;
     bool woken;
@@ -152,7 +153,9 @@ static void store_open(bench *b, size_t fold_ops)
     if (svi_engine_lmdb(&b->acct, &engine_config, &config.engine, &err) != SV_OK ||
         svi_store_open(&config, &b->store, &err) != SV_OK ||
         svi_store_map(b->store, SV_STR("example.org/roster"), 1, &b->roster, &err) != SV_OK ||
-        svi_store_map(b->store, SV_STR("example.org/offline"), 1, &b->offline, &err) != SV_OK)
+        svi_store_map(b->store, SV_STR("example.org/offline"), 1, &b->offline, &err) != SV_OK ||
+        svi_store_map(b->store, SV_STR("example.org/sessions"), 1, &b->sessions, &err) != SV_OK ||
+        svi_store_map(b->store, SV_STR("example.org/archive"), 1, &b->archive, &err) != SV_OK)
         die("open", err.text);
     b->open_s = seconds(CLOCK_MONOTONIC) - began;
 }
@@ -288,6 +291,126 @@ static void measure_rate(bench *b, uint64_t units)
     hold("durable units, window of 2,000 (wall)", rate, "per s", 10000, true);
     printf("  longest sync %.1f ms, %.1f units per sync\n", (double)s.max_sync_us / 1e3,
            (double)s.units / (double)(s.syncs ? s.syncs : 1));
+    svi_store_close(&b->store);
+}
+
+/* --- appended notes -------------------------------------------------------------------------------- */
+
+static void each_session(bench *b, bool append, uint64_t o)
+{
+    char owner[32];
+    svi_unit *u = svi_unit_new(b->store);
+    const sv_str name = owner_name(o, owner);
+    const sv_status st =
+        append ? svi_unit_append(u, b->sessions, name, SV_STR("k0123456789"), (sv_str){filler + rnd(1000), NOTE_BYTES})
+               : svi_unit_put(u, b->sessions, name, SV_STR("k0123456789"), (sv_str){filler + rnd(1000), SESSION_BYTES});
+    if (st != SV_OK) die("note", svi_status_name(st));
+    svi_unit_submit(&u);
+}
+
+/* Units of one note each to a random one of so many rows; `append`: a note is appended, else the row is put anew. */
+static void measure_notes(bench *b, bool append, uint64_t busy)
+{
+    enum { FOLD = 10000, ROUNDS = 5 };
+    store_open(b, FOLD);
+    cpu from = {0};
+    for (size_t round = 0; round < 1 + ROUNDS; round++) {
+        if (round == 1) from = cpu_now();
+        for (size_t i = 0; i < FOLD; i++) {
+            each_session(b, append, rnd(busy));
+            if (i % TURN == TURN - 1) svi_store_poll(b->store);
+        }
+        svi_store_poll(b->store);
+        wait_folds(b, round + 1);
+    }
+    const double per = 1e6 / (ROUNDS * FOLD);
+    const cpu to = cpu_now();
+    const double router = (to.router - from.router) * per, writer = (to.writer - from.writer) * per,
+                 folder = (to.folder - from.folder) * per;
+    printf("  %-8s of %6llu busy sessions: CPU us per unit: router %5.2f  writer %5.2f  folder %5.2f  sum %5.2f\n",
+           append ? "appended" : "put", (unsigned long long)busy, router, writer, folder, router + writer + folder);
+    svi_store_close(&b->store);
+}
+
+static void measure_all_notes(bench *b)
+{
+    store_open(b, 10000);
+    for (uint64_t o = 0; o < b->owners; o++) {
+        each_session(b, false, o);
+        if (o % TURN == 0) svi_store_poll(b->store);
+    }
+    svi_store_close(&b->store);
+    printf(" notes of %d bytes at session rows of %d, folds of 10,000:\n", NOTE_BYTES, SESSION_BYTES);
+    measure_notes(b, false, b->owners);
+    measure_notes(b, true, b->owners);
+    measure_notes(b, true, 1000);
+}
+
+/* --- pages ----------------------------------------------------------------------------------------- */
+
+typedef struct page {
+    bool done;
+    size_t count;
+} page;
+
+static void on_page(void *ctx, sv_status status, const svi_cut_row *rows, size_t count, bool more, sv_str reached)
+{
+    (void)rows, (void)more, (void)reached;
+    page *p = ctx;
+    if (status != SV_OK) die("cut", svi_status_name(status));
+    *p = (page){.done = true, .count = count};
+}
+
+static sv_str place(uint64_t number, char to[8])
+{
+    for (int i = 0; i < 8; i++) to[i] = (char)(number >> (56 - 8 * i));
+    return (sv_str){to, 8};
+}
+
+static void fill_archive(bench *b, sv_str owner, uint64_t entries)
+{
+    char key[8];
+    store_open(b, 100000);
+    for (uint64_t i = 1; i <= entries;) {
+        svi_unit *u = svi_unit_new(b->store);
+        for (int k = 0; k < 100 && i <= entries; k++, i++)
+            if (svi_unit_put(u, b->archive, owner, place(i, key), (sv_str){filler, ENTRY_BYTES}) != SV_OK)
+                die("archive", "put");
+        svi_unit_submit(&u);
+        svi_store_poll(b->store);
+    }
+    svi_store_close(&b->store);
+}
+
+static size_t one_cut(bench *b, sv_str owner, const svi_cut_config *config)
+{
+    page p = {.done = false};
+    svi_rows_cut(b->archive, owner, config, on_page, &p);
+    while (!p.done) wait_poll(b);
+    return p.count;
+}
+
+static void measure_pages(bench *b, const char *name, uint64_t entries)
+{
+    enum { PAGES = 2000 };
+    const sv_str owner = sv_str_of(name);
+    char key[8];
+    fill_archive(b, owner, entries);
+    store_open(b, 10000);
+    double router = seconds(CLOCK_THREAD_CPUTIME_ID), reader = thread_cpu("store-read");
+    for (int i = 0; i < PAGES; i++) {
+        const svi_cut_config config = {
+            .from = place(PAGE + 1 + rnd(entries - 2 * PAGE), key), .is_backward = i % 2, .max = PAGE};
+        if (one_cut(b, owner, &config) != PAGE) die("cut", "rows are missing");
+    }
+    router = (seconds(CLOCK_THREAD_CPUTIME_ID) - router) * 1e6 / PAGES;
+    reader = (thread_cpu("store-read") - reader) * 1e6 / PAGES;
+    double counting = thread_cpu("store-read");
+    const svi_cut_config count = {.counts = true, .max_looked = SIZE_MAX};
+    if (one_cut(b, owner, &count) != entries) die("count", "rows are missing");
+    counting = (thread_cpu("store-read") - counting) * 1e3;
+    printf("  a page of %d among %7llu: CPU us: router %.1f, reader %.1f; to count all: %.1f ms of a reader\n", PAGE,
+           (unsigned long long)entries, router, reader, counting);
     svi_store_close(&b->store);
 }
 
@@ -568,6 +691,10 @@ static void run(const char *base, uint64_t owners)
     measure_folds(&b, 100, 40);
     measure_folds(&b, 10000, 5);
     measure_rate(&b, 60000);
+    measure_all_notes(&b);
+    printf(" pages of an archive, entries of %d bytes:\n", ENTRY_BYTES);
+    measure_pages(&b, "small", 1000);
+    measure_pages(&b, "large", 1000000);
     printf(" reads and starts:\n");
     measure_reads(&b);
     measure_starts(&b);

@@ -705,6 +705,99 @@ static void test_schema_look(void **state)
     svi_map_leave(&use);
 }
 
+static void append(svi_store *store, svi_map *map, const char *owner, sv_str bytes)
+{
+    svi_unit *unit = svi_unit_new(store);
+    assert_int_equal(svi_unit_append(unit, map, sv_str_of(owner), SV_STR("k"), bytes), SV_OK);
+    svi_unit_submit(&unit);
+}
+
+/* What is appended makes no row newer or older, and is no second one; without a row it is of the version that is written. */
+static void test_schema_look_appended(void **state)
+{
+    fixture *f = *state;
+    svi_map_use use = use_of("notes", 1, 1);
+    enter(f, &use);
+    put(f->m.store, use.map, "indexed", "k", "old");
+    fold_all(f);
+    append(f->m.store, use.map, "indexed", SV_STR("+"));
+    put(f->m.store, use.map, "tail", "k", "old");
+    append(f->m.store, use.map, "tail", SV_STR("+"));
+    append(f->m.store, use.map, "alone", SV_STR("+"));
+    svi_map_leave(&use);
+    use = use_of("notes", 1, 2);
+    enter(f, &use);
+    assert_int_equal(finish(f, ""), 1);
+    assert_int_equal(look(f, use.map), 3);
+    append(f->m.store, use.map, "indexed", SV_STR("+")); /* its writer knows in which version it is */
+    append(f->m.store, use.map, "new", SV_STR("+"));
+    assert_int_equal(look(f, use.map), 3);
+    fold_all(f);
+    append(f->m.store, use.map, "indexed", SV_STR("+"));
+    assert_int_equal(look(f, use.map), 3);
+    assert_int_equal(oldest_of(use.map), 1);
+    for (int i = 0; i < 3; i++) put(f->m.store, use.map, i == 0 ? "indexed" : i == 1 ? "tail" : "alone", "k", "new");
+    assert_int_equal(look(f, use.map), 0);
+    assert_int_equal(oldest_of(use.map), 2);
+    svi_map_leave(&use);
+}
+
+/* --- appending --------------------------------------------------------------------------------------- */
+
+typedef struct long_value {
+    int calls;
+    size_t n;
+    char last;
+} long_value;
+
+static void on_long(void *ctx, sv_status status, sv_str value, uint32_t schema)
+{
+    long_value *v = ctx;
+    assert_int_equal(status, SV_OK);
+    assert_int_equal(schema, 1);
+    *v = (long_value){.calls = v->calls + 1, .n = value.n, .last = value.p[value.n - 1]};
+}
+
+static void is_long(fixture *f, size_t n, char last)
+{
+    long_value v = {0};
+    svi_store_get(f->m.map[0], SV_STR("o"), SV_STR("k"), on_long, &v);
+    while (v.calls == 0) svi_store_poll(f->m.store);
+    assert_int_equal(v.n, n);
+    assert_int_equal(v.last, last);
+}
+
+/* What passes the longest value is cut off in the same place wherever it is read, and the store goes on. */
+static void test_append_bounds(void **state)
+{
+    fixture *f = *state;
+    static char big[SVI_VALUE_MAX + 1];
+    memset(big, 'b', sizeof big);
+    svi_unit *unit = svi_unit_new(f->m.store);
+    assert_int_equal(svi_unit_append(unit, f->m.map[0], SV_STR("o"), SV_STR("k"), (sv_str){big, sizeof big}), SV_ELIMIT);
+    svi_unit_free(&unit);
+    append(f->m.store, f->m.map[0], "o", (sv_str){big, SVI_VALUE_MAX - 3});
+    is_long(f, SVI_VALUE_MAX - 3, 'b');
+    answer rows = {0};
+    svi_rows_load(f->m.map[0], SV_STR("o"), on_rows, &rows);
+    while (rows.calls == 0) svi_store_poll(f->m.store);
+    append(f->m.store, f->m.map[0], "o", SV_STR("12"));
+    append(f->m.store, f->m.map[0], "o", SV_STR("345"));
+    sv_str value;
+    assert_true(svi_rows_find(rows.rows, SV_STR("k"), &value));
+    assert_int_equal(value.n, SVI_VALUE_MAX);
+    assert_int_equal(value.p[value.n - 1], '3');
+    svi_rows_unref(&rows.rows);
+    reopen(f); /* nothing is in memory: from the tail, then from the index */
+    is_long(f, SVI_VALUE_MAX, '3');
+    fold_all(f);
+    append(f->m.store, f->m.map[0], "o", SV_STR("6"));
+    is_long(f, SVI_VALUE_MAX, '3');
+    fold_all(f);
+    is_long(f, SVI_VALUE_MAX, '3');
+    assert_int_equal(f->m.failures, 0);
+}
+
 /* Folds and writes at any moment of a look do not hide an old row. */
 static void test_schema_look_races_fold(void **state)
 {
@@ -923,6 +1016,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_schema_uses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_look, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_schema_look_appended, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_append_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_look_races_fold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schema_look_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_operation, setup, teardown),

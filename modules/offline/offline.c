@@ -445,6 +445,8 @@ static sv_status start(sv_mod *mod, void *self)
 {
     offline *me = self;
     me->mod = mod;
+    me->stream = sv->query("stream", SV_STREAM_VERSION);
+    if (!me->stream) return SV_EVERSION;
     sv_status status = sv->store_open(mod, NULL, "messages", 1, &me->messages);
     if (status == SV_OK) status = sv->every(mod, FORGET_MS, forget_old);
     if (status != SV_OK || me->max_age_ms == 0) return status;

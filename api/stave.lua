@@ -304,6 +304,9 @@ point "session/handled" {meaning = "what a counted session has sent is handled, 
     from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
 point "session/unacked" {meaning = "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it", header = "stream.h",
     from = "the session (full)", to = ACCOUNT, session = "that session", done = HEARD, default = NOTHING, later = true}
+point "message/returned" {meaning = "an error was returned for a message of a local session, which has it",
+    from = "whom the message was for", to = "the session (full)", session = "that session", stanza = "the error", done = HEARD,
+    default = NOTHING, later = true}
 point "session/sending" {meaning = "a stanza goes to a session that a module holds back (session_hold)",
     from = "the session that it is for (full)", to = ACCOUNT, session = "that session", stanza = "the stanza",
     done = DISPOSED .. ", or has it wait (hold)", later = "what comes behind it would be overtaken", default = "it goes, behind what waits"}

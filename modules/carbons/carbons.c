@@ -132,6 +132,13 @@ static sv_verdict on_resource(sv_event *ev, void *self)
     return SV_PASS;
 }
 
+/* An error that the server made for a message of a session. */
+static sv_verdict on_returned(sv_event *ev, void *self)
+{
+    copy_to_account(ev, self, sv->to(ev), CARBONS_RECEIVED, &(holders){.named = sv->session(ev)});
+    return SV_PASS;
+}
+
 /* --- what was never written ---------------------------------------------------------------- */
 
 /* A copy is for one session alone: the others have theirs, and who has carbons off is never shown any (2). */
@@ -180,6 +187,7 @@ static const sv_hook hooks[] = {
     COPIES("message/self", on_account, SV_NORMAL), /* `message` stands behind it */
     COPIES("message/account", on_account, SV_NORMAL),
     COPIES("message/resource", on_resource, SV_LATE),
+    {.on = "message/returned", .call = on_returned, .flags = SV_HOOK_OPEN},
     {.on = "session/unsent {" NS_CARBONS "}sent", .call = on_unsent, .band = SV_FIRST, .flags = SV_HOOK_GUARD},
     {.on = "session/unsent {" NS_CARBONS "}received", .call = on_unsent, .band = SV_FIRST, .flags = SV_HOOK_GUARD},
     {.on = "iq-set/self {" NS_CARBONS "}enable", .call = on_enable},
@@ -193,5 +201,5 @@ static const sv_metric metrics[] = {
     {0},
 };
 
-SV_MODULE(.name = "carbons", .summary = "Message carbons (XEP-0280)", .features = NS_CARBONS,
+SV_MODULE(.name = "carbons", .summary = "Message carbons (XEP-0280)", .features = NS_CARBONS " urn:xmpp:carbons:rules:0",
           .self_size = sizeof(carbons), .hooks = hooks, .metrics = metrics, .start = start, .after = "message")

@@ -285,6 +285,27 @@ static void errors(void **state)
     leave(s.w);
 }
 
+/* Errors that the server makes are errors: for nobody, for another server, for somebody blocked. What was never copied is not. */
+static void errors_of_the_server(void **state)
+{
+    (void)state;
+    scene s = set_scene();
+    say(s.w, s.phone, "<message type='chat' to='x@far.example' id='1'>" BODY "</message>");
+    assert_int_equal(SEEN(s.w, s.phone, .type = "error", .id = "1"), 1);
+    assert_int_equal(COPIES(s.w, s.desk, SENT), 1);
+    assert_int_equal(SEEN(s.w, s.desk, .type = "error", .from = JULIET, .holds = RECEIVED "<message xmlns='jabber:client'"), 1);
+    assert_int_equal(SEEN(s.w, s.desk), 2);
+    forget(s.w);
+    say(s.w, s.phone, "<message to='x@far.example' id='2'><x xmlns='urn:example:x'/></message>");
+    assert_int_equal(SEEN(s.w, s.phone, .type = "error", .id = "2"), 1);
+    assert_int_equal(SEEN(s.w, s.desk), 0);
+    forget(s.w);
+    say(s.w, s.phone, "<message type='chat' to='" ROMEO "x' id='3'><body/><private xmlns='urn:xmpp:carbons:2'/></message>"
+                      "<message type='chat' to='x@far.example' id='4'>" BODY "<no-copy xmlns='urn:xmpp:hints'/></message>");
+    assert_int_equal(SEEN(s.w, s.desk), 0);
+    leave(s.w);
+}
+
 /* 10.3: an error that comes back of a copy reaches nobody. */
 static void errors_of_copies(void **state)
 {
@@ -425,6 +446,7 @@ int main(void)
         cmocka_unit_test(to_oneself),
         cmocka_unit_test(calls),
         cmocka_unit_test(errors),
+        cmocka_unit_test(errors_of_the_server),
         cmocka_unit_test(errors_of_copies),
         cmocka_unit_test(copies_of_others),
         cmocka_unit_test(only_for_oneself),

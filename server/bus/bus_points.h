@@ -97,6 +97,8 @@
       "what a counted session has sent is handled, or that takes long (stave/stream.h)")           \
     X(SESSION_UNACKED, "session/unacked",                                                          \
       "a counted session's client was sent much, or nothing more for a while, and has not acknowledged it (stave/stream.h)") \
+    X(MESSAGE_RETURNED, "message/returned",                                                        \
+      "an error was returned for a message of a local session, which has it")                      \
     X(SESSION_SENDING, "session/sending",                                                          \
       "a stanza goes to a session that a module holds back (session_hold)")                        \
     X(PRESENCE_ENDING, "presence/ending",                                                          \

@@ -71,6 +71,7 @@ static const char expected[] =
     "blocking stanza/made closed\n"
     "presence account/removing closed\n"
     "csi session/back open\n"
+    "carbons message/returned open\n"
     "csi session/sending open\n";
 
 static void policies(void **state)

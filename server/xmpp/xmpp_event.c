@@ -518,6 +518,55 @@ static void emit_answer(sv_event *ev, sv_stanza *take)
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
+/* An error that is returned for a session's message, in the arena of that one's event. */
+typedef struct returned {
+    svi_host *host;
+    sv_str full;
+    uint64_t number; /* of the session */
+    sv_jid from;
+    sv_stanza *error;
+} returned;
+
+static void returned_drop(void *ctx)
+{
+    svi_stanza_unref(&((returned *)ctx)->error);
+}
+
+static void returned_run(void *ctx)
+{
+    returned *r = ctx;
+    sv_session *session = svi_session_find_number(r->host->server, r->full, r->number);
+    if (session != NULL) {
+        const svi_passage passage = {.server = r->host->server,
+                                     .from_host = r->host,
+                                     .session = session,
+                                     .stanza = r->error,
+                                     .from = r->from,
+                                     .to = session->jid,
+                                     .account_exists = true};
+        svi_bus_fire(svi_xevent_open(&passage, &occasion_ops, SVI_POINT_MESSAGE_RETURNED));
+    }
+    returned_drop(r);
+}
+
+/* Behind the error itself: whoever wants to hear of it on the sender's host. */
+static void tell_returned(sv_event *ev, const sv_stanza *error)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    size_t count = 0;
+    const bool is_message = x->kind == SVI_KIND_MESSAGE && x->is_own && x->session_number != 0;
+    if (is_message && x->from_host->hooks != NULL)
+        (void)svi_hooks_at(x->from_host->hooks, SVI_POINT_MESSAGE_RETURNED, &count);
+    if (count == 0) return;
+    returned *r = svi_arena_get(svi_event_arena(ev), sizeof *r);
+    *r = (returned){.host = x->from_host,
+                    .full = x->sender_full,
+                    .number = x->session_number,
+                    .from = x->to,
+                    .error = svi_stanza_ref(error)};
+    svi_event_emit(ev, returned_run, returned_drop, r);
+}
+
 /* A module asks for what can't be: told, and nothing done. The bus then finds the stanza
  * undisposed. */
 static void fault(const char *rule)
@@ -551,8 +600,11 @@ static void return_error(sv_event *ev, const svi_error *said, svi_disposal dispo
         svi_event_dispose(ev, SVI_DROPPED, "refused-not-answered");
         return;
     }
-    if (svi_event_dispose(ev, disposal, NULL))
-        emit_answer(ev, svi_error_for(x->server, stanza, SV_STR_NONE, said));
+    if (!svi_event_dispose(ev, disposal, NULL)) return;
+    sv_stanza *error = svi_error_for(x->server, stanza, SV_STR_NONE, said);
+    emit_answer(ev, svi_stanza_ref(error));
+    tell_returned(ev, error);
+    svi_stanza_unref(&error);
 }
 
 void svi_x_return(sv_event *ev, sv_cond cond, sv_str text, svi_disposal disposal)

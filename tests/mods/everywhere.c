@@ -103,6 +103,7 @@ AT(account_enabled, "account/enabled")
 AT(account_removing, "account/removing")
 AT(offline_turn, "offline/turn")
 AT(host_item, "host/item")
+AT(message_returned, "message/returned")
 AT(session_sending, "session/sending")
 
 static sv_verdict at_command(sv_event *ev, void *self)
@@ -185,6 +186,7 @@ static const sv_hook hooks[] = {
     HOOK(presence_nobody, "presence/nobody"),
     HOOK(store_sweep, "store/sweep"),
     HOOK(host_timer, "host/timer"),
+    HOOK(message_returned, "message/returned"),
     HOOK(session_sending, "session/sending"),
     HOOK(host_item, "host/item"),
     HOOK(disco_host, "disco/host"),

@@ -78,6 +78,7 @@
     X("session/back", OTHER, false, true, true, true) \
     X("session/handled", OTHER, false, true, false, true) \
     X("session/unacked", OTHER, false, true, false, true) \
+    X("message/returned", OTHER, true, true, false, true) \
     X("session/sending", OTHER, true, true, false, false) \
     X("presence/ending", ACCOUNT, false, false, true, false)
 

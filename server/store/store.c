@@ -313,8 +313,11 @@ uint64_t svi_unit_submit(svi_unit **take)
     svi_unit *unit = *take;
     SV_CHECK(unit, SVI_UNIT_MAGIC);
     svi_store *store = unit->store;
+    svi_unit_end *ends = unit->ends;
+    unit->ends = NULL;
     if (svi_unit_is_empty(unit)) {
         svi_unit_free(take);
+        svi_unit_ended(ends, true);
         return store->submitted;
     }
     svi_record *record = record_new(store, ++store->submitted, svi_buf_str(&unit->buf));
@@ -327,7 +330,9 @@ uint64_t svi_unit_submit(svi_unit **take)
         store->waiting_since_us = now;
     }
     batch_try(store, now);
-    return store->submitted;
+    const uint64_t number = store->submitted; /* those behind may hand in more */
+    svi_unit_ended(ends, true);
+    return number;
 }
 
 void svi_store_hurry(svi_store *store)
@@ -539,14 +544,17 @@ static void store_free(svi_store *store)
     svi_free(store);
 }
 
+void svi_store_wait(svi_store *store)
+{
+    if (!store->ready_first) wait_done(store);
+    finish_all(store);
+    deliver_ready(store);
+}
+
 static sv_status load_maps(svi_store *store, sv_err *err)
 {
     svi_maps_load(store);
-    while (store->maps_status == SV_EAGAIN) {
-        if (!store->ready_first) wait_done(store);
-        finish_all(store);
-        deliver_ready(store);
-    }
+    while (store->maps_status == SV_EAGAIN) svi_store_wait(store);
     if (store->maps_status != SV_OK)
         return svi_err(err, store->maps_status, "the store's list of maps can't be read");
     return SV_OK;

@@ -163,6 +163,14 @@ sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner);
 /* Whether nothing was added yet. */
 bool svi_unit_is_empty(const svi_unit *unit);
 
+/* Calls `call` once when the unit ends: behind the hand-in (reads see it then), or when it is thrown away. `end` is the
+ * caller's memory until then. */
+typedef struct svi_unit_end {
+    void (*call)(struct svi_unit_end *end, bool is_submitted);
+    struct svi_unit_end *next; /* the store's */
+} svi_unit_end;
+void svi_unit_at_end(svi_unit *unit, svi_unit_end *end);
+
 /* Hands the unit in: from now on every read sees it. Returns its commit number (numbers are given
  * in this order, without gaps); it is durable when `committed` has reached it. Consumes the unit.
  * An empty unit gives the number of the newest unit handed in. */
@@ -265,6 +273,9 @@ void svi_rows_cut(svi_map *map, sv_str owner, const svi_cut_config *config, svi_
 typedef void (*svi_owners_done)(void *ctx, sv_status status, const sv_str *owners, size_t count,
                                 bool more);
 void svi_store_owners(svi_map *map, sv_str after, size_t max, svi_owners_done done, void *ctx);
+
+/* Start-up only: waits until a read or a job is done, and delivers it. */
+void svi_store_wait(svi_store *store);
 
 /* --- figures ----------------------------------------------------------------------- */
 

@@ -214,8 +214,12 @@ struct svi_unit {
     svi_store *store;
     svi_unit *next; /* among the spare ones */
     uint64_t finishes; /* svi_store.finishes when it began */
+    svi_unit_end *ends;
     svi_buf buf;
 };
+
+/* store_unit.c: calls what waits for the end of a unit; the list may be empty. */
+void svi_unit_ended(svi_unit_end *ends, bool is_submitted);
 
 typedef enum svi_read_kind {
     SVI_READ_ROWS,

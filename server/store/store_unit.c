@@ -99,6 +99,23 @@ svi_unit *svi_unit_new(svi_store *store)
     return unit;
 }
 
+void svi_unit_at_end(svi_unit *unit, svi_unit_end *end)
+{
+    SV_CHECK(unit, SVI_UNIT_MAGIC);
+    SV_ASSERT(end->call != NULL);
+    end->next = unit->ends;
+    unit->ends = end;
+}
+
+void svi_unit_ended(svi_unit_end *ends, bool is_submitted)
+{
+    while (ends != NULL) {
+        svi_unit_end *end = ends;
+        ends = end->next; /* before the call, which may free it */
+        end->call(end, is_submitted);
+    }
+}
+
 /* Keeps the unit's memory for the next one, within bounds. */
 void svi_unit_free(svi_unit **take)
 {
@@ -106,6 +123,9 @@ void svi_unit_free(svi_unit **take)
     *take = NULL;
     if (!unit) return;
     SV_CHECK(unit, SVI_UNIT_MAGIC);
+    svi_unit_end *ends = unit->ends;
+    unit->ends = NULL;
+    if (ends != NULL) svi_unit_ended(ends, false);
     svi_store *store = unit->store;
     store->live_units--;
     if (unit->finishes != store->finishes) store->old_units--;

@@ -289,6 +289,8 @@ point "account/removing" {meaning = "an account is being deleted: fired again un
     done = "the deletion ends here, and goes on when it is asked for again: so a handler refuses", default = "the deletion goes on"}
 point "offline/turn" {meaning = "another session of an account may take what is kept for it", about = ACCOUNT, done = HEARD,
     default = NOTHING, later = true}
+point "archive/read" {meaning = "a session has been sent a page of its account's archive", about = ACCOUNT,
+    subject = "the ids of what others had sent in it, each with a blank behind it", done = HEARD, default = NOTHING, later = true}
 point "host/item" {meaning = "an item of the host was set, changed or taken away", about = HOST, subject = "its name", done = HEARD,
     default = NOTHING, later = true}
 point "stream/element" {meaning = "a top-level element that is no stanza, on a stream that has logged in", header = "stream.h",
@@ -610,6 +612,16 @@ local groups = {
      {"job_more", "native", no_lua = "engines are modules in C"},
      {"job_done", "native", no_lua = "engines are modules in C"},
     },
+    {name = "archive", title = "Archives", header = "archive.h", table = "sv_archive_api",
+     given_by = "svi_archive_table", include = "mods/mods_api.h",
+     {"open", "message", no_lua = "archives are modules in C"},
+     {"add", "message", no_lua = "archives are modules in C"},
+     {"added", "local", no_lua = "archives are modules in C"},
+     {"read", "message", no_lua = "archives are modules in C"},
+     {"purge", "message", no_lua = "archives are modules in C"},
+     {"measure", "message", no_lua = "archives are modules in C"},
+     {"sweep", "message", no_lua = "archives are modules in C"},
+    },
 }
 
 --[[ What there is in Lua besides, each with a sentence; written by hand as well. ]]
@@ -640,6 +652,8 @@ local structs = {
     sv_api = "size", sv_module_desc = "size", sv_table_desc = "size", sv_auth = "size", sv_auth_keys = "size",
     sv_stream_api = "size", sv_counting = "size", sv_tally = "size", sv_engine_api = "size", sv_worker_desc = "size", sv_store_engine = "size", sv_store_job = "size",
     sv_store_change = "size", sv_store_space = "size", sv_overlay = "size", sv_hold = "size",
+    sv_archive_api = "size", sv_archive_entry = "size", sv_archive_query = "size", sv_archive_page = "size",
+    sv_archive_bounds = "size", sv_archive_figures = "size", sv_archive_item = "never",
     sv_hook = "stride", sv_option = "stride", sv_command = "stride", sv_arg = "stride", sv_column = "stride",
     sv_metric = "stride",
     sv_str = "never", sv_str_list = "never", sv_jid = "never", sv_err = "never",

@@ -87,6 +87,7 @@
     X(ACCOUNT_REMOVING, "account/removing",                                                        \
       "an account is being deleted: fired again until its handlers write nothing, before account/removed; a handler may say LATER, and refuses if it can't do its part now") \
     X(OFFLINE_TURN, "offline/turn", "another session of an account may take what is kept for it")  \
+    X(ARCHIVE_READ, "archive/read", "a session has been sent a page of its account's archive")     \
     X(HOST_ITEM, "host/item", "an item of the host was set, changed or taken away")                \
     X(STREAM_ELEMENT, "stream/element",                                                            \
       "a top-level element that is no stanza, on a stream that has logged in (stave/stream.h)")    \

@@ -142,6 +142,11 @@ void svi_api_overlay_differences(sv_event *ev, sv_store *store, sv_str owner,
 bool svi_api_row_added(const sv_rows *rows, sv_str key, sv_str *value_out);
 uint64_t svi_api_rows_mark(const sv_rows *rows);
 
+/* --- mods_api_archive.c -------------------------------------------------------------- */
+
+/* The table of the group, an sv_archive_api. */
+const void *svi_archive_table(void);
+
 /* --- mods_memory.c ----------------------------------------------------------------- */
 
 /* Members of the same names in sv_api. */

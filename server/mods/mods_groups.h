@@ -9,6 +9,8 @@
 
 #include "mods/mods_engine_impl.h"
 
+#include "mods/mods_api.h"
+
 #define SVI_GROUPS(X) \
     X("core", 1u, flat) \
     X("memory", 1u, flat) \
@@ -28,6 +30,7 @@
     X("accounts", 1u, flat) \
     X("auth", 1u, flat) \
     X("stream", 1u, svi_stream_table) \
-    X("engine", 1u, svi_engine_table)
+    X("engine", 1u, svi_engine_table) \
+    X("archive", 1u, svi_archive_table)
 
 #endif

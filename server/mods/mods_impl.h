@@ -179,6 +179,7 @@ struct sv_mod {
     svi_item *items;
     size_t item_count;
     sv_store *stores;
+    struct sv_archive *archives;
     sv_table *tables;
     svi_mod_memory *memory; /* a reference */
     svi_provider *provider; /* if it keeps the host's accounts */
@@ -407,6 +408,11 @@ void svi_blob_free(sv_blob **blob);
 void svi_tables_settle(sv_mod *mod);
 /* Lets go of its tables; of one that has not taken over, what it changed is as it was. */
 void svi_tables_drop(sv_mod *mod);
+
+/* --- mods_api_archive.c ------------------------------------------------------------ */
+
+/* Frees the module's handles of archives. */
+void svi_archives_drop(sv_mod *mod);
 
 /* --- mods_sweep.c ------------------------------------------------------------------ */
 

@@ -384,6 +384,7 @@ static void mod_free(sv_mod *mod)
     drop_stanzas(mod);
     svi_tables_drop(mod);
     memory_unref(&mod->memory);
+    svi_archives_drop(mod);
     drop_stores(mod);
     svi_str_free(&mod->stream_feature);
     svi_conduct_end(mod);

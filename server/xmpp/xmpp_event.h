@@ -37,6 +37,16 @@ typedef struct svi_offers {
     size_t bytes; /* of all lines with a line feed each */
 } svi_offers;
 
+/* What an event has put into an archive, for one owner; in the event's arena. */
+typedef struct svi_archived {
+    struct svi_archived *next;
+    struct svi_archive *archive; /* store/store_archive.h */
+    sv_str owner, bare;          /* of the archive; its bare address if it is an account */
+    uint64_t place, body;
+    sv_str id;
+    sv_str bytes; /* of the stanza, as it is kept */
+} svi_archived;
+
 /* A command that runs as an event of its own. */
 typedef struct svi_errand {
     svi_host *host;
@@ -80,6 +90,7 @@ typedef struct svi_xevent {
     sv_draft *answer;   /* result being built */
     svi_offers offers;  /* of an occasion: what its handlers gave */
     unsigned delivered; /* copies handed to sessions */
+    svi_archived *archived; /* the newest first */
     /* private to xmpp_event.c and xmpp_route.c below */
     sv_str sender_full;
     int stage;                       /* where on its way; xmpp_route.c */

@@ -52,6 +52,7 @@ struct svi_server {
     sv_atom sid;         /* "urn:xmpp:sid:0" */
     svi_bus *bus;
     svi_store *store;
+    struct svi_archives *archives;
     svi_net *net;
 
     svi_atoms *newest_atoms;        /* owned: the chain of tables */

@@ -1,6 +1,7 @@
 /* The shard: what it is made of, its turn, its end. */
 #include <time.h>
 
+#include "store/store_archive.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_logins.h"
 #include "xmpp/xmpp_sanitise.h"
@@ -106,7 +107,9 @@ static sv_status open_store(svi_server *server, const svi_server_config *config,
         .failed = on_failed,
         .ctx = server,
     };
-    return svi_store_open(&store, &server->store, err);
+    const sv_status status = svi_store_open(&store, &server->store, err);
+    if (status != SV_OK) return status;
+    return svi_archives_new(server->store, server->acct, server->plat, server->salt_secret, &server->archives, err);
 }
 
 static sv_status open_net(svi_server *server, const svi_server_config *config, sv_err *err)
@@ -167,7 +170,9 @@ static void free_rest(svi_server *server)
 {
     svi_bus_free(&server->bus);
     svi_checks_drop(server);
+    svi_archives_close(server->archives);
     if (server->store != NULL) svi_store_close(&server->store); /* ends look-ups of accounts */
+    svi_archives_free(&server->archives);
     svi_hosts_free(server);
     if (server->ledger != NULL) svi_ledger_free(&server->ledger);
     svi_trail_free(&server->trail);
@@ -376,6 +381,12 @@ svi_store *svi_server_store(svi_server *server)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
     return server->store;
+}
+
+svi_archives *svi_server_archives(svi_server *server)
+{
+    SV_CHECK(server, SVI_SERVER_MAGIC);
+    return server->archives;
 }
 
 svi_bus *svi_server_bus(svi_server *server)

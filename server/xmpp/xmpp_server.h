@@ -88,6 +88,8 @@ void svi_server_set_limits(svi_server *server, const svi_limits *limits);
 svi_net *svi_server_net(svi_server *server);
 /* The store. */
 svi_store *svi_server_store(svi_server *server);
+/* The archives in it (store/store_archive.h). */
+struct svi_archives *svi_server_archives(svi_server *server);
 /* The bus. */
 svi_bus *svi_server_bus(svi_server *server);
 /* What became of recent stanzas. Never NULL. */

@@ -72,6 +72,7 @@
     X("account/enabled", ACCOUNT, false, false, true, false) \
     X("account/removing", ACCOUNT, false, false, true, true) \
     X("offline/turn", ACCOUNT, false, false, false, true) \
+    X("archive/read", ACCOUNT, false, false, true, true) \
     X("host/item", HOST, false, false, true, true) \
     X("stream/element", OTHER, true, true, false, true) \
     X("session/away", OTHER, false, true, false, true) \

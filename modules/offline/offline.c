@@ -20,10 +20,12 @@
 /* How often it is looked for messages that came back long ago. */
 #define FORGET_MS 30000
 #define TIME_DIGITS 13
-#define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random */
+#define KEY_BYTES 29 /* 13 hex digits of time, 8 of a count, 8 at random; behind them the archive's id, if it has one */
+#define ID_BYTES 32  /* of an id of the archive */
+#define NS_SID "urn:xmpp:sid:0"
 
 /* Places in `metrics`. */
-enum { STORED, DELIVERED, EXPIRED, RETURNED };
+enum { STORED, DELIVERED, EXPIRED, RETURNED, FETCHED };
 
 typedef struct offline {
     sv_mod *mod;
@@ -83,7 +85,7 @@ static const sv_stanza *stamped(sv_event *ev, const offline *me)
 static int64_t kept_at_ms(sv_str key)
 {
     int64_t ms = 0;
-    if (key.n != KEY_BYTES) return 0;
+    if (key.n < KEY_BYTES) return 0;
     for (size_t i = 0; i < TIME_DIGITS; i++) {
         const char c = key.p[i];
         const bool is_digit = c >= '0' && c <= '9';
@@ -129,12 +131,27 @@ static bool has_room(const offline *me, const sv_rows *rows, expired gone, size_
            sv->row_bytes(rows) - gone.bytes + (int64_t)bytes <= me->max_bytes;
 }
 
+/* The id under which the recipient's archive has the message: only the server can have set it (XEP-0359 5); empty if it has
+ * not. */
+static sv_str archive_id(sv_event *ev)
+{
+    const sv_node *root = sv->root(ev);
+    for (const sv_node *child = sv->first(root); child; child = sv->next(root, child)) {
+        if (!sv->is(child, SV_STR("stanza-id"), SV_STR(NS_SID))) continue;
+        if (!sv_str_eq(sv->attr(child, SV_STR("by")), sv->to(ev)->bare)) continue;
+        const sv_str id = sv->attr(child, SV_STR("id"));
+        return id.n == ID_BYTES ? id : SV_STR_NONE;
+    }
+    return SV_STR_NONE;
+}
+
 static sv_str next_key(sv_event *ev, offline *me)
 {
+    const sv_str id = archive_id(ev);
     if (sv->now_ms() > me->newest_ms) me->newest_ms = sv->now_ms();
     const sv_str tail = sv->random_hex(ev, 4);
-    return sv->format(ev, "%013llx%08x%.*s", (unsigned long long)me->newest_ms,
-                      (unsigned)me->count++, (int)tail.n, tail.p);
+    return sv->format(ev, "%013llx%08x%.*s%.*s", (unsigned long long)me->newest_ms,
+                      (unsigned)me->count++, (int)tail.n, tail.p, (int)id.n, id.p);
 }
 
 /* True if it is kept; else it was refused. */
@@ -146,7 +163,9 @@ static bool keep_one(sv_event *ev, sv_status status, const sv_rows *rows, offlin
     }
     const sv_str bytes = sv->stanza_bytes(ev, stamped(ev, me));
     const expired gone = expire(ev, me, sv->to(ev)->node, rows);
-    if (!has_room(me, rows, gone, bytes.n)) { /* XEP-0160 2, step 3 */
+    if (!has_room(me, rows, gone, bytes.n) && archive_id(ev).n > 0) {
+        sv->pass(ev); /* the archive has it, and says so */
+    } else if (!has_room(me, rows, gone, bytes.n)) { /* XEP-0160 2, step 3 */
         sv->metric_add(me->mod, RETURNED, 1);
         (void)sv->refuse_text(ev, SV_SERVICE_UNAVAILABLE,
                               SV_STR("The recipient's offline queue is full"));
@@ -224,7 +243,7 @@ static given *given_to(const offline *me, sv_session *session)
 
 static bool is_among(const given *g, sv_str key)
 {
-    return g->first[0] && key.n == KEY_BYTES && memcmp(g->first, key.p, KEY_BYTES) <= 0 &&
+    return g->first[0] && key.n >= KEY_BYTES && memcmp(g->first, key.p, KEY_BYTES) <= 0 &&
            memcmp(key.p, g->last, KEY_BYTES) <= 0;
 }
 
@@ -239,7 +258,7 @@ static bool is_in_hand(sv_event *ev, const offline *me, sv_str key)
 
 static void note_given(given *g, sv_str key)
 {
-    if (key.n != KEY_BYTES) return;
+    if (key.n < KEY_BYTES) return;
     if (!g->first[0]) memcpy(g->first, key.p, KEY_BYTES);
     memcpy(g->last, key.p, KEY_BYTES);
 }
@@ -328,6 +347,39 @@ static sv_verdict on_written(sv_event *ev, void *self)
 {
     if (sv->session(ev)) given_to(self, sv->session(ev))->is_on_its_way = false;
     return on_session(ev, self);
+}
+
+/* --- what a session has from the archive ---------------------------------------------------- */
+
+/* `ids` are of one length, each with a blank behind it. */
+static bool has_id(sv_str ids, sv_str id)
+{
+    for (size_t at = 0; at + id.n <= ids.n; at += id.n + 1)
+        if (memcmp(ids.p + at, id.p, id.n) == 0) return true;
+    return false;
+}
+
+/* XEP-0313 6.1.1: what a session has been sent out of the archive, it does not get again. */
+static void forget_read(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    const offline *me = self;
+    const sv_str ids = sv->subject(ev);
+    sv_str key = SV_STR_NONE, value;
+    int64_t count = 0;
+    while (status == SV_OK && sv->row_next(rows, &key, &value)) {
+        if (key.n != KEY_BYTES + ID_BYTES || !has_id(ids, (sv_str){key.p + KEY_BYTES, ID_BYTES})) continue;
+        if (sv->del(ev, me->messages, sv->from(ev)->node, key) != SV_OK) break;
+        count++;
+    }
+    sv->metric_add(me->mod, FETCHED, count);
+    sv->pass(ev);
+}
+
+static sv_verdict on_read(sv_event *ev, void *self)
+{
+    const offline *me = self;
+    sv->rows_load(ev, me->messages, sv->from(ev)->node, forget_read);
+    return SV_LATER;
 }
 
 /* --- what nobody comes for ------------------------------------------------------------------ */
@@ -469,6 +521,7 @@ static const sv_hook hooks[] = {
      .band = SV_LATE,
      .flags = SV_HOOK_STORES | SV_HOOK_GUARD},
     {.on = "message/nobody", .call = on_nobody, .band = SV_LATE},
+    {.on = "archive/read", .call = on_read},
     {.on = "session/unsent", .call = on_unsent, .band = SV_LATE, .flags = SV_HOOK_GUARD},
     {.on = "session/presence", .call = on_session},
     {.on = "session/gone", .call = on_gone},
@@ -501,6 +554,8 @@ static const sv_metric metrics[] = {
     [EXPIRED] = {"offline_expired", SV_METRIC_COUNTER, "Kept messages that were deleted unread, by age."},
     [RETURNED] = {"offline_returned", SV_METRIC_COUNTER,
                   "Messages that went back to their senders since the account's queue was full."},
+    [FETCHED] = {"offline_fetched", SV_METRIC_COUNTER,
+                 "Kept messages that were deleted since a session was sent them out of the archive."},
     {0},
 };
 

@@ -35,7 +35,7 @@ modules_enabled = {
     "presence", -- who is there, subscriptions
     "message",  -- delivery to sessions
     "offline",  -- messages kept until the account logs in
-    "carbons",  -- all devices see both sides of a chat (XEP-0280)
+    "archive", "carbons",  -- all devices see both sides of a chat (XEP-0280)
     "csi",      -- phones that nobody looks at sleep (XEP-0352)
     "blocking", -- addresses that an account will not hear of (XEP-0191)
     "disco",    -- what the server can do (XEP-0030)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"sm\", \"ping\""
+#define DEFAULT_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"archive\", \"blocking\", \"disco\", \"caps\", \"sm\", \"ping\""
 
 static const svi_stage_host usual_hosts[] = {{"localhost", ""}, {"other.localhost", ""}};
 

@@ -36,7 +36,7 @@ class Server:
                         "-out", self.path("cert.pem")], check=True, capture_output=True)
         with open(self.config, "w") as f:
             f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
-                    'modules_enabled = { "roster", "presence", "message", "offline", "carbons", "csi", "blocking", "disco", "caps", "sm", "ping"' +
+                    'modules_enabled = { "roster", "presence", "message", "offline", "archive", "carbons", "csi", "blocking", "disco", "caps", "sm", "ping"' +
                     "".join(f', "{module}"' for module in modules) + ' }\n'
                     f'c2s_interfaces = {{ {", ".join(chr(34) + address + chr(34) for address in interfaces)} }}\n'
                     f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'

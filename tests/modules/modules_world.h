@@ -11,7 +11,7 @@
 #include "mods/mods_world_test.h"
 #include "xmpp/xmpp_removal.h"
 
-#define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"sm\", \"ping\""
+#define ALL_MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"archive\", \"blocking\", \"disco\", \"caps\", \"sm\", \"ping\""
 #define HERE "one.example"
 
 /* --- beginning and end --------------------------------------------------------------------- */

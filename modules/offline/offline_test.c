@@ -4,6 +4,8 @@
 
 #define JULIET "juliet@" HERE
 #define QUEUE "offline/messages"
+/* Without an archive, which keeps messages as well. */
+#define MODULES "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\""
 
 static size_t kept(world *w)
 {
@@ -47,7 +49,7 @@ static client *comes(world *w, const char *jid)
 
 static world *play(const char *more, client **romeo)
 {
-    world *w = stage(ALL_MODULES, more);
+    world *w = stage(MODULES, more);
     account(w, "juliet");
     *romeo = join(w, "romeo@" HERE "/orchard");
     return w;
@@ -305,6 +307,22 @@ static void bounded_by_number(void **state)
     part(w, juliet);
     send_many(w, romeo, 5, 5, 1);
     assert_int_equal(kept(w), 1);
+    leave(w);
+}
+
+/* What the archive has is not lost if there is no room here, so it does not come back. */
+static void what_the_archive_has_does_not_come_back(void **state)
+{
+    (void)state;
+    world *w = stage(ALL_MODULES, "offline_max_messages = 3");
+    account(w, "juliet");
+    client *romeo = join(w, "romeo@" HERE "/orchard");
+    send_many(w, romeo, 1, 4, 1);
+    assert_int_equal(SEEN(w, romeo, .type = "error"), 0);
+    assert_int_equal(kept(w), 3);
+    assert_int_equal(row_count(w, "archive/messages", "juliet"), 4);
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m5'><x xmlns='urn:example:x'/></message>");
+    assert_int_equal(SEEN(w, romeo, .type = "error", .id = "m5"), 1);
     leave(w);
 }
 
@@ -616,6 +634,7 @@ int main(void)
         cmocka_unit_test(the_next_takes_over),
         cmocka_unit_test(what_is_kept),
         cmocka_unit_test(bounded_by_number),
+        cmocka_unit_test(what_the_archive_has_does_not_come_back),
         cmocka_unit_test(bounded_by_bytes),
         cmocka_unit_test(a_full_queue_is_handed_over),
         cmocka_unit_test(a_queue_of_small_elements),

@@ -101,6 +101,7 @@ AT(roster_reshared, "roster/reshared")
 AT(account_disabled, "account/disabled")
 AT(account_enabled, "account/enabled")
 AT(account_removing, "account/removing")
+AT(archive_read, "archive/read")
 AT(offline_turn, "offline/turn")
 AT(host_item, "host/item")
 AT(message_returned, "message/returned")
@@ -201,6 +202,7 @@ static const sv_hook hooks[] = {
     HOOK(account_disabled, "account/disabled"),
     HOOK(account_enabled, "account/enabled"),
     HOOK(account_removing, "account/removing"),
+    HOOK(archive_read, "archive/read"),
     HOOK(offline_turn, "offline/turn"),
     {0},
 };

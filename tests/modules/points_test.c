@@ -118,6 +118,15 @@ static void others(world *w)
     part(w, c);
 }
 
+static void archives(world *w)
+{
+    client *c = join(w, ROMEO "/a"), *from = join(w, JULIET "/a");
+    say(w, from, "<message type='chat' to='" ROMEO "'><body>archived</body></message>");
+    say(w, c, "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>");
+    part(w, from);
+    part(w, c);
+}
+
 static void everything(world *w)
 {
     account(w, "romeo");
@@ -125,6 +134,7 @@ static void everything(world *w)
     stanzas(w);
     queues(w);
     discovery(w);
+    archives(w);
     others(w);
     accounts(w);
 }

@@ -95,10 +95,11 @@ static void any_order(void **state)
         client *romeo = online(w, ROMEO "/orchard");
         say(w, romeo,
             "<message type='chat' to='" JULIET "' id='m'><body>x</body></message>"
-            "<message type='groupchat' to='" JULIET "' id='g'/>"
+            "<message type='groupchat' to='" JULIET "' id='g'/>");
+        assert_int_equal(SEEN(w, romeo, .id = "g", .type = "error"), 1);
+        say(w, romeo,
             "<presence type='subscribe' to='" JULIET "'/>"
             "<presence type='subscribe' to='nurse@" HERE "' id='full'/>");
-        assert_int_equal(SEEN(w, romeo, .id = "g", .type = "error"), 1);
         assert_int_equal(SEEN(w, romeo, .id = "full", .type = "error"), 1);
         assert_int_equal(SEEN(w, romeo, .type = "set", .holds = "ask='subscribe'"), 1);
         client *juliet = join(w, JULIET "/balcony");

@@ -185,6 +185,6 @@ static const sv_metric metrics[] = {
 };
 
 SV_MODULE(.name = "archive", .summary = "Message archives (XEP-0313, XEP-0359, XEP-0441)", .features = NS_SID,
-          .account_features = NS_MAM " " NS_MAM "#extended " NS_MAM "#groupchat-field " NS_SID, .self_size = sizeof(archive),
+          .account_features = NS_MAM " " NS_MAM "#extended " NS_MAM "#groupchat-field " NS_SID " " NS_RSM, .self_size = sizeof(archive),
           .hooks = hooks, .options = options, .metrics = metrics, .commands = archive_commands, .start = start,
           .after = "?roster", .needs = "archive 1")

@@ -134,10 +134,11 @@ log = {{ info = "{self.dir}/log" }}
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {self.port} }}
 s2s_ports = {{}}
-modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private", "smacks", "carbons", "csi_simple" }}
+modules_enabled = {{ "roster", "blocklist", "saslauth", "tls", "disco", "ping", "version", "time", "lastactivity", "uptime", "private", "smacks", "carbons", "csi_simple", "mam" }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_plain"
 storage = "internal"
+default_archive_policy = true
 c2s_require_encryption = true
 c2s_stanza_size_limit = {STANZA_BYTES}
 VirtualHost "localhost"
@@ -190,6 +191,9 @@ modules:
   mod_client_state: {{}}
   mod_disco: {{}}
   mod_last: {{}}
+  mod_mam:
+    default: always
+    request_activates_archiving: false
   mod_private: {{}}
   mod_time: {{}}
   mod_version: {{}}

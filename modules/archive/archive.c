@@ -153,7 +153,6 @@ static const sv_hook hooks[] = {
     {.on = "session/bound", .call = archive_on_bound},
     {.on = "session/unsent {" NS_MAM "}result", .call = archive_on_unsent, .band = SV_FIRST, .flags = SV_HOOK_OPEN},
     {.on = "store/sweep", .call = archive_on_sweep},
-    {.on = "account/removing", .call = archive_on_removing, .flags = SV_HOOK_GUARD},
     {0},
 };
 

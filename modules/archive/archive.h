@@ -92,9 +92,8 @@ bool archive_time_read(sv_str text, int64_t *ms_out);
 
 /* --- archive_keep.c ---------------------------------------------------------------------- */
 
-/* store/sweep, account/removing. */
+/* store/sweep. */
 sv_verdict archive_on_sweep(sv_event *ev, void *self);
-sv_verdict archive_on_removing(sv_event *ev, void *self);
 extern const sv_command archive_commands[];
 
 #endif

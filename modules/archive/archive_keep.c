@@ -1,4 +1,4 @@
-/* How long archives are kept, what goes with an account, and what an operator does. */
+/* How long archives are kept, and what an operator does. */
 #include "archive.h"
 
 #define SWEPT_AT_ONCE 512u
@@ -26,27 +26,6 @@ sv_verdict archive_on_sweep(sv_event *ev, void *self)
                                       .max_bytes = me->max_bytes > 0 ? me->max_bytes : -1,
                                       .portion = SWEPT_AT_ONCE};
     me->api->purge(ev, me->messages, sv->from(ev)->node, &bounds, swept);
-    return SV_LATER;
-}
-
-/* --- an account goes ------------------------------------------------------------------------ */
-
-static void removed(sv_event *ev, sv_status status, int64_t entries, int64_t bytes, bool more, void *self)
-{
-    const archive *me = self;
-    (void)bytes, (void)more;
-    sv->metric_add(me->mod, PURGED, entries);
-    if (status != SV_OK)
-        (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
-    else
-        sv->pass(ev);
-}
-
-sv_verdict archive_on_removing(sv_event *ev, void *self)
-{
-    archive *me = self;
-    const sv_archive_bounds all = {.size = sizeof all, .all = true, .max_count = -1, .max_bytes = -1};
-    me->api->purge(ev, me->messages, sv->from(ev)->node, &all, removed);
     return SV_LATER;
 }
 

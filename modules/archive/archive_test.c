@@ -79,6 +79,8 @@ static void a_body_is_there_as_long_as_somebody_has_it(void **state)
     delete_account(w, "juliet");
     assert_int_equal(row_count(w, ENTRIES, "juliet"), 0);
     assert_int_equal(row_count(w, BODIES, "/"), 3);
+    halt(w, false);
+    boot(w, "\"roster\"", ""); /* whether the module is there or not */
     delete_account(w, "romeo");
     assert_int_equal(row_count(w, ENTRIES, "romeo"), 0);
     assert_int_equal(row_count(w, BODIES, "/"), 0);

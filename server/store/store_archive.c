@@ -452,7 +452,7 @@ static sv_status open_maps(svi_archive *archive, sv_err *err)
     svi_buf bodies;
     svi_buf_init(&bodies, archive->archives->acct);
     svi_buf_put(&bodies, archive->name);
-    svi_buf_put(&bodies, SV_STR("-bodies"));
+    svi_buf_put(&bodies, SVI_BODIES_SUFFIX);
     sv_status status = svi_store_map(archive->archives->store, archive->name, 1, &archive->entries, err);
     if (status == SV_OK)
         status = svi_store_map(archive->archives->store, svi_buf_str(&bodies), 1, &archive->bodies, err);

@@ -137,6 +137,10 @@ typedef void (*svi_archive_purge_done)(void *ctx, sv_status status, const svi_ar
 void svi_archive_purge(svi_archive *archive, sv_str owner, const svi_archive_bounds *bounds,
                        svi_archive_purge_done done, void *ctx);
 
+/* Deletes all that an owner has in every archive whose name begins with `prefix` ("host/"), also in those that nobody has
+ * opened since the start. Same rules of calling. */
+void svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owner, svi_archive_purge_done done, void *ctx);
+
 /* How much an owner has, and from when to when; zeros if nothing. Same rules of calling. */
 typedef struct svi_archive_figures {
     uint64_t entries, bytes;

@@ -16,6 +16,8 @@
 
 /* The owner of all bodies: no localpart has a '/'. */
 #define SVI_BODIES SV_STR("/")
+/* What the name of the map of bodies has behind the archive's. */
+#define SVI_BODIES_SUFFIX SV_STR("-bodies")
 
 /* An entry that is not handed in yet; lives as long as its unit. */
 typedef struct svi_open_add {

@@ -253,6 +253,75 @@ void svi_archive_purges_cancel(svi_archives *archives)
     }
 }
 
+/* --- an owner's in all archives ---------------------------------------------------------------------- */
+
+typedef struct round {
+    svi_archives *archives;
+    sv_str prefix, owner; /* behind the struct */
+    size_t pos;           /* among the store's maps */
+    svi_archive_purged sum;
+    svi_archive_purge_done done;
+    void *ctx;
+} round;
+
+static void next_archive(void *ctx, sv_status status, const svi_archive_purged *purged);
+
+/* The next one; NULL behind the last. An archive is known by the map of its bodies. */
+static svi_archive *find_next(round *r)
+{
+    svi_map *map;
+    while ((map = svi_store_map_next(r->archives->store, r->prefix, &r->pos)) != NULL) {
+        const sv_str name = map->name;
+        svi_archive *archive;
+        sv_err err;
+        if (name.n <= SVI_BODIES_SUFFIX.n) continue;
+        const size_t n = name.n - SVI_BODIES_SUFFIX.n;
+        if (!sv_str_eq((sv_str){name.p + n, SVI_BODIES_SUFFIX.n}, SVI_BODIES_SUFFIX)) continue;
+        if (svi_archive_open(r->archives, (sv_str){name.p, n}, &archive, &err) == SV_OK) return archive;
+    }
+    return NULL;
+}
+
+static void nothing_came(void *ctx, sv_status status, sv_str value, uint32_t schema)
+{
+    round *r = ctx;
+    (void)value, (void)schema;
+    r->done(r->ctx, status == SV_ENOTFOUND ? SV_OK : status, &r->sum);
+    svi_free(r);
+}
+
+static void next_archive(void *ctx, sv_status status, const svi_archive_purged *purged)
+{
+    static const svi_archive_bounds all = {.before_ms = INT64_MAX, .max_count = UINT64_MAX, .max_bytes = UINT64_MAX};
+    round *r = ctx;
+    r->sum.entries += purged->entries;
+    r->sum.bodies += purged->bodies;
+    r->sum.bytes += purged->bytes;
+    svi_archive *archive = status == SV_OK ? find_next(r) : NULL;
+    if (archive != NULL) {
+        svi_archive_purge(archive, r->owner, &all, next_archive, r);
+        return;
+    }
+    r->done(r->ctx, status, &r->sum);
+    svi_free(r);
+}
+
+void svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owner, svi_archive_purge_done done, void *ctx)
+{
+    static const svi_archive_bounds all = {.before_ms = INT64_MAX, .max_count = UINT64_MAX, .max_bytes = UINT64_MAX};
+    SV_CHECK(archives, SVI_ARCHIVES_MAGIC);
+    round *r = svi_alloc(archives->acct, sizeof *r + prefix.n + owner.n + 1);
+    char *text = (char *)(r + 1);
+    *r = (round){.archives = archives, .prefix = {text, prefix.n}, .owner = {text + prefix.n, owner.n}, .done = done, .ctx = ctx};
+    memcpy(text, prefix.p, prefix.n);
+    if (owner.n > 0) memcpy(text + prefix.n, owner.p, owner.n);
+    svi_archive *first = find_next(r);
+    if (first != NULL)
+        svi_archive_purge(first, r->owner, &all, next_archive, r);
+    else /* asks all the same: no answer comes before its question ends */
+        svi_store_get(archives->counters, SVI_BODIES, SV_STR("none"), nothing_came, r);
+}
+
 /* --- how much there is ------------------------------------------------------------------------------- */
 
 typedef struct measure {

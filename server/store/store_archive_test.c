@@ -372,6 +372,8 @@ static svi_archive_purged purge(world *w, int owner, svi_archive_bounds bounds)
 
 static void purge_some(world *w)
 {
+    const bool by_age = w->count > 0 && rnd(w, 3) == 0;
+    if (by_age) read_all(w); /* so that times are known */
     for (int i = 0; i < OPEN_MAX; i++) hand_in(w, i);
     const int owner = (int)rnd(w, OWNERS);
     size_t n = 0, bytes = 0;
@@ -379,6 +381,7 @@ static void purge_some(world *w)
     svi_archive_bounds bounds = {.before_ms = INT64_MIN, .max_count = UINT64_MAX, .max_bytes = UINT64_MAX};
     if (rnd(w, 2) == 0) bounds.max_count = rnd(w, n + 2);
     if (rnd(w, 2) == 0) bounds.max_bytes = rnd(w, 100 * n + 2);
+    if (by_age) bounds.before_ms = w->all[rnd(w, w->count)].when_ms;
     if (rnd(w, 2) == 0) bounds.portion = 1 + rnd(w, 200);
     size_t kept = 0, gone = 0;
     uint64_t up_to = 0;
@@ -393,7 +396,8 @@ static void purge_some(world *w)
     bool more = false;
     for (size_t i = 0; i < w->count; i++) {
         known *k = &w->all[i];
-        if (!is_there(k) || k->owner != owner || k->place > up_to) continue;
+        if (!is_there(k) || k->owner != owner) continue;
+        if (k->place > up_to && !(by_age && k->when_ms < bounds.before_ms)) break;
         if (bounds.portion > 0 && gone >= bounds.portion) {
             more = true;
             break;

@@ -3,6 +3,7 @@
 
 #include "base/base_assert.h"
 #include "base/base_log.h"
+#include "store/store_archive.h"
 #include "xmpp/xmpp_account_impl.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_logins.h"
@@ -196,6 +197,25 @@ static void erase(svi_removal *r)
     run_event(r, &ops);
 }
 
+/* --- purge: archives, whose bodies others may hold --------------------------------------------- */
+
+static void on_purged(void *ctx, sv_status status, const svi_archive_purged *purged)
+{
+    svi_removal *r = ctx;
+    (void)purged;
+    SV_CHECK(r, REMOVAL_MAGIC);
+    if (status == SV_OK)
+        erase(r);
+    else
+        removal_end(r, status == SV_ECANCELED ? status : SV_EIO);
+}
+
+static void purge(svi_removal *r)
+{
+    const sv_str prefix = svi_arena_printf(r->arena, "%.*s/", (int)r->host->domain.n, r->host->domain.p);
+    svi_archives_purge_owner(r->host->server->archives, prefix, r->jid.node, on_purged, r);
+}
+
 /* --- clear: what modules need time for -------------------------------------------------------- */
 
 static void clear(void *ctx);
@@ -243,7 +263,7 @@ static void clear(void *ctx)
         return;
     }
     if (r->rounds > 0 && !r->has_written) {
-        erase(r);
+        purge(r);
         return;
     }
     r->rounds++;

@@ -1,8 +1,8 @@
 /* Deleting an account: its streams end, its contacts are unsubscribed, all that is stored for it goes.
  *
  * In units of their own: first the state "deleting" and a row in the map "HOST/removals"; then the
- * occasion account/removing, again and again until its handlers write nothing more; at last, in one
- * unit, the occasion account/removed and whatever any map of the host has under the account's name,
+ * occasion account/removing, again and again until its handlers write nothing more; then what its archives
+ * hold, in as many units as that takes; at last, in one unit, the occasion account/removed and whatever any map of the host has under the account's name,
  * also maps of modules that are not enabled now. What a crash breaks off goes on with
  * svi_removals_resume. Router thread. */
 #ifndef SVI_XMPP_REMOVAL_H

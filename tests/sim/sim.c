@@ -171,6 +171,8 @@ static void check_nothing_is_left(sim *t)
         if (world_owners(t, t->requests[i])) complain(t, "requests are left on %s", domain_of_host(i));
         if (world_owners(t, t->blocked[i])) complain(t, "blocks are left on %s", domain_of_host(i));
         if (world_owners(t, t->elements[i])) complain(t, "private elements are left on %s", domain_of_host(i));
+        if (world_owners(t, t->archived[i])) complain(t, "archives are left on %s", domain_of_host(i));
+        if (world_owners(t, t->bodies[i])) complain(t, "bodies that nobody has are left on %s", domain_of_host(i));
     }
 }
 

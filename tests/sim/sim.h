@@ -227,6 +227,7 @@ struct sim {
     svi_acct core, peers; /* the server with its modules / disk, links and clients */
     svi_stage *stage;
     svi_map *rosters[HOSTS], *requests[HOSTS], *kept[HOSTS], *blocked[HOSTS], *elements[HOSTS];
+    svi_map *archived[HOSTS], *bodies[HOSTS];
     bool cold; /* the store keeps no rows that nobody uses: reads wait */
     bool tells; /* prints what each action does */
     bool stops; /* plays no more after the first complaint */

@@ -33,7 +33,7 @@ static void restart_server(sim *t)
 
 static void reload_module(sim *t)
 {
-    static const char *const modules[] = {"roster", "presence", "message", "offline", "blocking", "disco", "caps", "ping",
+    static const char *const modules[] = {"roster", "presence", "message", "offline", "archive", "blocking", "disco", "caps", "ping",
                                           "private", "last", "motd", "announce", "version", "policy-words", "policy-rate"};
     const char *module = modules[roll(t, sizeof modules / sizeof *modules)];
     tell(t, "%s is loaded anew", module);

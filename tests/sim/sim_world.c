@@ -12,7 +12,7 @@
 
 /* Two configurations, of which a reload takes the other one. All that a model needs is in both. */
 #define USUAL                                                                                      \
-    "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\", \"private\", "
+    "\"roster\", \"presence\", \"message\", \"offline\", \"archive\", \"blocking\", \"disco\", \"caps\", \"ping\", \"private\", "
 #define NO_RATE /* the policy counts, and refuses nobody */                                        \
     "policy_rate_messages_per_minute = 1000000\npolicy_rate_messages_burst = 1000000\n"            \
     "policy_rate_requests_per_minute = 1000000\npolicy_rate_requests_burst = 1000000\n"            \
@@ -57,8 +57,8 @@ svi_host *world_host(const sim *t, unsigned host)
 static bool open_maps(sim *t, sv_err *err)
 {
     static const char *const names[] = {"roster/items", "presence/requests", "offline/messages", "blocking/list",
-                                        "private/elements"};
-    svi_map **maps[] = {t->rosters, t->requests, t->kept, t->blocked, t->elements};
+                                        "private/elements", "archive/messages", "archive/messages-bodies"};
+    svi_map **maps[] = {t->rosters, t->requests, t->kept, t->blocked, t->elements, t->archived, t->bodies};
     for (unsigned i = 0; i < HOSTS; i++)
         for (unsigned k = 0; k < sizeof names / sizeof *names; k++) {
             char name[64];

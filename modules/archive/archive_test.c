@@ -109,6 +109,24 @@ static void what_is_rejected_is_not_archived(void **state)
     leave(w);
 }
 
+/* Nor what is refused behind the archive, here since nobody delivers or keeps it. */
+static void what_comes_back_is_not_archived(void **state)
+{
+    (void)state;
+    client *romeo, *juliet;
+    world *w = play("\"archive\", \"refuses\", \"roster\", \"presence\", \"message\", \"offline\"", "", &romeo, &juliet);
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m1'><body>one</body><refuse xmlns='urn:stave:refuses'/></message>");
+    assert_int_equal(SEEN(w, juliet, .id = "m1"), 0);
+    assert_int_equal(SEEN(w, romeo, .id = "m1", .type = "error"), 1);
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m2'><body>two</body><drop xmlns='urn:stave:refuses'/></message>");
+    assert_int_equal(SEEN(w, juliet, .id = "m2"), 0);
+    assert_int_equal(row_count(w, ENTRIES, "juliet"), 0);
+    assert_int_equal(row_count(w, ENTRIES, "romeo"), 2);
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m3'><body>three</body></message>");
+    assert_int_equal(row_count(w, ENTRIES, "juliet"), 1);
+    leave(w);
+}
+
 /* XEP-0359 5, rule 2: by whom the id is, only he says. */
 static void ids_that_are_forged_are_taken_off(void **state)
 {
@@ -300,6 +318,7 @@ int main(void)
         cmocka_unit_test(times_are_read),
         cmocka_unit_test(a_body_is_there_as_long_as_somebody_has_it),
         cmocka_unit_test(what_is_rejected_is_not_archived),
+        cmocka_unit_test(what_comes_back_is_not_archived),
         cmocka_unit_test(ids_that_are_forged_are_taken_off),
         cmocka_unit_test(rooms_are_archived_on_request),
         cmocka_unit_test(what_nobody_keeps_besides_is_stored),

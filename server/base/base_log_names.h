@@ -96,6 +96,8 @@ SVI_LOG_NAME("store-open", "The store is open; commit number and sizes are in th
 SVI_LOG_NAME("store-slow", "A commit or a read took too long.")
 SVI_LOG_NAME("store-read-failed", "Rows could not be read; what needed them was refused.")
 SVI_LOG_NAME("store-row-full", "A row was appended to beyond the longest value; the rest is cut off. A fault of the code that does it.")
+SVI_LOG_NAME("archive-not-withdrawn", "A message that was refused stays in its recipient's archive, since the event's unit is full.")
+SVI_LOG_NAME("archive-purged", "Messages were deleted from an account's archive by the host's bounds.")
 SVI_LOG_NAME("store-failed", "The store failed; nothing is confirmed any more.")
 SVI_LOG_NAME("store-shortage", "Disk or map is below the watermark; new writes are refused.")
 SVI_LOG_NAME("backup-start", "An operator began a backup; of which host is in the fields.")

@@ -2,6 +2,7 @@
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
 
+#include "base/base_log.h"
 #include "base/base_str.h"
 #include "store/store_archive_impl.h"
 
@@ -391,6 +392,34 @@ sv_status svi_archive_hold(svi_archive *archive, svi_unit *unit, const svi_archi
     note_open(archive, unit, entry->owner, place, body);
     *place_out = place;
     return SV_OK;
+}
+
+static svi_open_add *find_open(svi_archive *archive, const svi_unit *unit, uint64_t place)
+{
+    svi_open_add *open = archive->archives->open;
+    while (open != NULL && (open->archive != archive || open->unit != unit || open->place != place)) open = open->next;
+    return open;
+}
+
+/* A body of which one holder is left keeps the other one's name: who purges looks whether that one's entry is there. */
+static bool is_held(const svi_archive *archive, const svi_unit *unit, uint64_t body)
+{
+    for (const svi_open_add *open = archive->archives->open; open != NULL; open = open->next)
+        if (open->archive == archive && open->unit == unit && open->body == body && !open->is_withdrawn) return true;
+    return false;
+}
+
+void svi_archive_withdraw(svi_archive *archive, svi_unit *unit, sv_str owner, uint64_t place)
+{
+    SV_CHECK(archive, SVI_ARCHIVE_MAGIC);
+    char key[SVI_PLACE_KEY];
+    svi_open_add *open = find_open(archive, unit, place);
+    if (open == NULL || open->is_withdrawn) return;
+    open->is_withdrawn = true;
+    sv_status status = svi_unit_del(unit, archive->entries, owner, svi_place_key(place, key));
+    if (status == SV_OK && !is_held(archive, unit, open->body))
+        status = svi_unit_del(unit, archive->bodies, SVI_BODIES, svi_place_key(open->body, key));
+    if (status != SV_OK) SV_LOG(SV_WARN, "archive-not-withdrawn", LF_TXT("reason", svi_status_name(status)));
 }
 
 /* --- life ------------------------------------------------------------------------------------------ */

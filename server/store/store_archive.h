@@ -63,6 +63,10 @@ sv_status svi_archive_hold(svi_archive *archive, svi_unit *unit, const svi_archi
                            size_t stanza_bytes,
                            uint64_t *place_out);
 
+/* Takes an entry out of the unit again that it was added in; its place is burnt. The body goes with it unless somebody else was added
+ * for it. */
+void svi_archive_withdraw(svi_archive *archive, svi_unit *unit, sv_str owner, uint64_t place);
+
 /* What an entry of that place is called. */
 void svi_archive_id(const svi_archive *archive, sv_str owner, uint64_t place, char id_out[SVI_ARCHIVE_ID]);
 

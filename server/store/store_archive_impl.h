@@ -26,6 +26,7 @@ typedef struct svi_open_add {
     svi_archive *archive;
     svi_unit *unit;
     uint64_t place, body;
+    bool is_withdrawn;
     sv_str owner; /* behind the struct */
 } svi_open_add;
 

@@ -776,6 +776,37 @@ static void a_killed_purge_leaves_the_newest_part(void **state)
     }
 }
 
+/* What is refused behind its being added is not there, whoever else was added for it. */
+static void what_is_withdrawn_is_not_there(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 3; which++) { /* hers, his, both */
+        world w;
+        begin(&w, 1);
+        svi_unit *unit = svi_unit_new(w.store);
+        const uint64_t his = add_one(&w, unit, "romeo", "said");
+        const svi_archive_entry held = {.owner = SV_STR("juliet"), .with = SV_STR("r@h"), .bare = SV_STR("r@h")};
+        uint64_t hers;
+        assert_int_equal(svi_archive_hold(w.archive, unit, &held, his, 4, &hers), SV_OK);
+        if (which != 1) svi_archive_withdraw(w.archive, unit, SV_STR("juliet"), hers);
+        if (which != 0) svi_archive_withdraw(w.archive, unit, SV_STR("romeo"), his);
+        svi_archive_withdraw(w.archive, unit, SV_STR("romeo"), hers + 1); /* what is not there */
+        (void)svi_unit_submit(&unit);
+        heard h;
+        svi_archive_query query = all_of("romeo");
+        ask(&w, &query, &h);
+        assert_string_equal(h.text, which == 0 ? "said " : "");
+        query = all_of("juliet");
+        ask(&w, &query, &h);
+        assert_string_equal(h.text, which == 1 ? "said " : "");
+        assert_int_equal(count_rows(&w, "host/archive/messages-bodies", SV_STR("/")), which == 2 ? 0 : 1);
+        const svi_archive_bounds all = {.before_ms = INT64_MAX, .max_count = UINT64_MAX, .max_bytes = UINT64_MAX};
+        (void)purge(&w, which == 1 ? 1 : 0, all);
+        assert_int_equal(count_rows(&w, "host/archive/messages-bodies", SV_STR("/")), 0);
+        finish(&w);
+    }
+}
+
 static void measured(void *ctx, sv_status status, const svi_archive_figures *figures)
 {
     assert_int_equal(status, SV_OK);
@@ -835,6 +866,7 @@ int main(void)
         cmocka_unit_test(no_place_is_given_above_the_ceiling),
         cmocka_unit_test(an_older_store_goes_on_with_the_clock),
         cmocka_unit_test(a_killed_purge_leaves_the_newest_part),
+        cmocka_unit_test(what_is_withdrawn_is_not_there),
         cmocka_unit_test(an_archive_is_measured),
         cmocka_unit_test(what_is_too_large_is_refused),
     };

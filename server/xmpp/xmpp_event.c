@@ -1,6 +1,7 @@
 /* The XMPP side of events: opening and closing them, occasions, and how a handler disposes of a
  * stanza. */
 #include "base/base_log.h"
+#include "store/store_archive.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_told.h"
 
@@ -591,11 +592,20 @@ sv_verdict svi_x_end(sv_event *ev)
 
 /* --- disposing -------------------------------------------------------------------------------- */
 
+/* What its recipient's side rejects is not in the recipient's archive (XEP-0313 6.1), whoever rejects it. */
+static void withdraw(sv_event *ev)
+{
+    const svi_xevent *x = svi_xevent_of(ev);
+    for (const svi_archived *a = x->archived; a != NULL; a = a->next)
+        if (sv_str_eq(a->bare, x->to.bare)) svi_archive_withdraw(a->archive, svi_event_unit(ev), a->owner, a->place);
+}
+
 static void return_error(sv_event *ev, const svi_error *said, svi_disposal disposal)
 {
     const svi_xevent *x = svi_xevent_of(ev);
     const sv_stanza *stanza = svi_event_stanza(ev);
     if (stanza == NULL || svi_event_entry(ev) == 0) return; /* an occasion has nobody to answer */
+    withdraw(ev);
     if (svi_is_unanswerable(stanza)) {
         svi_event_dispose(ev, SVI_DROPPED, "refused-not-answered");
         return;
@@ -661,6 +671,7 @@ sv_verdict svi_x_send(sv_event *ev)
 sv_verdict svi_x_drop(sv_event *ev, const char *rule)
 {
     const svi_xevent *x = svi_xevent_of(ev);
+    withdraw(ev);
     /* a request is answered even then (RFC 6120 8.2.3 rule 3); the sender learns no more than
      * from nobody's answer */
     if (svi_event_dispose(ev, SVI_DROPPED, rule) && svi_event_is_request(ev))

@@ -119,6 +119,30 @@ static const svi_tail_owner *owner_in(const svi_read *read, const svi_tail *t)
     return svi_tail_owner_find(t, read->hash, read->map->number, read->owner);
 }
 
+/* Rows mostly come in order of their keys (an archive's always do), and a generation has them newest first: turned round they
+ * are sorted, and that is seen before they are. A busy owner may have thousands. */
+static void turn_round(void *items, size_t count, size_t size)
+{
+    char *low = items, spare[64];
+    SV_ASSERT(size <= sizeof spare);
+    for (size_t i = 0; i < count / 2; i++) {
+        char *a = low + i * size, *b = low + (count - 1 - i) * size;
+        memcpy(spare, a, size);
+        memcpy(a, b, size);
+        memcpy(b, spare, size);
+    }
+}
+
+static void sort(void *items, size_t count, size_t size, int (*cmp)(const void *a, const void *b))
+{
+    const char *p = items;
+    for (size_t i = 1; i < count; i++) {
+        if (cmp(p + (i - 1) * size, p + i * size) <= 0) continue;
+        qsort(items, count, size, cmp);
+        return;
+    }
+}
+
 /* Only of generations that are sure to stay. One that decides comes before those that want the row. */
 static void marks_make(svi_read *read)
 {
@@ -133,10 +157,12 @@ static void marks_make(svi_read *read)
     c->marks = svi_arena_get(read->arena, room * sizeof *c->marks);
     for (const svi_tail *t = from; t; t = t->newer) {
         const svi_tail_owner *owner = owner_in(read, t);
+        const size_t first = n;
         for (const svi_tail_row *r = owner ? owner->rows : NULL; r; r = r->next)
             c->marks[n++] = (svi_cut_mark){.key = r->key, .is_wanted = !svi_tail_decides(r)};
+        turn_round(c->marks + first, n - first, sizeof *c->marks);
     }
-    qsort(c->marks, n, sizeof *c->marks, mark_cmp);
+    sort(c->marks, n, sizeof *c->marks, mark_cmp);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || !sv_str_eq(c->marks[i].key, c->marks[kept - 1].key)) c->marks[kept++] = c->marks[i];
     c->mark_count = kept;
@@ -246,15 +272,18 @@ static piece *gather(svi_read *read, size_t *count_out)
     piece *all = svi_alloc_raw(read->store->acct, room * sizeof *all + 1);
     for (size_t i = 0; i < c->row_count; i++)
         all[n++] = (piece){.key = c->rows[i].key.key, .value = c->rows[i].value};
+    if (c->config.is_backward) turn_round(all, n, sizeof *all);
     unsigned rank = 1;
     for (const svi_tail *t = from; t; t = t->newer, rank++) {
         const svi_tail_owner *owner = owner_in(read, t);
         if (!owner) continue;
         if (owner->cleared) n = 0;
+        const size_t first = n;
         for (const svi_tail_row *r = owner->rows; r; r = r->next)
             if (is_covered(c, r->key)) all[n++] = (piece){.key = r->key, .row = r, .rank = rank};
+        turn_round(all + first, n - first, sizeof *all);
     }
-    if (n > 1) qsort(all, n, sizeof *all, piece_cmp);
+    sort(all, n, sizeof *all, piece_cmp);
     *count_out = n;
     return all;
 }

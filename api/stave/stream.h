@@ -25,10 +25,10 @@ typedef struct sv_counting {
      * (push_stored) does not count. */
     int64_t max_stanzas, max_bytes;
     /* session/unacked is fired when so many stanzas or bytes were sent since it was fired or anything acknowledged, or none
-     * for so long; then not again before something is acknowledged. */
+     * for so long; when something was written there, which asks the client, not again before something is acknowledged. */
     int64_t ask_stanzas, ask_bytes, ask_idle_ms;
-    /* If nothing is acknowledged in that time after it, and nothing else came from the client either, the connection is ended
-     * as dead (RFC 6120 4.9.3.4); if something came, session/unacked is fired again. */
+    /* If nothing is acknowledged in that time after something was written there, and nothing else came from the client either, the
+     * connection is ended as dead (RFC 6120 4.9.3.4); if something came, session/unacked is fired again. */
     int64_t answer_ms;
 } sv_counting;
 

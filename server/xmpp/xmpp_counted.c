@@ -159,12 +159,21 @@ static void ask(sv_session *session)
 {
     svi_counted *c = session->counted;
     svi_timer_cancel(&c->ask_timer);
-    c->is_asked = true;
-    c->asked_us = mono_us(session);
+    c->is_asked = false;
     c->unasked = c->unasked_bytes = 0;
-    look_later(session, c->how.answer_us);
     c->is_unacked_due = true;
     svi_session_become_due(session);
+}
+
+/* From now on an answer is due. A module in quarantine asks nothing, and so nobody is at fault. */
+void svi_counted_asked(sv_session *session)
+{
+    svi_counted *c = session->counted;
+    if (c == NULL) return;
+    svi_timer_cancel(&c->ask_timer);
+    c->is_asked = true;
+    c->asked_us = mono_us(session);
+    look_later(session, c->how.answer_us);
 }
 
 /* It was asked and has acknowledged nothing: whoever has said something since is there, and is asked again. */

@@ -20,6 +20,7 @@ typedef struct notes {
     size_t max_stanzas;
     svi_map *rows;
     unsigned unsent;
+    bool asks_nobody;
 } notes;
 
 static notes n;
@@ -120,6 +121,8 @@ static sv_verdict on_occasion(sv_event *ev, void *self)
     (void)self;
     svi_buf_put(&n.fired, sv_str_of(svi_point_name(svi_event_point_now(ev))));
     svi_buf_putc(&n.fired, ' ');
+    if (svi_event_point_now(ev) == svi_point_find(SV_STR("session/unacked")) && !n.asks_nobody)
+        svi_x_write(ev, svi_draft_new(svi_event_arena(ev), SV_STR("r"), SV_STR("test:x")));
     return SV_PASS;
 }
 
@@ -494,6 +497,21 @@ static void it_is_asked(void **state)
     finish(w);
 }
 
+/* Nobody is taken for dead who was not asked. */
+static void nobody_asks(void **state)
+{
+    (void)state;
+    world *w = begin();
+    client *c = counted(w, "r");
+    n.asks_nobody = true;
+    say(w, c, TO_SELF("1"));
+    pass_time(w, 2 * SECOND);
+    assert_has(fired(w), "session/unacked ");
+    pass_time(w, 300 * SECOND);
+    assert_false(c->at_end);
+    finish(w);
+}
+
 /* A row goes when its stanza is acknowledged, and stays if that never comes. */
 static void rows_go_when_it_is_acknowledged(void **state)
 {
@@ -778,6 +796,7 @@ int main(void)
         cmocka_unit_test(elements_wait_for_one_who_does_not_read),
         cmocka_unit_test(acknowledgements),
         cmocka_unit_test(it_is_asked),
+        cmocka_unit_test(nobody_asks),
         cmocka_unit_test(rows_go_when_it_is_acknowledged),
         cmocka_unit_test(lost_and_taken_up),
         cmocka_unit_test(lost_twice),

@@ -124,6 +124,7 @@ typedef struct deed {
     sv_stanza *element; /* NULL: none */
     sv_session *session;
     const char *condition, *text;
+    bool asks; /* it is what the client is asked with to acknowledge */
 } deed;
 
 static deed *deed_new(sv_event *ev, const sv_draft *element)
@@ -155,6 +156,7 @@ static void write_now(void *ctx)
     deed *d = ctx;
     svi_conn *conn = conn_of(d->x);
     if (conn != NULL) svi_conn_send(conn, d->element, NULL, 0);
+    if (conn != NULL && d->asks) svi_counted_asked(d->x->session);
     /* these, too, wait for one who does not read */
     if (conn != NULL && d->x->session != NULL) svi_session_bound(d->x->session, 0);
     deed_drop(d);
@@ -162,7 +164,9 @@ static void write_now(void *ctx)
 
 void svi_x_write(sv_event *ev, const sv_draft *element)
 {
-    svi_event_emit(ev, write_now, deed_drop, deed_new(ev, element));
+    deed *d = deed_new(ev, element);
+    d->asks = svi_event_point_now(ev) == SVI_POINT_SESSION_UNACKED;
+    svi_event_emit(ev, write_now, deed_drop, d);
 }
 
 static sv_str xml_of(const svi_xevent *x, const sv_stanza *element, svi_buf *buf)

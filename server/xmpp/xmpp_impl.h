@@ -176,7 +176,7 @@ typedef struct svi_counted {
     svi_timer *ask_timer;     /* until session/unacked is fired, or its answer is due */
     size_t unasked, unasked_bytes; /* handed over since it was fired */
     int64_t handed_us;             /* monotonic, when the last one was handed over */
-    bool is_asked;                 /* it was fired, at `asked_us` (monotonic), and nothing acknowledged since */
+    bool is_asked;                 /* its client was asked then, at `asked_us` (monotonic), and has acknowledged nothing since */
     int64_t asked_us;
 } svi_counted;
 
@@ -280,6 +280,8 @@ bool svi_counted_takes(const sv_session *session);
 void svi_counted_send(sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry);
 /* Hands to its connection what has room there. */
 void svi_counted_feed(sv_session *session);
+/* Its client has been asked to acknowledge. */
+void svi_counted_asked(sv_session *session);
 /* What is due to it is fired. */
 void svi_counted_fire(sv_session *session);
 /* It ends: what was not acknowledged was never sent. It is not listed any more. */

@@ -3,7 +3,7 @@
 
 #define ROMEO "romeo@" HERE "/orchard"
 #define JULIET "juliet@" HERE
-#define CARBONS ALL_MODULES ", \"carbons\""
+#define CARBONS "\"roster\", \"presence\", \"message\", \"offline\", \"blocking\", \"disco\", \"caps\", \"ping\", \"carbons\""
 #define ENABLE "<iq type='set' id='on'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
 #define RECEIVED "<received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>"
 #define SENT "<sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>"

@@ -1,36 +1,14 @@
 /* Scripts: lines to steps, each done at once. The language is described in doc/flow.md. */
-#include "flow.h"
+#include "flow_play.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct flow_play {
-    flow_world *world;
-    svi_acct *acct;
-    const char *path; /* of the text that runs */
-    const char *suffix;
-    sv_str users[FLOW_CLIENTS]; /* whose names get the suffix */
-    size_t user_count;
-    svi_arena *arena;
-    flow_client *clients[FLOW_CLIENTS];
-    size_t client_count;
-    struct {
-        const flow_client *client;
-        sv_stanza *pattern;
-    } ignored[64];
-    size_t ignored_count;
-    flow_vars vars;
-    int line;
-    bool is_lenient, is_again, is_in_order;
-    size_t logged; /* before it began */
-    unsigned unmet;
-    flow_result *result;
-} script;
+typedef flow_play script;
 
-static bool fail(script *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool fail(script *s, const char *format, ...)
+bool flow_play_fail(script *s, const char *format, ...)
 {
     if (s->result->failed) return false;
     s->result->failed = true;
@@ -59,7 +37,7 @@ static bool is_kept_in(sv_str text, sv_str name)
 }
 
 /* A misspelt {NAME} would be sent as it stands, or match nothing, which some steps take for success. */
-static bool names_are_known(script *s, sv_str text)
+bool flow_play_knows_names(script *s, sv_str text)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     for (size_t i = 0; i < text.n; i++) {
@@ -70,28 +48,28 @@ static bool names_are_known(script *s, sv_str text)
         if (name.n == 0 || end == text.n || text.p[end] != '}' || flow_vars_has(&s->vars, name))
             continue;
         if (!is_kept_in(text, name))
-            return fail(s, "nothing is kept as {%.*s}", (int)name.n, name.p);
+            return flow_play_fail(s, "nothing is kept as {%.*s}", (int)name.n, name.p);
     }
     return true;
 }
 
 /* The elements of a block, inside a wrapper that declares the stream prefix. */
-static sv_stanza *parse_block(script *s, sv_str text)
+sv_stanza *flow_play_parse(script *s, sv_str text)
 {
-    if (!names_are_known(s, text)) return NULL;
+    if (!flow_play_knows_names(s, text)) return NULL;
     const sv_str whole = svi_arena_printf(s->arena, "<flow xmlns:stream='%s'>%.*s</flow>",
                                           SVI_NS_STREAM, (int)text.n, text.p);
     sv_stanza *block = NULL;
     sv_err err;
     if (svi_stanza_parse(s->acct, NULL, whole, SV_STR(SVI_NS_CLIENT), &block, &err) != SV_OK)
-        (void)fail(s, "the XML of the script can't be parsed: %s", err.text);
+        (void)flow_play_fail(s, "the XML of the script can't be parsed: %s", err.text);
     else if (!svi_node_first(svi_stanza_root(block)))
-        (void)fail(s, "there is no element in it");
+        (void)flow_play_fail(s, "there is no element in it");
     if (s->result->failed && block) svi_stanza_unref(&block);
     return block;
 }
 
-static sv_str bytes_of(script *s, const sv_node *node)
+sv_str flow_play_bytes(script *s, const sv_node *node)
 {
     svi_buf buf;
     svi_buf_init(&buf, s->acct);
@@ -105,7 +83,7 @@ static sv_str item_text(script *s, const flow_item *item)
 {
     enum { SHOWN_BYTES = 1200 };
     if (item->is_end) return SV_STR("</stream:stream>");
-    const sv_str text = bytes_of(s, svi_stanza_root(item->stanza));
+    const sv_str text = flow_play_bytes(s, svi_stanza_root(item->stanza));
     return text.n <= SHOWN_BYTES ? text
                                  : svi_arena_printf(s->arena, "%.*s ... (%zu bytes)",
                                                     (int)SHOWN_BYTES, text.p, text.n);
@@ -141,11 +119,11 @@ static bool receive_in_order(script *s, flow_client *c, const sv_node *block)
         flow_item *item = next_item(s, c);
         char why[600];
         if (!item)
-            return fail(s, "%s waits for %s\n  but %s", c->name, bytes_of(s, want).p, c->why);
+            return flow_play_fail(s, "%s waits for %s\n  but %s", c->name, flow_play_bytes(s, want).p, c->why);
         if (item->is_end ||
             !flow_match(want, svi_stanza_root(item->stanza), &s->vars, why, sizeof why)) {
             if (item->is_end) (void)snprintf(why, sizeof why, "the stream ended");
-            return fail(s, "%s waits for %s\n  but got  %s\n  (%s)", c->name, bytes_of(s, want).p,
+            return flow_play_fail(s, "%s waits for %s\n  but got  %s\n  (%s)", c->name, flow_play_bytes(s, want).p,
                         item_text(s, item).p, why);
         }
         flow_client_drop_first(c);
@@ -164,7 +142,7 @@ static bool receive_any_order(script *s, flow_client *c, const sv_node *block)
     while (left) {
         flow_item *item = next_item(s, c);
         if (!item)
-            return fail(s, "%s still waits for %s\n  but %s", c->name, bytes_of(s, wanted[0]).p,
+            return flow_play_fail(s, "%s still waits for %s\n  but %s", c->name, flow_play_bytes(s, wanted[0]).p,
                         c->why);
         size_t i = 0;
         char why[600] = "the stream ended";
@@ -174,8 +152,8 @@ static bool receive_any_order(script *s, flow_client *c, const sv_node *block)
                 break;
         }
         if (i == left)
-            return fail(s, "%s got, unexpected: %s\n  still waits for %s\n  (%s)", c->name,
-                        item_text(s, item).p, bytes_of(s, wanted[0]).p, why);
+            return flow_play_fail(s, "%s got, unexpected: %s\n  still waits for %s\n  (%s)", c->name,
+                        item_text(s, item).p, flow_play_bytes(s, wanted[0]).p, why);
         wanted[i] = wanted[--left];
         flow_client_drop_first(c);
     }
@@ -183,31 +161,31 @@ static bool receive_any_order(script *s, flow_client *c, const sv_node *block)
 }
 
 /* What the network and the late disk of the stage owe. */
-static void pass_owed(script *s)
+void flow_play_pass_owed(script *s)
 {
     enum { MOST = 100000 };
     for (int i = 0; s->world->pass_owed && i < MOST && s->world->pass_owed(s->world); i++) continue;
 }
 
 /* After this everything sent so far has been handled and what it caused is in the inboxes. */
-static bool sync_all(script *s)
+bool flow_play_sync(script *s)
 {
-    pass_owed(s);
+    flow_play_pass_owed(s);
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < s->client_count; i++) {
             flow_client *c = s->clients[i];
             if (c->pipe && !flow_client_sync(c, s->clients, s->client_count) && c->pipe)
-                return fail(s, "%s: %s", c->name, c->why);
+                return flow_play_fail(s, "%s: %s", c->name, c->why);
         }
     return true;
 }
 
 static bool receive_nothing(script *s, flow_client *c)
 {
-    if (!sync_all(s)) return false;
+    if (!flow_play_sync(s)) return false;
     while (c->inbox) {
         if (!is_ignored(s, c, c->inbox))
-            return fail(s, "%s should get nothing but got %s", c->name, item_text(s, c->inbox).p);
+            return flow_play_fail(s, "%s should get nothing but got %s", c->name, item_text(s, c->inbox).p);
         flow_client_drop_first(c);
     }
     return true;
@@ -216,20 +194,20 @@ static bool receive_nothing(script *s, flow_client *c)
 /* After a set-up: what came so far is none of the script's business. */
 static bool forget(script *s, flow_client *c)
 {
-    if (!sync_all(s)) return false;
+    if (!flow_play_sync(s)) return false;
     while (c->inbox) flow_client_drop_first(c);
     return true;
 }
 
 static bool must_not_receive(script *s, flow_client *c, const sv_node *block)
 {
-    if (!sync_all(s)) return false;
+    if (!flow_play_sync(s)) return false;
     char why[600];
     for (const flow_item *item = c->inbox; item; item = item->next)
         for (const sv_node *bad = svi_node_first(block); bad && item->stanza;
              bad = svi_node_next(block, bad))
             if (flow_match(bad, svi_stanza_root(item->stanza), &s->vars, why, sizeof why))
-                return fail(s, "%s must not receive %s", c->name, item_text(s, item).p);
+                return flow_play_fail(s, "%s must not receive %s", c->name, item_text(s, item).p);
     return true;
 }
 
@@ -260,14 +238,14 @@ static bool is_first_word(sv_str name)
 static bool define_client(script *s, sv_str rest)
 {
     sv_str name, jid, password = SV_STR_NONE;
-    if (!svi_str_split(&rest, ' ', &name)) return fail(s, "client NAME JID");
+    if (!svi_str_split(&rest, ' ', &name)) return flow_play_fail(s, "client NAME JID");
     rest = svi_str_trim(rest);
     (void)svi_str_split(&rest, ' ', &jid);
     rest = svi_str_trim(rest);
     (void)svi_str_split(&rest, ' ', &password);
-    if (find_client(s, name)) return fail(s, "there is a client of that name");
-    if (is_first_word(name)) return fail(s, "no client can have that name");
-    if (s->client_count == FLOW_CLIENTS) return fail(s, "too many clients");
+    if (find_client(s, name)) return flow_play_fail(s, "there is a client of that name");
+    if (is_first_word(name)) return flow_play_fail(s, "no client can have that name");
+    if (s->client_count == FLOW_CLIENTS) return flow_play_fail(s, "too many clients");
     flow_client *c = svi_alloc(s->acct, sizeof *c);
     c->world = s->world;
     c->tail = &c->inbox;
@@ -287,7 +265,7 @@ static bool define_client(script *s, sv_str rest)
         if (c->raw != FLOW_RAW_LOGIN) return true;
     }
     const size_t at = svi_str_find(jid, '@');
-    if (at == jid.n) return fail(s, "'%.*s' is no account", (int)jid.n, jid.p);
+    if (at == jid.n) return flow_play_fail(s, "'%.*s' is no account", (int)jid.n, jid.p);
     const sv_str after = svi_str_sub(jid, at + 1, jid.n);
     const size_t slash = svi_str_find(after, '/');
     copy(c->user, sizeof c->user, svi_str_sub(jid, 0, at));
@@ -303,7 +281,7 @@ static bool define_client(script *s, sv_str rest)
     svi_buf_init(&why, s->acct);
     const bool ok = s->world->add_account(s->world, sv_str_of(c->user), sv_str_of(c->domain), sv_str_of(c->password), &why);
     if (!ok)
-        (void)fail(s, "the account %s@%s can't be made%s%.*s", c->user, c->domain, why.len > 0 ? ": " : "", (int)why.len,
+        (void)flow_play_fail(s, "the account %s@%s can't be made%s%.*s", c->user, c->domain, why.len > 0 ? ": " : "", (int)why.len,
                    why.len > 0 ? why.data : "");
     svi_buf_free(&why);
     return ok;
@@ -313,10 +291,10 @@ static bool is_closed(script *s, flow_client *c)
 {
     while (c->pipe) {
         flow_item *item = flow_client_next(c);
-        if (!item && c->pipe) return fail(s, "%s should be closed, but %s", c->name, c->why);
+        if (!item && c->pipe) return flow_play_fail(s, "%s should be closed, but %s", c->name, c->why);
         while (c->inbox) {
             if (!c->inbox->is_end && !is_ignored(s, c, c->inbox))
-                return fail(s, "%s should be closed but got %s", c->name, item_text(s, c->inbox).p);
+                return flow_play_fail(s, "%s should be closed but got %s", c->name, item_text(s, c->inbox).p);
             flow_client_drop_first(c);
         }
     }
@@ -328,7 +306,7 @@ static bool is_closed(script *s, flow_client *c)
 static bool with_block(script *s, flow_client *c, sv_str text,
                        bool (*run)(script *, flow_client *, const sv_node *))
 {
-    sv_stanza *block = parse_block(s, text);
+    sv_stanza *block = flow_play_parse(s, text);
     if (!block) return false;
     const bool ok = run(s, c, svi_stanza_root(block));
     svi_stanza_unref(&block);
@@ -338,8 +316,8 @@ static bool with_block(script *s, flow_client *c, sv_str text,
 static bool ignore(script *s, flow_client *c, sv_str text)
 {
     if (s->ignored_count == sizeof s->ignored / sizeof s->ignored[0])
-        return fail(s, "too many patterns are ignored");
-    sv_stanza *block = parse_block(s, text);
+        return flow_play_fail(s, "too many patterns are ignored");
+    sv_stanza *block = flow_play_parse(s, text);
     if (!block) return false;
     s->ignored[s->ignored_count].client = c;
     s->ignored[s->ignored_count++].pattern = block;
@@ -348,20 +326,20 @@ static bool ignore(script *s, flow_client *c, sv_str text)
 
 static bool done(script *s, flow_client *c, bool ok)
 {
-    if (!ok) return fail(s, "%s: %s", c->name, c->why);
+    if (!ok) return flow_play_fail(s, "%s: %s", c->name, c->why);
     return true;
 }
 
 /* What the others sent is handled before this client acts, so that a script's lines happen one after the other on a live server,
  * too. */
-static bool others_settled(script *s, const flow_client *c)
+bool flow_play_settle_others(script *s, const flow_client *c)
 {
     while (s->is_in_order && s->world->pass_owed && s->world->pass_owed(s->world)) {}
     for (size_t i = 0; s->world->wait_input && i < s->client_count; i++) {
         flow_client *other = s->clients[i];
         if (other == c || !other->pipe || !other->unsynced) continue;
         if (!flow_client_sync(other, s->clients, s->client_count) && other->pipe)
-            return fail(s, "%s: %s", other->name, other->why);
+            return flow_play_fail(s, "%s: %s", other->name, other->why);
     }
     return true;
 }
@@ -370,7 +348,7 @@ static bool others_settled(script *s, const flow_client *c)
 static bool fail_connection(script *s, flow_client *c, bool is_cut)
 {
     if (!s->world->change) return skip(s, is_cut ? "needs a network that fails: is cut" : "needs a network that fails: falls silent");
-    if (!c->pipe) return fail(s, "%s is not connected", c->name);
+    if (!c->pipe) return flow_play_fail(s, "%s is not connected", c->name);
     if (is_cut)
         flow_client_cut(c);
     else
@@ -382,14 +360,14 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
 {
     const bool acts = sv_str_eq(rest, SV_STR("connects")) || sv_str_eq(rest, SV_STR("leaves")) ||
                       sv_str_eq(rest, SV_STR("vanishes")) || svi_str_starts(rest, SV_STR("sends "));
-    if (acts && !others_settled(s, c)) return false;
+    if (acts && !flow_play_settle_others(s, c)) return false;
     if (sv_str_eq(rest, SV_STR("connects"))) return done(s, c, flow_client_connect(c));
     if (sv_str_eq(rest, SV_STR("can't connect"))) {
-        if (c->pipe) return fail(s, "%s is connected already", c->name);
+        if (c->pipe) return flow_play_fail(s, "%s is connected already", c->name);
         const bool connected = flow_client_connect(c);
         if (!connected && (!c->pipe || c->broken)) return done(s, c, false); /* not for a reason of the server's */
         if (!connected) flow_client_vanish(c);
-        return connected ? fail(s, "%s could connect", c->name) : true;
+        return connected ? flow_play_fail(s, "%s could connect", c->name) : true;
     }
     if (sv_str_eq(rest, SV_STR("leaves"))) return flow_client_leave(c), true;
     if (sv_str_eq(rest, SV_STR("vanishes"))) return flow_client_vanish(c), true;
@@ -399,7 +377,7 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
     if (sv_str_eq(rest, SV_STR("forgets"))) return forget(s, c);
     const bool writes = svi_str_starts(rest, SV_STR("writes "));
     if (writes || svi_str_starts(rest, SV_STR("sends "))) {
-        if (!names_are_known(s, rest)) return false;
+        if (!flow_play_knows_names(s, rest)) return false;
         const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, writes ? 7 : 6, rest.n)));
         return done(s, c, writes ? flow_client_write(c, text) : flow_client_send(c, text));
     }
@@ -411,178 +389,25 @@ static bool client_step(script *s, flow_client *c, sv_str rest)
         return with_block(s, c, svi_str_sub(rest, 22, rest.n), receive_any_order);
     if (svi_str_starts(rest, SV_STR("receives ")))
         return with_block(s, c, svi_str_sub(rest, 9, rest.n), receive_in_order);
-    return fail(s, "the step is not understood");
+    return flow_play_fail(s, "the step is not understood");
 }
 
 static bool modules_step(script *s, sv_str rest)
 {
     sv_str name;
-    if (s->client_count > 0) return fail(s, "modules come before the first client");
-    if (rest.n == 0) return fail(s, "modules is followed by names of modules");
+    if (s->client_count > 0) return flow_play_fail(s, "modules come before the first client");
+    if (rest.n == 0) return flow_play_fail(s, "modules is followed by names of modules");
     while (s->world->enable != NULL && svi_str_split(&rest, ' ', &name))
-        if (name.n > 0 && !s->world->enable(s->world, name)) return fail(s, "modules come before the first connection, and not beside modules_enabled");
+        if (name.n > 0 && !s->world->enable(s->world, name)) return flow_play_fail(s, "modules come before the first connection, and not beside modules_enabled");
     return true;
 }
 
 static bool wait_step(script *s, sv_str rest)
 {
     int64_t us;
-    if (!flow_time(rest, &us)) return fail(s, "wait is followed by a time such as 5s or 200ms");
+    if (!flow_time(rest, &us)) return flow_play_fail(s, "wait is followed by a time such as 5s or 200ms");
     s->world->pass_time(s->world, us);
     return true;
-}
-
-/* --- the operator ------------------------------------------------------------------------------------------- */
-
-static bool rows_match(script *s, const sv_node *got_rows, const sv_node *want_rows)
-{
-    char why[600];
-    const sv_node *got = svi_node_first(got_rows);
-    for (const sv_node *want = want_rows ? svi_node_first(want_rows) : NULL; want; want = svi_node_next(want_rows, want)) {
-        if (!got) return fail(s, "the answer lacks %s", bytes_of(s, want).p);
-        if (!flow_match(want, got, &s->vars, why, sizeof why))
-            return fail(s, "the answer has %s\n  in place of %s\n  (%s)", bytes_of(s, got).p, bytes_of(s, want).p, why);
-        got = svi_node_next(got_rows, got);
-    }
-    return got ? fail(s, "the answer also has %s", bytes_of(s, got).p) : true;
-}
-
-/* The answer's rows are those of the block, in its order, and no others; without a block there are none. */
-static bool is_answer(script *s, sv_str answer, sv_str block)
-{
-    sv_stanza *want = NULL, *got = NULL;
-    sv_err err;
-    const sv_str whole = svi_arena_printf(s->arena, "<flow>%.*s</flow>", (int)answer.n, answer.p);
-    if (block.n && !(want = parse_block(s, block))) return false;
-    bool ok = svi_stanza_parse(s->acct, NULL, whole, SV_STR(SVI_NS_CLIENT), &got, &err) == SV_OK;
-    if (!ok) (void)fail(s, "the answer is no XML: %s", err.text);
-    ok = ok && rows_match(s, svi_stanza_root(got), want ? svi_stanza_root(want) : NULL);
-    if (got) svi_stanza_unref(&got);
-    if (want) svi_stanza_unref(&want);
-    return ok;
-}
-
-/* What comes back of a step that the world does; takes `why`. */
-static bool is_done_in(script *s, bool is_done, svi_buf *why, const char *what)
-{
-    const sv_str text = svi_arena_str(s->arena, svi_buf_str(why));
-    svi_buf_free(why);
-    return is_done ? true : fail(s, "%s: %s", what, text.p);
-}
-
-/* operator reloads MODULE */
-static bool reload(script *s, sv_str module)
-{
-    svi_buf why;
-    svi_buf_init(&why, s->acct);
-    return is_done_in(s, s->world->reload(s->world, svi_str_trim(module), &why), &why, "the module is not loaded anew");
-}
-
-/* operator runs COMMAND   |   operator can't run COMMAND, with what it answers / part of the reason below */
-static bool operate(script *s, sv_str rest)
-{
-    const bool is_refused = svi_str_starts(rest, SV_STR("can't run "));
-    if (svi_str_starts(rest, SV_STR("reloads "))) return reload(s, svi_str_sub(rest, 8, rest.n));
-    if (!is_refused && !svi_str_starts(rest, SV_STR("runs "))) return fail(s, "the operator runs, or can't run, a command, or reloads a module");
-    sv_str block = svi_str_sub(rest, is_refused ? 10 : 5, rest.n), line;
-    (void)svi_str_split(&block, '\n', &line);
-    block = svi_str_trim(block);
-    if (is_refused && block.n == 0) return fail(s, "for which reason can't it be run? It stands below");
-    if (!names_are_known(s, line)) return false;
-    line = flow_vars_expand(&s->vars, line);
-    for (size_t i = 0; i < s->client_count; i++)
-        if (!others_settled(s, s->clients[i])) return false;
-    (void)s->world->settle(s->world); /* who left has left */
-    pass_owed(s);
-    svi_buf answer;
-    svi_buf_init(&answer, s->acct);
-    const bool is_done = s->world->operate(s->world, line, &answer);
-    const sv_str text = svi_arena_str(s->arena, svi_buf_str(&answer));
-    svi_buf_free(&answer);
-    if (!is_refused) return is_done ? is_answer(s, text, block) : fail(s, "the command was not done: %s", text.p);
-    if (is_done) return fail(s, "the command was done");
-    return memmem(text.p, text.n, block.p, block.n) ? true : fail(s, "the command was not done, but: %s", text.p);
-}
-
-/* server is killed: all connections are lost then. */
-static bool kill_server(script *s)
-{
-    svi_buf why;
-    svi_buf_init(&why, s->acct);
-    const bool is_up = s->world->kill(s->world, &why);
-    for (size_t i = 0; i < s->client_count; i++) {
-        (void)flow_client_pump(s->clients[i]);
-        svi_buf_clear(&s->clients[i]->out);
-    }
-    return is_done_in(s, is_up, &why, "the server does not start again");
-}
-
-/* network ..., store ..., host ... */
-static bool change(script *s, sv_str text)
-{
-    svi_buf why;
-    svi_buf_init(&why, s->acct);
-    const bool ok = s->world->change(s->world, text, &why);
-    const sv_str reason = svi_arena_str(s->arena, svi_buf_str(&why));
-    svi_buf_free(&why);
-    return ok ? true : fail(s, "%.*s", (int)reason.n, reason.p);
-}
-
-/* server restarts: nobody is connected then.   |   server can't start, with part of the reason below */
-static bool restart(script *s, sv_str rest)
-{
-    svi_buf why;
-    if (sv_str_eq(rest, SV_STR("is killed"))) return kill_server(s);
-    const bool is_refused = svi_str_starts(rest, SV_STR("can't start\n"));
-    if (!is_refused && !sv_str_eq(rest, SV_STR("restarts"))) return fail(s, "the server restarts, is killed, or can't start for a reason that stands below");
-    for (size_t i = 0; i < s->client_count; i++) flow_client_vanish(s->clients[i]);
-    svi_buf_init(&why, s->acct);
-    const bool is_up = s->world->restart(s->world, &why);
-    if (!is_refused) return is_done_in(s, is_up, &why, "the server does not start");
-    const sv_str reason = svi_str_trim(svi_str_sub(rest, 12, rest.n));
-    const bool is_said = why.len > 0 && memmem(why.data, why.len, reason.p, reason.n) != NULL;
-    return is_done_in(s, !is_up && is_said, &why, is_up ? "the server starts" : "the server does not start, but");
-}
-
-/* log has TEXT   |   log lacks TEXT */
-static bool look_into_log(script *s, sv_str rest)
-{
-    const bool lacks = svi_str_starts(rest, SV_STR("lacks "));
-    if (!lacks && !svi_str_starts(rest, SV_STR("has "))) return fail(s, "the log has, or lacks, a text");
-    const sv_str text = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, lacks ? 6 : 4, rest.n)));
-    if (!sync_all(s)) return false;
-    sv_str log = s->world->log_lines(s->world);
-    log = svi_str_sub(log, s->logged, log.n);
-    if ((memmem(log.p, log.n, text.p, text.n) != NULL) != lacks) return true;
-    return fail(s, "the log %s %.*s", lacks ? "has" : "lacks", (int)text.n, text.p);
-}
-
-/* file NAME holds, with lines below   |   file NAME has TEXT   |   file NAME lacks TEXT */
-static bool use_file(script *s, sv_str rest)
-{
-    static const char wrong[] = "a file holds the lines below, has a text, or lacks one";
-    sv_str name;
-    svi_buf text, why;
-    const char *folder = s->world->folder(s->world);
-    if (!folder) return fail(s, "no folder for files can be made");
-    svi_buf_init(&text, s->acct);
-    svi_buf_init(&why, s->acct);
-    (void)svi_str_split(&rest, ' ', &name);
-    rest = svi_str_trim(rest);
-    const bool lacks = svi_str_starts(rest, SV_STR("lacks "));
-    if (svi_str_starts(rest, SV_STR("holds\n"))) {
-        const bool is_written = flow_file_write(folder, name, svi_str_sub(rest, 6, rest.n), &why);
-        svi_buf_free(&text);
-        return is_done_in(s, is_written, &why, "the file can't be written");
-    }
-    const sv_str what = flow_vars_expand(&s->vars, svi_str_trim(svi_str_sub(rest, lacks ? 6 : 4, rest.n)));
-    bool ok = lacks || svi_str_starts(rest, SV_STR("has ")) ? sync_all(s) : fail(s, wrong);
-    if (ok && !flow_file_read(folder, name, &text, &why)) ok = is_done_in(s, false, &why, "the file can't be read");
-    else svi_buf_free(&why);
-    const bool is_there = text.len > 0 && memmem(text.data, text.len, what.p, what.n) != NULL;
-    svi_buf_free(&text);
-    if (ok && is_there == lacks) return fail(s, "the file %s %.*s", lacks ? "has" : "lacks", (int)what.n, what.p);
-    return ok;
 }
 
 /* A line of configuration, in which {folder} is the script's folder of files. */
@@ -597,30 +422,18 @@ static sv_str config_line(script *s, sv_str line)
                             at + sizeof word - 1);
 }
 
-static bool step_of_stage(script *s, sv_str text, bool (*run)(script *, sv_str))
-{
-    if (s->world->operate) return run(s, svi_str_trim(text));
-    s->result->skipped = true;
-    (void)snprintf(s->result->text, sizeof s->result->text, "needs an operator: %.*s", (int)text.n, text.p);
-    return false;
-}
-
 static bool step(script *s, sv_str text)
 {
     sv_str rest = text, word;
     (void)svi_str_split(&rest, ' ', &word);
     if (sv_str_eq(word, SV_STR("client"))) return define_client(s, rest);
-    if (sv_str_eq(word, SV_STR("operator"))) return step_of_stage(s, rest, operate);
-    if (sv_str_eq(word, SV_STR("server"))) return step_of_stage(s, rest, restart);
-    if (sv_str_eq(word, SV_STR("network")) || sv_str_eq(word, SV_STR("store")) || sv_str_eq(word, SV_STR("host")))
-        return step_of_stage(s, text, change);
-    if (sv_str_eq(word, SV_STR("log"))) return step_of_stage(s, rest, look_into_log);
-    if (sv_str_eq(word, SV_STR("file"))) return step_of_stage(s, rest, use_file);
+    bool is_done;
+    if (flow_play_is_of_stage(s, text, &is_done)) return is_done;
     if (sv_str_eq(word, SV_STR("wait"))) return wait_step(s, svi_str_trim(rest));
     if (s->is_again && (sv_str_eq(word, SV_STR("modules")) || sv_str_eq(word, SV_STR("config")))) return true;
     if (sv_str_eq(word, SV_STR("modules"))) return modules_step(s, svi_str_trim(rest));
     if (sv_str_eq(word, SV_STR("config"))) {
-        if (s->client_count > 0) return fail(s, "config comes before the first client");
+        if (s->client_count > 0) return flow_play_fail(s, "config comes before the first client");
         if (s->world->configure && s->world->configure(s->world, config_line(s, rest))) return true;
         s->result->skipped = true;
         (void)snprintf(s->result->text, sizeof s->result->text, "needs a config of its own: %.*s",
@@ -629,7 +442,7 @@ static bool step(script *s, sv_str text)
     }
     flow_client *c = find_client(s, word);
     return c ? client_step(s, c, svi_str_trim(rest))
-             : fail(s, "there is no client '%.*s'", (int)word.n, word.p);
+             : flow_play_fail(s, "there is no client '%.*s'", (int)word.n, word.p);
 }
 
 /* --- files --------------------------------------------------------------------------------------------------- */

@@ -10,7 +10,9 @@ typedef enum svi_channel_what {
     SVI_CHANNEL_REOPEN = 'L',   /* worker: open the log's file again; supervisor: there it is */
     SVI_CHANNEL_REOPENED = 'H', /* supervisor: the log's file, which nobody asked for (a signal did) */
     SVI_CHANNEL_FAILED = 'F',   /* supervisor: why the log's file could not be opened again */
-    SVI_CHANNEL_RELEASED = 'Q'  /* worker: the module of that name is in quarantine no more */
+    SVI_CHANNEL_RELEASED = 'Q', /* worker: the module of that name is in quarantine no more */
+    SVI_CHANNEL_UPGRADE = 'U',  /* worker: `stave upgrade`; supervisor: the new binary, of that version, is going to take over */
+    SVI_CHANNEL_STAY = 'S'      /* supervisor: why it is not */
 } svi_channel_what;
 
 typedef struct svi_channel_message {

@@ -43,6 +43,8 @@ typedef struct svi_cli {
     /* worker */
     const char *crash_file;
     const char *log; /* svi_log_word */
+    /* what became of the last `stave upgrade`: the version before, why it was taken back; NULL if there was none */
+    const char *upgraded_from, *upgrade_failed;
     int control, channel;
     int sockets[SVI_CLI_SOCKETS_MAX];
     bool is_direct[SVI_CLI_SOCKETS_MAX]; /* of each: TLS from the first byte */

@@ -37,6 +37,10 @@ static sv_status take(svi_cli *cli, const char *name, const char *value, sv_err 
         cli->log = value;
     else if (sv_str_eq(word, SV_STR("--crash")))
         cli->crash_file = value;
+    else if (sv_str_eq(word, SV_STR("--upgraded-from")))
+        cli->upgraded_from = value;
+    else if (sv_str_eq(word, SV_STR("--upgrade-failed")))
+        cli->upgrade_failed = value;
     else if (sv_str_eq(word, SV_STR("--hold")) || sv_str_eq(word, SV_STR("--hold-unstarted")))
         return take_held(cli, value, sv_str_eq(word, SV_STR("--hold-unstarted")), err);
     else if (sv_str_eq(word, SV_STR("--control")) || sv_str_eq(word, SV_STR("--channel")) ||

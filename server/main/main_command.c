@@ -125,7 +125,7 @@ static json_t *status(const svi_commands *commands)
     json_t *hosts = json_array();
     for (svi_host *h = svi_host_next(server, NULL); h; h = svi_host_next(server, h))
         (void)json_array_append_new(hosts, json_string(svi_host_name(h)));
-    return json_pack(
+    json_t *answer = json_pack(
         "{s:b, s:s, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "ok", 1, "version",
         SVI_VERSION,
         "pid", (json_int_t)getpid(), "uptime-s", (json_int_t)(up_us / 1000000), "hosts", hosts,
@@ -135,6 +135,11 @@ static json_t *status(const svi_commands *commands)
         store_status(svi_server_store(server)), "resident-bytes", (json_int_t)svi_resident_bytes(),
         "accounted-bytes", (json_int_t)atomic_load(&svi_shard_acct(shard)->live_bytes), "router",
         svi_figures_router(shard));
+    if (commands->config.upgraded_from)
+        (void)json_object_set_new(answer, "upgraded-from", json_string(commands->config.upgraded_from));
+    if (commands->config.upgrade_failed)
+        (void)json_object_set_new(answer, "upgrade-failed", json_string(commands->config.upgrade_failed));
+    return answer;
 }
 
 /* --- modules ------------------------------------------------------------------------------------------ */
@@ -372,6 +377,20 @@ void svi_command_stop(svi_commands *commands, svi_request *request)
     }
     config->stop(config->ctx);
     svi_request_answer(request);
+}
+
+static void on_upgrade(void *ctx, json_t *take_answer)
+{
+    svi_request_take(ctx, take_answer);
+}
+
+void svi_command_upgrade(svi_commands *commands, svi_request *request)
+{
+    const svi_commands_config *config = &commands->config;
+    if (config->upgrade)
+        config->upgrade(config->ctx, on_upgrade, request);
+    else
+        needs_server(request);
 }
 
 static void follow(svi_commands *commands, svi_request *request, const svi_follow_filter *filter)

@@ -23,6 +23,9 @@ typedef struct svi_commands_config {
     json_t *(*reload)(void *ctx, svi_command_done done, void *done_ctx);
     json_t *(*certificates)(void *ctx); /* svi_certs_status */
     void (*stop)(void *ctx);      /* begins to end the process */
+    /* has the new binary tried; `done` brings "ok" and "pid" when it is going to take over */
+    void (*upgrade)(void *ctx, svi_command_done done, void *done_ctx);
+    const char *upgraded_from, *upgrade_failed; /* svi_cli */
     void (*released)(void *ctx);  /* a module is out of quarantine */
     svi_follows *follows;         /* borrowed */
     void *ctx;
@@ -45,6 +48,7 @@ void svi_command_modules(svi_commands *commands, svi_request *request);
 void svi_command_modules_release(svi_commands *commands, svi_request *request);
 void svi_command_reload(svi_commands *commands, svi_request *request);
 void svi_command_stop(svi_commands *commands, svi_request *request);
+void svi_command_upgrade(svi_commands *commands, svi_request *request);
 void svi_command_log_follow(svi_commands *commands, svi_request *request);
 void svi_command_watch(svi_commands *commands, svi_request *request);
 void svi_command_commands(svi_commands *commands, svi_request *request);

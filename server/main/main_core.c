@@ -775,6 +775,16 @@ static const svi_core_command commands[] = {
               .flags = SV_COMMAND_CHANGES},
      .here = svi_tool_restore,
      .print = svi_print_backup},
+    {.what = {.name = "upgrade",
+              .summary = "let the release that is installed now take the place of the one that runs",
+              .manual = "Executes the binary at the path that `stave serve` was started by, in the server's own process: listeners\n"
+                        "stay open, who connects meanwhile waits. It is tried first and refused if it can't read the configuration;\n"
+                        "if it then can't serve, the release before goes on. Tells which of the two serves.",
+              .examples = "upgrade\nupgrade --json",
+              .flags = SV_COMMAND_CHANGES},
+     .run = svi_command_upgrade,
+     .here = svi_tool_upgrade,
+     .print = svi_print_upgrade},
     {.what = {.name = "upgrade status",
               .summary = "versions of what modules store, and which upgrade is not finished",
               .manual = "Of each map the oldest version that its records may have, the one that is written, and the\n"

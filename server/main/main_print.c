@@ -90,6 +90,9 @@ void svi_print_status(const json_t *a)
 {
     (void)printf("version      %s\n", text_of(a, "version"));
     (void)printf("process      %" PRId64 "\n", number_of(a, "pid"));
+    if (json_object_get(a, "upgraded-from")) (void)printf("upgraded     from %s\n", text_of(a, "upgraded-from"));
+    if (json_object_get(a, "upgrade-failed"))
+        (void)printf("upgrade      taken back: %s\n", text_of(a, "upgrade-failed"));
     (void)printf("up           ");
     print_period(number_of(a, "uptime-s"));
     print_list("hosts        ", json_object_get(a, "hosts"));
@@ -266,6 +269,12 @@ void svi_print_reload(const json_t *a)
 void svi_print_user(const json_t *a)
 {
     (void)printf("%s: %s\n", text_of(a, "address"), text_of(a, "what"));
+}
+
+void svi_print_upgrade(const json_t *a)
+{
+    (void)printf("version %s serves, process %" PRId64 "; before it was %s\n", text_of(a, "version"), number_of(a, "pid"),
+                 text_of(a, "from"));
 }
 
 void svi_print_nothing(const json_t *answer)

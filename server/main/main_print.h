@@ -12,6 +12,7 @@ void svi_print_modules(const json_t *answer);
 void svi_print_reload(const json_t *answer);
 void svi_print_user(const json_t *answer);
 /* Prints nothing. */
+void svi_print_upgrade(const json_t *answer);
 void svi_print_nothing(const json_t *answer);
 /* Prints it as it is. */
 void svi_print_json(const json_t *answer);

@@ -23,10 +23,11 @@
 #include "main/main_log.h"
 #include "main/main_state.h"
 #include "main/main_systemd.h"
+#include "main/main_takeover.h"
 
 #define END_MS 10000
 #define REPORTS_KEPT 20u
-#define ARGS_MAX (20u + 2 * SVI_SOCKETS_MAX + 2 * SVI_BLAME_MAX)
+#define ARGS_MAX (24u + 2 * SVI_SOCKETS_MAX + 2 * SVI_BLAME_MAX)
 
 typedef struct supervisor {
     const svi_supervisor_config *config;
@@ -47,6 +48,11 @@ typedef struct supervisor {
     svi_blame blame;
     bool was_ready; /* some worker was */
     bool stopping;
+    svi_takeover takeover; /* what the process before has left */
+    svi_tryout trial;       /* of the binary that is to take over */
+    bool is_handing_over;  /* the worker ends for it */
+    const char *undo; /* why the binary before has to be executed again */
+    char undo_text[SVI_TAKEOVER_TEXT];
     int64_t kill_ms;  /* when a worker that is ending is killed */
     int64_t start_ms; /* when the next worker is due */
     int status;       /* -1 while it goes on */
@@ -80,6 +86,10 @@ static const char *const *worker_args(supervisor *s, svi_arena *arena, int chann
     args[n++] = svi_arena_printf(arena, "%d", channel).p;
     args[n++] = "--log";
     args[n++] = svi_arena_printf(arena, "%s", word).p;
+    if (s->takeover.is_there) {
+        args[n++] = s->takeover.failed[0] ? "--upgrade-failed" : "--upgraded-from";
+        args[n++] = s->takeover.failed[0] ? s->takeover.failed : s->takeover.from;
+    }
     for (size_t i = 0; i < s->sockets.c2s_count; i++) {
         args[n++] = s->sockets.c2s[i].is_direct ? "--listen-tls" : "--listen";
         args[n++] = svi_arena_printf(arena, "%d", s->sockets.c2s[i].fd).p;
@@ -173,6 +183,8 @@ static void on_ready(supervisor *s)
     if (s->was_ready) return;
     s->was_ready = true;
     svi_systemd_tell("READY=1");
+    if (s->takeover.is_there && !s->takeover.failed[0])
+        SV_LOG(SV_INFO, "release-serves", LF_TXT("version", SVI_VERSION), LF_TXT("from", s->takeover.from));
     if (s->config->ready) s->config->ready(s->config->ctx);
 }
 
@@ -195,6 +207,96 @@ static void reopen_log(supervisor *s, svi_channel_what answer)
     }
 }
 
+/* --- another binary ----------------------------------------------------------------------------------- */
+
+static void stay(supervisor *s, const char *reason)
+{
+    SV_LOG(SV_ERROR, "release-refused", LF_TXT("binary", s->config->binary ? s->config->binary : "none"),
+           LF_TXT("reason", reason));
+    if (s->channel >= 0) (void)svi_channel_send(s->channel, SVI_CHANNEL_STAY, -1, reason);
+}
+
+static void on_upgrade(supervisor *s)
+{
+    sv_err err = {.text = ""};
+    if (!s->config->binary) {
+        stay(s, "this server was begun by `stave run`: end it and run it again");
+    } else if (s->stopping || s->is_handing_over || s->trial.pid > 0) {
+        stay(s, "the server ends, or an upgrade is under way already");
+    } else if (svi_tryout_begin(s->config->binary, s->config->config, now_ms(), &s->trial, &err) != SV_OK) {
+        stay(s, err.text);
+    } else {
+        SV_LOG(SV_INFO, "release-tried", LF_TXT("binary", s->config->binary));
+    }
+}
+
+/* systemd waits for READY from now on; whoever executes something else in this process has to say when (sd_notify(3)). */
+static void tell_reloading(void)
+{
+    char text[80];
+    const svi_plat *plat = svi_plat_kernel();
+    (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)plat->mono_us(plat->ctx));
+    svi_systemd_tell(text);
+}
+
+static void on_trial_end(supervisor *s, int status)
+{
+    char version[32];
+    sv_err err = {.text = ""};
+    const sv_status verdict = svi_tryout_end(&s->trial, status, version, &err);
+    if (s->stopping) return;
+    if (verdict != SV_OK) {
+        stay(s, err.text);
+        return;
+    }
+    SV_LOG(SV_INFO, "server-stop", LF_TXT("what", "the worker ends, for another release to take over"),
+           LF_TXT("version", version));
+    s->is_handing_over = true;
+    tell_reloading();
+    s->start_ms = now_ms();
+    if (!s->worker) return;
+    (void)svi_channel_send(s->channel, SVI_CHANNEL_UPGRADE, -1, version);
+    s->kill_ms = now_ms() + END_MS;
+    (void)kill(s->worker, SIGTERM);
+}
+
+static svi_takeover_hand hand_of(const supervisor *s, const char *failed)
+{
+    return (svi_takeover_hand){.path = s->config->binary,
+                               .config = s->config->config,
+                               .lock = s->lock,
+                               .sockets = &s->sockets,
+                               .failed = failed};
+}
+
+/* The log's thread does not outlive an execve: what it has is written before, and it begins again where that failed. */
+static void hand_over(supervisor *s)
+{
+    sv_err err = {.text = ""}, again = {.text = ""};
+    const svi_takeover_hand hand = hand_of(s, NULL);
+    s->is_handing_over = false;
+    svi_log_end(&s->log);
+    (void)svi_takeover_exec(&hand, &err);
+    if (svi_log_start(&s->acct, &s->settings, &s->log, &again) != SV_OK) {
+        (void)fprintf(stderr, "stave: %s\n", again.text);
+        s->status = SVI_EXIT_FAILED; /* whoever keeps services starts it again */
+        return;
+    }
+    stay(s, err.text);
+    svi_systemd_tell("READY=1");
+    s->start_ms = now_ms();
+}
+
+/* The worker did not get so far as to serve: the release before is executed again, if this is a new one. */
+static bool wants_back(supervisor *s, const char *reason)
+{
+    if (!s->takeover.is_there || s->takeover.binary < 0 || s->was_ready || s->stopping) return false;
+    (void)snprintf(s->undo_text, sizeof s->undo_text, "%s", reason);
+    s->undo = s->undo_text;
+    s->status = SVI_EXIT_FAILED;
+    return true;
+}
+
 /* One message a turn, so that a worker that floods keeps no signal waiting. */
 static void on_message(supervisor *s)
 {
@@ -209,6 +311,7 @@ static void on_message(supervisor *s)
     if (message.what == SVI_CHANNEL_READY) on_ready(s);
     if (message.what == SVI_CHANNEL_REOPEN) reopen_log(s, SVI_CHANNEL_REOPEN);
     if (message.what == SVI_CHANNEL_RELEASED) svi_blame_forget(&s->blame, message.text);
+    if (message.what == SVI_CHANNEL_UPGRADE) on_upgrade(s);
 }
 
 static void log_crash(supervisor *s, int status)
@@ -250,17 +353,22 @@ static void on_end(supervisor *s, int status)
     const bool exited = WIFEXITED(status);
     const int code = exited ? WEXITSTATUS(status) : -1;
     close_channel(s);
-    if (exited && code == SVI_EXIT_OK) {
+    if (s->is_handing_over && !s->stopping) {
+        if (code != SVI_EXIT_OK) log_crash(s, status);
+        s->start_ms = now_ms(); /* svi_takeover_exec, in its turn */
+    } else if (exited && code == SVI_EXIT_OK) {
         SV_LOG(SV_INFO, "worker-exit", LF_INT("pid", s->worker));
         s->status = SVI_EXIT_OK;
     } else if (s->stopping) {
         log_crash(s, status);
         s->status = SVI_EXIT_FAILED;
-    } else if (code == SVI_EXIT_REFUSED && !s->was_ready) {
+    } else if (code == SVI_EXIT_REFUSED && wants_back(s, "its worker refused to start; the log tells why")) {
+        SV_LOG(SV_WARN, "worker-exit", LF_INT("pid", s->worker), LF_TXT("reason", s->undo));
+    } else if (code == SVI_EXIT_REFUSED && !s->was_ready && !s->takeover.is_there) {
         s->status = SVI_EXIT_FAILED; /* it has told why */
     } else {
         log_crash(s, status);
-        start_later(s, code == SVI_EXIT_STORE);
+        if (!wants_back(s, "its worker died before it served; the log tells how")) start_later(s, code == SVI_EXIT_STORE);
     }
     s->worker = 0;
 }
@@ -270,7 +378,10 @@ static void on_child(supervisor *s)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (pid == s->worker) on_end(s, status);
+        if (pid == s->worker)
+            on_end(s, status);
+        else if (pid == s->trial.pid)
+            on_trial_end(s, status);
 }
 
 /* --- signals ------------------------------------------------------------------------------------------ */
@@ -354,6 +465,7 @@ static sv_status open_all(supervisor *s, sv_err *err)
     uid_t owner;
     gid_t group;
     sv_status status = svi_state_owner(geteuid(), s->settings.user, &owner, &group, err);
+    if (s->takeover.is_there) return status == SV_OK ? svi_state_make(s->data, owner, group, err) : status;
     if (status == SV_OK && owner == 0)
         SV_LOG(SV_WARN, "config-warning",
                LF_TXT("problem", "the worker stays root, as the option user says"));
@@ -369,7 +481,10 @@ static sv_status open_all(supervisor *s, sv_err *err)
 
 static int wait_time(const supervisor *s)
 {
-    const int64_t until = s->worker ? (s->stopping ? s->kill_ms : 0) : s->start_ms;
+    const bool is_ending = s->stopping || s->is_handing_over;
+    int64_t until = s->worker ? (is_ending ? s->kill_ms : 0) : s->start_ms;
+    if (s->trial.pid > 0 && s->trial.until_ms < INT64_MAX && (until == 0 || s->trial.until_ms < until))
+        until = s->trial.until_ms;
     if (until == 0) return -1;
     const int64_t wait_ms = until - now_ms();
     return wait_ms > 0 ? (int)wait_ms : 0;
@@ -377,8 +492,10 @@ static int wait_time(const supervisor *s)
 
 static void on_time(supervisor *s)
 {
+    if (s->trial.pid > 0 && now_ms() >= s->trial.until_ms) svi_tryout_kill(&s->trial);
+    if (!s->worker && s->status < 0 && s->is_handing_over) hand_over(s);
     if (!s->worker && s->status < 0 && now_ms() >= s->start_ms) start_worker(s);
-    if (s->worker && s->stopping && now_ms() >= s->kill_ms) {
+    if (s->worker && (s->stopping || s->is_handing_over) && now_ms() >= s->kill_ms) {
         SV_LOG(SV_WARN, "server-stop", LF_TXT("what", "the worker does not end and is killed"));
         s->kill_ms = now_ms() + END_MS;
         (void)kill(s->worker, SIGKILL);
@@ -390,9 +507,11 @@ static void loop(supervisor *s)
     s->start_ms = now_ms(); /* unless somebody wants the end already */
     while (s->status < 0) {
         struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
-                               {.fd = s->channel, .events = POLLIN}};
-        (void)poll(fds, 2, wait_time(s));
+                               {.fd = s->channel, .events = POLLIN},
+                               {.fd = s->trial.out, .events = POLLIN}};
+        (void)poll(fds, 3, wait_time(s));
         if (fds[1].revents != 0) on_message(s);
+        if (fds[2].revents != 0) svi_tryout_hear(&s->trial);
         if (fds[0].revents != 0) on_signal(s);
         on_time(s);
     }
@@ -411,10 +530,49 @@ static int serve(supervisor *s)
     SV_LOG(SV_INFO, "server-start", LF_TXT("version", SVI_VERSION),
            LF_TXT("config", s->config->config), LF_TXT("data", s->data));
     hear_signals(s); /* from here on: a HUP of whoever moves logs away, say, ends nobody */
-    if (open_all(s, &err) != SV_OK) return refuse(s, &err);
+    if (s->takeover.failed[0]) SV_LOG(SV_ERROR, "release-taken-back", LF_TXT("reason", s->takeover.failed));
+    if (open_all(s, &err) != SV_OK) return wants_back(s, err.text) ? s->status : refuse(s, &err);
     loop(s);
+    if (s->undo) return s->status;
     (void)unlink(s->settings.control_socket.p);
     (void)close(s->signals);
+    return s->status;
+}
+
+/* Back to the release before; if even that fails, whoever keeps services starts it again. */
+static void go_back(supervisor *s)
+{
+    sv_err err = {.text = ""};
+    const svi_takeover_hand hand = hand_of(s, s->undo);
+    if (svi_takeover_back(&s->takeover, &hand, &err) != SV_OK) (void)fprintf(stderr, "stave: %s\n", err.text);
+}
+
+static sv_status take_over(supervisor *s, sv_err *err)
+{
+    const sv_status status = svi_takeover_read(&s->takeover, err);
+    if (status != SV_OK || !s->takeover.is_there) return status;
+    s->sockets = s->takeover.sockets;
+    s->lock = s->takeover.lock;
+    return SV_OK;
+}
+
+static int supervise(supervisor *s, sv_err *err)
+{
+    uid_t owner; /* before the log's file is made */
+    gid_t group;
+    sv_status status = svi_state_owner(geteuid(), s->settings.user, &owner, &group, err);
+    if (status == SV_OK) status = svi_log_start(&s->acct, &s->settings, &s->log, err);
+    if (status != SV_OK) return wants_back(s, err->text) ? SVI_EXIT_FAILED : refuse(s, err);
+    s->data = s->settings.data_path.p;
+    s->arena = svi_arena_new(&s->acct, 0);
+    svi_blame_init(&s->blame, &s->acct);
+    s->status = serve(s);
+    svi_blame_free(&s->blame);
+    if (s->trial.pid > 0) svi_tryout_kill(&s->trial);
+    if (!s->undo) svi_sockets_close(&s->sockets);
+    if (!s->undo && s->lock >= 0) (void)close(s->lock);
+    svi_arena_free(&s->arena);
+    svi_log_end(&s->log);
     return s->status;
 }
 
@@ -427,27 +585,16 @@ int svi_supervise(const svi_supervisor_config *config)
                     .lock = -1,
                     .signals = -1,
                     .channel = -1,
+                    .trial = {.out = -1},
                     .status = -1};
     sv_err err = {.text = ""};
     svi_config *read = NULL;
-    if (read_settings(&s, &read) != SV_OK) return SVI_EXIT_FAILED;
-    uid_t owner; /* before the log's file is made */
-    gid_t group;
-    sv_status status = svi_state_owner(geteuid(), s.settings.user, &owner, &group, &err);
-    if (status == SV_OK) status = svi_log_start(&s.acct, &s.settings, &s.log, &err);
-    if (status == SV_OK) {
-        s.data = s.settings.data_path.p;
-        s.arena = svi_arena_new(&s.acct, 0);
-        svi_blame_init(&s.blame, &s.acct);
-        s.status = serve(&s);
-        svi_blame_free(&s.blame);
-        svi_sockets_close(&s.sockets);
-        if (s.lock >= 0) (void)close(s.lock);
-        svi_arena_free(&s.arena);
-        svi_log_end(&s.log);
-    } else {
-        s.status = refuse(&s, &err);
-    }
+    if (take_over(&s, &err) != SV_OK) return refuse(&s, &err);
+    if (read_settings(&s, &read) == SV_OK)
+        s.status = supervise(&s, &err);
+    else if (!wants_back(&s, "it can't read the configuration"))
+        s.status = SVI_EXIT_FAILED;
+    if (s.undo) go_back(&s);
     svi_config_free(&read);
     return s.status;
 }

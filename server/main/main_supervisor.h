@@ -10,6 +10,7 @@ typedef struct svi_supervisor_config {
     const char *config;       /* path of the configuration, for the workers */
     void (*ready)(void *ctx); /* the first worker serves; may be NULL */
     void *ctx;
+    const char *binary; /* path of the one that `stave upgrade` executes; NULL: none does */
     bool hangup_stops; /* HUP ends (a closed terminal) instead of reloading */
 } svi_supervisor_config;
 

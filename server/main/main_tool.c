@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,9 +25,12 @@
 #include "main/main_shard.h"
 #include "main/main_state.h"
 #include "main/main_supervisor.h"
+#include "main/main_takeover.h"
 #include "main/main_top.h"
 
 #define STOP_WAIT_MS 15000
+#define UPGRADE_WAIT_MS 120000u
+#define UPGRADE_STEP_MS 50u
 
 struct svi_tool {
     svi_cli cli;
@@ -276,9 +280,30 @@ int svi_tool_version(tool *t)
                           : print_text(t, "version", SV_STR("stave " SVI_VERSION "\n"));
 }
 
+/* The path by which this binary was called: a link, maybe, which leads to another release by the time of an upgrade. */
+static const char *called_as(tool *t)
+{
+    const char *name = t->argv[0];
+    if (name[0] == '/') return name;
+    char *here = strchr(name, '/') ? getcwd(NULL, 0) : NULL;
+    const char *path = here ? svi_arena_printf(t->arena, "%s/%s", here, name).p : t->cli.program;
+    free(here);
+    return path;
+}
+
+/* A release that is to take over the one that runs is tried so. */
+static int try_serve(tool *t)
+{
+    const int status = svi_tool_check(t);
+    if (status == SVI_EXIT_OK) svi_takeover_say();
+    return status;
+}
+
 int svi_tool_serve(tool *t)
 {
-    const svi_supervisor_config serve = {.cli = &t->cli, .config = t->cli.config};
+    if (svi_takeover_is_trial()) return try_serve(t);
+    const svi_supervisor_config serve = {
+        .cli = &t->cli, .config = t->cli.config, .binary = called_as(t)};
     return svi_supervise(&serve);
 }
 
@@ -580,6 +605,47 @@ int svi_tool_stop(tool *t)
     if (svi_state_lock(t->settings.data_path.p, STOP_WAIT_MS, &lock, &err) != SV_OK)
         return fail(t, SV_FAULT_FAILED, "the server was told to stop but has not ended yet");
     return t->cli.is_json ? print_text(t, "what", SV_STR("stopped")) : SVI_EXIT_OK;
+}
+
+/* Asks the one that serves now; it is not there in the moment of the exchange. */
+static json_t *status_of_next(tool *t, int64_t former_pid)
+{
+    json_t *answer = NULL, *request = json_pack("{s:s}", "command", "status");
+    for (unsigned waited_ms = 0; waited_ms < UPGRADE_WAIT_MS; waited_ms += UPGRADE_STEP_MS) {
+        sv_err err = {.text = ""};
+        const bool is_there = svi_ask(t->settings.control_socket.p, request, &answer, &err) == SV_OK;
+        if (is_there && json_integer_value(json_object_get(answer, "pid")) != former_pid) break;
+        json_decref(answer);
+        answer = NULL;
+        (void)poll(NULL, 0, UPGRADE_STEP_MS);
+    }
+    json_decref(request);
+    return answer;
+}
+
+/* The answer of the one that serves tells what became of it. */
+int svi_tool_upgrade(tool *t)
+{
+    sv_err err = {.text = ""};
+    json_t *answer = NULL;
+    if (!knows_socket(t)) return fail_config(t);
+    if (ask(t, t->cli.request, &answer, &err) != SV_OK) return fail_ask(t, &err);
+    if (!json_is_true(json_object_get(answer, "ok"))) return say_no(t, answer);
+    json_t *now = status_of_next(t, json_integer_value(json_object_get(answer, "pid")));
+    json_decref(answer);
+    if (!now)
+        return fail(t, SV_FAULT_FAILED, "the new release was told to take over, but nobody serves yet: the log tells why");
+    const json_t *failed = json_object_get(now, "upgrade-failed");
+    if (failed) {
+        const int status = fail(t, SV_FAULT_FAILED, "the release before serves again: %s", json_string_value(failed));
+        json_decref(now);
+        return status;
+    }
+    json_t *told = json_pack("{s:b, s:O, s:O, s:O}", "ok", 1, "version", json_object_get(now, "version"), "from",
+                             json_object_get(now, "upgraded-from"), "pid", json_object_get(now, "pid"));
+    json_decref(now);
+    return told ? tell(t, told)
+                : fail(t, SV_FAULT_FAILED, "the server was restarted by something else meanwhile: the log tells");
 }
 
 /* --- arguments ---------------------------------------------------------------------------------------- */

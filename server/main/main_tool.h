@@ -16,6 +16,7 @@ int svi_tool_module_install(svi_tool *tool);
 int svi_tool_module_remove(svi_tool *tool);
 int svi_tool_module_list(svi_tool *tool);
 int svi_tool_stop(svi_tool *tool);
+int svi_tool_upgrade(svi_tool *tool);
 int svi_tool_follow(svi_tool *tool);
 int svi_tool_top(svi_tool *tool);
 int svi_tool_options(svi_tool *tool);

@@ -56,6 +56,8 @@ typedef struct worker {
     svi_log *log;
     uv_poll_t channel;
     waiting *waiting; /* the oldest first */
+    svi_command_done upgrade_done; /* who waits for what becomes of an upgrade; NULL: nobody */
+    void *upgrade_ctx;
     svi_held held[SVI_CLI_HELD_MAX]; /* what the supervisor blames, without what is essential */
     size_t held_count;
     bool is_told[SVI_CLI_HELD_MAX]; /* that it is in quarantine no more; of cli->held */
@@ -133,6 +135,30 @@ static void answer_reload(worker *w, const char *problem)
     svi_free(first);
 }
 
+/* Before the supervisor ends this process for it: who asks the next one knows by the number that it is another. */
+static void answer_upgrade(worker *w, const char *problem)
+{
+    const svi_command_done done = w->upgrade_done;
+    w->upgrade_done = NULL;
+    if (done)
+        done(w->upgrade_ctx, problem ? svi_answer_fault(SV_FAULT_REFUSED, "%s", problem)
+                                     : json_pack("{s:b, s:i}", "ok", 1, "pid", (int)getpid()));
+}
+
+static void on_upgrade(void *ctx, svi_command_done done, void *done_ctx)
+{
+    worker *w = ctx;
+    const bool is_free = w->upgrade_done == NULL;
+    if (!is_free) {
+        done(done_ctx, svi_answer_fault(SV_FAULT_REFUSED, "an upgrade is under way already"));
+        return;
+    }
+    w->upgrade_done = done;
+    w->upgrade_ctx = done_ctx;
+    if (!svi_channel_send(w->cli->channel, SVI_CHANNEL_UPGRADE, -1, NULL))
+        answer_upgrade(w, "the supervisor does not listen: restart the server");
+}
+
 static void on_channel(uv_poll_t *poll, int status, int events)
 {
     (void)events;
@@ -143,10 +169,13 @@ static void on_channel(uv_poll_t *poll, int status, int events)
         if (message.fd >= 0) svi_log_take(w->log, message.fd);
         if (message.what == SVI_CHANNEL_REOPEN) answer_reload(w, NULL);
         if (message.what == SVI_CHANNEL_FAILED) answer_reload(w, message.text);
+        if (message.what == SVI_CHANNEL_UPGRADE) answer_upgrade(w, NULL);
+        if (message.what == SVI_CHANNEL_STAY) answer_upgrade(w, message.text);
     }
     if (got == SV_ENOTFOUND) return;
     (void)uv_poll_stop(poll); /* the supervisor is gone, and TERM is on its way */
     while (w->waiting) answer_reload(w, "the supervisor has ended");
+    answer_upgrade(w, "the supervisor has ended");
 }
 
 /* The file is opened by the supervisor, who may; the answer tells what came of it. */
@@ -394,6 +423,9 @@ static sv_status start(worker *w, sv_err *err)
                                           .reload = on_reload,
                                           .certificates = on_certificates,
                                           .stop = on_stop,
+                                          .upgrade = on_upgrade,
+                                          .upgraded_from = w->cli->upgraded_from,
+                                          .upgrade_failed = w->cli->upgrade_failed,
                                           .released = tell_released,
                                           .follows = w->follows,
                                           .ctx = w};
@@ -412,6 +444,7 @@ static void finish(worker *w)
     if (w->is_hearing) (void)uv_poll_stop(&w->hearing); /* the loop still turns; it ends already */
     svi_watch_stop(&w->watch);
     while (w->waiting) answer_reload(w, "the server ends");
+    answer_upgrade(w, "the server ends");
     svi_control_close(&w->control);
     if (w->commands) (void)uv_timer_stop(&w->scripts_timer);
     svi_commands_free(&w->commands);

@@ -1,0 +1,112 @@
+/* What is stored of a session (decision 019): notes, one behind the other, in one value of the map `HOST/sessions`. The first
+ * one begins the record; a snapshot is a record that was written anew from what is in memory, and notes are appended to it
+ * (svi_unit_append) as things happen. Only the form is here: which note is written when is xmpp_recorder.h's, what becomes of
+ * a record after a start xmpp_recover.h's.
+ *
+ * A note is its kind (1 byte), the length of what follows, and that. Numbers are of variable length (7 bits a byte, the low
+ * ones first), texts have their length before them. A later release may add kinds and lengthen notes: what is behind the
+ * part that is known is passed over, an unknown kind refuses the record, whose meaning it may have changed. */
+#ifndef SVI_XMPP_RECORD_H
+#define SVI_XMPP_RECORD_H
+
+#include "base/base_mem.h"
+#include "base/base_str.h"
+
+#define SVI_RECORD_SCHEMA 1u
+
+/* --- notes ------------------------------------------------------------------------------------ */
+
+/* Who and since when. */
+typedef struct svi_note_head {
+    sv_str full, lang;  /* its address; the language of its stanzas */
+    int64_t bound_us;   /* wall clock */
+} svi_note_head;
+
+/* It is counted: the bounds under which it is. */
+typedef struct svi_note_counted {
+    int64_t keep_ms; /* how long it stays without a connection */
+    uint64_t max_stanzas, max_bytes;
+} svi_note_counted;
+
+/* A copy that was given a number and is stored: here, or elsewhere. Numbers grow. */
+typedef struct svi_note_copy {
+    uint64_t number;
+    int64_t since_us;       /* wall clock, when it was given to the session */
+    sv_str to;              /* replaces the stanza's own `to`; .p NULL: does not */
+    sv_str stanza;          /* as text; empty: it lies in a row */
+    sv_str map, owner, key; /* which row; empty: none */
+} svi_note_copy;
+
+/* A request of the client's that was heard and whose answer is not acknowledged. Numbers grow. */
+typedef struct svi_note_request {
+    uint64_t number;
+    sv_str id, to; /* its attributes; to.p NULL: it had none */
+} svi_note_request;
+
+/* Each appends a note. */
+void svi_note_put_head(svi_buf *out, const svi_note_head *head);
+void svi_note_put_counted(svi_buf *out, const svi_note_counted *counted);
+/* Of what came: all up to `serial` are handled, which `h` counts; of those that were done before one of these (svi_note_put_done)
+ * those below `since` are known no more. */
+void svi_note_put_in(svi_buf *out, uint32_t h, uint64_t serial, uint64_t since);
+/* The stanza of that serial and mark (xmpp_tally.h) is done, and maybe not yet counted. */
+void svi_note_put_done(svi_buf *out, uint64_t serial, uint64_t mark);
+void svi_note_put_copy(svi_buf *out, const svi_note_copy *copy);
+/* All copies up to that number are acknowledged. */
+void svi_note_put_acked(svi_buf *out, uint64_t number);
+/* Its presence as set last, as text (empty: unavailable), and priority. */
+void svi_note_put_presence(svi_buf *out, sv_str presence, int priority);
+/* A named item; value.p NULL: it has none any more. */
+void svi_note_put_item(svi_buf *out, sv_str name, sv_str value);
+void svi_note_put_request(svi_buf *out, const svi_note_request *request);
+/* The answer of that request is acknowledged. */
+void svi_note_put_answered(svi_buf *out, uint64_t number);
+/* Since when it is without connection, by the wall clock; 0: it has one. */
+void svi_note_put_away(svi_buf *out, int64_t since_us);
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+typedef struct svi_record_item {
+    struct svi_record_item *next;
+    sv_str name, value;
+} svi_record_item;
+
+typedef struct svi_record_done {
+    struct svi_record_done *next;
+    uint64_t serial, mark;
+} svi_record_done;
+
+typedef struct svi_record_copy {
+    struct svi_record_copy *next;
+    svi_note_copy note;
+} svi_record_copy;
+
+typedef struct svi_record_request {
+    struct svi_record_request *next;
+    svi_note_request note;
+} svi_record_request;
+
+/* What all notes of a record say together. Texts are borrowed from it, lists lie in the arena; each is in the order of
+ * writing. */
+typedef struct svi_record {
+    svi_note_head head;
+    bool is_counted;
+    svi_note_counted counted;
+    uint32_t h;
+    uint64_t serial;        /* of the last stanza that h counts */
+    svi_record_done *done;  /* not counted in h */
+    uint64_t acked;         /* number of the last copy that is acknowledged */
+    uint64_t noted;         /* number of the last copy of which there was a note */
+    svi_record_copy *copies; /* not acknowledged */
+    sv_str presence;        /* empty: unavailable */
+    int priority;
+    svi_record_item *items;
+    svi_record_request *requests;
+    uint64_t last_request;  /* the greatest number of one */
+    int64_t away_us;
+} svi_record;
+
+/* Reads a record. SV_EIO if it is damaged, SV_EVERSION if it has notes of a later release: `err` says what. */
+sv_status svi_record_read(svi_arena *arena, sv_str bytes, svi_record *record_out, sv_err *err);
+
+#endif

@@ -15,7 +15,10 @@ typedef enum kind {
     ITEM,
     REQUEST,
     ANSWERED,
-    AWAY
+    AWAY,
+    NUMBERED,
+    GONE,
+    ENDED
 } kind;
 
 #define NUMBER_BYTES 10u /* of one of 64 bits, at most */
@@ -90,8 +93,18 @@ void svi_note_put_done(svi_buf *out, uint64_t serial, uint64_t mark)
 
 void svi_note_put_copy(svi_buf *out, const svi_note_copy *copy)
 {
-    PUT(out, COPY, NUMBER(copy->number), NUMBER(copy->since_us), TEXT(copy->to), TEXT(copy->stanza), TEXT(copy->map),
+    PUT(out, COPY, NUMBER(copy->ticket), NUMBER(copy->since_us), TEXT(copy->to), TEXT(copy->stanza), TEXT(copy->map),
         TEXT(copy->owner), TEXT(copy->key));
+}
+
+void svi_note_put_number(svi_buf *out, uint64_t ticket, uint64_t number)
+{
+    PUT(out, NUMBERED, NUMBER(ticket), NUMBER(number));
+}
+
+void svi_note_put_gone(svi_buf *out, uint64_t ticket)
+{
+    PUT(out, GONE, NUMBER(ticket));
 }
 
 void svi_note_put_acked(svi_buf *out, uint64_t number)
@@ -123,6 +136,11 @@ void svi_note_put_answered(svi_buf *out, uint64_t number)
 void svi_note_put_away(svi_buf *out, int64_t since_us)
 {
     PUT(out, AWAY, NUMBER(since_us));
+}
+
+void svi_note_put_ended(svi_buf *out)
+{
+    put_note(out, ENDED, NULL, 0);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -225,26 +243,57 @@ static void read_copy(reader *r, cursor *c)
     svi_record_copy *copy = svi_arena_get(r->arena, sizeof *copy);
     *copy = (svi_record_copy){.next = NULL};
     svi_note_copy *note = &copy->note;
-    note->number = take_number(c);
+    note->ticket = take_number(c);
     note->since_us = (int64_t)take_number(c);
     note->to = take_text(c);
     note->stanza = take_text(c);
     note->map = take_text(c);
     note->owner = take_text(c);
     note->key = take_text(c);
-    if (note->number <= r->record->noted || (note->stanza.n == 0 && note->map.n == 0)) c->is_bad = true;
-    r->record->noted = note->number;
+    if (note->ticket <= r->record->last_ticket || (note->stanza.n == 0 && note->map.n == 0)) c->is_bad = true;
+    r->record->last_ticket = note->ticket;
     *r->copies_end = copy;
     r->copies_end = &copy->next;
+}
+
+static svi_record_copy **find_copy(reader *r, uint64_t ticket)
+{
+    svi_record_copy **at = &r->record->copies;
+    while (*at != NULL && (*at)->note.ticket != ticket) at = &(*at)->next;
+    return at;
+}
+
+static void remove_copy(reader *r, svi_record_copy **at)
+{
+    if (r->copies_end == &(*at)->next) r->copies_end = at;
+    *at = (*at)->next;
+}
+
+static void read_number(reader *r, cursor *c)
+{
+    svi_record_copy *copy = *find_copy(r, take_number(c));
+    const uint64_t number = take_number(c);
+    if (number <= r->record->noted) c->is_bad = true;
+    r->record->noted = number;
+    if (copy != NULL) copy->number = number;
+}
+
+static void read_gone(reader *r, cursor *c)
+{
+    svi_record_copy **at = find_copy(r, take_number(c));
+    if (*at != NULL) remove_copy(r, at);
 }
 
 static void read_acked(reader *r, cursor *c)
 {
     svi_record *record = r->record;
     record->acked = take_number(c);
-    while (record->copies != NULL && record->copies->note.number <= record->acked)
-        record->copies = record->copies->next;
-    if (record->copies == NULL) r->copies_end = &record->copies;
+    for (svi_record_copy **at = &record->copies; *at != NULL;) {
+        if ((*at)->number > 0 && (*at)->number <= record->acked)
+            remove_copy(r, at);
+        else
+            at = &(*at)->next;
+    }
     if (record->acked > record->noted) record->noted = record->acked;
 }
 
@@ -297,10 +346,17 @@ static void read_away(reader *r, cursor *c)
     r->record->away_us = (int64_t)take_number(c);
 }
 
+static void read_ended(reader *r, cursor *c)
+{
+    (void)c;
+    r->record->has_ended = true;
+}
+
 static void (*const readers[])(reader *r, cursor *c) = {
     [HEAD] = read_head,         [COUNTED] = read_counted, [IN] = read_in,     [DONE] = read_done,
     [COPY] = read_copy,         [ACKED] = read_acked,     [ITEM] = read_item, [PRESENCE] = read_presence,
     [REQUEST] = read_request,   [ANSWERED] = read_answered, [AWAY] = read_away,
+    [NUMBERED] = read_number,   [GONE] = read_gone,       [ENDED] = read_ended,
 };
 
 static sv_status read_note(reader *r, cursor *all, bool is_first, sv_err *err)

@@ -28,10 +28,10 @@ typedef struct svi_note_counted {
     uint64_t max_stanzas, max_bytes;
 } svi_note_counted;
 
-/* A copy that was given a number and is stored: here, or elsewhere. Numbers grow. */
+/* A copy for the session, stored here or elsewhere. It is known by its ticket until it has a number; tickets grow. */
 typedef struct svi_note_copy {
-    uint64_t number;
-    int64_t since_us;       /* wall clock, when it was given to the session */
+    uint64_t ticket;
+    int64_t since_us;       /* wall clock, when it was stored */
     sv_str to;              /* replaces the stanza's own `to`; .p NULL: does not */
     sv_str stanza;          /* as text; empty: it lies in a row */
     sv_str map, owner, key; /* which row; empty: none */
@@ -52,6 +52,10 @@ void svi_note_put_in(svi_buf *out, uint32_t h, uint64_t serial, uint64_t since);
 /* The stanza of that serial and mark (xmpp_tally.h) is done, and maybe not yet counted. */
 void svi_note_put_done(svi_buf *out, uint64_t serial, uint64_t mark);
 void svi_note_put_copy(svi_buf *out, const svi_note_copy *copy);
+/* The copy of that ticket goes to the client under that number; numbers grow. */
+void svi_note_put_number(svi_buf *out, uint64_t ticket, uint64_t number);
+/* The copy of that ticket is the session's no more: it went another way. */
+void svi_note_put_gone(svi_buf *out, uint64_t ticket);
 /* All copies up to that number are acknowledged. */
 void svi_note_put_acked(svi_buf *out, uint64_t number);
 /* Its presence as set last, as text (empty: unavailable), and priority. */
@@ -63,6 +67,8 @@ void svi_note_put_request(svi_buf *out, const svi_note_request *request);
 void svi_note_put_answered(svi_buf *out, uint64_t number);
 /* Since when it is without connection, by the wall clock; 0: it has one. */
 void svi_note_put_away(svi_buf *out, int64_t since_us);
+/* The session has ended, and what was for it goes other ways. */
+void svi_note_put_ended(svi_buf *out);
 
 /* --- records ---------------------------------------------------------------------------------- */
 
@@ -78,6 +84,7 @@ typedef struct svi_record_done {
 
 typedef struct svi_record_copy {
     struct svi_record_copy *next;
+    uint64_t number; /* 0: it was given none, and to no connection */
     svi_note_copy note;
 } svi_record_copy;
 
@@ -96,14 +103,16 @@ typedef struct svi_record {
     uint64_t serial;        /* of the last stanza that h counts */
     svi_record_done *done;  /* not counted in h */
     uint64_t acked;         /* number of the last copy that is acknowledged */
-    uint64_t noted;         /* number of the last copy of which there was a note */
-    svi_record_copy *copies; /* not acknowledged */
+    uint64_t noted;         /* the last number of which there was a note */
+    svi_record_copy *copies; /* not acknowledged, in the order of tickets */
+    uint64_t last_ticket;
     sv_str presence;        /* empty: unavailable */
     int priority;
     svi_record_item *items;
     svi_record_request *requests;
     uint64_t last_request;  /* the greatest number of one */
     int64_t away_us;
+    bool has_ended;
 } svi_record;
 
 /* Reads a record. SV_EIO if it is damaged, SV_EVERSION if it has notes of a later release: `err` says what. */

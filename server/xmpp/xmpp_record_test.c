@@ -96,38 +96,55 @@ static void test_in(void **state)
 static void test_copies(void **state)
 {
     fixture *f = *state;
-    svi_note_put_copy(&f->buf, &(svi_note_copy){.number = 2, .since_us = 5, .stanza = SV_STR("<message/>")});
-    svi_note_put_copy(&f->buf, &(svi_note_copy){.number = 7,
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 1, .since_us = 5, .stanza = SV_STR("<message/>")});
+    svi_note_put_number(&f->buf, 1, 2);
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 4,
                                                 .since_us = 6,
                                                 .to = SV_STR("a@b/c"),
                                                 .map = SV_STR("m"),
                                                 .owner = SV_STR("o"),
                                                 .key = SV_STR("k")});
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 5, .stanza = SV_STR("<message/>")});
+    svi_note_put_number(&f->buf, 4, 7);
     read_it(f);
     const svi_record *r = &f->record;
     assert_int_equal(r->noted, 7);
-    const svi_note_copy *first = &r->copies->note, *second = &r->copies->next->note;
+    const svi_record_copy *first = r->copies, *second = first->next, *third = second->next;
     assert_int_equal(first->number, 2);
-    assert_null(first->to.p);
-    assert_str(first->stanza, "<message/>");
-    assert_int_equal(first->map.n, 0);
-    assert_int_equal(second->since_us, 6);
-    assert_str(second->to, "a@b/c");
-    assert_int_equal(second->stanza.n, 0);
-    assert_str(second->map, "m");
-    assert_str(second->owner, "o");
-    assert_str(second->key, "k");
+    assert_null(first->note.to.p);
+    assert_str(first->note.stanza, "<message/>");
+    assert_int_equal(first->note.map.n, 0);
+    assert_int_equal(second->number, 7);
+    assert_int_equal(second->note.since_us, 6);
+    assert_str(second->note.to, "a@b/c");
+    assert_int_equal(second->note.stanza.n, 0);
+    assert_str(second->note.map, "m");
+    assert_str(second->note.owner, "o");
+    assert_str(second->note.key, "k");
+    assert_int_equal(third->number, 0);
+    assert_int_equal(r->last_ticket, 5);
     svi_note_put_acked(&f->buf, 6);
     read_it(f);
     assert_int_equal(r->acked, 6);
-    assert_int_equal(r->copies->note.number, 7);
-    svi_note_put_acked(&f->buf, 20);
-    svi_note_put_copy(&f->buf, &(svi_note_copy){.number = 21, .stanza = SV_STR("<message/>")});
+    assert_int_equal(r->copies->number, 7);
+    svi_note_put_acked(&f->buf, 20); /* what had no number was not acknowledged */
     read_it(f);
-    assert_int_equal(r->copies->note.number, 21);
+    assert_int_equal(r->copies->note.ticket, 5);
+    assert_int_equal(r->noted, 20);
+    svi_note_put_gone(&f->buf, 5);
+    svi_note_put_gone(&f->buf, 3);
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 6, .stanza = SV_STR("<message/>")});
+    svi_note_put_number(&f->buf, 6, 21);
+    svi_note_put_ended(&f->buf);
+    read_it(f);
+    assert_int_equal(r->copies->number, 21);
     assert_null(r->copies->next);
-    /* a number is given once */
-    svi_note_put_copy(&f->buf, &(svi_note_copy){.number = 21, .stanza = SV_STR("<message/>")});
+    assert_true(r->has_ended);
+    const size_t good = f->buf.len;
+    svi_note_put_number(&f->buf, 6, 21); /* a number is given once */
+    assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EIO);
+    f->buf.len = good;
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 6, .stanza = SV_STR("<message/>")}); /* so is a ticket */
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EIO);
 }
 
@@ -169,10 +186,10 @@ static void test_later_release(void **state)
     svi_buf_put(&f->buf, (sv_str){longer, sizeof longer});
     read_it(f);
     assert_int_equal(f->record.acked, 5);
-    static const char unknown[] = {12, 0};
+    static const char unknown[] = {15, 0};
     svi_buf_put(&f->buf, (sv_str){unknown, sizeof unknown});
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EVERSION);
-    assert_string_equal(f->err.text, "a note of kind 12 is of a later release");
+    assert_string_equal(f->err.text, "a note of kind 15 is of a later release");
 }
 
 /* Cut anywhere, or with any byte another one: read or refused, never believed beyond its end (ASan watches). */
@@ -180,7 +197,7 @@ static void test_damage(void **state)
 {
     fixture *f = *state;
     svi_note_put_counted(&f->buf, &(svi_note_counted){.keep_ms = 1});
-    svi_note_put_copy(&f->buf, &(svi_note_copy){.number = 2, .stanza = SV_STR("<message/>"), .key = SV_STR("k")});
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 2, .stanza = SV_STR("<message/>"), .key = SV_STR("k")});
     svi_note_put_item(&f->buf, SV_STR("one"), SV_STR("1"));
     svi_note_put_request(&f->buf, &(svi_note_request){.number = 1, .id = SV_STR("id")});
     svi_note_put_presence(&f->buf, SV_STR("<presence/>"), 1);

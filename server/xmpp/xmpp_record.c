@@ -22,7 +22,6 @@ typedef enum kind {
 } kind;
 
 #define NUMBER_BYTES 10u /* of one of 64 bits, at most */
-#define PARTS_MAX 8u
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -78,7 +77,9 @@ void svi_note_put_head(svi_buf *out, const svi_note_head *head)
 
 void svi_note_put_counted(svi_buf *out, const svi_note_counted *counted)
 {
-    PUT(out, COUNTED, NUMBER(counted->keep_ms), NUMBER(counted->max_stanzas), NUMBER(counted->max_bytes));
+    PUT(out, COUNTED, NUMBER(counted->is_counting_out), NUMBER(counted->keep_us), NUMBER(counted->max_stanzas),
+        NUMBER(counted->max_bytes), NUMBER(counted->ask_stanzas), NUMBER(counted->ask_bytes), NUMBER(counted->ask_idle_us),
+        NUMBER(counted->answer_us));
 }
 
 void svi_note_put_in(svi_buf *out, uint32_t h, uint64_t serial, uint64_t since)
@@ -207,10 +208,15 @@ static void read_counted(reader *r, cursor *c)
 {
     svi_note_counted *counted = &r->record->counted;
     r->record->is_counted = true;
-    counted->keep_ms = (int64_t)take_number(c);
+    counted->is_counting_out = take_number(c) != 0;
+    counted->keep_us = (int64_t)take_number(c);
     counted->max_stanzas = take_number(c);
     counted->max_bytes = take_number(c);
-    if (counted->keep_ms < 0) c->is_bad = true;
+    counted->ask_stanzas = take_number(c);
+    counted->ask_bytes = take_number(c);
+    counted->ask_idle_us = (int64_t)take_number(c);
+    counted->answer_us = (int64_t)take_number(c);
+    if (counted->keep_us < 0 || counted->ask_idle_us < 0 || counted->answer_us < 0) c->is_bad = true;
 }
 
 static void read_in(reader *r, cursor *c)
@@ -250,8 +256,8 @@ static void read_copy(reader *r, cursor *c)
     note->map = take_text(c);
     note->owner = take_text(c);
     note->key = take_text(c);
-    if (note->ticket <= r->record->last_ticket || (note->stanza.n == 0 && note->map.n == 0)) c->is_bad = true;
-    r->record->last_ticket = note->ticket;
+    if (note->stanza.n == 0 && note->map.n == 0) c->is_bad = true;
+    if (note->ticket > r->record->last_ticket) r->record->last_ticket = note->ticket;
     *r->copies_end = copy;
     r->copies_end = &copy->next;
 }

@@ -22,13 +22,15 @@ typedef struct svi_note_head {
     int64_t bound_us;   /* wall clock */
 } svi_note_head;
 
-/* It is counted: the bounds under which it is. */
+/* It is counted, and how (svi_counting). */
 typedef struct svi_note_counted {
-    int64_t keep_ms; /* how long it stays without a connection */
-    uint64_t max_stanzas, max_bytes;
+    bool is_counting_out;
+    int64_t keep_us;
+    uint64_t max_stanzas, max_bytes, ask_stanzas, ask_bytes;
+    int64_t ask_idle_us, answer_us;
 } svi_note_counted;
 
-/* A copy for the session, stored here or elsewhere. It is known by its ticket until it has a number; tickets grow. */
+/* A copy for the session, stored here or elsewhere. It is known by its ticket until it has a number. */
 typedef struct svi_note_copy {
     uint64_t ticket;
     int64_t since_us;       /* wall clock, when it was stored */
@@ -104,8 +106,8 @@ typedef struct svi_record {
     svi_record_done *done;  /* not counted in h */
     uint64_t acked;         /* number of the last copy that is acknowledged */
     uint64_t noted;         /* the last number of which there was a note */
-    svi_record_copy *copies; /* not acknowledged, in the order of tickets */
-    uint64_t last_ticket;
+    svi_record_copy *copies; /* not acknowledged, in the order of their notes */
+    uint64_t last_ticket;   /* the greatest one */
     sv_str presence;        /* empty: unavailable */
     int priority;
     svi_record_item *items;

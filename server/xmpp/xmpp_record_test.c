@@ -68,7 +68,14 @@ static void test_short_form(void **state)
 static void test_in(void **state)
 {
     fixture *f = *state;
-    const svi_note_counted counted = {.keep_ms = 600000, .max_stanzas = 1000, .max_bytes = UINT64_MAX};
+    const svi_note_counted counted = {.is_counting_out = true,
+                                      .keep_us = 600000,
+                                      .max_stanzas = 1000,
+                                      .max_bytes = UINT64_MAX,
+                                      .ask_stanzas = 3,
+                                      .ask_bytes = 4,
+                                      .ask_idle_us = 5,
+                                      .answer_us = 6};
     svi_note_put_counted(&f->buf, &counted);
     svi_note_put_done(&f->buf, 3, UINT64_MAX);
     svi_note_put_done(&f->buf, 4, 44);
@@ -76,7 +83,12 @@ static void test_in(void **state)
     read_it(f);
     const svi_record *r = &f->record;
     assert_true(r->is_counted);
-    assert_int_equal(r->counted.keep_ms, 600000);
+    assert_true(r->counted.is_counting_out);
+    assert_int_equal(r->counted.keep_us, 600000);
+    assert_int_equal(r->counted.ask_stanzas, 3);
+    assert_int_equal(r->counted.ask_bytes, 4);
+    assert_int_equal(r->counted.ask_idle_us, 5);
+    assert_int_equal(r->counted.answer_us, 6);
     assert_int_equal(r->counted.max_stanzas, 1000);
     assert_true(r->counted.max_bytes == UINT64_MAX);
     assert_int_equal(r->h, UINT32_MAX);
@@ -144,7 +156,7 @@ static void test_copies(void **state)
     svi_note_put_number(&f->buf, 6, 21); /* a number is given once */
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EIO);
     f->buf.len = good;
-    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 6, .stanza = SV_STR("<message/>")}); /* so is a ticket */
+    svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 8}); /* it has to be somewhere */
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EIO);
 }
 
@@ -196,7 +208,7 @@ static void test_later_release(void **state)
 static void test_damage(void **state)
 {
     fixture *f = *state;
-    svi_note_put_counted(&f->buf, &(svi_note_counted){.keep_ms = 1});
+    svi_note_put_counted(&f->buf, &(svi_note_counted){.keep_us = 1});
     svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 2, .stanza = SV_STR("<message/>"), .key = SV_STR("k")});
     svi_note_put_item(&f->buf, SV_STR("one"), SV_STR("1"));
     svi_note_put_request(&f->buf, &(svi_note_request){.number = 1, .id = SV_STR("id")});

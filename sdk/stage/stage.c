@@ -4,6 +4,7 @@
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
 #include "xmpp/xmpp_provider.h"
+#include "xmpp/xmpp_recover.h"
 #include "xmpp/xmpp_removal.h"
 #include "xmpp/xmpp_session.h"
 #include <stdio.h>
@@ -257,6 +258,7 @@ static bool make_server(svi_stage *st, sv_err *err)
                                       .wake = never_wake,
                                       .fatal = store_failed,
                                       .store_cache_bytes = st->how.cache_bytes,
+                                      .keeps_records = true,
                                       .lacks_space = svi_harm_lacks_space,
                                       .ctx = st};
     if (svi_server_new(&config, &st->server, err) != SV_OK || !prepare_hosts(st, err)) return false;
@@ -286,6 +288,24 @@ static bool start_modules(svi_stage *st)
     return true;
 }
 
+static void on_recovered(void *ctx, const svi_recovered *recovered)
+{
+    svi_stage *st = ctx;
+    st->is_recovered = true;
+    if (recovered->damaged > 0 || recovered->status != SV_OK)
+        (void)snprintf(st->problem, sizeof st->problem, "%zu records of sessions can't be read (%s)", recovered->damaged,
+                       svi_status_name(recovered->status));
+}
+
+/* As the daemon does it: before anybody can connect. */
+static void recover(svi_stage *st)
+{
+    st->is_recovered = false;
+    svi_sessions_recover(st->server, on_recovered, st);
+    do (void)svi_stage_settle(st);
+    while (st->server != NULL && !st->is_recovered && svi_stage_pass_owed(st));
+}
+
 static void listen_to_links(svi_stage *st, sv_err *err)
 {
     const svi_limits *limits = st->how.limits;
@@ -303,7 +323,10 @@ bool svi_stage_start(svi_stage *st)
     st->started = true;
     st->problem[0] = 0;
     if (!read_config(st, &st->config)) return false;
-    if (make_engines(st, &err) && make_engine(st, &err) && make_server(st, &err) && start_modules(st)) listen_to_links(st, &err);
+    if (make_engines(st, &err) && make_engine(st, &err) && make_server(st, &err) && start_modules(st)) {
+        recover(st);
+        if (st->server != NULL) listen_to_links(st, &err);
+    }
     if (err.text[0] && !st->problem[0]) (void)snprintf(st->problem, sizeof st->problem, "%.290s", err.text);
     return st->problem[0] == 0;
 }

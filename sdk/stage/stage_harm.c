@@ -123,7 +123,7 @@ static void waits(void *ctx, const char *module, sv_event *ev)
 
 static bool is_job_of(const svi_stage *st, const svi_job *job)
 {
-    return svi_job_is_of(job, sv_str_of(st->harm.module));
+    return st->harm.module[0] == 0 || svi_job_is_of(job, sv_str_of(st->harm.module)); /* the core's, too */
 }
 
 static int64_t delay(void *ctx, const svi_job *job)

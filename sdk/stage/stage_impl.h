@@ -44,7 +44,7 @@ struct svi_stage {
     svi_buf config_text, log;
     svi_buf further; /* modules, as they stand in a list */
     bool is_host_gone[SVI_STAGE_HOSTS];
-    bool started, is_ending;
+    bool started, is_ending, is_recovered;
     char problem[300], fault[100];
 };
 

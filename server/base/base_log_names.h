@@ -81,6 +81,9 @@ SVI_LOG_NAME("session-open", "A resource was bound.")
 SVI_LOG_NAME("session-close", "A session ended.")
 SVI_LOG_NAME("session-away", "The connection of a counted session has ended; it is kept until a stream takes it up or its time is over.")
 SVI_LOG_NAME("session-back", "A stream has taken up a counted session; \"again\" is how many stanzas are sent again or late.")
+SVI_LOG_NAME("session-not-recovered", "The record of a session can't be read and is deleted; its client has to log in anew.")
+SVI_LOG_NAME("sessions-recovered", "Sessions that outlived the server's last end: how many wait for their clients, how many ended.")
+SVI_LOG_NAME("session-not-recorded", "A session has more items or presence than its record may have: the next start does not know it.")
 SVI_LOG_NAME("session-slow", "A recipient reads too slowly; its connection is closed.")
 
 /* bus */

@@ -225,7 +225,10 @@ static uint64_t submit(sv_event *ev)
     void *unit = ev->unit;
     ev->unit = NULL;
     if (unit == NULL) return 0;
-    if (!commit->unit_is_empty(commit->ctx, unit)) return commit->submit(commit->ctx, unit);
+    if (!commit->unit_is_empty(commit->ctx, unit)) {
+        if (ev->ops->committing != NULL) ev->ops->committing(ev, unit);
+        return commit->submit(commit->ctx, unit);
+    }
     commit->discard(commit->ctx, unit);
     return 0;
 }

@@ -115,6 +115,9 @@ typedef struct svi_event_ops {
     /* It reached a handler of a module in quarantine that may not be skipped: must dispose, by refusing or by
      * dropping under a rule of that name. NULL: as `undisposed`. */
     void (*quarantined)(sv_event *ev);
+    /* What the event writes is handed in as soon as this returns: something may be added to the unit. Not called if it writes
+     * nothing. */
+    void (*committing)(sv_event *ev, void *unit);
     /* Everything is committed and emitted: give credit back, advance h; the event is freed on
      * return. */
     void (*released)(sv_event *ev);

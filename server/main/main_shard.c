@@ -15,6 +15,7 @@
 #include "mods/mods_engine.h"
 #include "net/net_wake.h"
 #include "store/store_engine.h"
+#include "xmpp/xmpp_recover.h"
 #include "xmpp/xmpp_removal.h"
 
 #define MAGIC 0x53485244u
@@ -305,6 +306,7 @@ static sv_status open_server(svi_shard *shard, const svi_shard_config *config, s
         .wake = on_wake,
         .fatal = on_fatal,
         .ctx = shard,
+        .keeps_records = true,
     };
     const sv_status status = svi_server_new(&server, &shard->server, err);
 #ifdef SVI_DEBUG
@@ -473,6 +475,27 @@ sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, 
     want_turn(shard);
     *shard_out = shard;
     return SV_OK;
+}
+
+static void on_recovered(void *ctx, const svi_recovered *recovered)
+{
+    bool *is_over = ctx;
+    *is_over = true;
+    if (recovered->away + recovered->ended + recovered->damaged == 0 && recovered->status == SV_OK) return;
+    SV_LOG(recovered->status == SV_OK ? SV_INFO : SV_ERROR, "sessions-recovered", LF_INT("away", recovered->away),
+           LF_INT("ended", recovered->ended), LF_INT("damaged", recovered->damaged),
+           LF_TXT("status", svi_status_name(recovered->status)));
+}
+
+void svi_shard_recover(svi_shard *shard)
+{
+    SV_CHECK(shard, MAGIC);
+    bool is_over = false;
+    svi_sessions_recover(shard->server, on_recovered, &is_over);
+    while (!is_over) {
+        want_turn(shard);
+        (void)uv_run(&shard->loop, UV_RUN_ONCE);
+    }
 }
 
 /* --- taking another config over ----------------------------------------------------------------------- */

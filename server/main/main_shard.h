@@ -42,6 +42,10 @@ void svi_module_paths_get(svi_arena *arena, const svi_settings *settings, const 
  * `err` is empty), the rest is in `err`. The loop is not run yet. */
 sv_status svi_shard_open(const svi_shard_config *config, svi_shard **shard_out, sv_err *err);
 
+/* Builds the sessions that outlived the last end of the server (xmpp_recover.h), before anybody is listened to: turns the loop until
+ * they are there. */
+void svi_shard_recover(svi_shard *shard);
+
 /* What svi_shard_take_over did to a host: "added", "removed" or "changed". */
 typedef void (*svi_shard_changed)(void *ctx, const char *what, sv_str host);
 

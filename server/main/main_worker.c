@@ -412,6 +412,7 @@ static sv_status start(worker *w, sv_err *err)
     if (status == SV_OK) svi_restore_look(w->settings.data_path.p);
     if (status == SV_OK) note_held(w);
     if (status == SV_OK) status = open_shard(w, err);
+    if (status == SV_OK) svi_shard_recover(w->shard);
     if (status == SV_OK) open_tickets(w);
     if (status == SV_OK) status = open_certificates(w);
     if (status == SV_OK) status = listen_all(w, err);

@@ -1,7 +1,9 @@
 /* Counted sessions (decision 019): what they have sent and got, how they outlive their connections, how a connection
  * takes them up again. Which protocol says so is a module's matter. */
 #include "base/base_log.h"
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
+
+#define LAST_HANDLED_US 1000000 /* how long a server that stops waits for what is under way, to tell the client */
 
 static int64_t mono_us(const sv_session *session)
 {
@@ -22,10 +24,11 @@ void svi_session_count_in(sv_session *session, const svi_counting *how)
     SV_CHECK(session, SVI_SESSION_MAGIC);
     if (session->counted == NULL) {
         session->counted = svi_alloc(session->server->acct, sizeof *session->counted);
-        session->counted->tally = svi_tally_new(session->server->acct, false);
+        session->counted->tally = svi_tally_new(session->server->acct, session->recorder != NULL);
     }
     session->counted->how = *how;
     if (session->is_guest) session->counted->how.keep_us = 0; /* nobody logs in as the same guest again */
+    svi_recorder_renew(session);
 }
 
 void svi_session_count_out(sv_session *session)
@@ -33,6 +36,7 @@ void svi_session_count_out(sv_session *session)
     SV_CHECK(session, SVI_SESSION_MAGIC);
     SV_ASSERT(session->counted != NULL);
     session->counted->is_counting_out = true;
+    svi_recorder_renew(session);
 }
 
 uint64_t svi_counted_in(sv_session *session, const sv_stanza *stanza, bool *is_repeat_out)
@@ -73,8 +77,22 @@ void svi_counted_hold(sv_session *session, uint64_t serial, bool more)
     if (serial == 0 || session->counted == NULL) return;
     if (more)
         svi_tally_hold(session->counted->tally, serial);
-    else if (svi_tally_let_go(session->counted->tally, serial, false))
-        see_handled(session);
+    else
+        svi_counted_heard(session, serial, false);
+}
+
+void svi_counted_heard(sv_session *session, uint64_t serial, bool is_noted)
+{
+    const svi_counted *c = session->counted;
+    if (serial == 0 || c == NULL) return;
+    const bool moved = svi_tally_let_go(c->tally, serial, is_noted);
+    svi_recorder_done(session, c->wanted > 0);
+    if (moved) see_handled(session);
+}
+
+void svi_counted_noted(sv_session *session, uint64_t serial)
+{
+    if (svi_tally_note(session->counted->tally, serial)) see_handled(session);
 }
 
 static void on_handled_timer(void *ctx)
@@ -98,6 +116,7 @@ void svi_session_want_handled(sv_session *session, int64_t within_us)
     if (c->handled_timer == NULL)
         c->handled_timer =
             svi_timer_start(session->server->timers, within_us, on_handled_timer, session);
+    svi_recorder_done(session, true);
     svi_store_hurry(session->server->store);
 }
 
@@ -232,7 +251,7 @@ static void hand(sv_session *session, const svi_tally_out *out)
 void svi_counted_feed(sv_session *session)
 {
     svi_counted *c = session->counted;
-    if (c == NULL || session->conn == NULL || c->is_held) return;
+    if (c == NULL || session->conn == NULL || c->is_held || svi_recorder_holds(session)) return;
     const size_t room_bytes = session->server->limits.queue_soft_bytes;
     const svi_tally_out *out;
     bool is_any = false;
@@ -251,12 +270,18 @@ void svi_counted_send(sv_session *session, const sv_stanza *stanza, sv_str to, u
     svi_kept *kept = svi_session_take_kept(session, entry);
     const svi_tally_place place = kept != NULL ? (svi_tally_place){.map = kept->map, .owner = kept->owner, .key = kept->key}
                                                : (svi_tally_place){.map = NULL};
-    const svi_tally_copy copy = {.stanza = stanza,
-                                 .to = to,
-                                 .entry = entry,
-                                 .since_us = wall_us(session),
-                                 .place = kept != NULL ? &place : NULL};
-    if (!coalesce(session, &copy)) (void)svi_tally_add(c->tally, &copy);
+    svi_tally_copy copy = {.stanza = stanza,
+                           .to = to,
+                           .entry = entry,
+                           .since_us = wall_us(session),
+                           .place = kept != NULL ? &place : NULL};
+    if (!coalesce(session, &copy)) {
+        const svi_recorder_noted noted =
+            svi_recorder_number(session, stanza, entry, svi_tally_added_number(c->tally) + 1);
+        copy.ticket = noted.ticket;
+        copy.noted_bytes = noted.bytes;
+        (void)svi_tally_add(c->tally, &copy);
+    }
     if (kept != NULL) svi_kept_free(kept);
     keep_bounds(session);
     svi_counted_feed(session);
@@ -269,7 +294,10 @@ static void settle(sv_session *session, svi_tally_out *acked)
 {
     svi_server *server = session->server;
     svi_unit *unit = NULL;
+    svi_recorder_ack ack = {.number = svi_tally_acked_number(session->counted->tally)};
     while (acked != NULL) {
+        ack.was_noted = ack.was_noted || acked->ticket != 0;
+        ack.bytes += acked->noted_bytes;
         const svi_tally_place *place = &acked->place;
         if (place->map != NULL) {
             if (unit == NULL) unit = svi_unit_new(server->store);
@@ -278,19 +306,45 @@ static void settle(sv_session *session, svi_tally_out *acked)
         svi_ledger_close_acked(server->ledger, acked->entry);
         svi_tally_out_free(&acked);
     }
+    svi_recorder_acked(session, &ack, unit);
     if (unit == NULL) return;
     svi_unit_submit(&unit);
     if (svi_tally_waiting(session->counted->tally).stored_count == 0 && session->is_listed)
         svi_occasion(session->host, SVI_POINT_SESSION_WRITTEN, NULL, session, NULL, SV_STR_NONE, NULL);
 }
 
+/* Of a recovered session, by its client's first word. What lies in a row may have been given to it once more meanwhile. */
+static sv_status ack_recovered(sv_session *session, uint32_t h, svi_tally_out **acked_out)
+{
+    svi_server *server = session->server;
+    svi_tally *tally = session->counted->tally;
+    svi_tally_place place;
+    const uint32_t more = h - svi_tally_acked(tally);
+    *acked_out = NULL;
+    if (more > INT32_MAX) return SV_ENOTFOUND;
+    const svi_mark mark = svi_arena_mark(server->scratch);
+    while (svi_recorder_settle(session, svi_tally_acked_number(tally) + more, &place)) {
+        svi_tally_out *twice = place.map != NULL ? svi_tally_drop(tally, &place) : NULL;
+        while (twice != NULL) {
+            svi_ledger_close(server->ledger, twice->entry, SVI_HANDED_OVER, NULL);
+            svi_tally_out_free(&twice);
+        }
+    }
+    svi_arena_reset(server->scratch, mark);
+    const sv_status status = svi_tally_settle(tally, h, acked_out);
+    SV_ASSERT(status == SV_OK);
+    return SV_OK;
+}
+
 static sv_status ack(sv_session *session, uint32_t h)
 {
     svi_counted *c = session->counted;
     svi_tally_out *acked;
-    const sv_status status = svi_tally_ack(c->tally, h, &acked);
+    const sv_status status =
+        c->is_recovered ? ack_recovered(session, h, &acked) : svi_tally_ack(c->tally, h, &acked);
     if (status != SV_OK) return status;
     settle(session, acked);
+    if (c->is_recovered) svi_recorder_renumbered(session);
     c->is_asked = false;
     svi_timer_cancel(&c->ask_timer);
     return SV_OK;
@@ -340,6 +394,7 @@ void svi_session_leave(sv_session *session)
     c->is_held = false;
     c->away_us = wall_us(session);
     c->is_asked = false;
+    svi_recorder_away(session, c->away_us);
     stop_timers(c);
     c->wanted = 0;
     c->away_timer =
@@ -377,6 +432,7 @@ sv_status svi_session_take_up(sv_session *session, svi_conn *conn, uint32_t h)
         server->streams_ops->leave(server->streams, older, session, "conflict");
     stop_timers(c);
     c->away_us = 0;
+    svi_recorder_away(session, 0);
     c->wanted = 0;
     c->unasked = c->unasked_bytes = 0;
     c->is_held = true;
@@ -398,6 +454,7 @@ void svi_session_go_on(sv_session *session)
            LF_INT("conn", svi_conn_number(session->conn)),
            LF_INT("again", svi_tally_waiting(c->tally).count));
     svi_counted_feed(session);
+    if (was_recovered) svi_recorder_answer(session);
     svi_occasion(session->host, SVI_POINT_SESSION_BACK, NULL, session, NULL,
                  was_recovered ? SV_STR("recovered") : SV_STR(""), NULL);
 }
@@ -423,11 +480,24 @@ static void fire(sv_session *session, bool *is_due, svi_point point)
         svi_occasion(session->host, point, NULL, session, NULL, SV_STR_NONE, NULL);
 }
 
+/* Behind the last that is said of what was handled. */
+static void close_suspended(sv_session *session)
+{
+    const svi_server *server = session->server;
+    if (server->streams_ops != NULL)
+        server->streams_ops->suspend(server->streams, session->conn);
+    else
+        svi_conn_close(session->conn, SV_STR_NONE, SVI_LAST_WORDS_MS);
+}
+
 void svi_counted_fire(sv_session *session)
 {
     svi_counted *c = session->counted;
     if (c == NULL) return;
+    const bool is_last = session->is_suspended && c->is_handled_due && session->conn != NULL;
     fire(session, &c->is_handled_due, SVI_POINT_SESSION_HANDLED);
+    if (is_last) close_suspended(session);
+    if (session->is_suspended) return;
     fire(session, &c->is_unacked_due, SVI_POINT_SESSION_UNACKED);
 }
 
@@ -460,6 +530,46 @@ uint64_t svi_server_unacked(svi_server *server)
     return count;
 }
 
+void svi_session_wait(sv_session *session, int64_t away_us, int64_t keep_us)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    svi_counted *c = session->counted;
+    const int64_t now_us = wall_us(session);
+    if (keep_us == 0) return;
+    const bool is_known = away_us > 0 && away_us < now_us;
+    c->away_us = is_known ? away_us : now_us;
+    if (!is_known) svi_recorder_away(session, now_us);
+    c->away_timer = svi_timer_start(session->server->timers, keep_us - (now_us - c->away_us), on_away_timer, session);
+}
+
+void svi_sessions_end_unresumable(svi_server *server)
+{
+    for (svi_host *host = server->known; host != NULL; host = host->known_next)
+        for (sv_session *session = host->sessions, *next; session != NULL; session = next) {
+            next = session->host_next;
+            const bool is_waiting = session->counted != NULL && session->counted->away_timer != NULL && session->is_listed;
+            if (session->conn == NULL && !is_waiting) svi_session_end(&session, "not resumable after a start");
+        }
+}
+
+bool svi_session_is_suspended(const sv_session *session)
+{
+    SV_CHECK(session, SVI_SESSION_MAGIC);
+    return session->is_suspended;
+}
+
+void svi_sessions_suspend(svi_server *server)
+{
+    for (sv_session *session = NULL; (session = svi_session_each(server, session)) != NULL;) {
+        if (session->recorder == NULL || !svi_session_may_stay(session)) continue;
+        session->is_suspended = true;
+        if (session->conn != NULL)
+            svi_session_want_handled(session, LAST_HANDLED_US);
+        else
+            svi_session_become_due(session);
+    }
+}
+
 void svi_sessions_end_away(svi_server *server)
 {
     for (svi_host *host = server->known; host != NULL; host = host->known_next)
@@ -481,10 +591,12 @@ void svi_counted_end(sv_session *session)
     while (left != NULL) {
         if (left->is_answered) /* so it was got; nor may it be answered twice (RFC 6120 8.2.3) */
             svi_ledger_close_acked(session->server->ledger, left->entry);
-        else if (left->place.map != NULL)
+        else if (left->place.map != NULL || (session->is_suspended && left->ticket != 0))
             svi_ledger_close(session->server->ledger, left->entry, SVI_STORED, NULL);
+        else if (session->is_suspended)
+            svi_ledger_close(session->server->ledger, left->entry, SVI_DROPPED, "server-stops");
         else
-            svi_unsent(session, left->stanza, left->since_us, left->entry);
+            svi_unsent(session, left->stanza, left->since_us, left->ticket, left->entry);
         svi_tally_out_free(&left);
     }
 }

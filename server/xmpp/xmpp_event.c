@@ -2,7 +2,7 @@
  * stanza. */
 #include "base/base_log.h"
 #include "store/store_archive.h"
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 #include "xmpp/xmpp_told.h"
 
 svi_xevent *svi_xevent_of(const sv_event *ev)
@@ -150,6 +150,13 @@ static svi_passage passage_of(svi_host *host, const sv_jid *account, sv_session 
     return passage;
 }
 
+/* What writes an account, or deletes one, has something else there, which begins with another word. */
+static svi_xevent *outer_of(const sv_event *parent)
+{
+    svi_xevent *x = svi_event_x(parent);
+    return x != NULL && x->magic == SVI_XEVENT_MAGIC ? x : NULL;
+}
+
 /* Lives in the parent's arena. */
 static svi_xevent *fire_inside(const svi_passage *passage, svi_point point, sv_event *parent)
 {
@@ -158,6 +165,7 @@ static svi_xevent *fire_inside(const svi_passage *passage, svi_point point, sv_e
     const svi_event_config config = config_of(passage, &occasion_ops, point, x);
     fill(x, passage, arena);
     x->is_borrowed = true;
+    x->outer = outer_of(parent);
     svi_event_fire(parent, &config);
     return x;
 }
@@ -381,17 +389,36 @@ void svi_x_dropped(sv_event *ev, const char *rule)
                                               .stanza = svi_event_stanza(ev)});
 }
 
+static void unsent_committing(sv_event *ev, void *unit)
+{
+    svi_recorder_committing(svi_xevent_of(ev), unit);
+}
+
+static void unsent_released(sv_event *ev)
+{
+    svi_recorder_unsent_over(svi_xevent_of(ev), false);
+    occasion_over(ev);
+}
+
+static void unsent_canceled(sv_event *ev)
+{
+    svi_recorder_unsent_over(svi_xevent_of(ev), true);
+    occasion_over(ev);
+}
+
 static const svi_event_ops unsent_ops = {
+    .committing = unsent_committing,
     .dropped = svi_x_dropped,
     .unclaimed = unsent_unclaimed,
     .timeout = unsent_timeout,
     .undisposed = unsent_undisposed,
     .quarantined = unsent_quarantined,
-    .released = occasion_over,
-    .canceled = occasion_over,
+    .released = unsent_released,
+    .canceled = unsent_canceled,
 };
 
-void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t entry)
+void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t ticket,
+                uint64_t entry)
 {
     svi_server *server = session->server;
     const svi_mark mark = svi_arena_mark(server->scratch);
@@ -413,6 +440,7 @@ void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, 
     }
     sv_event *ev = svi_xevent_open(&passage, &unsent_ops, SVI_POINT_SESSION_UNSENT);
     svi_xevent_of(ev)->since_us = since_us;
+    if (ticket != 0) svi_recorder_unsent(session, svi_xevent_of(ev), ticket);
     svi_arena_reset(server->scratch, mark);
     svi_bus_fire(ev);
 }
@@ -445,6 +473,13 @@ static outgoing *outgoing_new(sv_event *ev, const sv_stanza *stanza)
                       .stanza = svi_stanza_ref(stanza),
                       .payer = payer_of(x)};
     return out;
+}
+
+/* It becomes an event of its own. */
+static outgoing *routed_new(sv_event *ev, const sv_stanza *stanza)
+{
+    for (svi_xevent *x = svi_xevent_of(ev); x != NULL; x = x->outer) x->causes = true;
+    return outgoing_new(ev, stanza);
 }
 
 static void outgoing_over(outgoing *out)
@@ -736,7 +771,7 @@ void svi_x_pass_over(sv_event *ev)
 {
     const uint64_t entry = svi_event_take_entry(ev);
     if (entry == 0) return;
-    outgoing *out = outgoing_new(ev, svi_event_stanza(ev));
+    outgoing *out = routed_new(ev, svi_event_stanza(ev));
     out->entry = entry;
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
@@ -778,9 +813,12 @@ void svi_x_hand(sv_event *ev, sv_session *session)
     out->session_number = session->number;
     out->x = is_copy ? NULL : x;
     x->delivered++;
+    (void)svi_recorder_copy(ev, session, out->stanza, SV_STR_NONE, entry, NULL, SV_STR_NONE, SV_STR_NONE);
     if (goes_at_once(x)) {
         out->session = session->is_listed ? session : NULL;
+        x->server->sending_in = ev;
         svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
+        x->server->sending_in = NULL;
         out->session = NULL; /* if it waits after all, it may go */
     } else
         svi_event_emit(ev, outgoing_run, outgoing_drop, out);
@@ -830,7 +868,9 @@ static outgoing *push_new(sv_event *ev, const sv_session *session, const sv_stan
 
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin)
 {
-    svi_event_emit(ev, outgoing_run, outgoing_drop, push_new(ev, session, stanza, origin));
+    outgoing *out = push_new(ev, session, stanza, origin);
+    (void)svi_recorder_copy(ev, session, stanza, out->to, out->entry, NULL, SV_STR_NONE, SV_STR_NONE);
+    svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
 void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza)
@@ -840,9 +880,13 @@ void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza)
         return;
     }
     outgoing *out = push_new(ev, session, stanza, SVI_MADE_COPY);
-    if (goes_at_once(svi_xevent_of(ev)))
+    (void)svi_recorder_copy(ev, session, stanza, out->to, out->entry, NULL, SV_STR_NONE, SV_STR_NONE);
+    svi_xevent *x = svi_xevent_of(ev);
+    if (goes_at_once(x)) {
+        x->server->sending_in = ev;
         svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
-    else
+        x->server->sending_in = NULL;
+    } else
         svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
@@ -853,19 +897,20 @@ void svi_x_push_stored(sv_event *ev, sv_session *session, const sv_stanza *stanz
     out->map = map;
     out->owner = svi_arena_str(svi_event_arena(ev), owner);
     out->key = svi_arena_str(svi_event_arena(ev), key);
+    (void)svi_recorder_copy(ev, session, stanza, out->to, out->entry, map, owner, key);
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
 void svi_x_route(sv_event *ev, const sv_stanza *stanza)
 {
-    outgoing *out = outgoing_new(ev, stanza);
+    outgoing *out = routed_new(ev, stanza);
     out->is_made = true;
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 
 void svi_x_route_unasked(sv_event *ev, const sv_stanza *stanza)
 {
-    svi_event_emit(ev, outgoing_run, outgoing_drop, outgoing_new(ev, stanza));
+    svi_event_emit(ev, outgoing_run, outgoing_drop, routed_new(ev, stanza));
 }
 
 /* --- occasions behind an event ---------------------------------------------------------------- */

@@ -25,6 +25,7 @@ typedef struct svi_arrival {
     size_t cost_bytes; /* of its connection's credit */
     uint32_t turn;     /* which connection of the session's that was */
     uint64_t serial;   /* 0: it is not counted */
+    bool is_noted;     /* what its event writes says that it is done */
 } svi_arrival;
 
 /* Lines that an occasion's handlers offered, in order; in the event's arena. */
@@ -100,6 +101,10 @@ typedef struct svi_xevent {
     svi_host *from_host;             /* the sender's, or whose hooks the occasion is for */
     svi_payer payer;                 /* of an event that another one caused */
     bool is_borrowed;                /* lives in a parent's arena */
+    struct svi_xevent *outer;        /* of a borrowed one: the parent's */
+    bool causes;                     /* other events come behind it, for which its sender pays */
+    struct svi_recorder *unsent_from; /* of what was not sent: whose record has it; NULL: none */
+    uint64_t unsent_ticket;
     bool is_redirected; /* a handler changed the recipient */
     bool is_ending;                  /* its end comes behind what runs now */
     bool is_late;                    /* of an errand: its deadline passed */

@@ -1,5 +1,5 @@
 /* Hosts: the domains that are served here, each with its hooks, accounts and counts. */
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 
 #define ACCOUNTS_SCHEMA 1u
 
@@ -56,6 +56,7 @@ static sv_status host_new(svi_server *server, sv_str domain, svi_host **host_out
     sv_status status = svi_store_map(server->store, name, ACCOUNTS_SCHEMA, &host->accounts, err);
     svi_arena_reset(server->scratch, mark);
     if (status == SV_OK) status = svi_removals_open(host, err);
+    if (status == SV_OK) status = svi_records_open(host, err);
     if (status == SV_OK) status = svi_logins_open(host, err);
     if (status == SV_OK) status = svi_hooks_build(server->acct, NULL, 0, &host->hooks, err);
     if (status != SV_OK) {

@@ -84,6 +84,12 @@ struct svi_server {
     void *streams;
     const svi_streams_ops *streams_ops;
     bool draining;
+    bool keeps_records;                 /* of sessions (xmpp_recorder.h) */
+    struct svi_recorder *recorders_due; /* those with something to write */
+    bool is_recording_soon;
+    svi_timer *record_timer;
+    struct svi_noting *noting, **noting_end; /* what waits for a commit, in their order */
+    sv_event *sending_in; /* what is sent now belongs to this event, which is open; NULL: to none, or it is over */
     const svi_watcher *watcher; /* NULL: nobody watches stanzas */
 };
 
@@ -116,6 +122,7 @@ struct svi_host {
     void (*detach)(void *attached);
     struct svi_login_notes *login_notes;
     struct svi_provider *provider; /* whose its accounts are; NULL: the store's */
+    svi_map *records;              /* "HOST/sessions"; NULL: none are kept */
     svi_map *removal_rows;         /* "HOST/removals": accounts whose deletion has begun */
     struct svi_removal *removals;  /* under way */
     svi_dict *stale;               /* localpart -> svi_stale */
@@ -189,11 +196,13 @@ struct sv_session {
     svi_conn *conn;     /* NULL while it is away */
     uint32_t turn;      /* grows with each connection: what the one before owes is void */
     svi_counted *counted; /* NULL: it is not */
+    struct svi_recorder *recorder; /* NULL: nothing of it is stored */
     char lang[SVI_LANG_BYTES]; /* of its stream; empty: none */
     bool is_listed;     /* found by address */
     bool is_announced;  /* session/bound was fired */
     bool is_gone;       /* session/gone was fired */
     bool is_kicked;     /* its stream was ended from here */
+    bool is_suspended;  /* the server stops, and the session goes on after the next start: nothing more is heard from it */
     bool is_guest;      /* its account has no storage (XEP-0175) */
     size_t in_flight;   /* copies sent and not reported */
     svi_online *online; /* of its account, while listed */
@@ -239,6 +248,8 @@ void svi_host_rest(svi_host *host);
 
 /* --- xmpp_session.c --------------------------------------------------------------------------- */
 
+/* A session from a record, without connection; not found by its address unless `is_listed`. session/bound counts as fired. */
+sv_session *svi_session_rebuild(svi_host *host, const sv_jid *jid, int64_t bound_us, bool is_listed);
 /* Takes the session out of the tables; nothing is found or delivered any more. Idempotent. */
 void svi_session_unlist(sv_session *session);
 /* Fires session/bound if that is still to come: before the first stanza is looked at. */
@@ -272,6 +283,10 @@ sv_str svi_sender_of_availability(const sv_stanza *stanza);
 uint64_t svi_counted_in(sv_session *session, const sv_stanza *stanza, bool *is_repeat_out);
 /* It waits for one more thing, or one less. */
 void svi_counted_hold(sv_session *session, uint64_t serial, bool more);
+/* It waits for one less, and what is committed says that it is done, if it is. */
+void svi_counted_heard(sv_session *session, uint64_t serial, bool is_noted);
+/* What is committed says that all up to that serial are done. */
+void svi_counted_noted(sv_session *session, uint64_t serial);
 /* Too many of its stanzas are not counted yet. */
 bool svi_counted_is_full(const sv_session *session);
 /* What goes to it is counted. */
@@ -290,6 +305,14 @@ void svi_counted_end(sv_session *session);
 void svi_counted_free(sv_session *session);
 /* Of an account's sessions that are away ends the oldest, if there is one. */
 bool svi_counted_make_room(const svi_online *online);
+/* A session from a record waits for its client, away since then (wall clock; 0: nobody knows, so from now on) for so long; with
+ * `keep_us` 0 nobody comes for it. */
+void svi_session_wait(sv_session *session, int64_t away_us, int64_t keep_us);
+/* Ends those for which nobody comes. */
+void svi_sessions_end_unresumable(svi_server *server);
+/* The server stops: all that may go on after the next start are written down and let go, each when its client was told what is
+ * handled. */
+void svi_sessions_suspend(svi_server *server);
 /* The server stops: ends all that are away. */
 void svi_sessions_end_away(svi_server *server);
 
@@ -359,8 +382,9 @@ void svi_xevent_close(svi_xevent *x);
 void svi_xevent_forget_session(sv_session *session);
 
 /* Fires session/unsent for a copy that was never written; the event's entry is the copy's. `since_us`: wall clock, when it was
- * given to the session; 0: just now. */
-void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t entry);
+ * given to the session; 0: just now. `ticket`: of its note in the session's record; 0: it has none. */
+void svi_unsent(sv_session *session, const sv_stanza *stanza, int64_t since_us, uint64_t ticket,
+                uint64_t entry);
 
 typedef struct svi_hold svi_hold;
 /* True if a stanza for the session was asked about and sent, kept or dropped, so that nothing is left to do; while nobody

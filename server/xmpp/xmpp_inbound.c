@@ -2,7 +2,7 @@
  * or refused, and sent on its way (RFC 6120 8.1, 8.2). */
 #include "base/base_log.h"
 #include "xmpp/xmpp_guest.h"
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 #include "xmpp/xmpp_sanitise.h"
 #include "xmpp/xmpp_told.h"
 
@@ -156,6 +156,10 @@ static void check_and_start(svi_arena *arena, svi_passage *passage)
 void svi_inbound(sv_session *session, sv_stanza *take, size_t cost_bytes)
 {
     SV_CHECK(session, SVI_SESSION_MAGIC);
+    if (session->is_suspended) { /* it is not counted, and comes again */
+        svi_stanza_unref(&take);
+        return;
+    }
     svi_arrival arrival = {.cost_bytes = cost_bytes, .turn = session->turn};
     bool is_repeat;
     arrival.serial = svi_counted_in(session, take, &is_repeat);
@@ -200,6 +204,8 @@ void svi_inbound_now(sv_session *session, sv_stanza *take, const svi_arrival *ar
     svi_stanza_unref(&take);
     passage.stanza = stamped;
     passage.kind = (int)svi_kind_of(stamped);
+    if (passage.kind == SVI_KIND_GET || passage.kind == SVI_KIND_SET)
+        svi_recorder_request(session, arrival->serial, stamped);
     check_and_start(server->scratch, &passage);
     svi_arena_reset(server->scratch, mark);
     svi_stanza_unref(&stamped);

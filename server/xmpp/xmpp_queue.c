@@ -184,5 +184,5 @@ void svi_session_sent(sv_session *session, uint64_t token, bool written, const s
     /* Nothing more will be written: nobody may find it, or what came back would be sent to it
      * again. A stream that was taken over from says nothing of the session. */
     if (session->turn == 0) svi_session_unlist(session);
-    svi_unsent(session, stanza, 0, token);
+    svi_unsent(session, stanza, 0, 0, token);
 }

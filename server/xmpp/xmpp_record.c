@@ -18,7 +18,8 @@ typedef enum kind {
     AWAY,
     NUMBERED,
     GONE,
-    ENDED
+    ENDED,
+    ANSWER
 } kind;
 
 #define NUMBER_BYTES 10u /* of one of 64 bits, at most */
@@ -126,7 +127,12 @@ void svi_note_put_item(svi_buf *out, sv_str name, sv_str value)
 
 void svi_note_put_request(svi_buf *out, const svi_note_request *request)
 {
-    PUT(out, REQUEST, NUMBER(request->number), TEXT(request->id), TEXT(request->to));
+    PUT(out, REQUEST, NUMBER(request->number), TEXT(request->id), TEXT(request->to), NUMBER(request->answer));
+}
+
+void svi_note_put_answer(svi_buf *out, uint64_t number, uint64_t answer)
+{
+    PUT(out, ANSWER, NUMBER(number), NUMBER(answer));
 }
 
 void svi_note_put_answered(svi_buf *out, uint64_t number)
@@ -331,17 +337,30 @@ static void read_request(reader *r, cursor *c)
     *request = (svi_record_request){.note = {.number = take_number(c)}};
     request->note.id = take_text(c);
     request->note.to = take_text(c);
+    request->note.answer = take_number(c);
     if (request->note.number <= r->record->last_request) c->is_bad = true;
     r->record->last_request = request->note.number;
     *r->requests_end = request;
     r->requests_end = &request->next;
 }
 
-static void read_answered(reader *r, cursor *c)
+static svi_record_request **find_request(reader *r, uint64_t number)
 {
-    const uint64_t number = take_number(c);
     svi_record_request **at = &r->record->requests;
     while (*at != NULL && (*at)->note.number != number) at = &(*at)->next;
+    return at;
+}
+
+static void read_answer(reader *r, cursor *c)
+{
+    svi_record_request *request = *find_request(r, take_number(c));
+    const uint64_t answer = take_number(c);
+    if (request != NULL) request->note.answer = answer;
+}
+
+static void read_answered(reader *r, cursor *c)
+{
+    svi_record_request **at = find_request(r, take_number(c));
     if (*at == NULL) return;
     if (r->requests_end == &(*at)->next) r->requests_end = at;
     *at = (*at)->next;
@@ -363,6 +382,7 @@ static void (*const readers[])(reader *r, cursor *c) = {
     [COPY] = read_copy,         [ACKED] = read_acked,     [ITEM] = read_item, [PRESENCE] = read_presence,
     [REQUEST] = read_request,   [ANSWERED] = read_answered, [AWAY] = read_away,
     [NUMBERED] = read_number,   [GONE] = read_gone,       [ENDED] = read_ended,
+    [ANSWER] = read_answer,
 };
 
 static sv_status read_note(reader *r, cursor *all, bool is_first, sv_err *err)

@@ -13,6 +13,7 @@
 #include "base/base_str.h"
 
 #define SVI_RECORD_SCHEMA 1u
+#define SVI_RECORD_KEY_BYTES 32u
 
 /* --- notes ------------------------------------------------------------------------------------ */
 
@@ -43,6 +44,7 @@ typedef struct svi_note_copy {
 typedef struct svi_note_request {
     uint64_t number;
     sv_str id, to; /* its attributes; to.p NULL: it had none */
+    uint64_t answer; /* the number under which its answer went to the client; 0: it had none */
 } svi_note_request;
 
 /* Each appends a note. */
@@ -65,6 +67,8 @@ void svi_note_put_presence(svi_buf *out, sv_str presence, int priority);
 /* A named item; value.p NULL: it has none any more. */
 void svi_note_put_item(svi_buf *out, sv_str name, sv_str value);
 void svi_note_put_request(svi_buf *out, const svi_note_request *request);
+/* The answer of that request goes to the client under that number. */
+void svi_note_put_answer(svi_buf *out, uint64_t number, uint64_t answer);
 /* The answer of that request is acknowledged. */
 void svi_note_put_answered(svi_buf *out, uint64_t number);
 /* Since when it is without connection, by the wall clock; 0: it has one. */

@@ -169,9 +169,11 @@ static void test_items_and_requests(void **state)
     for (uint64_t i = 1; i <= 3; i++)
         svi_note_put_request(&f->buf,
                              &(svi_note_request){.number = i, .id = SV_STR("id"), .to = i == 2 ? SV_STR("x") : SV_STR_NONE});
+    svi_note_put_answer(&f->buf, 2, 77);
+    svi_note_put_answer(&f->buf, 9, 78);
     svi_note_put_answered(&f->buf, 3);
     svi_note_put_answered(&f->buf, 9);
-    svi_note_put_request(&f->buf, &(svi_note_request){.number = 4, .id = SV_STR("last")});
+    svi_note_put_request(&f->buf, &(svi_note_request){.number = 4, .id = SV_STR("last"), .answer = 5});
     svi_note_put_answered(&f->buf, 1);
     read_it(f);
     const svi_record *r = &f->record;
@@ -180,6 +182,8 @@ static void test_items_and_requests(void **state)
     assert_true(r->items->next->value.p != NULL && r->items->next->value.n == 0);
     assert_int_equal(r->requests->note.number, 2);
     assert_str(r->requests->note.to, "x");
+    assert_int_equal(r->requests->note.answer, 77);
+    assert_int_equal(r->requests->next->note.answer, 5);
     assert_str(r->requests->next->note.id, "last");
     assert_null(r->requests->next->note.to.p);
     assert_null(r->requests->next->next);
@@ -198,10 +202,10 @@ static void test_later_release(void **state)
     svi_buf_put(&f->buf, (sv_str){longer, sizeof longer});
     read_it(f);
     assert_int_equal(f->record.acked, 5);
-    static const char unknown[] = {15, 0};
+    static const char unknown[] = {16, 0};
     svi_buf_put(&f->buf, (sv_str){unknown, sizeof unknown});
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EVERSION);
-    assert_string_equal(f->err.text, "a note of kind 15 is of a later release");
+    assert_string_equal(f->err.text, "a note of kind 16 is of a later release");
 }
 
 /* Cut anywhere, or with any byte another one: read or refused, never believed beyond its end (ASan watches). */

@@ -2,7 +2,7 @@
 #include <time.h>
 
 #include "store/store_archive.h"
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 #include "xmpp/xmpp_logins.h"
 #include "xmpp/xmpp_sanitise.h"
 
@@ -72,6 +72,7 @@ static uint64_t units_committed(void *ctx)
 static void on_committed(void *ctx, uint64_t commit)
 {
     svi_server *server = ctx;
+    svi_records_committed(server, commit);
     if (server->bus != NULL) svi_bus_release(server->bus, commit);
 }
 
@@ -168,6 +169,7 @@ static void declare_core_names(svi_server *server)
 
 static void free_rest(svi_server *server)
 {
+    svi_records_free(server);
     svi_bus_free(&server->bus);
     svi_checks_drop(server);
     svi_archives_close(server->archives);
@@ -214,6 +216,8 @@ sv_status svi_server_new(const svi_server_config *config, svi_server **server_ou
     };
     server->deferred_end = &server->deferred;
     server->due_end = &server->due;
+    server->noting_end = &server->noting;
+    server->keeps_records = config->keeps_records;
     declare_core_names(server);
     sv_status status = open_store(server, config, err);
     if (status == SV_OK) {
@@ -300,9 +304,10 @@ void svi_server_drain(svi_server *server)
 {
     SV_CHECK(server, SVI_SERVER_MAGIC);
     if (server->draining) return;
+    svi_sessions_suspend(server);
     server->draining = true;
     for (sv_session *session = NULL; (session = svi_session_each(server, session)) != NULL;)
-        if (svi_session_conn(session) == NULL) svi_session_kick(session, "system-shutdown");
+        if (svi_session_conn(session) == NULL && !session->is_suspended) svi_session_kick(session, "system-shutdown");
     if (server->streams_ops != NULL) {
         server->streams_ops->drain(server->streams);
         return;
@@ -311,7 +316,7 @@ void svi_server_drain(svi_server *server)
     sv_str key;
     void *session;
     while (svi_dict_next(server->by_full, &pos, &key, &session))
-        svi_session_kick(session, "system-shutdown");
+        if (!svi_session_is_suspended(session)) svi_session_kick(session, "system-shutdown");
 }
 
 bool svi_server_is_idle(const svi_server *server)
@@ -360,6 +365,7 @@ void svi_server_free(svi_server **server, unsigned within_ms)
     s->streams_ops = NULL;
     svi_sessions_end_away(s);
     for (svi_host *host = s->known; host != NULL; host = host->known_next) svi_logins_flush(host);
+    svi_records_flush(s);
     svi_store_hurry(s->store);
     svi_store_poll(s->store);
     drop_deferred(s);

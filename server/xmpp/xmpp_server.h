@@ -54,6 +54,7 @@ typedef struct svi_server_config {
     int64_t later_us; /* deadline of a handler's LATER; 0: 60 s */
     uint32_t sample_every; /* turns of the bus per timed one (bus_meter.h); 0: SVI_SAMPLE_EVERY */
     size_t explain_bytes;     /* what is kept of recent stanzas' ways (bus_trail.h); 0: nothing */
+    bool keeps_records;       /* of sessions, which go on after the next start (xmpp_recover.h) */
     size_t store_cache_bytes; /* rows that nobody uses, kept for the next reader; 0: 32 MiB */
     /* Of a test: asked at admission for each handler that may store, with its module; true: as if there were no space for
      * that. NULL in a server. */
@@ -249,6 +250,8 @@ typedef struct svi_streams_ops {
     /* Ends one connection's stream with a stream error (RFC 6120 4.9.3) and a text for people (NULL:
      * none); idempotent. */
     void (*end)(void *streams, svi_conn *conn, const char *stream_error, const char *text);
+    /* Closes one connection without ending its stream, when what was handed to it is written: the session goes on elsewhere. */
+    void (*suspend)(void *streams, svi_conn *conn);
     /* The session of a connection's stream, with that number, has gone on without it: ends it as `end` does. */
     void (*leave)(void *streams, svi_conn *conn, const sv_session *session, const char *stream_error);
     size_t (*locked)(const void *streams); /* addresses and accounts that may not log in now */

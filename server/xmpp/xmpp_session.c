@@ -4,7 +4,7 @@
 
 #include "base/base_log.h"
 #include "xmpp/xmpp_guest.h"
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 #include "xmpp/xmpp_logins.h"
 
 #define RANDOM_BYTES 12 /* of a made-up resource: 96 bits */
@@ -190,7 +190,7 @@ void svi_session_heard(sv_session *session, const svi_arrival *arrival)
     SV_CHECK(session, SVI_SESSION_MAGIC);
     if (session->conn != NULL && session->turn == arrival->turn)
         svi_conn_credit(session->conn, arrival->cost_bytes);
-    svi_counted_hold(session, arrival->serial, false);
+    svi_counted_heard(session, arrival->serial, arrival->is_noted);
 }
 
 uint64_t svi_server_newest_session(const svi_server *server)
@@ -229,6 +229,10 @@ static void fire_due(void *ctx)
         if (server->due == NULL) server->due_end = &server->due;
         session->due_next = NULL;
         session->is_due = false;
+        if (session->is_suspended && session->conn == NULL) {
+            svi_session_end(&session, "server stops");
+            continue;
+        }
         if (session->is_kicked) svi_session_unlist(session);
         if (!session->is_listed) {
             fire_gone(session);
@@ -237,7 +241,7 @@ static void fire_due(void *ctx)
         }
         svi_session_announce(session);
         svi_counted_fire(session);
-        while (session->unheard != NULL && !owes_too_much(session)) hear_first(session);
+        while (session->unheard != NULL && !session->is_suspended && !owes_too_much(session)) hear_first(session);
     }
 }
 
@@ -299,6 +303,15 @@ static sv_session *make_session(svi_host *host, const sv_jid *jid, svi_conn *con
     return session;
 }
 
+sv_session *svi_session_rebuild(svi_host *host, const sv_jid *jid, int64_t bound_us, bool is_listed)
+{
+    sv_session *session = make_session(host, jid, NULL);
+    session->bound_us = bound_us;
+    session->is_announced = true;
+    if (is_listed) list_session(session);
+    return session;
+}
+
 sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_conn *conn,
                            sv_session **session_out)
 {
@@ -326,6 +339,7 @@ sv_status svi_session_bind(svi_host *host, sv_str name, sv_str resource, svi_con
     sv_session *session = make_session(host, &jid, conn);
     svi_arena_reset(server->scratch, mark);
     list_session(session);
+    svi_recorder_begin(session);
     svi_conn_free_run(conn, &server->limits.user, server->limits.credit_bytes,
                       server->limits.rate);
     svi_session_become_due(session);
@@ -341,6 +355,7 @@ void svi_session_set_lang(sv_session *session, sv_str lang)
     SV_ASSERT(lang.n < sizeof session->lang);
     if (lang.n > 0) memcpy(session->lang, lang.p, lang.n);
     session->lang[lang.n] = '\0';
+    svi_recorder_renew(session);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -417,6 +432,18 @@ static void free_session(sv_session *session)
     svi_free(session);
 }
 
+/* It is not counted, and comes again. */
+static void forget_unheard(sv_session *session)
+{
+    while (session->unheard != NULL) {
+        svi_unheard *unheard = session->unheard;
+        session->unheard = unheard->next;
+        svi_stanza_unref(&unheard->stanza);
+        svi_free(unheard);
+    }
+    session->unheard_end = &session->unheard;
+}
+
 void svi_session_end(sv_session **session, const char *why)
 {
     sv_session *s = *session;
@@ -426,11 +453,16 @@ void svi_session_end(sv_session **session, const char *why)
     /* the connection reported them all before it closed; but one that another took over from may still do so */
     SV_ASSERT((s->in_flight == 0 && s->kept == NULL) || s->turn > 0);
     while (s->kept != NULL) svi_kept_free(svi_session_take_kept(s, s->kept->token));
+    const bool goes_on = s->is_suspended && !s->is_kicked;
     svi_session_unlist(s);
+    if (goes_on) forget_unheard(s);
+    svi_recorder_end(s, goes_on);
     svi_counted_end(s);
+    if (goes_on) s->is_gone = true; /* nobody is told: it is as if it were away */
     svi_hold_end(s);
     fire_gone(s);
     leave_due(s); /* what it had sent is heard last, and may make it due again */
+    svi_recorder_ended(s);
     s->conn = NULL;
     SV_LOG(SV_INFO, "session-close", LF_STR("jid", s->jid.full), LF_TXT("why", why));
     free_session(s);
@@ -481,6 +513,7 @@ void svi_session_set_presence(sv_session *session, const sv_stanza *presence, in
     session->presence = presence != NULL ? svi_stanza_ref(presence) : NULL;
     session->priority = presence != NULL ? priority : 0;
     if (old != NULL) svi_stanza_unref(&old);
+    svi_recorder_presence(session);
 }
 
 static svi_session_slot *find_slot(svi_session_slot *slots, sv_str name)
@@ -536,6 +569,7 @@ void svi_session_set_item(sv_session *session, const char *name, sv_str value)
     if (slot == NULL) slot = add_slot(session, &session->items, sv_str_of(name));
     svi_str_free(&slot->value);
     slot->value = value.p != NULL ? svi_str_dup(session->server->acct, value) : SV_STR_NONE;
+    svi_recorder_item(session, slot->name, slot->value);
 }
 
 sv_str svi_session_item(const sv_session *session, const char *name)

@@ -135,6 +135,8 @@ void svi_session_want_handled(sv_session *session, int64_t within_us);
  * less than before changes nothing. */
 sv_status svi_session_acked(sv_session *session, uint32_t h);
 
+/* The server stops, and the session goes on after the next start. */
+bool svi_session_is_suspended(const sv_session *session);
 /* Whether it outlives the connection that ends: it is to be kept, and may be found. */
 bool svi_session_may_stay(const sv_session *session);
 /* Its connection has ended and it stays (svi_session_may_stay): fires session/away; it ends when its time is over. */

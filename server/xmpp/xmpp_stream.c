@@ -238,7 +238,8 @@ static void streams_drain(void *ctx)
 {
     svi_streams *streams = ctx;
     for (svi_stream *stream = streams->first; stream; stream = stream->all.next)
-        (void)svi_stream_fail(stream, "system-shutdown", NULL);
+        if (!stream->session || !svi_session_is_suspended(stream->session))
+            (void)svi_stream_fail(stream, "system-shutdown", NULL);
 }
 
 static size_t streams_count(const void *ctx)
@@ -251,6 +252,17 @@ static void streams_end(void *ctx, svi_conn *conn, const char *stream_error, con
     (void)ctx;
     svi_stream *stream = svi_conn_ctx(conn);
     if (stream) (void)svi_stream_fail(stream, stream_error, text);
+}
+
+/* XEP-0198 5: a stream that was not closed can be resumed. */
+static void streams_suspend(void *ctx, svi_conn *conn)
+{
+    (void)ctx;
+    svi_stream *stream = svi_conn_ctx(conn);
+    if (!stream || stream->step == SVI_STEP_CLOSING) return;
+    svi_buf nothing;
+    svi_buf_init(&nothing, svi_server_acct(stream->server));
+    (void)close_with(stream, &nothing, SVI_CLOSE_MS);
 }
 
 /* What it was given before is reported to that session all the same (on_sent). */
@@ -309,6 +321,7 @@ static svi_streams *streams_of(svi_server *server)
     static const svi_streams_ops ops = {.drain = streams_drain,
                                         .count = streams_count,
                                         .end = streams_end,
+                                        .suspend = streams_suspend,
                                         .leave = streams_leave,
                                         .facts = streams_facts,
                                         .forget = streams_forget,

@@ -1,5 +1,7 @@
 /* The two queues of a counted session: see xmpp_tally.h. */
 #include "xmpp/xmpp_tally.h"
+#include <stddef.h>
+
 #include "base/base_assert.h"
 
 #define TALLY_MAGIC 0x54414c59u
@@ -10,6 +12,7 @@ typedef struct came {
     uint64_t mark;
     uint32_t holds; /* 0: it is done */
     bool is_noted;
+    bool is_written; /* in a unit that is not known to be committed */
 } came;
 
 /* One that had come before a resumption and was not counted then. */
@@ -35,6 +38,8 @@ struct svi_tally {
 
     svi_tally_out *out, **out_end, *next;
     uint64_t added, handed, acked;
+    bool is_recovered;
+    uint64_t noted; /* after a start, until the client was heard: the last number of then */
     svi_tally_sum sum;
 };
 
@@ -250,18 +255,48 @@ uint64_t svi_tally_done(const svi_tally *tally)
 {
     SV_CHECK(tally, TALLY_MAGIC);
     uint64_t serial = tally->base;
-    while (serial < tally->base + tally->count && at(tally, serial)->holds == 0) serial++;
+    while (serial < tally->base + tally->count && (at(tally, serial)->holds == 0 || at(tally, serial)->is_written))
+        serial++;
     return serial - 1;
+}
+
+void svi_tally_written(svi_tally *tally, uint64_t serial)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    at(tally, serial)->is_written = true;
 }
 
 bool svi_tally_note(svi_tally *tally, uint64_t serial)
 {
     SV_CHECK(tally, TALLY_MAGIC);
     for (uint64_t i = tally->base; i <= serial; i++) {
-        SV_ASSERT(at(tally, i)->holds == 0);
+        SV_ASSERT(at(tally, i)->holds == 0 || at(tally, i)->is_written);
         at(tally, i)->is_noted = true;
     }
     return advance(tally);
+}
+
+bool svi_tally_is_last(const svi_tally *tally, uint64_t serial, uint64_t *mark_out)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    if (serial < tally->base) return false; /* it came again meanwhile, and is noted as that one */
+    *mark_out = at(tally, serial)->mark;
+    return at(tally, serial)->holds == 1;
+}
+
+void svi_tally_each_done(const svi_tally *tally, void (*each)(void *ctx, uint64_t serial, uint64_t mark), void *ctx)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    for (const former *f = tally->formers; f != NULL; f = f->next)
+        if (f->as.holds == 0 && f->as.mark != 0) each(ctx, f->serial, f->as.mark);
+    for (uint64_t i = tally->base; i < tally->base + tally->count; i++)
+        if ((at(tally, i)->holds == 0 || at(tally, i)->is_written) && at(tally, i)->mark != 0) each(ctx, i, at(tally, i)->mark);
+}
+
+uint64_t svi_tally_since(const svi_tally *tally)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    return tally->formers != NULL ? tally->formers->serial : tally->base;
 }
 
 void svi_tally_repeat(svi_tally *tally)
@@ -277,7 +312,7 @@ void svi_tally_repeat(svi_tally *tally)
         tally->formers_end = &f->next;
         tally->former_count++;
     }
-    tally->repeats = tally->former_count;
+    tally->repeats = tally->is_recovered ? SVI_TALLY_IN_MAX : tally->former_count;
 }
 
 /* --- out ------------------------------------------------------------------------------------- */
@@ -288,6 +323,8 @@ static void set_copy(svi_tally *tally, svi_tally_out *out, const svi_tally_copy 
     out->to = copy->to.p != NULL ? svi_str_dup(tally->acct, copy->to) : SV_STR_NONE;
     out->entry = copy->entry;
     out->since_us = copy->since_us;
+    out->ticket = copy->ticket;
+    out->noted_bytes = copy->noted_bytes;
     out->bytes = sizeof *out + svi_stanza_held_bytes(copy->stanza);
     tally->sum.bytes += out->bytes;
     if (copy->place == NULL) return;
@@ -468,4 +505,96 @@ uint32_t svi_tally_added(const svi_tally *tally)
 {
     SV_CHECK(tally, TALLY_MAGIC);
     return (uint32_t)tally->added;
+}
+
+uint64_t svi_tally_acked_number(const svi_tally *tally)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    return tally->acked;
+}
+
+uint64_t svi_tally_added_number(const svi_tally *tally)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    return tally->added;
+}
+
+/* --- after a start --------------------------------------------------------------------------- */
+
+void svi_tally_recover(svi_tally *tally, const svi_tally_known *known)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    SV_ASSERT(tally->base == 1 && tally->count == 0 && tally->added == 0 && known->noted >= known->acked);
+    tally->h = known->h;
+    tally->base = known->serial + 1;
+    tally->acked = known->acked;
+    tally->added = tally->handed = tally->noted = known->noted;
+    tally->is_recovered = true; /* of what was under way nothing is known, so many may come again */
+}
+
+void svi_tally_former(svi_tally *tally, uint64_t serial, uint64_t mark)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    former *f = svi_alloc(tally->acct, sizeof *f);
+    *f = (former){.serial = serial, .as = {.mark = mark, .is_noted = true}};
+    *tally->formers_end = f;
+    tally->formers_end = &f->next;
+    tally->former_count++;
+    if (serial >= tally->base) tally->base = serial + 1; /* what comes gets another one */
+}
+
+void svi_tally_restore(svi_tally *tally, const svi_tally_copy *copy, uint64_t number)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    SV_ASSERT(number > tally->acked && number <= tally->noted && tally->added == tally->noted);
+    (void)svi_tally_add(tally, copy);
+    tally->added--;
+    _Static_assert(offsetof(svi_tally_out, next) == 0, "the end of the list points to the last one");
+    svi_tally_out *last = (svi_tally_out *)tally->out_end;
+    last->number = number;
+    last->was_handed = true; /* maybe */
+}
+
+svi_tally_out *svi_tally_drop(svi_tally *tally, const svi_tally_place *place)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    svi_tally_out *dropped = NULL;
+    for (svi_tally_out **link = &tally->out; *link != NULL;) {
+        svi_tally_out *out = *link;
+        if (out->place.map != place->map || !sv_str_eq(out->place.owner, place->owner) ||
+            !sv_str_eq(out->place.key, place->key)) {
+            link = &out->next;
+            continue;
+        }
+        *link = out->next;
+        if (*link == NULL) tally->out_end = link;
+        subtract(tally, out);
+        tally->sum.count--;
+        out->next = dropped;
+        dropped = out;
+    }
+    svi_tally_rewind(tally);
+    return dropped;
+}
+
+sv_status svi_tally_settle(svi_tally *tally, uint32_t h, svi_tally_out **acked_out)
+{
+    SV_CHECK(tally, TALLY_MAGIC);
+    *acked_out = NULL;
+    const uint32_t more = h - (uint32_t)tally->acked;
+    if (more > INT32_MAX) return SV_ENOTFOUND;
+    const uint64_t up_to = tally->acked + more;
+    uint64_t count = 0;
+    for (const svi_tally_out *out = tally->out; out != NULL && out->number <= tally->noted && out->number <= up_to;
+         out = out->next)
+        count++;
+    *acked_out = take(tally, count);
+    tally->acked = tally->handed = tally->added = up_to;
+    tally->noted = 0;
+    for (svi_tally_out *out = tally->out; out != NULL; out = out->next) {
+        out->number = ++tally->added; /* from the client's h on */
+        out->was_handed = false;
+    }
+    svi_tally_rewind(tally);
+    return SV_OK;
 }

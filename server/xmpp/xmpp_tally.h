@@ -55,10 +55,21 @@ uint32_t svi_tally_received(const svi_tally *tally);
 uint64_t svi_tally_newest(const svi_tally *tally);
 uint64_t svi_tally_handled(const svi_tally *tally);
 
-/* Of notes: the serial up to which all are done, noted or not: what a note may say. */
+/* Of notes: the serial up to which all are done, noted or not, or are going to be when what was handed in before is committed
+ * (svi_tally_written): what a note may say that is handed in now. */
 uint64_t svi_tally_done(const svi_tally *tally);
-/* A note is committed that says that all up to this serial are done, which they are. True if `h` has moved. */
+/* A unit is handed in now that says that this one is done. */
+void svi_tally_written(svi_tally *tally, uint64_t serial);
+/* A note is committed that says that all up to this serial are done. True if `h` has moved. */
 bool svi_tally_note(svi_tally *tally, uint64_t serial);
+
+/* The one hold of that stanza is the last, so the unit that is about to be handed in says all that it does: true, with its
+ * mark. */
+bool svi_tally_is_last(const svi_tally *tally, uint64_t serial, uint64_t *mark_out);
+/* Of those that are done and not counted yet, in order of serials: `each` is told. */
+void svi_tally_each_done(const svi_tally *tally, void (*each)(void *ctx, uint64_t serial, uint64_t mark), void *ctx);
+/* No stanza with a smaller serial is known again. */
+uint64_t svi_tally_since(const svi_tally *tally);
 
 /* The client was told `h` at a resumption and sends again what is above it: the others become former ones. */
 void svi_tally_repeat(svi_tally *tally);
@@ -80,6 +91,8 @@ typedef struct svi_tally_out {
     uint64_t entry;          /* open in the ledger; 0: none */
     int64_t since_us;        /* wall clock, when it was given to the session */
     size_t bytes;            /* that it takes */
+    uint64_t ticket;    /* of its note (xmpp_recorder.h); 0: it has none */
+    size_t noted_bytes; /* that count for the note */
     svi_tally_place place;
     bool was_handed; /* to some connection, so the client may have it */
     bool is_answered; /* a request whose answer has come: the client has it */
@@ -91,6 +104,8 @@ typedef struct svi_tally_copy {
     sv_str to;
     uint64_t entry;
     int64_t since_us;
+    uint64_t ticket;
+    size_t noted_bytes;
     const svi_tally_place *place; /* NULL: it is stored nowhere */
 } svi_tally_copy;
 
@@ -130,9 +145,35 @@ svi_tally_out *svi_tally_take(svi_tally *tally);
 /* Frees the first of a list that was taken off, and goes on to the next. */
 void svi_tally_out_free(svi_tally_out **out);
 
+/* The same of the last one acknowledged / added, whole. */
+uint64_t svi_tally_acked_number(const svi_tally *tally);
+uint64_t svi_tally_added_number(const svi_tally *tally);
 /* The number of the last one given to any connection / acknowledged / added, modulo 2^32. */
 uint32_t svi_tally_sent(const svi_tally *tally);
 uint32_t svi_tally_acked(const svi_tally *tally);
 uint32_t svi_tally_added(const svi_tally *tally);
+
+/* --- after a start --------------------------------------------------------------------------- */
+
+/* What is known of a tally that another process had. */
+typedef struct svi_tally_known {
+    uint32_t h;
+    uint64_t serial;        /* of the last stanza that h counts */
+    uint64_t acked, noted;  /* numbers: the last one acknowledged; the last one that is known to have been given */
+} svi_tally_known;
+
+/* Takes it over, as the first that happens to a tally. Until svi_tally_settle numbers are those of then, up to `noted`, in the order of
+ * svi_tally_restore; what is added besides comes behind them. */
+void svi_tally_recover(svi_tally *tally, const svi_tally_known *known);
+/* A stanza that was done, and maybe is not counted: when it comes again it is not heard. After svi_tally_recover. */
+void svi_tally_former(svi_tally *tally, uint64_t serial, uint64_t mark);
+/* A copy that had that number; numbers grow. Before any other is added. */
+void svi_tally_restore(svi_tally *tally, const svi_tally_copy *copy, uint64_t number);
+/* Takes those off that lie in that row, for svi_tally_out_free. Before svi_tally_settle. */
+svi_tally_out *svi_tally_drop(svi_tally *tally, const svi_tally_place *place);
+/* The client, which may have been given more than is known, has got all up to `h`: that is any h up to 2^31 ahead of the last
+ * one it acknowledged. Takes off what had such a number, as svi_tally_ack; what is left goes on from h + 1. SV_ENOTFOUND, and
+ * nothing is done, for less than it has acknowledged. */
+sv_status svi_tally_settle(svi_tally *tally, uint32_t h, svi_tally_out **acked_out);
 
 #endif

@@ -207,6 +207,32 @@ static void broadcast_rows(sv_event *ev, sv_status status, sv_rows *rows, void *
         (void)sv->refuse(ev, SV_INTERNAL_SERVER_ERROR);
 }
 
+/* --- a session that outlived the server ----------------------------------------------------- */
+
+/* What contacts said while the server was down, or just before, may have been lost: they are asked again, as for a new session
+ * (4.3). They hear nothing: for them nothing has happened. */
+static void back_rows(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)self;
+    sv_session *session = sv->session(ev), *other = NULL;
+    if (status == SV_OK && session && sv->session_presence(session)) {
+        sv_str contact = SV_STR_NONE, record;
+        while (sv->row_next(rows, &contact, &record))
+            if (sv_roster_flags(record) & SV_ROSTER_TO) probe(ev, contact);
+        while ((other = sv->session_next(ev, sv->from(ev), other)))
+            if (other != session && sv->session_presence(other)) sv->push(ev, session, sv->session_presence(other));
+    }
+    sv->pass(ev);
+}
+
+static sv_verdict on_back(sv_event *ev, void *self)
+{
+    const presence *me = self;
+    if (!sv_str_eq(sv->subject(ev), SV_STR("recovered"))) return SV_PASS;
+    sv->rows_load(ev, me->roster, sv->from(ev)->node, back_rows);
+    return SV_LATER;
+}
+
 /* --- the end of a session (4.5.2: ungraceful ones too) ------------------------------------- */
 
 /* The resource was bound anew while this waited, and is available: the last that is heard of it must not
@@ -489,6 +515,7 @@ static const sv_hook hooks[] = {
     {.on = "stanza/made", .call = presence_made, .band = SV_FIRST}, /* whatever others make of it, it is no longer due */
     {.on = "host/ready", .call = presence_send_owed},
     {.on = "session/presence", .call = presence_show_requests},
+    {.on = "session/back", .call = on_back},
     {.on = "session/gone", .call = on_gone, .band = SV_FIRST}, /* while there is still a session to ask */
     {.on = SV_ROSTER_CHANGED, .call = presence_item_changed},
     {.on = "presence/ending", .call = presence_ending},

@@ -228,7 +228,7 @@ static void end_one(sv_session *session, const held *h)
     if (svi_sender_of_availability(h->stanza).p != NULL)
         svi_ledger_close(session->server->ledger, h->entry, SVI_DROPPED, "held-until-the-end");
     else
-        svi_unsent(session, h->stanza, h->since_us, h->entry);
+        svi_unsent(session, h->stanza, h->since_us, 0, h->entry);
 }
 
 void svi_hold_end(sv_session *session)

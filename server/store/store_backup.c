@@ -608,8 +608,9 @@ bool svi_backup_wants_fold(svi_store *store)
     svi_backup *b = store->backup;
     if (!b) return false;
     pthread_mutex_lock(&store->tap_lock);
-    /* units that are not folded wait with the backup, too: before they are too many */
-    const bool wants = !b->may_scan || b->queued_bytes > b->config.queue_bytes / 2;
+    /* units that are not folded wait with the backup, too: before they are too many, and not for a few */
+    const size_t max = b->config.queue_bytes;
+    const bool wants = !b->may_scan || (b->queued_bytes > max / 2 && store->newest->bytes > max / 8);
     pthread_mutex_unlock(&store->tap_lock);
     return wants;
 }

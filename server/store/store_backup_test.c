@@ -884,6 +884,33 @@ static void test_appended(void **state)
     folder_remove(&dir);
 }
 
+/* Units that are not folded wait with the backup: it asks for a fold before they are too many. */
+static void test_queue_asks_for_a_fold(void **state)
+{
+    fixture *f = *state;
+    static char text[2000];
+    svi_store_stats before, after;
+    memset(text, 'x', sizeof text - 1);
+    for (int i = 0; i < 300; i++) {
+        char owner[20];
+        snprintf(owner, sizeof owner, "o%d", i);
+        put_row(f->store, f->a, owner, "v");
+    }
+    settle(f->store);
+    svi_backup *backup = begin(f, (svi_backup_config){.fd = f->fd, .chunk_bytes = 1, .queue_bytes = 64 << 10});
+    while (svi_backup_step(backup) != SVI_BACKUP_MORE || f->store->folded < f->store->committed) svi_store_poll(f->store);
+    svi_store_stats_get(f->store, &before);
+    for (int i = 0; i < 150; i++) {
+        put_row(f->store, f->b, "juliet", text);
+        settle(f->store);
+        assert_int_not_equal(svi_backup_step(backup), SVI_BACKUP_OVER);
+    }
+    svi_store_stats_get(f->store, &after);
+    assert_true(after.folds > before.folds + 3 && after.folds < before.folds + 40); /* none for a few units */
+    finish(f, backup);
+    assert_int_equal(f->out.result.status, SV_OK);
+}
+
 /* While a chunk is read the router goes on, and a fold is due. */
 typedef struct racing {
     svi_engine_ops ops;
@@ -988,6 +1015,7 @@ int main(void)
         CASE(test_older_format),
         CASE(test_appended),
         CASE(test_fold_under_a_scan),
+        CASE(test_queue_asks_for_a_fold),
         CASE(test_bad_file_makes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-#define ALL "\"roster\", \"presence\", \"message\", \"offline\", \"carbons\", \"csi\", \"blocking\", \"caps\", \"disco\", \"groups\", \"ping\", \"gens\""
+#define ALL "\"roster\", \"presence\", \"message\", \"offline\", \"carbons\", \"csi\", \"blocking\", \"caps\", \"disco\", \"groups\", \"sm\", \"ping\", \"gens\""
 #define CONFIG "VirtualHost \"one.example\"\nmodules_enabled = { " ALL " }\n"
 
 enum { CLIENTS = 5, ACCOUNTS = 24, REFUSED = 12, STANZAS_A_ROUND = 3, ASKED_MAX = 1 << 20 };

@@ -106,6 +106,11 @@ AT(offline_turn, "offline/turn")
 AT(host_item, "host/item")
 AT(message_returned, "message/returned")
 AT(session_sending, "session/sending")
+AT(stream_element, "stream/element")
+AT(session_away, "session/away")
+AT(session_back, "session/back")
+AT(session_handled, "session/handled")
+AT(session_unacked, "session/unacked")
 
 static sv_verdict at_command(sv_event *ev, void *self)
 {
@@ -204,6 +209,11 @@ static const sv_hook hooks[] = {
     HOOK(account_removing, "account/removing"),
     HOOK(archive_read, "archive/read"),
     HOOK(offline_turn, "offline/turn"),
+    HOOK(stream_element, "stream/element"),
+    HOOK(session_away, "session/away"),
+    HOOK(session_back, "session/back"),
+    HOOK(session_handled, "session/handled"),
+    HOOK(session_unacked, "session/unacked"),
     {0},
 };
 

@@ -95,6 +95,7 @@ AT(disco_host_items, "disco/host-items")
 AT(disco_account_items, "disco/account-items")
 AT(disco_changed, "disco/changed")
 AT(disco_told, "disco/told")
+AT(presence_ending, "presence/ending")
 AT(caps_known, "caps/known")
 AT(roster_shared, "roster/shared")
 AT(roster_reshared, "roster/reshared")
@@ -201,6 +202,7 @@ static const sv_hook hooks[] = {
     HOOK(disco_account_items, "disco/account-items"),
     HOOK(disco_changed, "disco/changed"),
     HOOK(disco_told, "disco/told"),
+    HOOK(presence_ending, "presence/ending"),
     HOOK(caps_known, "caps/known"),
     HOOK(roster_shared, "roster/shared"),
     HOOK(roster_reshared, "roster/reshared"),

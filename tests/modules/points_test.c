@@ -111,6 +111,8 @@ static void others(world *w)
     client *c = online(w, ROMEO "/a");
     say(w, c, "<iq type='set' id='l' to='" HERE "'><later xmlns='urn:stave:shares'/></iq>");
     say(w, c, "<iq type='set' id='i'><query xmlns='jabber:iq:roster'><item jid='x@far.example'/></query></iq>");
+    say(w, c, "<iq type='set' id='n'><query xmlns='jabber:iq:roster'><item jid='nobody@" HERE "'/></query></iq>");
+    say(w, c, "<iq type='set' id='rm'><query xmlns='jabber:iq:roster'><item jid='nobody@" HERE "' subscription='remove'/></query></iq>");
     say(w, c, "<message to='" JULIET "'><body>kept</body></message>");
     (void)run_command(w, "everywhere", "'address':'" ROMEO "'");
     say(w, c, "<message to='" ROMEO "/a'><body>to a session that is held back</body></message>");

@@ -6,12 +6,12 @@
 
 #include <time.h>
 
-#define ALL "\"roster\", \"presence\", \"message\", \"offline\", \"carbons\", \"csi\", \"blocking\", \"caps\", \"disco\", \"groups\", \"sm\", \"ping\", \"gens\""
+#define ALL "\"roster\", \"presence\", \"message\", \"offline\", \"archive\", \"carbons\", \"csi\", \"blocking\", \"caps\", \"disco\", \"groups\", \"sm\", \"ping\", \"gens\""
 #define CONFIG "VirtualHost \"one.example\"\nmodules_enabled = { " ALL " }\n"
 
 enum { CLIENTS = 5, ACCOUNTS = 24, REFUSED = 12, STANZAS_A_ROUND = 3, ASKED_MAX = 1 << 20 };
 
-static const char *const modules[] = {"roster", "presence", "message", "offline", "carbons", "csi", "blocking", "caps", "disco", "groups", "sm", "ping"};
+static const char *const modules[] = {"roster", "presence", "message", "offline", "archive", "carbons", "csi", "blocking", "caps", "disco", "groups", "sm", "ping"};
 static const char *const jids[CLIENTS] = {"romeo@one.example/a", "romeo@one.example/b", "juliet@one.example/c", "nurse@one.example/d",
                                           "tybalt@one.example/e"};
 static size_t wanted = 6; /* reloads of each */

@@ -142,8 +142,8 @@ void svi_archive_purge(svi_archive *archive, sv_str owner, const svi_archive_bou
                        svi_archive_purge_done done, void *ctx);
 
 /* Deletes all that an owner has in every archive whose name begins with `prefix` ("host/"), also in those that nobody has
- * opened since the start. Same rules of calling. */
-void svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owner, svi_archive_purge_done done, void *ctx);
+ * opened since the start. Same rules of calling; SV_ENOTFOUND, and no call, if there is no such archive. */
+sv_status svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owner, svi_archive_purge_done done, void *ctx);
 
 /* How much an owner has, and from when to when; zeros if nothing. Same rules of calling. */
 typedef struct svi_archive_figures {

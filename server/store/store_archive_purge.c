@@ -282,14 +282,6 @@ static svi_archive *find_next(round *r)
     return NULL;
 }
 
-static void nothing_came(void *ctx, sv_status status, sv_str value, uint32_t schema)
-{
-    round *r = ctx;
-    (void)value, (void)schema;
-    r->done(r->ctx, status == SV_ENOTFOUND ? SV_OK : status, &r->sum);
-    svi_free(r);
-}
-
 static void next_archive(void *ctx, sv_status status, const svi_archive_purged *purged)
 {
     static const svi_archive_bounds all = {.before_ms = INT64_MAX, .max_count = UINT64_MAX, .max_bytes = UINT64_MAX};
@@ -306,7 +298,7 @@ static void next_archive(void *ctx, sv_status status, const svi_archive_purged *
     svi_free(r);
 }
 
-void svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owner, svi_archive_purge_done done, void *ctx)
+sv_status svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owner, svi_archive_purge_done done, void *ctx)
 {
     static const svi_archive_bounds all = {.before_ms = INT64_MAX, .max_count = UINT64_MAX, .max_bytes = UINT64_MAX};
     SV_CHECK(archives, SVI_ARCHIVES_MAGIC);
@@ -316,10 +308,12 @@ void svi_archives_purge_owner(svi_archives *archives, sv_str prefix, sv_str owne
     memcpy(text, prefix.p, prefix.n);
     if (owner.n > 0) memcpy(text + prefix.n, owner.p, owner.n);
     svi_archive *first = find_next(r);
-    if (first != NULL)
-        svi_archive_purge(first, r->owner, &all, next_archive, r);
-    else /* asks all the same: no answer comes before its question ends */
-        svi_store_get(archives->counters, SVI_BODIES, SV_STR("none"), nothing_came, r);
+    if (first == NULL) {
+        svi_free(r);
+        return SV_ENOTFOUND;
+    }
+    svi_archive_purge(first, r->owner, &all, next_archive, r);
+    return SV_OK;
 }
 
 /* --- how much there is ------------------------------------------------------------------------------- */

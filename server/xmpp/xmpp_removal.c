@@ -213,7 +213,7 @@ static void on_purged(void *ctx, sv_status status, const svi_archive_purged *pur
 static void purge(svi_removal *r)
 {
     const sv_str prefix = svi_arena_printf(r->arena, "%.*s/", (int)r->host->domain.n, r->host->domain.p);
-    svi_archives_purge_owner(r->host->server->archives, prefix, r->jid.node, on_purged, r);
+    if (svi_archives_purge_owner(r->host->server->archives, prefix, r->jid.node, on_purged, r) != SV_OK) erase(r);
 }
 
 /* --- clear: what modules need time for -------------------------------------------------------- */

@@ -727,8 +727,6 @@ bool svi_recorder_copy(sv_event *ev, sv_session *session, const sv_stanza *stanz
     svi_recorder *r = recorder_of(session);
     if (r == NULL || !svi_counted_takes(session) || session->is_kicked || !svi_event_is_open(ev)) return false;
     if (map == NULL && !is_to_outlive(stanza)) return false;
-    const size_t bytes = map == NULL ? svi_stanza_held_bytes(stanza) : 0;
-    if (!has_room(r, bytes)) return false;
     const svi_plat *plat = r->server->plat;
     const svi_note_copy note = {.ticket = ++r->last_ticket,
                                 .since_us = plat->wall_us(plat->ctx),
@@ -736,11 +734,16 @@ bool svi_recorder_copy(sv_event *ev, sv_session *session, const sv_stanza *stanz
                                 .map = map_name(map),
                                 .owner = owner,
                                 .key = key};
-    svi_unit *unit = svi_event_unit(ev);
-    if (is_anew(r)) write_out(r, unit);
     svi_buf text;
     svi_buf_init(&text, r->server->acct);
     put_copy(r, &text, &note, stanza);
+    const size_t bytes = map == NULL ? text.len : 0;
+    if (!has_room(r, bytes)) {
+        svi_buf_free(&text);
+        return false;
+    }
+    svi_unit *unit = svi_event_unit(ev);
+    if (is_anew(r)) write_out(r, unit);
     append(r, unit, &text);
     open_copy *open = svi_alloc(r->server->acct, sizeof *open);
     *open = (open_copy){.entry = entry, .bytes = bytes, .note = dup_note(r->server->acct, &note), .stanza = svi_stanza_ref(stanza)};

@@ -8,7 +8,7 @@
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_record.h"
 
-/* Bytes of a record's stored copies, at most: a session with more ends, and what was for it goes where it would go
+/* Bytes of text of a record's stored copies, at most: a session with more ends, and what was for it goes where it would go
  * without it. */
 #define SVI_RECORD_COPIES_MAX (512u * 1024u)
 /* Requests whose answer is not acknowledged, of a session; more are not known after a crash. */

@@ -93,7 +93,7 @@ static size_t restore_copies(sv_session *session, svi_arena *arena, const svi_re
                                      .entry = svi_ledger_open(server->ledger, SVI_MADE_RECOVERED, &session->host->counts),
                                      .since_us = note->since_us,
                                      .ticket = note->ticket,
-                                     .noted_bytes = svi_stanza_held_bytes(stanza)};
+                                     .noted_bytes = note->stanza.n};
         bytes += copy.noted_bytes;
         if (all[i]->number > 0)
             svi_tally_restore(tally, &copy, all[i]->number);

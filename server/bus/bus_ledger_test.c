@@ -183,7 +183,9 @@ static void test_peers(void **state)
     world *w = *state;
     const uint64_t a = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL), b = svi_ledger_open(w->ledger, SVI_RECEIVED, NULL);
     assert_int_equal(peer(w, "(local)")->in_flight, 2);
-    svi_ledger_set_peer(w->ledger, a, SV_STR("far.example"));
+    svi_ledger_set_peer(w->ledger, a, SV_STR("first.example"));
+    svi_ledger_set_peer(w->ledger, a, SV_STR("far.example")); /* a handler has changed where it goes */
+    assert_null(peer(w, "first.example"));
     assert_int_equal(peer(w, "(local)")->origin[SVI_RECEIVED], 1);
     assert_int_equal(peer(w, "far.example")->origin[SVI_RECEIVED], 1);
     svi_ledger_close(w->ledger, a, SVI_BOUNCED, NULL);

@@ -392,6 +392,58 @@ static void fire_within(sv_event *ev, plan *p)
     svi_event_fire(ev, &config);
 }
 
+static void fire_beside(sv_event *ev, bool is_apart)
+{
+    static const svi_event_ops inner_rules = {.released = rule_inner_over};
+    world *w = world_of(ev);
+    const svi_event_config config = {
+        .ops = &inner_rules, .hooks = w->hooks, .point = SVI_POINT_SESSION_PRESENCE, .is_apart = is_apart, .x = w};
+    svi_bus_fire(svi_event_new(w->bus, &config));
+}
+
+static void fire_occasion(sv_event *ev, plan *p)
+{
+    (void)p;
+    fire_beside(ev, false);
+}
+
+static void fire_apart(sv_event *ev, plan *p)
+{
+    (void)p;
+    fire_beside(ev, true);
+}
+
+/* How often a module was asked, by the trail of the stanza with that number. */
+static size_t asked(const svi_trail *trail, uint64_t entry, const char *module)
+{
+    size_t count = 0;
+    svi_trail_record r;
+    for (uint64_t pos = 0; svi_trail_next(trail, &pos, &r);)
+        count += r.kind == SVI_TRAIL_ASKED && r.entry == entry && strcmp(r.name.module, module) == 0;
+    return count;
+}
+
+/* What an event fires is told of its stanza, within it or beside it; what is apart of none. */
+static void test_trail_of_occasions(void **state)
+{
+    world *w = *state;
+    svi_trail *trail = svi_trail_new(&w->acct, &w->plat.plat);
+    svi_trail_resize(trail, 1 << 16);
+    svi_bus_set_trail(w->bus, trail);
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "within", SV_PASS)->extra = fire_within;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "beside", SV_PASS)->extra = fire_occasion;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "apart", SV_PASS)->extra = fire_apart;
+    add(w, SVI_POINT_MESSAGE_OUT, SV_NORMAL, "ends", SV_DONE)->disposes = true;
+    add(w, SVI_POINT_SESSION_PRESENCE, SV_NORMAL, "inner", SV_PASS);
+    table(w);
+    run(w, "");
+    saw(w, "within inner inner-over beside inner inner-over apart inner inner-over ends released");
+    assert_int_equal(asked(trail, 1, "beside"), 1);
+    assert_int_equal(asked(trail, 1, "inner"), 2);
+    svi_bus_set_trail(w->bus, NULL);
+    svi_trail_free(&trail);
+}
+
 static void check_arena(sv_event *ev, plan *p)
 {
     const size_t before = (size_t)p->w->stats[HANDLERS - 1].cpu_ns;
@@ -484,7 +536,7 @@ int main(void)
         TEST(test_stop_cancels),
         TEST(test_slow_handler_is_named),
         TEST(test_cpu_is_sampled),
-        TEST(test_arena_of_handlers),
+        TEST(test_trail_of_occasions), TEST(test_arena_of_handlers),
         TEST(test_fire_within),
         TEST(test_steady_state_allocates_nothing),
     };

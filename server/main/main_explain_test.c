@@ -218,13 +218,17 @@ static void waits_and_commits(void **state)
     say(w, romeo, "<message id='m' type='chat' to='juliet@one.example'><body>x</body></message>");
     const json_t *s = the(w, "m");
     assert_way(s, "asked offline later | waits the module said LATER");
+    say(w, romeo, "<message id='behind' type='chat' to='juliet@one.example'><body>x</body></message>");
+    assert_string_equal(way(the(w, "behind")), "waits an earlier stanza of its lane waits");
     svi_plat_virtual_advance(&w->plat, 100000);
     while (svi_engine_sim_step(w->engine, 1) > 0 && *text(the(w, "m"), "outcome") == '\0') turn(w);
     s = the(w, "m");
     assert_string_equal(text(s, "outcome"), "stored"); /* decided; nothing says so to anybody yet */
     assert_true(json_real_value(json_object_get(step_of(s, "goes-on"), "waited-ms")) >= 100);
-    assert_int_equal(number(step_of(s, "writes"), "commit"), svi_store_submitted(svi_server_store(w->server)));
+    const int64_t commit = number(step_of(s, "writes"), "commit");
     assert_null(strstr(way(s), "committed"));
+    assert_int_equal(number(step_of(the(w, "behind"), "writes"), "commit"), commit + 1);
+    assert_int_equal(commit + 1, svi_store_submitted(svi_server_store(w->server)));
     svi_plat_virtual_advance(&w->plat, 250000);
     hold_store(w, false);
     s = the(w, "m");
@@ -233,7 +237,10 @@ static void waits_and_commits(void **state)
     assert_true(waited >= 250 && waited < 300);
     client *juliet = join(w, "juliet@one.example/b");
     say(w, juliet, "<presence/>");
-    const json_t *list = stanzas_of(w, "m", "", 10, 0);
+    const json_t *list = stanzas_of(w, "behind", "", 10, 0);
+    assert_int_equal(json_array_size(list), 2);
+    assert_way(json_array_get(list, 1), "waits an earlier stanza of its lane waits | point stanza/inbound");
+    list = stanzas_of(w, "m", "", 10, 0);
     assert_int_equal(json_array_size(list), 2);
     assert_string_equal(text(json_array_get(list, 0), "origin"), "made-recovered");
     assert_string_equal(text(json_array_get(list, 0), "by"), "offline");
@@ -266,6 +273,26 @@ static void over_a_reload(void **state)
     s = json_array_get(list, json_array_size(list) - 1);
     assert_int_equal(json_array_size(list), 2);
     assert_string_equal(text(s, "outcome"), "answered");
+    assert_way(s, "goes-on nothing came before the deadline");
+    end_world(w);
+}
+
+/* Whether the recipient exists is looked up before anything else. */
+static void a_look_up(void **state)
+{
+    (void)state;
+    world *w = new_world(CONFIG);
+    client *romeo = join(w, "romeo@one.example/a");
+    hold_store(w, true);
+    say(w, romeo, "<message id='m' to='nobody@one.example'><body>x</body></message>");
+    const json_t *s = the(w, "m");
+    assert_string_equal(way(s), "waits whether the account exists is looked up");
+    assert_string_equal(text(step_of(s, "waits"), "for"), "nobody@one.example");
+    hold_store(w, false);
+    s = the(w, "m");
+    assert_way(s, "waits whether the account exists is looked up | point stanza/inbound");
+    assert_string_equal(text(s, "outcome"), "dropped");
+    assert_string_equal(text(s, "rule"), "message-to-nobody");
     end_world(w);
 }
 
@@ -445,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_message),         cmocka_unit_test(what_it_caused),
         cmocka_unit_test(copies_and_occasions), cmocka_unit_test(waits_and_commits),
         cmocka_unit_test(over_a_reload),     cmocka_unit_test(over_the_end_of_a_host),
+        cmocka_unit_test(a_look_up),
         cmocka_unit_test(pages),             cmocka_unit_test(a_lost_beginning),
         cmocka_unit_test(ledger_rows),       cmocka_unit_test(ledger_pages),
     };

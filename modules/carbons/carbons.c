@@ -62,16 +62,37 @@ static bool has_it(const holders *h, const sv_session *session)
     return session == h->sender || session == h->named || (h->has_all && takes_messages(session));
 }
 
+static bool has_mark_of(const sv_event *ev, const sv_jid *account)
+{
+    const sv_node *root = sv->root(ev);
+    for (const sv_node *at = sv->first(root); at; at = sv->next(root, at))
+        if (sv->is(at, SV_STR("stanza-id"), SV_STR(NS_SID)) && sv_str_eq(sv->attr(at, SV_STR("by")), account->bare)) return true;
+    return false;
+}
+
+/* The message as it is kept for the account: under which id is known before it is written (XEP-0359 3). What comes in has its mark
+ * already. */
+static const sv_stanza *as_kept(sv_event *ev, const carbons *me, const sv_jid *account, bool is_sent)
+{
+    const sv_str id = is_sent && me->archive ? me->archive->added(ev, account->bare) : SV_STR_NONE;
+    if (id.n == 0 || has_mark_of(ev, account)) return sv->stanza(ev);
+    sv_draft *mark = sv->draft(ev, SV_STR("stanza-id"), SV_STR(NS_SID));
+    sv->set(mark, SV_STR("by"), account->bare);
+    sv->set(mark, SV_STR("id"), id);
+    return sv->with_child(ev, sv->stanza(ev), mark);
+}
+
 /* The wrapping (7, 8): from the account itself, of the message's type; whom a copy is for is put in when it is sent, so all
  * share the same bytes. */
-static const sv_stanza *wrap(sv_event *ev, const sv_jid *account, bool is_sent)
+static const sv_stanza *wrap(sv_event *ev, const carbons *me, const sv_jid *account, bool is_sent)
 {
     sv_draft *copy = sv->draft(ev, SV_STR("message"), SV_STR(NS_CLIENT));
     sv->set(copy, SV_STR("from"), account->bare);
     if (sv->type(ev).n > 0) sv->set(copy, SV_STR("type"), sv->type(ev));
     sv_draft *way = sv->child(copy, is_sent ? SV_STR("sent") : SV_STR("received"), SV_STR(NS_CARBONS));
     sv_draft *forwarded = sv->child(way, SV_STR("forwarded"), SV_STR("urn:xmpp:forward:0"));
-    sv->graft(forwarded, sv->stanza(ev), sv->root(ev));
+    const sv_stanza *kept = as_kept(ev, me, account, is_sent);
+    sv->graft(forwarded, kept, sv->stanza_root(kept));
     return sv->freeze(ev, copy);
 }
 
@@ -90,7 +111,7 @@ static void copy_to_account(sv_event *ev, const carbons *me, const sv_jid *accou
         if (worth == CARBONS_IF_KNOWN && !knows(me, session, hash)) continue;
         if (worth == CARBONS_ALWAYS) remember(me, session, hash);
         if (has_it(h, session)) continue;
-        if (!copy) copy = wrap(ev, account, is_sent);
+        if (!copy) copy = wrap(ev, me, account, is_sent);
         sv->push_copy(ev, session, copy);
         sv->metric_add(me->mod, is_sent ? 0 : 1, 1);
     }
@@ -174,6 +195,7 @@ static sv_status start(sv_mod *mod, void *self)
 {
     carbons *me = self;
     me->mod = mod;
+    me->archive = sv->query("archive", SV_ARCHIVE_VERSION);
     return SV_OK;
 }
 

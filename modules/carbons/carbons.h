@@ -2,10 +2,11 @@
 #ifndef CARBONS_H
 #define CARBONS_H
 
-#include <stave/module.h>
+#include <stave/archive.h>
 
 #define NS_CARBONS "urn:xmpp:carbons:2"
 #define NS_CLIENT "jabber:client"
+#define NS_SID "urn:xmpp:sid:0"
 
 /* The item of a session that has carbons on; its value is "1". */
 #define CARBONS_ITEM "carbons"
@@ -20,6 +21,7 @@ typedef struct carbons_known {
 
 typedef struct carbons {
     sv_mod *mod;
+    const sv_archive_api *archive; /* NULL: the server has none */
 } carbons;
 
 /* On which side of the event the module stands. */

@@ -421,6 +421,33 @@ static void in_the_books(void **state)
     leave(s.w);
 }
 
+/* --- with an archive ----------------------------------------------------------------------- */
+
+/* A copy has the mark under which the message is kept for its account, and of no other (XEP-0359 3). */
+static void marks_of_the_archive(void **state)
+{
+    (void)state;
+    world *w = stage(CARBONS ", \"archive\"", "");
+    account(w, "juliet");
+    account(w, "romeo");
+    client *romeo = online(w, ROMEO), *phone = online(w, JULIET "/phone"), *desk = online(w, JULIET "/desk");
+    enable(w, desk);
+    say(w, romeo, "<message type='chat' to='" JULIET "/phone' id='m'>" BODY "</message>");
+    assert_int_equal(SEEN(w, phone, .id = "m", .holds = "<stanza-id xmlns='urn:xmpp:sid:0' by='" JULIET "' id='"), 1);
+    assert_int_equal(SEEN(w, desk, .holds = RECEIVED), 1);
+    assert_int_equal(SEEN(w, desk, .holds = "<stanza-id xmlns='urn:xmpp:sid:0' by='" JULIET "' id='"), 1);
+    forget(w);
+    say(w, phone, "<message type='chat' to='" ROMEO "' id='n'>" BODY "</message>");
+    assert_int_equal(SEEN(w, desk, .holds = SENT), 1);
+    assert_int_equal(SEEN(w, desk, .holds = "<stanza-id xmlns='urn:xmpp:sid:0' by='" JULIET "' id='"), 1);
+    assert_int_equal(SEEN(w, desk, .holds = "by='romeo@" HERE "'"), 0);
+    assert_int_equal(SEEN(w, romeo, .holds = "by='" JULIET "'"), 0);
+    forget(w);
+    say(w, phone, "<message type='chat' to='" JULIET "/desk' id='o'>" BODY "</message>");
+    assert_int_equal(SEEN(w, desk, .id = "o", .holds = "<stanza-id "), 1);
+    leave(w);
+}
+
 /* --- reloads ------------------------------------------------------------------------------- */
 
 /* Who has carbons on, has them on behind a reload. */
@@ -453,6 +480,7 @@ int main(void)
         cmocka_unit_test(blocked),
         cmocka_unit_test(unsent_copies),
         cmocka_unit_test(in_the_books),
+        cmocka_unit_test(marks_of_the_archive),
         cmocka_unit_test(over_a_reload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static void hosts_are_those_of_the_config(void **state)
     svi_stage *stage = open_stage(&dir);
     assert_true(is_served(stage, "a.example") && is_served(stage, "c.example"));
     assert_false(is_served(stage, "localhost"));
-    assert_int_equal(count_modules(stage, "a.example"), 9);
+    assert_int_equal(count_modules(stage, "a.example"), 10);
     assert_int_equal(count_modules(stage, "c.example"), 1);
     svi_link *link = svi_stage_connect(stage); /* a small window */
     char text[200];
@@ -105,7 +105,7 @@ static void a_wrong_one_changes_nothing(void **state)
     assert_false(svi_stage_reconfigure(stage, wrong, 1, &why));
     assert_non_null(memmem(why.data, why.len, "nowhere", 7));
     assert_true(is_served(stage, "c.example"));
-    assert_int_equal(count_modules(stage, "a.example"), 9);
+    assert_int_equal(count_modules(stage, "a.example"), 10);
     assert_string_equal(svi_stage_problem(stage), "");
     svi_stage_kill(stage); /* what runs next has the hosts of before */
     assert_true(svi_stage_start(stage));

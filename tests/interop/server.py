@@ -20,6 +20,9 @@ def free_ports(count):
     return [s.getsockname()[1] for s in sockets]
 
 
+USUAL = ("roster", "presence", "message", "offline", "archive", "carbons", "csi", "blocking", "disco", "caps", "sm", "ping")
+
+
 class Server:
     def __init__(self, config="", hosts=("localhost",), settings=None, interfaces=("127.0.0.1",), modules=()):
         """`settings`: lines of the configuration that stand behind a VirtualHost, by its name. 127.0.0.1 is among `interfaces`.
@@ -36,8 +39,7 @@ class Server:
                         "-out", self.path("cert.pem")], check=True, capture_output=True)
         with open(self.config, "w") as f:
             f.write(f'data_path = "{self.dir}/data"\nuser = "root"\n'  # it matters only if root starts the server
-                    'modules_enabled = { "roster", "presence", "message", "offline", "archive", "carbons", "csi", "blocking", "disco", "caps", "sm", "ping"' +
-                    "".join(f', "{module}"' for module in modules) + ' }\n'
+                    'modules_enabled = { ' + ", ".join(f'"{module}"' for module in dict.fromkeys((*USUAL, *modules))) + ' }\n'
                     f'c2s_interfaces = {{ {", ".join(chr(34) + address + chr(34) for address in interfaces)} }}\n'
                     f'c2s_ports = {{ {self.port} }}\nc2s_direct_tls_ports = {{ {self.direct_port} }}\n'
                     f'certificate = "{self.dir}/cert.pem"\nkey = "{self.dir}/key.pem"\n' + config + "\n" +

@@ -291,7 +291,7 @@ static void hand_over(supervisor *s)
 static bool wants_back(supervisor *s, const char *reason)
 {
     if (!s->takeover.is_there || s->takeover.binary < 0 || s->was_ready || s->stopping) return false;
-    (void)snprintf(s->undo_text, sizeof s->undo_text, "%s", reason);
+    (void)snprintf(s->undo_text, sizeof s->undo_text, "%.*s", (int)sizeof s->undo_text - 1, reason);
     s->undo = s->undo_text;
     s->status = SVI_EXIT_FAILED;
     return true;

@@ -128,9 +128,9 @@ static size_t count_on(sv_session *session, svi_arena *arena, const svi_record *
     return restore_copies(session, arena, record);
 }
 
-static bool may_wait(const sv_session *session, const svi_record *record, int64_t now_us)
+static bool may_wait(const svi_record *record, int64_t now_us)
 {
-    if (session->counted == NULL || !record->counted.is_counting_out || record->has_ended) return false;
+    if (!record->is_counted || !record->counted.is_counting_out || record->has_ended) return false;
     const int64_t since_us = record->away_us > 0 && record->away_us < now_us ? record->away_us : now_us;
     return record->counted.keep_us > now_us - since_us;
 }
@@ -158,14 +158,15 @@ static sv_status build(recovery *r, const sv_jid *jid, sv_str key, const svi_rec
     const svi_plat *plat = r->server->plat;
     const int64_t now_us = plat->wall_us(plat->ctx);
     const bool is_replaced = is_older(r->host, jid, record);
-    sv_session *session = svi_session_rebuild(r->host, jid, record->head.bound_us, !is_replaced);
+    const bool waits = !is_replaced && may_wait(record, now_us);
+    /* one that can't be taken up is not found: what goes to the account meanwhile is not for it */
+    sv_session *session = svi_session_rebuild(r->host, jid, record->head.bound_us, waits);
     if (record->head.lang.n < SVI_LANG_BYTES) svi_session_set_lang(session, record->head.lang);
     set_items(session, record);
     set_presence(session, record);
     const size_t copy_bytes = record->is_counted ? count_on(session, r->arena, record) : 0;
     svi_recorder_resume(session, key, record, bytes, copy_bytes);
     if (!is_replaced) introduce(session);
-    const bool waits = !is_replaced && may_wait(session, record, now_us);
     svi_session_wait(session, waits ? record->away_us : 0, waits ? record->counted.keep_us : 0);
     r->recovered.away += waits;
     r->recovered.ended += !waits;

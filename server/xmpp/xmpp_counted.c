@@ -395,6 +395,7 @@ void svi_session_leave(sv_session *session)
     c->away_us = wall_us(session);
     c->is_asked = false;
     svi_recorder_away(session, c->away_us);
+    svi_recorder_done(session, true); /* so that the client need not send it again when it comes back */
     stop_timers(c);
     c->wanted = 0;
     c->away_timer =

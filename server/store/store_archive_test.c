@@ -769,8 +769,8 @@ static void a_killed_purge_leaves_the_newest_part(void **state)
         heard h;
         query.max = 1;
         ask(&w, &query, &h);
-        char first[20];
-        (void)snprintf(first, sizeof first, left > 0 ? "%03d " : "", 300 - (int)left);
+        char first[20] = "";
+        if (left > 0) (void)snprintf(first, sizeof first, "%03d ", 300 - (int)left);
         assert_string_equal(h.text, first);
         finish(&w);
     }

@@ -3,6 +3,7 @@
 #include "xmpp/xmpp_stream_testing.h"
 #include "xmpp/xmpp_account_impl.h"
 #include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 #include "xmpp/xmpp_stream.h"
 
 #define SECOND INT64_C(1000000)
@@ -150,6 +151,11 @@ static sv_verdict on_causing(sv_event *ev, void *self)
     }
     if (sv_str_eq(id, SV_STR("writes")))
         svi_unit_put(svi_event_unit(ev), n.rows, SV_STR("romeo"), SV_STR("k"), SV_STR("v"));
+    if (sv_str_eq(id, SV_STR("waits"))) { /* its copy is on its way before it waits, as a carbon is */
+        svi_x_push_copy(ev, svi_session_find(n.w->server, SV_STR("romeo@localhost/r")), svi_event_stanza(ev));
+        n.late = svi_event_hold(ev);
+        return SV_LATER;
+    }
     const bool is_ours = sv_str_eq(id, SV_STR("causes")) || sv_str_eq(id, SV_STR("writes"));
     return is_ours ? svi_x_consume(ev) : SV_PASS;
 }
@@ -783,6 +789,91 @@ static void a_server_that_stops(void **state)
     finish(w);
 }
 
+/* --- records ------------------------------------------------------------------------------------ */
+
+typedef struct found {
+    world *w;
+    svi_record record; /* in the world's arena */
+    unsigned count;
+} found;
+
+static void on_records(void *ctx, sv_status status, svi_rows *rows)
+{
+    found *f = ctx;
+    sv_str key = SV_STR_NONE, value;
+    assert_int_equal(status, SV_OK);
+    while (svi_rows_next(rows, &key, &value)) {
+        svi_record record;
+        sv_err err = {.text = ""};
+        if (svi_record_read(f->w->arena, svi_arena_str(f->w->arena, value), &record, &err) != SV_OK)
+            fail_msg("%s", err.text);
+        if (!sv_str_eq(record.head.full, SV_STR("romeo@localhost/r"))) continue;
+        f->record = record;
+        f->count++;
+    }
+    svi_rows_unref(&rows);
+}
+
+/* What a start would find of the session "r" now. */
+static svi_record record_of_r(world *w)
+{
+    found f = {.w = w};
+    svi_rows_load(w->host->records, SV_STR("romeo"), on_records, &f);
+    run(w);
+    assert_int_equal(f.count, 1);
+    return f.record;
+}
+
+static size_t copies_in(const svi_record *record)
+{
+    size_t count = 0;
+    for (const svi_record_copy *copy = record->copies; copy != NULL; copy = copy->next) count++;
+    return count;
+}
+
+static world *begin_recorded(client **c_out, client **d_out)
+{
+    world *w = begin_as((setting){.mode = SVI_TLS_NONE, .keeps_records = true});
+    *c_out = counted(w, "r");
+    *d_out = bound(w, "d");
+    pass_time(w, 2 * SECOND);
+    (void)heard(w, *c_out);
+    return w;
+}
+
+/* An event's copy goes to the client while the event waits, and another one's is written before it. */
+static void record_of_an_event_that_waits(bool snapshot)
+{
+    client *c, *d;
+    world *w = begin_recorded(&c, &d);
+    svi_recorder_renew(session_r(w));
+    say(w, d, "<message type='chat' to='romeo@localhost' id='waits'/>");
+    if (snapshot) svi_recorder_renew(session_r(w));
+    say(w, c, TO_SELF("other")); /* of another lane */
+    assert_int_equal(count_of(heard(w, c), "<message"), 2);
+    svi_record record = record_of_r(w);
+    assert_int_equal(copies_in(&record), snapshot ? 2 : 1); /* a snapshot has what waits, too */
+    assert_true(svi_x_drop(n.late, "test") == SV_DONE);
+    svi_event_let_go(&n.late);
+    run(w);
+    record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 2);
+    assert_int_equal(record.copies->number + record.copies->next->number, 3);
+    assert_int_equal(record.noted, 2);
+    say(w, c, "<ack " X " h='2'/>");
+    pass_time(w, 2 * SECOND);
+    record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 0);
+    finish(w);
+}
+
+static void records_of_events_that_wait(void **state)
+{
+    (void)state;
+    record_of_an_event_that_waits(false);
+    record_of_an_event_that_waits(true);
+}
+
 int main(void)
 {
     make_certificate();
@@ -810,6 +901,7 @@ int main(void)
         cmocka_unit_test(what_waits_is_bounded),
         cmocka_unit_test(what_comes_again),
         cmocka_unit_test(a_server_that_stops),
+        cmocka_unit_test(records_of_events_that_wait),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove_certificate();

@@ -250,6 +250,13 @@ static void read_done(reader *r, cursor *c)
     r->done_end = &done->next;
 }
 
+static svi_record_copy **find_copy(reader *r, uint64_t ticket)
+{
+    svi_record_copy **at = &r->record->copies;
+    while (*at != NULL && (*at)->note.ticket != ticket) at = &(*at)->next;
+    return at;
+}
+
 static void read_copy(reader *r, cursor *c)
 {
     svi_record_copy *copy = svi_arena_get(r->arena, sizeof *copy);
@@ -264,15 +271,9 @@ static void read_copy(reader *r, cursor *c)
     note->key = take_text(c);
     if (note->stanza.n == 0 && note->map.n == 0) c->is_bad = true;
     if (note->ticket > r->record->last_ticket) r->record->last_ticket = note->ticket;
+    if (*find_copy(r, note->ticket) != NULL) return; /* a snapshot was written while its unit was open */
     *r->copies_end = copy;
     r->copies_end = &copy->next;
-}
-
-static svi_record_copy **find_copy(reader *r, uint64_t ticket)
-{
-    svi_record_copy **at = &r->record->copies;
-    while (*at != NULL && (*at)->note.ticket != ticket) at = &(*at)->next;
-    return at;
 }
 
 static void remove_copy(reader *r, svi_record_copy **at)
@@ -281,13 +282,18 @@ static void remove_copy(reader *r, svi_record_copy **at)
     *at = (*at)->next;
 }
 
+/* An event that waits is written behind others that came after it, and perhaps behind the acknowledgement. */
 static void read_number(reader *r, cursor *c)
 {
-    svi_record_copy *copy = *find_copy(r, take_number(c));
+    svi_record_copy **at = find_copy(r, take_number(c));
     const uint64_t number = take_number(c);
-    if (number <= r->record->noted) c->is_bad = true;
-    r->record->noted = number;
-    if (copy != NULL) copy->number = number;
+    if (number == 0) c->is_bad = true;
+    if (number > r->record->noted) r->record->noted = number;
+    if (*at == NULL) return;
+    if (number <= r->record->acked)
+        remove_copy(r, at);
+    else
+        (*at)->number = number;
 }
 
 static void read_gone(reader *r, cursor *c)
@@ -338,8 +344,7 @@ static void read_request(reader *r, cursor *c)
     request->note.id = take_text(c);
     request->note.to = take_text(c);
     request->note.answer = take_number(c);
-    if (request->note.number <= r->record->last_request) c->is_bad = true;
-    r->record->last_request = request->note.number;
+    if (request->note.number > r->record->last_request) r->record->last_request = request->note.number;
     *r->requests_end = request;
     r->requests_end = &request->next;
 }

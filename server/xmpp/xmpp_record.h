@@ -40,7 +40,7 @@ typedef struct svi_note_copy {
     sv_str map, owner, key; /* which row; empty: none */
 } svi_note_copy;
 
-/* A request of the client's that was heard and whose answer is not acknowledged. Numbers grow. */
+/* A request of the client's that was heard and whose answer is not acknowledged. Notes may stand in another order than numbers. */
 typedef struct svi_note_request {
     uint64_t number;
     sv_str id, to; /* its attributes; to.p NULL: it had none */
@@ -56,7 +56,8 @@ void svi_note_put_in(svi_buf *out, uint32_t h, uint64_t serial, uint64_t since);
 /* The stanza of that serial and mark (xmpp_tally.h) is done, and maybe not yet counted. */
 void svi_note_put_done(svi_buf *out, uint64_t serial, uint64_t mark);
 void svi_note_put_copy(svi_buf *out, const svi_note_copy *copy);
-/* The copy of that ticket goes to the client under that number; numbers grow. */
+/* The copy of that ticket goes to the client under that number, over 0. Copies and numbers may stand in another order than
+ * theirs, and again behind a snapshot that has them: they are in the units of the events that they come from. */
 void svi_note_put_number(svi_buf *out, uint64_t ticket, uint64_t number);
 /* The copy of that ticket is the session's no more: it went another way. */
 void svi_note_put_gone(svi_buf *out, uint64_t ticket);
@@ -109,7 +110,7 @@ typedef struct svi_record {
     uint64_t serial;        /* of the last stanza that h counts */
     svi_record_done *done;  /* not counted in h */
     uint64_t acked;         /* number of the last copy that is acknowledged */
-    uint64_t noted;         /* the last number of which there was a note */
+    uint64_t noted;         /* the greatest number of which there was a note */
     svi_record_copy *copies; /* not acknowledged, in the order of their notes */
     uint64_t last_ticket;   /* the greatest one */
     sv_str presence;        /* empty: unavailable */

@@ -153,11 +153,41 @@ static void test_copies(void **state)
     assert_null(r->copies->next);
     assert_true(r->has_ended);
     const size_t good = f->buf.len;
-    svi_note_put_number(&f->buf, 6, 21); /* a number is given once */
+    svi_note_put_number(&f->buf, 6, 0); /* numbers begin with 1 */
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EIO);
     f->buf.len = good;
     svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = 8}); /* it has to be somewhere */
     assert_int_equal(svi_record_read(f->arena, svi_buf_str(&f->buf), &f->record, &f->err), SV_EIO);
+}
+
+/* Units of events that waited come behind later ones, behind snapshots, behind what was acknowledged meanwhile. */
+static void test_other_order(void **state)
+{
+    fixture *f = *state;
+    const svi_note_copy early = {.ticket = 1, .stanza = SV_STR("<early/>")}, late = {.ticket = 2, .stanza = SV_STR("<late/>")};
+    svi_note_put_copy(&f->buf, &late);
+    svi_note_put_number(&f->buf, 2, 12);
+    svi_note_put_copy(&f->buf, &early);
+    svi_note_put_number(&f->buf, 1, 11);
+    svi_note_put_copy(&f->buf, &late); /* once more: it is the same */
+    svi_note_put_number(&f->buf, 2, 12);
+    read_it(f);
+    const svi_record *r = &f->record;
+    assert_int_equal(r->noted, 12);
+    assert_int_equal(r->copies->number, 12);
+    assert_int_equal(r->copies->next->number, 11);
+    assert_null(r->copies->next->next);
+    svi_note_put_acked(&f->buf, 11);
+    svi_note_put_copy(&f->buf, &early);
+    svi_note_put_number(&f->buf, 1, 11); /* the client has it */
+    read_it(f);
+    assert_int_equal(r->copies->note.ticket, 2);
+    assert_null(r->copies->next);
+    svi_note_put_request(&f->buf, &(svi_note_request){.number = 8, .id = SV_STR("8")});
+    svi_note_put_request(&f->buf, &(svi_note_request){.number = 7, .id = SV_STR("7")});
+    read_it(f);
+    assert_int_equal(r->last_request, 8);
+    assert_str(r->requests->next->note.id, "7");
 }
 
 static void test_items_and_requests(void **state)
@@ -246,6 +276,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_short_form, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_copies, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_other_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_items_and_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_later_release, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),

@@ -248,7 +248,10 @@ static void put_tally(svi_recorder *r, svi_buf *out)
     const uint64_t done = svi_tally_done(c->tally);
     const uint64_t serial = done > r->serial_noted ? done : r->serial_noted;
     put_counted(out, c);
-    for (request *q = r->requests; q != NULL; q = q->next) q->is_written = false;
+    for (request *q = r->requests; q != NULL; q = q->next) {
+        if (q->is_written && q->serial > serial) q->serial = serial; /* of one that was done out of order: again, too */
+        q->is_written = false;
+    }
     put_in(r, out, serial);
     svi_tally_each_done(c->tally, put_done, out);
     put_copies(r, out);
@@ -742,9 +745,8 @@ bool svi_recorder_copy(sv_event *ev, sv_session *session, const sv_stanza *stanz
         svi_buf_free(&text);
         return false;
     }
-    svi_unit *unit = svi_event_unit(ev);
-    if (is_anew(r)) write_out(r, unit);
-    append(r, unit, &text);
+    if (is_anew(r)) write_now(r); /* the event's unit may wait, and what is noted meanwhile must stand behind the snapshot */
+    append(r, svi_event_unit(ev), &text);
     open_copy *open = svi_alloc(r->server->acct, sizeof *open);
     *open = (open_copy){.entry = entry, .bytes = bytes, .note = dup_note(r->server->acct, &note), .stanza = svi_stanza_ref(stanza)};
     *r->copies_end = open;

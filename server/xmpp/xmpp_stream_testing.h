@@ -62,6 +62,7 @@ typedef struct setting {
     svi_logins logins; /* of both hosts */
     size_t guests_max;
     bool keeps_addresses;
+    bool keeps_records; /* of sessions */
 } setting;
 
 /* A listener on loopback without TLS, and one where a login needs STARTTLS. */
@@ -405,6 +406,7 @@ static world *world_new(setting s)
         .engine = w->engine,
         .limits = s.limits.strangers ? s.limits : svi_limits_default(),
         .salt_secret = SV_STR("secret of the test"),
+        .keeps_records = s.keeps_records,
     };
     assert_int_equal(svi_server_new(&config, &w->server, &err), SV_OK);
     w->host = add_host(w, "localhost", &s);

@@ -492,6 +492,7 @@ local groups = {
      {"fire_after", "local", hand = "event:fire_after(on: string, account: jid?, subject: string?)",
       says = "Fires an occasion as an event of its own when this one is over; its handlers may wait and write."},
      {"subject", "local", "event:subject(): string"},
+     {"fleeting", "local", no_lua = "which messages are is for the modules that know their kinds"},
      {"after_wait", "local", no_lua = "a script reads and writes rows that are its own"},
     },
     {name = "store", title = "Stores",

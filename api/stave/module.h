@@ -810,6 +810,12 @@ typedef struct sv_api {
 
     /* As gather, on the host that the account is of, if that is one of this server; else there are no lines. */
     sv_str (*gather_at)(sv_event *ev, const char *on, const sv_jid *account, sv_str subject);
+
+    /* -- hooks: the same -- */
+
+    /* What this event delivers of its stanza from now on (deliver, push_copy, the server itself) need not outlive a crash: no session's
+     * record has it, and nothing is written for it. For what is of no use later, such as a chat state. */
+    void (*fleeting)(sv_event *ev);
 } sv_api;
 
 /* True if the server's table has the member. Asks whoever is built with newer headers than the oldest server that he

@@ -8,6 +8,8 @@
 
 #define BEGUN_PER_MS 1000u
 #define NS_CALL "urn:xmpp:jingle-message:0"
+#define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
+#define NS_HINTS "urn:xmpp:hints"
 
 static bool takes_messages(const sv_session *session)
 {
@@ -73,6 +75,30 @@ static sv_verdict on_call(sv_event *ev, void *self)
     while ((session = sv->session_next(ev, sv->to(ev), session)))
         if (session != named && takes_messages(session)) (void)sv->deliver(ev, session);
     return SV_DONE;
+}
+
+/* --- what is of no use later ---------------------------------------------------------------- */
+
+/* A chat state by itself (XEP-0085 2, 5.7: maybe with the thread), and what its sender does not want stored anywhere (XEP-0334 4.2; 4.1 is about
+ * archives alone, and what an archive leaves out is to arrive all the same). The offline module keeps neither. */
+static bool is_fleeting(const sv_event *ev)
+{
+    const sv_node *root = sv->root(ev);
+    bool has_state = false;
+    if (sv->find(root, SV_STR("no-store"), SV_STR(NS_HINTS))) return true;
+    for (const sv_node *child = sv->first(root); child; child = sv->next(root, child)) {
+        const bool is_state = sv_str_eq(sv->ns(child), SV_STR(NS_CHATSTATES));
+        if (!is_state && !sv_str_eq(sv->name(child), SV_STR("thread"))) return false;
+        has_state = has_state || is_state;
+    }
+    return has_state;
+}
+
+static sv_verdict on_fleeting(sv_event *ev, void *self)
+{
+    (void)self;
+    if (is_fleeting(ev)) sv->fleeting(ev);
+    return SV_PASS;
 }
 
 /* --- what was never written to its session ------------------------------------------------- */
@@ -149,7 +175,22 @@ static sv_status start(sv_mod *mod, void *self)
     return SV_OK;
 }
 
+/* Before anybody delivers a copy. */
+#define FLEETING_HOOK(point, filter)                                                               \
+    {                                                                                              \
+        .on = point " {" filter, .call = on_fleeting, .band = SV_FIRST, .flags = SV_HOOK_OPEN      \
+    }
+#define FLEETING_HOOKS(point)                                                                      \
+    FLEETING_HOOK(point, NS_CHATSTATES "}active"), FLEETING_HOOK(point, NS_CHATSTATES "}inactive"), \
+        FLEETING_HOOK(point, NS_CHATSTATES "}composing"), FLEETING_HOOK(point, NS_CHATSTATES "}paused"), \
+        FLEETING_HOOK(point, NS_CHATSTATES "}gone"), FLEETING_HOOK(point, NS_HINTS "}no-store")
+
 static const sv_hook hooks[] = {
+    FLEETING_HOOKS("message/out"), /* carbons for the sender's other devices */
+    FLEETING_HOOKS("message/account"),
+    FLEETING_HOOKS("message/self"),
+    FLEETING_HOOKS("message/resource"),
+    FLEETING_HOOKS("session/unsent"),
     /* copies are made of what is about to be handed out */
     {.on = "message/account", .call = on_message, .after = "archive carbons"},
     {.on = "message/self", .call = on_message, .after = "archive carbons"},

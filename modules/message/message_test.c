@@ -1,6 +1,8 @@
 /* Tests of messages to accounts: the whole table of RFC 6121 8.5.4, and what becomes of what was
  * never written. */
 #include "../../tests/modules/modules_world.h"
+#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 
 #define ROMEO "romeo@" HERE
 #define JULIET "juliet@" HERE
@@ -387,6 +389,65 @@ static void calls_are_kept(void **state)
     leave(w);
 }
 
+/* --- records of sessions ----------------------------------------------------------------------- */
+
+/* A session that is counted and recorded, as XEP-0198 has it. */
+static client *recorded(world *w, const char *jid)
+{
+    const svi_counting how = {.keep_us = 1, .max_stanzas = 1000, .max_bytes = 1u << 20, .ask_stanzas = 1000,
+                              .ask_bytes = 1u << 20, .ask_idle_us = 1000000000, .answer_us = 1000000000};
+    client *c = online(w, jid);
+    sv_session *session = svi_session_find(w->server, sv_str_of(jid));
+    svi_session_count_in(session, &how);
+    svi_session_count_out(session);
+    return c;
+}
+
+typedef struct worth {
+    const char *content;
+    bool is_kept;
+} worth;
+
+/* Architecture 8: a chat state and no-store are volatile; what else a message has is not. */
+static void fleeting_is_not_recorded(void **state)
+{
+    (void)state;
+#define STATE(name) "<" name " xmlns='http://jabber.org/protocol/chatstates'/>"
+    static const worth all[] = {
+        {STATE("composing"), false},
+        {STATE("paused"), false},
+        {STATE("active"), false},
+        {STATE("inactive"), false},
+        {STATE("gone") "<thread>t</thread>", false},
+        {STATE("active") "<body>x</body>", true},
+        {"<body>x</body>", true},
+        {"<thread>t</thread>", true},
+        {"<body>x</body><no-store xmlns='urn:xmpp:hints'/>", false},
+        {"<body>x</body><no-permanent-store xmlns='urn:xmpp:hints'/>", true},
+    };
+    static const char *const whom[] = {JULIET, JULIET "/phone", ROMEO, ROMEO "/other"};
+    char text[1024];
+    sv_err err;
+    world *w = stage(NO_OFFLINE ", \"carbons\"", "");
+    w->server->keeps_records = true;
+    assert_int_equal(svi_records_open(svi_host_find(w->server, SV_STR(HERE)), &err), SV_OK);
+    client *romeo = join(w, ROMEO "/orchard"), *phone = recorded(w, JULIET "/phone"), *other = recorded(w, ROMEO "/other");
+    say(w, other, "<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+    for (size_t k = 0; k < 4; k++) {
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+            pass_time(w, 2000000); /* nothing is left to be written */
+            forget(w);
+            const uint64_t before = svi_store_submitted(svi_server_store(w->server));
+            snprintf(text, sizeof text, "<message type='chat' to='%s' id='m'>%s</message>", whom[k], all[i].content);
+            say(w, romeo, text);
+            assert_int_equal(SEEN(w, k < 2 ? phone : other, .id = "m"), 1);
+            const bool is_written = svi_store_submitted(svi_server_store(w->server)) > before;
+            if (is_written != all[i].is_kept) fail_msg("%s: %s", whom[k], all[i].content);
+        }
+    }
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +462,7 @@ int main(void)
         cmocka_unit_test(calls_reach_every_device),
         cmocka_unit_test(only_calls_do),
         cmocka_unit_test(calls_are_kept),
+        cmocka_unit_test(fleeting_is_not_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

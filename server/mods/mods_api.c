@@ -338,6 +338,7 @@ static const sv_api api = {
     .after_wait = svi_api_after_wait,
     .rows_warm = svi_api_rows_warm,
     .gather_at = svi_api_gather_at,
+    .fleeting = svi_x_fleeting,
 
     .store_overlay = svi_api_store_overlay,
     .overlay_add = svi_api_overlay_add,

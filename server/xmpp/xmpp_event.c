@@ -796,6 +796,17 @@ static bool goes_at_once(const svi_xevent *x)
     return x->kind == SVI_KIND_MESSAGE && !sv_str_eq(x->type, SV_STR("groupchat"));
 }
 
+void svi_x_fleeting(sv_event *ev)
+{
+    svi_xevent_of(ev)->is_fleeting = true;
+}
+
+static void note_copy(sv_event *ev, sv_session *session, const outgoing *out)
+{
+    if (svi_xevent_of(ev)->is_fleeting) return;
+    (void)svi_recorder_copy(ev, session, out->stanza, out->to, out->entry, NULL, SV_STR_NONE, SV_STR_NONE);
+}
+
 void svi_x_hand(sv_event *ev, sv_session *session)
 {
     svi_xevent *x = svi_xevent_of(ev);
@@ -813,7 +824,7 @@ void svi_x_hand(sv_event *ev, sv_session *session)
     out->session_number = session->number;
     out->x = is_copy ? NULL : x;
     x->delivered++;
-    (void)svi_recorder_copy(ev, session, out->stanza, SV_STR_NONE, entry, NULL, SV_STR_NONE, SV_STR_NONE);
+    note_copy(ev, session, out);
     if (goes_at_once(x)) {
         out->session = session->is_listed ? session : NULL;
         x->server->sending_in = ev;
@@ -880,7 +891,7 @@ void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza)
         return;
     }
     outgoing *out = push_new(ev, session, stanza, SVI_MADE_COPY);
-    (void)svi_recorder_copy(ev, session, stanza, out->to, out->entry, NULL, SV_STR_NONE, SV_STR_NONE);
+    note_copy(ev, session, out);
     svi_xevent *x = svi_xevent_of(ev);
     if (goes_at_once(x)) {
         x->server->sending_in = ev;

@@ -102,6 +102,7 @@ typedef struct svi_xevent {
     svi_payer payer;                 /* of an event that another one caused */
     bool is_borrowed;                /* lives in a parent's arena */
     struct svi_xevent *outer;        /* of a borrowed one: the parent's */
+    bool is_fleeting;                /* what it delivers is in no session's record */
     bool causes;                     /* other events come behind it, for which its sender pays */
     struct svi_recorder *unsent_from; /* of what was not sent: whose record has it; NULL: none */
     uint64_t unsent_ticket;
@@ -170,6 +171,8 @@ void svi_x_pass(sv_event *ev);
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
 /* As svi_x_push, for the event's stanza in another wrapping: opened as a copy, and early when svi_x_deliver is. */
 void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza);
+/* What the event delivers of its stanza from now on is noted in no session's record. */
+void svi_x_fleeting(sv_event *ev);
 void svi_x_route(sv_event *ev, const sv_stanza *stanza);
 /* As svi_x_route, without the question at stanza/made. */
 void svi_x_route_unasked(sv_event *ev, const sv_stanza *stanza);

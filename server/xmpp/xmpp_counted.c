@@ -1,6 +1,7 @@
 /* Counted sessions (decision 019): what they have sent and got, how they outlive their connections, how a connection
  * takes them up again. Which protocol says so is a module's matter. */
 #include "base/base_log.h"
+#include "xmpp/xmpp_hold.h"
 #include "xmpp/xmpp_recorder.h"
 
 #define LAST_HANDLED_US 1000000 /* how long a server that stops waits for what is under way, to tell the client */
@@ -563,6 +564,7 @@ void svi_sessions_suspend(svi_server *server)
 {
     for (sv_session *session = NULL; (session = svi_session_each(server, session)) != NULL;) {
         if (session->recorder == NULL || !svi_session_may_stay(session)) continue;
+        svi_session_release(session); /* what is held back is the session's, too: its record has it */
         session->is_suspended = true;
         if (session->conn != NULL)
             svi_session_want_handled(session, LAST_HANDLED_US);

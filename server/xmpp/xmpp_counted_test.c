@@ -2,6 +2,7 @@
  * protocol of the test's own says when. */
 #include "xmpp/xmpp_stream_testing.h"
 #include "xmpp/xmpp_account_impl.h"
+#include "xmpp/xmpp_hold.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_recorder.h"
 #include "xmpp/xmpp_stream.h"
@@ -22,6 +23,7 @@ typedef struct notes {
     svi_map *rows;
     unsigned unsent;
     bool asks_nobody;
+    uint64_t ticket; /* of the last one unsent */
 } notes;
 
 static notes n;
@@ -132,6 +134,7 @@ static sv_verdict on_unsent(sv_event *ev, void *self)
 {
     (void)self;
     n.unsent++;
+    n.ticket = svi_xevent_of(ev)->unsent_ticket;
     assert_true(svi_xevent_of(ev)->since_us > 0);
     return svi_x_drop(ev, "test");
 }
@@ -160,6 +163,15 @@ static sv_verdict on_causing(sv_event *ev, void *self)
     return is_ours ? svi_x_consume(ev) : SV_PASS;
 }
 
+/* By its id. */
+static sv_verdict on_sending(sv_event *ev, void *self)
+{
+    (void)self;
+    const sv_str id = svi_node_attr(svi_stanza_root(svi_event_stanza(ev)), SV_STR("id"));
+    if (sv_str_eq(id, SV_STR("held"))) return svi_x_hold(ev, SV_STR("key"));
+    return sv_str_eq(id, SV_STR("dropped")) ? svi_x_drop(ev, "test") : SV_PASS;
+}
+
 /* A copy of what a row holds. */
 static sv_verdict on_stored(sv_event *ev, void *self)
 {
@@ -184,7 +196,8 @@ static const entry entries[] = {
     {"session/away", NULL, on_occasion},      {"session/back", NULL, on_occasion},
     {"session/handled", NULL, on_occasion},   {"session/unacked", NULL, on_occasion},
     {"session/written", NULL, on_occasion},   {"session/unsent", NULL, on_unsent},
-    {"message/self", NULL, on_causing},       {"message/account", NULL, on_causing},
+    {"session/sending", NULL, on_sending},    {"message/self", NULL, on_causing},
+          {"message/account", NULL, on_causing},
 };
 #define ENTRIES (sizeof entries / sizeof *entries)
 
@@ -874,6 +887,73 @@ static void records_of_events_that_wait(void **state)
     record_of_an_event_that_waits(true);
 }
 
+static world *begin_holding(client **c_out, client **d_out)
+{
+    world *w = begin_recorded(c_out, d_out);
+    svi_session_hold(session_r(w), &(svi_hold_limits){.stanzas = 100, .bytes = 1u << 20, .age_us = 60 * SECOND});
+    return w;
+}
+
+/* Nothing is left in the record of what was replaced while it was held back, or dropped. */
+static void records_of_what_is_held(void **state)
+{
+    (void)state;
+    enum { MANY = 80, BODY = 8000 };
+    client *c, *d;
+    world *w = begin_holding(&c, &d);
+    const char *big = svi_arena_printf(w->arena, "<message type='chat' to='romeo@localhost/r' id='held'><body>%0*d</body></message>", BODY, 0).p;
+    _Static_assert(MANY * BODY > SVI_RECORD_COPIES_MAX, "more than a record may have");
+    for (int i = 0; i < MANY; i++) say(w, d, big);
+    for (int i = 0; i < MANY; i++) say(w, d, "<message type='chat' to='romeo@localhost/r' id='dropped'/>");
+    assert_int_equal(svi_session_held(session_r(w)), 1);
+    pass_time(w, 2 * SECOND);
+    svi_record record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 1);
+    assert_int_equal(record.copies->number, 0);
+    svi_session_release(session_r(w));
+    run(w);
+    assert_int_equal(count_of(heard(w, c), "<message"), 1);
+    say(w, c, "<ack " X " h='1'/>");
+    pass_time(w, 2 * SECOND);
+    record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 0);
+    finish(w);
+}
+
+/* What was held goes another way in an event that takes it out of the record. */
+static void records_of_what_was_held_to_the_end(void **state)
+{
+    (void)state;
+    client *c, *d;
+    world *w = begin_holding(&c, &d);
+    say(w, d, TO_SELF("held"));
+    say(w, c, "</stream:stream>");
+    cut(w, c);
+    assert_int_equal(n.unsent, 1);
+    assert_true(n.ticket > 0);
+    finish(w);
+}
+
+/* The server stops: what is held is the session's after the next start, and nobody else's. */
+static void records_of_what_is_held_over_a_stop(void **state)
+{
+    (void)state;
+    client *c, *d;
+    world *w = begin_holding(&c, &d);
+    say(w, d, TO_SELF("held"));
+    svi_server_drain(w->server);
+    run(w);
+    client_close(c);
+    client_close(d);
+    run(w);
+    assert_null(session_r(w));
+    assert_int_equal(n.unsent, 0);
+    svi_record record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 1);
+    assert_false(record.has_ended);
+    finish(w);
+}
+
 int main(void)
 {
     make_certificate();
@@ -902,6 +982,9 @@ int main(void)
         cmocka_unit_test(what_comes_again),
         cmocka_unit_test(a_server_that_stops),
         cmocka_unit_test(records_of_events_that_wait),
+        cmocka_unit_test(records_of_what_is_held),
+        cmocka_unit_test(records_of_what_was_held_to_the_end),
+        cmocka_unit_test(records_of_what_is_held_over_a_stop),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove_certificate();

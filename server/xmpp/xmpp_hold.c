@@ -2,7 +2,7 @@
 #include "xmpp/xmpp_hold.h"
 
 #include "base/base_log.h"
-#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 
 typedef struct held {
     struct held *next;
@@ -18,6 +18,7 @@ struct svi_hold {
     sv_session *session;
     bool is_on;
     bool is_passing; /* what is sent now was asked about, or need not be */
+    bool is_taken;   /* what is asked about now went or waits */
     svi_hold_limits limits;
     held *first, **end;
     size_t stanzas, bytes;
@@ -76,6 +77,7 @@ static void drop_same(svi_hold *hold, sv_str key)
     for (held **at = &hold->first; key.n > 0 && *at != NULL; at = &(*at)->next) {
         if (!sv_str_eq((*at)->key, key)) continue;
         held *old = take_at(hold, at);
+        svi_recorder_dropped(hold->session, old->entry);
         svi_ledger_close(hold->session->server->ledger, old->entry, SVI_DROPPED, "held-replaced");
         held_free(old);
         return;
@@ -110,6 +112,7 @@ static void go(sv_event *ev)
     const sv_stanza *stanza = svi_event_stanza(ev);
     const sv_str to = hold->asked_to;
     const uint64_t entry = svi_event_take_entry(ev);
+    hold->is_taken = hold->is_taken || entry != 0;
     if (entry == 0) return;
     flush(hold);
     pass(hold, stanza, to, entry);
@@ -152,9 +155,13 @@ static void ask(svi_hold *hold, const sv_stanza *stanza, sv_str to, uint64_t ent
     passage.to.resource = SV_STR_NONE;
     passage.to.full = passage.to.bare;
     const sv_str outer = hold->asked_to;
+    const bool was_taken = hold->is_taken;
     hold->asked_to = to;
+    hold->is_taken = false;
     svi_bus_fire(svi_xevent_open(&passage, &sending_ops, SVI_POINT_SESSION_SENDING));
+    if (!hold->is_taken) svi_recorder_dropped(session, entry);
     hold->asked_to = outer;
+    hold->is_taken = was_taken;
 }
 
 static bool is_anybody_there(const sv_session *session)
@@ -189,7 +196,9 @@ sv_verdict svi_x_hold(sv_event *ev, sv_str key)
     }
     svi_hold *hold = svi_xevent_of(ev)->session->hold;
     const uint64_t entry = svi_event_take_entry(ev);
-    if (entry != 0) keep(hold, svi_event_stanza(ev), entry, key);
+    if (entry == 0) return SV_DONE;
+    hold->is_taken = true;
+    keep(hold, svi_event_stanza(ev), entry, key);
     return SV_DONE;
 }
 
@@ -228,7 +237,7 @@ static void end_one(sv_session *session, const held *h)
     if (svi_sender_of_availability(h->stanza).p != NULL)
         svi_ledger_close(session->server->ledger, h->entry, SVI_DROPPED, "held-until-the-end");
     else
-        svi_unsent(session, h->stanza, h->since_us, 0, h->entry);
+        svi_unsent(session, h->stanza, h->since_us, svi_recorder_take_back(session, h->entry), h->entry);
 }
 
 void svi_hold_end(sv_session *session)

@@ -399,6 +399,14 @@ static void free_open(svi_recorder *r, open_copy **at)
     svi_free(gone);
 }
 
+/* Where the list points to the copy of that ledger entry; to NULL if there is none. */
+static open_copy **find_open(svi_recorder *r, uint64_t entry)
+{
+    open_copy **at = &r->copies;
+    while (*at != NULL && (*at)->entry != entry) at = &(*at)->next;
+    return at;
+}
+
 static void free_place(known_place **at)
 {
     known_place *gone = *at;
@@ -798,13 +806,34 @@ svi_recorder_noted svi_recorder_number(sv_session *session, const sv_stanza *sta
     svi_recorder *r = recorder_of(session);
     if (r == NULL) return (svi_recorder_noted){.ticket = 0};
     if (r->requests != NULL && is_answer(stanza)) note_answer(r, stanza, number);
-    open_copy **at = &r->copies;
-    while (*at != NULL && (*at)->entry != entry) at = &(*at)->next;
+    open_copy **at = find_open(r, entry);
     if (*at == NULL) return (svi_recorder_noted){.ticket = 0};
     const svi_recorder_noted noted = {(*at)->note.ticket, (*at)->bytes};
     free_open(r, at);
     note_number(r, noted.ticket, number);
     return noted;
+}
+
+uint64_t svi_recorder_take_back(sv_session *session, uint64_t entry)
+{
+    svi_recorder *r = recorder_of(session);
+    if (r == NULL) return 0;
+    open_copy **at = find_open(r, entry);
+    if (*at == NULL) return 0;
+    const uint64_t ticket = (*at)->note.ticket;
+    SV_ASSERT(r->copy_bytes >= (*at)->bytes);
+    r->copy_bytes -= (*at)->bytes;
+    free_open(r, at);
+    return ticket;
+}
+
+void svi_recorder_dropped(sv_session *session, uint64_t entry)
+{
+    const uint64_t ticket = svi_recorder_take_back(session, entry);
+    if (ticket == 0) return;
+    svi_recorder *r = recorder_of(session);
+    svi_note_put_gone(&r->pending, ticket);
+    become_due(r);
 }
 
 bool svi_recorder_holds(const sv_session *session)

@@ -64,6 +64,10 @@ typedef struct svi_recorder_noted {
 /* The copy of that ledger entry gets a number. Unless the event that runs now hands the number in
  * (svi_server.sending_in), nothing more goes to the client before it is committed. */
 svi_recorder_noted svi_recorder_number(sv_session *session, const sv_stanza *stanza, uint64_t entry, uint64_t number);
+/* The copy of that ledger entry gets no number, since it was dropped on its way to the session: it is in the record no more. */
+void svi_recorder_dropped(sv_session *session, uint64_t entry);
+/* The same, but its note stays for svi_recorder_unsent: its ticket, 0 if it was not noted. */
+uint64_t svi_recorder_take_back(sv_session *session, uint64_t entry);
 /* True while the next copy may not go to the client. */
 bool svi_recorder_holds(const sv_session *session);
 

@@ -920,6 +920,27 @@ static void records_of_what_is_held(void **state)
     finish(w);
 }
 
+/* What was held goes ahead of another event's copy; its number is not left to that event, which waits. */
+static void records_of_what_goes_ahead(void **state)
+{
+    (void)state;
+    client *c, *d;
+    world *w = begin_holding(&c, &d);
+    say(w, d, TO_SELF("held"));
+    say(w, d, "<message type='chat' to='romeo@localhost' id='waits'/>");
+    assert_int_equal(count_of(heard(w, c), "<message"), 2);
+    svi_record record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 1);
+    assert_int_equal(record.copies->number, 1);
+    assert_true(svi_x_drop(n.late, "test") == SV_DONE);
+    svi_event_let_go(&n.late);
+    run(w);
+    record = record_of_r(w);
+    assert_int_equal(copies_in(&record), 2);
+    assert_int_equal(record.noted, 2);
+    finish(w);
+}
+
 /* What was held goes another way in an event that takes it out of the record. */
 static void records_of_what_was_held_to_the_end(void **state)
 {
@@ -983,6 +1004,7 @@ int main(void)
         cmocka_unit_test(a_server_that_stops),
         cmocka_unit_test(records_of_events_that_wait),
         cmocka_unit_test(records_of_what_is_held),
+        cmocka_unit_test(records_of_what_goes_ahead),
         cmocka_unit_test(records_of_what_was_held_to_the_end),
         cmocka_unit_test(records_of_what_is_held_over_a_stop),
     };

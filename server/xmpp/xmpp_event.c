@@ -801,6 +801,15 @@ void svi_x_fleeting(sv_event *ev)
     svi_xevent_of(ev)->is_fleeting = true;
 }
 
+static void send_early(sv_event *ev, outgoing *out)
+{
+    svi_server *server = out->server;
+    server->sending_in = ev;
+    server->sending_entry = out->entry;
+    svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
+    server->sending_in = NULL;
+}
+
 static void note_copy(sv_event *ev, sv_session *session, const outgoing *out)
 {
     if (svi_xevent_of(ev)->is_fleeting) return;
@@ -827,9 +836,7 @@ void svi_x_hand(sv_event *ev, sv_session *session)
     note_copy(ev, session, out);
     if (goes_at_once(x)) {
         out->session = session->is_listed ? session : NULL;
-        x->server->sending_in = ev;
-        svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
-        x->server->sending_in = NULL;
+        send_early(ev, out);
         out->session = NULL; /* if it waits after all, it may go */
     } else
         svi_event_emit(ev, outgoing_run, outgoing_drop, out);
@@ -894,9 +901,7 @@ void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza)
     note_copy(ev, session, out);
     svi_xevent *x = svi_xevent_of(ev);
     if (goes_at_once(x)) {
-        x->server->sending_in = ev;
-        svi_event_emit_early(ev, outgoing_run, outgoing_drop, out);
-        x->server->sending_in = NULL;
+        send_early(ev, out);
     } else
         svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }

@@ -89,7 +89,8 @@ struct svi_server {
     bool is_recording_soon;
     svi_timer *record_timer;
     struct svi_noting *noting, **noting_end; /* what waits for a commit, in their order */
-    sv_event *sending_in; /* what is sent now belongs to this event, which is open; NULL: to none, or it is over */
+    sv_event *sending_in;   /* what is sent now belongs to this event, which is open; NULL: to none, or it is over */
+    uint64_t sending_entry; /* the copy's in the ledger; what goes ahead of it, since it had waited, is of other events */
     const svi_watcher *watcher; /* NULL: nobody watches stanzas */
 };
 

@@ -784,9 +784,9 @@ static void note_answer(svi_recorder *r, const sv_stanza *stanza, uint64_t numbe
     }
 }
 
-static void note_number(svi_recorder *r, uint64_t ticket, uint64_t number)
+static void note_number(svi_recorder *r, uint64_t entry, uint64_t ticket, uint64_t number)
 {
-    sv_event *ev = r->server->sending_in;
+    sv_event *ev = r->server->sending_entry == entry ? r->server->sending_in : NULL;
     if (ev == NULL) {
         svi_note_put_number(&r->pending, ticket, number);
         r->held_commit = UINT64_MAX;
@@ -810,7 +810,7 @@ svi_recorder_noted svi_recorder_number(sv_session *session, const sv_stanza *sta
     if (*at == NULL) return (svi_recorder_noted){.ticket = 0};
     const svi_recorder_noted noted = {(*at)->note.ticket, (*at)->bytes};
     free_open(r, at);
-    note_number(r, noted.ticket, number);
+    note_number(r, entry, noted.ticket, number);
     return noted;
 }
 

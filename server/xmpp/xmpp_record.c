@@ -196,6 +196,7 @@ typedef struct reader {
     svi_arena *arena;
     svi_record *record;
     svi_record_copy **copies_end;
+    svi_record_copy *ahead; /* what was said of copies whose own notes come later, if they do; number 0: gone */
     svi_record_done **done_end;
     svi_record_item **items_end;
     svi_record_request **requests_end;
@@ -257,6 +258,22 @@ static svi_record_copy **find_copy(reader *r, uint64_t ticket)
     return at;
 }
 
+/* The newest that was said; NULL: nothing. */
+static const svi_record_copy *find_ahead(const reader *r, uint64_t ticket)
+{
+    const svi_record_copy *said = r->ahead;
+    while (said != NULL && said->note.ticket != ticket) said = said->next;
+    return said;
+}
+
+/* A copy's own note is in the unit of its event, which may be written last, when the copy has gone on already. */
+static void say_ahead(reader *r, uint64_t ticket, uint64_t number)
+{
+    svi_record_copy *said = svi_arena_get(r->arena, sizeof *said);
+    *said = (svi_record_copy){.next = r->ahead, .number = number, .note = {.ticket = ticket}};
+    r->ahead = said;
+}
+
 static void read_copy(reader *r, cursor *c)
 {
     svi_record_copy *copy = svi_arena_get(r->arena, sizeof *copy);
@@ -272,6 +289,9 @@ static void read_copy(reader *r, cursor *c)
     if (note->stanza.n == 0 && note->map.n == 0) c->is_bad = true;
     if (note->ticket > r->record->last_ticket) r->record->last_ticket = note->ticket;
     if (*find_copy(r, note->ticket) != NULL) return; /* a snapshot was written while its unit was open */
+    const svi_record_copy *said = find_ahead(r, note->ticket);
+    if (said != NULL && said->number <= r->record->acked) return; /* the client has it, or it went another way */
+    if (said != NULL) copy->number = said->number;
     *r->copies_end = copy;
     r->copies_end = &copy->next;
 }
@@ -285,12 +305,13 @@ static void remove_copy(reader *r, svi_record_copy **at)
 /* An event that waits is written behind others that came after it, and perhaps behind the acknowledgement. */
 static void read_number(reader *r, cursor *c)
 {
-    svi_record_copy **at = find_copy(r, take_number(c));
-    const uint64_t number = take_number(c);
+    const uint64_t ticket = take_number(c), number = take_number(c);
+    svi_record_copy **at = find_copy(r, ticket);
     if (number == 0) c->is_bad = true;
     if (number > r->record->noted) r->record->noted = number;
-    if (*at == NULL) return;
-    if (number <= r->record->acked)
+    if (*at == NULL)
+        say_ahead(r, ticket, number);
+    else if (number <= r->record->acked)
         remove_copy(r, at);
     else
         (*at)->number = number;
@@ -298,8 +319,12 @@ static void read_number(reader *r, cursor *c)
 
 static void read_gone(reader *r, cursor *c)
 {
-    svi_record_copy **at = find_copy(r, take_number(c));
-    if (*at != NULL) remove_copy(r, at);
+    const uint64_t ticket = take_number(c);
+    svi_record_copy **at = find_copy(r, ticket);
+    if (*at != NULL)
+        remove_copy(r, at);
+    else
+        say_ahead(r, ticket, 0);
 }
 
 static void read_acked(reader *r, cursor *c)

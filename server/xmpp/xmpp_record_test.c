@@ -183,6 +183,19 @@ static void test_other_order(void **state)
     read_it(f);
     assert_int_equal(r->copies->note.ticket, 2);
     assert_null(r->copies->next);
+    for (uint64_t i = 5; i <= 8; i++) { /* held back, and sent or dropped, before their notes were written */
+        if (i < 8) svi_note_put_number(&f->buf, i, 10 + i);
+        if (i == 5) svi_note_put_acked(&f->buf, 15);
+        if (i == 7) svi_note_put_gone(&f->buf, i);
+        svi_note_put_copy(&f->buf, &(svi_note_copy){.ticket = i, .stanza = SV_STR("<message/>")});
+    }
+    read_it(f);
+    const svi_record_copy *sent = r->copies;
+    assert_int_equal(sent->note.ticket, 6);
+    assert_int_equal(sent->number, 16);
+    assert_int_equal(sent->next->note.ticket, 8);
+    assert_int_equal(sent->next->number, 0);
+    assert_null(sent->next->next);
     svi_note_put_request(&f->buf, &(svi_note_request){.number = 8, .id = SV_STR("8")});
     svi_note_put_request(&f->buf, &(svi_note_request){.number = 7, .id = SV_STR("7")});
     read_it(f);

@@ -975,6 +975,23 @@ static void records_of_what_is_held_over_a_stop(void **state)
     finish(w);
 }
 
+/* Nobody answers, so they stay: each is short. */
+static void records_of_requests(void **state)
+{
+    (void)state;
+    client *c, *d;
+    world *w = begin_recorded(&c, &d);
+    say(w, c, svi_arena_printf(w->arena, "<iq type='get' to='romeo@localhost/d' id='%0*d'><q xmlns='q'/></iq>", SVI_RECORD_REQUEST_BYTES, 0).p);
+    say(w, c, "<iq type='get' to='romeo@localhost/d' id='short'><q xmlns='q'/></iq>");
+    assert_int_equal(count_of(heard(w, d), "<iq"), 2);
+    pass_time(w, 2 * SECOND);
+    const svi_record record = record_of_r(w);
+    assert_non_null(record.requests);
+    assert_true(sv_str_eq(record.requests->note.id, SV_STR("short")));
+    assert_null(record.requests->next);
+    finish(w);
+}
+
 int main(void)
 {
     make_certificate();
@@ -1003,6 +1020,7 @@ int main(void)
         cmocka_unit_test(what_comes_again),
         cmocka_unit_test(a_server_that_stops),
         cmocka_unit_test(records_of_events_that_wait),
+        cmocka_unit_test(records_of_requests),
         cmocka_unit_test(records_of_what_is_held),
         cmocka_unit_test(records_of_what_goes_ahead),
         cmocka_unit_test(records_of_what_was_held_to_the_end),

@@ -647,10 +647,10 @@ void svi_recorder_request(sv_session *session, uint64_t serial, const sv_stanza 
     svi_recorder *r = recorder_of(session);
     if (r == NULL || serial == 0) return;
     const sv_node *root = svi_stanza_root(stanza);
+    const sv_str id = svi_node_attr(root, SV_STR("id")), to = svi_node_attr(root, SV_STR("to"));
+    if (id.n + to.n > SVI_RECORD_REQUEST_BYTES) return;
     if (r->request_count == SVI_RECORD_REQUESTS_MAX) drop_request(r, &r->requests);
-    const svi_note_request note = {.number = ++r->last_request,
-                                   .id = svi_node_attr(root, SV_STR("id")),
-                                   .to = svi_node_attr(root, SV_STR("to"))};
+    const svi_note_request note = {.number = ++r->last_request, .id = id, .to = to};
     add_request(r, &note)->serial = serial;
 }
 

@@ -13,6 +13,8 @@
 #define SVI_RECORD_COPIES_MAX (512u * 1024u)
 /* Requests whose answer is not acknowledged, of a session; more are not known after a crash. */
 #define SVI_RECORD_REQUESTS_MAX 256u
+/* Bytes of such a request's `id` and `to` together; one with more is not known after a crash either. */
+#define SVI_RECORD_REQUEST_BYTES 512u
 
 typedef struct svi_recorder svi_recorder;
 

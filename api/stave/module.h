@@ -813,8 +813,8 @@ typedef struct sv_api {
 
     /* -- hooks: the same -- */
 
-    /* What this event delivers of its stanza from now on (deliver, push_copy, the server itself) need not outlive a crash: no session's
-     * record has it, and nothing is written for it. For what is of no use later, such as a chat state. */
+    /* What this event delivers and pushes from now on (but push_stored) need not outlive a crash: no session's record has it, and
+     * nothing is written for it. For what is of no use later, such as a chat state, or is kept elsewhere and can be asked for again. */
     void (*fleeting)(sv_event *ev);
 } sv_api;
 

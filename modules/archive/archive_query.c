@@ -27,6 +27,7 @@ static const sv_stanza *result(sv_event *ev, const sv_archive_item *item)
 static void push_results(sv_event *ev, const sv_archive_page *page, bool is_flipped)
 {
     sv_session *session = sv->session(ev);
+    sv->fleeting(ev); /* they are in the archive */
     for (size_t i = 0; session && i < page->count; i++)
         sv->push(ev, session, result(ev, &page->items[is_flipped ? page->count - 1 - i : i]));
 }

@@ -1,5 +1,7 @@
 /* Tests of archives: what is stored for whom and how often, what is refused, and the bounds of what is sent. */
 #include "../../tests/modules/modules_world.h"
+#include "xmpp/xmpp_impl.h"
+#include "xmpp/xmpp_recorder.h"
 #include "archive.h"
 
 #define ROMEO "romeo@" HERE
@@ -312,10 +314,35 @@ static void a_disk_that_fails_is_told(void **state)
     leave(w);
 }
 
+/* A page is read, and nothing is written for it, though the session outlives a crash. */
+static void pages_are_in_no_record(void **state)
+{
+    (void)state;
+    const svi_counting how = {.keep_us = 1, .max_stanzas = 1000, .max_bytes = 1u << 20, .ask_stanzas = 1000,
+                              .ask_bytes = 1u << 20, .ask_idle_us = 1000000000, .answer_us = 1000000000};
+    sv_err err;
+    client *romeo, *juliet;
+    world *w = play(ALL_MODULES, "", &romeo, &juliet);
+    w->server->keeps_records = true;
+    assert_int_equal(svi_records_open(svi_host_find(w->server, SV_STR(HERE)), &err), SV_OK);
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m'><body>x</body></message>");
+    client *train = online(w, JULIET "/train");
+    sv_session *session = svi_session_find(w->server, SV_STR(JULIET "/train"));
+    svi_session_count_in(session, &how);
+    svi_session_count_out(session);
+    pass_time(w, 2000000);
+    const uint64_t before = svi_store_submitted(svi_server_store(w->server));
+    say(w, train, "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>");
+    assert_int_equal(SEEN(w, train, .holds = "<result "), 1);
+    assert_int_equal(svi_store_submitted(svi_server_store(w->server)), before);
+    leave(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_read),
+        cmocka_unit_test(pages_are_in_no_record),
         cmocka_unit_test(a_body_is_there_as_long_as_somebody_has_it),
         cmocka_unit_test(what_is_rejected_is_not_archived),
         cmocka_unit_test(what_comes_back_is_not_archived),

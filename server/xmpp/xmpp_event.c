@@ -887,7 +887,7 @@ static outgoing *push_new(sv_event *ev, const sv_session *session, const sv_stan
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin)
 {
     outgoing *out = push_new(ev, session, stanza, origin);
-    (void)svi_recorder_copy(ev, session, stanza, out->to, out->entry, NULL, SV_STR_NONE, SV_STR_NONE);
+    note_copy(ev, session, out);
     svi_event_emit(ev, outgoing_run, outgoing_drop, out);
 }
 

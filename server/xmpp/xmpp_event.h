@@ -171,7 +171,7 @@ void svi_x_pass(sv_event *ev);
 void svi_x_push(sv_event *ev, sv_session *session, const sv_stanza *stanza, svi_origin origin);
 /* As svi_x_push, for the event's stanza in another wrapping: opened as a copy, and early when svi_x_deliver is. */
 void svi_x_push_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza);
-/* What the event delivers of its stanza from now on is noted in no session's record. */
+/* What the event delivers and pushes from now on is noted in no session's record, but for rows. */
 void svi_x_fleeting(sv_event *ev);
 void svi_x_route(sv_event *ev, const sv_stanza *stanza);
 /* As svi_x_route, without the question at stanza/made. */

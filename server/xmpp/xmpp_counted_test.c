@@ -920,6 +920,26 @@ static void records_of_what_is_held(void **state)
     finish(w);
 }
 
+/* The session ends while a copy of its own is in a unit that is not handed in: nothing of the record is left. */
+static void records_that_end_under_an_event(void **state)
+{
+    (void)state;
+    client *c, *d;
+    world *w = begin_recorded(&c, &d);
+    say(w, d, "<message type='chat' to='romeo@localhost' id='waits'/>");
+    say(w, c, "</stream:stream>");
+    cut(w, c);
+    assert_int_equal(n.unsent, 1);
+    assert_true(svi_x_drop(n.late, "test") == SV_DONE);
+    svi_event_let_go(&n.late);
+    run(w);
+    found f = {.w = w};
+    svi_rows_load(w->host->records, SV_STR("romeo"), on_records, &f);
+    run(w);
+    assert_int_equal(f.count, 0);
+    finish(w);
+}
+
 /* What was held goes ahead of another event's copy; its number is not left to that event, which waits. */
 static void records_of_what_goes_ahead(void **state)
 {
@@ -1021,6 +1041,7 @@ int main(void)
         cmocka_unit_test(a_server_that_stops),
         cmocka_unit_test(records_of_events_that_wait),
         cmocka_unit_test(records_of_requests),
+        cmocka_unit_test(records_that_end_under_an_event),
         cmocka_unit_test(records_of_what_is_held),
         cmocka_unit_test(records_of_what_goes_ahead),
         cmocka_unit_test(records_of_what_was_held_to_the_end),

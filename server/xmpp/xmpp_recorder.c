@@ -43,7 +43,7 @@ struct svi_recorder {
     svi_map *map;
     sv_str owner;
     char key[KEY_BYTES];
-    unsigned holds; /* for which the row stays */
+    size_t holds; /* for which the row stays */
     bool stays;     /* the row does, over the end of the session */
 
     svi_buf pending; /* notes that no unit has */
@@ -732,6 +732,11 @@ static bool has_room(svi_recorder *r, size_t bytes)
     return false;
 }
 
+static void noted_over(void *ctx)
+{
+    let_go(ctx);
+}
+
 bool svi_recorder_copy(sv_event *ev, sv_session *session, const sv_stanza *stanza, sv_str to, uint64_t entry,
                        svi_map *map, sv_str owner, sv_str key)
 {
@@ -755,6 +760,8 @@ bool svi_recorder_copy(sv_event *ev, sv_session *session, const sv_stanza *stanz
     }
     if (is_anew(r)) write_now(r); /* the event's unit may wait, and what is noted meanwhile must stand behind the snapshot */
     append(r, svi_event_unit(ev), &text);
+    r->holds++; /* the row goes behind that unit, or it would be made again without its beginning */
+    svi_event_at_end(ev, noted_over, r);
     open_copy *open = svi_alloc(r->server->acct, sizeof *open);
     *open = (open_copy){.entry = entry, .bytes = bytes, .note = dup_note(r->server->acct, &note), .stanza = svi_stanza_ref(stanza)};
     *r->copies_end = open;

@@ -5,6 +5,7 @@
 #include "xmpp/xmpp_hold.h"
 #include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_recorder.h"
+#include "xmpp/xmpp_recover.h"
 #include "xmpp/xmpp_stream.h"
 
 #define SECOND INT64_C(1000000)
@@ -1012,6 +1013,55 @@ static void records_of_requests(void **state)
     finish(w);
 }
 
+static void on_recovered(void *ctx, const svi_recovered *recovered)
+{
+    *(svi_recovered *)ctx = *recovered;
+}
+
+static void put_record(world *w, char key, sv_str note)
+{
+    svi_buf buf;
+    svi_buf_init(&buf, &w->acct);
+    svi_note_put_head(&buf, &(svi_note_head){.full = SV_STR("romeo@localhost/r"), .lang = SV_STR(""), .bound_us = 1});
+    svi_buf_put(&buf, note);
+    char name[SVI_RECORD_KEY_BYTES];
+    memset(name, key, sizeof name);
+    svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+    assert_int_equal(svi_unit_put(unit, w->host->records, SV_STR("romeo"), (sv_str){name, sizeof name}, svi_buf_str(&buf)), SV_OK);
+    svi_unit_submit(&unit);
+    svi_buf_free(&buf);
+}
+
+static void on_one_row(void *ctx, sv_status status, svi_rows *rows)
+{
+    sv_str key = SV_STR_NONE, value;
+    assert_int_equal(status, SV_OK);
+    assert_int_equal(svi_rows_count(rows), 1);
+    assert_true(svi_rows_next(rows, &key, &value));
+    *(char *)ctx = key.p[0];
+    svi_rows_unref(&rows);
+}
+
+/* What is damaged is deleted, and what a later release wrote stays for that one. */
+static void records_that_are_not_read(void **state)
+{
+    (void)state;
+    world *w = begin_as((setting){.mode = SVI_TLS_NONE, .keeps_records = true});
+    static const char damaged[] = {0, 0}, later[] = {100, 0};
+    put_record(w, 'd', (sv_str){damaged, 2});
+    put_record(w, 'l', (sv_str){later, 2});
+    svi_recovered recovered = {.damaged = 0};
+    svi_sessions_recover(w->server, on_recovered, &recovered);
+    run(w);
+    assert_int_equal(recovered.damaged, 2);
+    assert_int_equal(recovered.status, SV_OK);
+    char left = 0;
+    svi_rows_load(w->host->records, SV_STR("romeo"), on_one_row, &left);
+    run(w);
+    assert_int_equal(left, 'l');
+    finish(w);
+}
+
 int main(void)
 {
     make_certificate();
@@ -1040,6 +1090,7 @@ int main(void)
         cmocka_unit_test(what_comes_again),
         cmocka_unit_test(a_server_that_stops),
         cmocka_unit_test(records_of_events_that_wait),
+        cmocka_unit_test(records_that_are_not_read),
         cmocka_unit_test(records_of_requests),
         cmocka_unit_test(records_that_end_under_an_event),
         cmocka_unit_test(records_of_what_is_held),

@@ -180,6 +180,7 @@ static void drop(recovery *r, sv_str owner, sv_str key, const sv_err *err)
     SV_LOG(SV_ERROR, "session-not-recovered", LF_STR("host", r->host->domain), LF_STR("user", owner),
            LF_STR("record", key), LF_TXT("reason", err->text));
     r->recovered.damaged++;
+    if (err->code == SV_EVERSION) return; /* its copies are for the release that can read it */
     svi_unit *unit = svi_unit_new(r->server->store);
     svi_unit_del(unit, r->host->records, owner, key);
     svi_unit_submit(&unit);

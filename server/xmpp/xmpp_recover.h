@@ -8,7 +8,7 @@
 typedef struct svi_recovered {
     size_t away;    /* sessions that wait for their clients */
     size_t ended;   /* that could not be resumed, or not any more: session/gone was fired */
-    size_t damaged; /* records that could not be read and were deleted */
+    size_t damaged; /* records that could not be read: deleted, but those of a later release, which stay */
     sv_status status; /* SV_EIO: some could not be read from the disk, and stay; SV_ECANCELED: the server ends */
 } svi_recovered;
 

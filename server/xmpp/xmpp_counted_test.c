@@ -25,6 +25,7 @@ typedef struct notes {
     unsigned unsent;
     bool asks_nobody;
     uint64_t ticket; /* of the last one unsent */
+    unsigned unnoted; /* of those unsent */
 } notes;
 
 static notes n;
@@ -136,6 +137,7 @@ static sv_verdict on_unsent(sv_event *ev, void *self)
     (void)self;
     n.unsent++;
     n.ticket = svi_xevent_of(ev)->unsent_ticket;
+    n.unnoted += n.ticket == 0;
     assert_true(svi_xevent_of(ev)->since_us > 0);
     return svi_x_drop(ev, "test");
 }
@@ -996,6 +998,23 @@ static void records_of_what_is_held_over_a_stop(void **state)
     finish(w);
 }
 
+/* With too much a session ends, and all that it had goes another way from its record, the last one, too. */
+static void records_are_bounded(void **state)
+{
+    (void)state;
+    enum { MANY = 80, BODY = 8000 };
+    client *c, *d;
+    world *w = begin_recorded(&c, &d);
+    const char *big = svi_arena_printf(w->arena, "<message type='chat' to='romeo@localhost/r'><body>%0*d</body></message>", BODY, 0).p;
+    int sent = 0;
+    while (sent < MANY && session_r(w) != NULL && ++sent > 0) say(w, d, big);
+    assert_in_range(sent, SVI_RECORD_COPIES_MAX / BODY - 4, SVI_RECORD_COPIES_MAX / BODY + 1);
+    cut(w, c);
+    assert_int_equal(n.unsent, sent);
+    assert_int_equal(n.unnoted, 0);
+    finish(w);
+}
+
 /* Nobody answers, so they stay: each is short. */
 static void records_of_requests(void **state)
 {
@@ -1091,6 +1110,7 @@ int main(void)
         cmocka_unit_test(a_server_that_stops),
         cmocka_unit_test(records_of_events_that_wait),
         cmocka_unit_test(records_that_are_not_read),
+        cmocka_unit_test(records_are_bounded),
         cmocka_unit_test(records_of_requests),
         cmocka_unit_test(records_that_end_under_an_event),
         cmocka_unit_test(records_of_what_is_held),

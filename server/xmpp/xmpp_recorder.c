@@ -724,12 +724,12 @@ static bool is_to_outlive(const sv_stanza *stanza)
     return !sv_str_eq(type, SV_STR("error")) && !sv_str_eq(type, SV_STR("headline"));
 }
 
-static bool has_room(svi_recorder *r, size_t bytes)
+/* The one that is too much is noted, too: until it goes another way it is nowhere else. */
+static void keep_bound(svi_recorder *r, size_t bytes)
 {
-    if (r->copy_bytes + bytes <= SVI_RECORD_COPIES_MAX) return true;
+    if (r->copy_bytes + bytes <= SVI_RECORD_COPIES_MAX) return;
     SV_LOG(SV_WARN, "session-slow", LF_STR("jid", r->session->jid.full), LF_INT("bytes", r->copy_bytes + bytes));
     svi_session_kick_with(r->session, "resource-constraint", "Too much was not acknowledged.");
-    return false;
 }
 
 static void noted_over(void *ctx)
@@ -754,10 +754,7 @@ bool svi_recorder_copy(sv_event *ev, sv_session *session, const sv_stanza *stanz
     svi_buf_init(&text, r->server->acct);
     put_copy(r, &text, &note, stanza);
     const size_t bytes = map == NULL ? text.len : 0;
-    if (!has_room(r, bytes)) {
-        svi_buf_free(&text);
-        return false;
-    }
+    keep_bound(r, bytes);
     if (is_anew(r)) write_now(r); /* the event's unit may wait, and what is noted meanwhile must stand behind the snapshot */
     append(r, svi_event_unit(ev), &text);
     r->holds++; /* the row goes behind that unit, or it would be made again without its beginning */

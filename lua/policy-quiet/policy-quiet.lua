@@ -208,9 +208,10 @@ local function on_message(ev)
     return hold(ev)
 end
 
--- Open: while this module is in quarantine messages are heard at night; what was held back before waits for it.
-sv.on("message/account", on_message, {band = "early", after = "blocking", open = true})
-sv.on("message/resource", on_message, {band = "early", after = "blocking", open = true})
+-- Behind the archive, which has what is held back, too; `carbons` and `message` stand behind this. Open: while this module is in
+-- quarantine messages are heard at night; what was held back before waits for it.
+sv.on("message/account", on_message, {after = "archive", open = true})
+sv.on("message/resource", on_message, {after = "archive", open = true})
 
 -- ---- handing over -------------------------------------------------------------------------------------------------
 

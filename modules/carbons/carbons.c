@@ -201,7 +201,7 @@ static sv_status start(sv_mod *mod, void *self)
 
 #define COPIES(on_, call_, band_)                                                                  \
     {                                                                                              \
-        .on = on_, .call = call_, .band = band_, .after = "archive", .flags = SV_HOOK_OPEN         \
+        .on = on_, .call = call_, .band = band_, .after = "archive policy-quiet", .flags = SV_HOOK_OPEN \
     }
 
 static const sv_hook hooks[] = {

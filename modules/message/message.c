@@ -192,8 +192,8 @@ static const sv_hook hooks[] = {
     FLEETING_HOOKS("message/resource"),
     FLEETING_HOOKS("session/unsent"),
     /* copies are made of what is about to be handed out */
-    {.on = "message/account", .call = on_message, .after = "archive carbons"},
-    {.on = "message/self", .call = on_message, .after = "archive carbons"},
+    {.on = "message/account", .call = on_message, .after = "archive policy-quiet carbons"},
+    {.on = "message/self", .call = on_message, .after = "archive policy-quiet carbons"},
 #define CALL_HOOK(name)                                                                            \
     {                                                                                              \
         .on = "message/resource {" NS_CALL "}" name, .call = on_call, .band = SV_LATE,             \

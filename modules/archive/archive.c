@@ -104,11 +104,21 @@ static bool is_rejected(sv_event *ev)
     return !is_chat && sv->to(ev)->resource.n > 0 && !sv->session_find(ev, sv->to(ev));
 }
 
+/* It has the recipient's mark, which only the server sets (XEP-0359 5): it was for a session that has gone since, and is in the
+ * archive by then. */
+static bool is_marked(sv_event *ev)
+{
+    const sv_node *root = sv->root(ev);
+    for (const sv_node *at = sv->first(root); at; at = sv->next(root, at))
+        if (sv->is(at, SV_STR("stanza-id"), SV_STR(NS_SID)) && sv_str_eq(sv->attr(at, SV_STR("by")), sv->to(ev)->bare)) return true;
+    return false;
+}
+
 static sv_verdict on_in(sv_event *ev, void *self)
 {
     archive *me = self;
     uint32_t flags;
-    if (!archive_is_kept(ev, me, &flags) || is_rejected(ev)) return SV_PASS;
+    if (!archive_is_kept(ev, me, &flags) || is_rejected(ev) || is_marked(ev)) return SV_PASS;
     /* of a room only what it sends to its occupants, each a session of the account (XEP-0045 7.4) */
     if ((flags & ENTRY_ROOM) != 0 && sv->to(ev)->resource.n == 0) return SV_PASS;
     return received(ev, me);
@@ -118,7 +128,7 @@ static sv_verdict on_in(sv_event *ev, void *self)
 static sv_verdict on_unclaimed(sv_event *ev, void *self)
 {
     const archive *me = self;
-    return me->api->added(ev, sv->to(ev)->bare).n > 0 ? sv->stored(ev) : SV_PASS;
+    return is_marked(ev) || me->api->added(ev, sv->to(ev)->bare).n > 0 ? sv->stored(ev) : SV_PASS;
 }
 
 /* --- begin -------------------------------------------------------------------------------- */

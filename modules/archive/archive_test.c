@@ -129,6 +129,24 @@ static void what_comes_back_is_not_archived(void **state)
     leave(w);
 }
 
+/* The session goes while somebody waits, so the message goes on at its account, which has it by then: once, under one id. */
+static void what_loses_its_session_is_there_once(void **state)
+{
+    (void)state;
+    client *romeo, *juliet;
+    world *w = play("\"archive\", \"refuses\", \"roster\", \"presence\", \"message\"", "", &romeo, &juliet);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    say(w, romeo, "<message type='chat' to='" JULIET "/balcony' id='m1'><body>one</body><wait xmlns='urn:stave:refuses'/></message>");
+    part(w, juliet);
+    svi_engine_sim_plan(w->engine)->hold = false;
+    say(w, romeo, "<message type='chat' to='" ROMEO "' id='m2'><body>two</body></message>");
+    assert_int_equal(SEEN(w, romeo, .id = "m2"), 1);
+    assert_int_equal(SEEN(w, romeo, .id = "m1", .type = "error"), 0); /* the archive keeps it */
+    assert_int_equal(row_count(w, ENTRIES, "juliet"), 1);
+    assert_int_equal(row_count(w, BODIES, "/"), 2);
+    leave(w);
+}
+
 /* XEP-0359 5, rule 2: by whom the id is, only he says. */
 static void ids_that_are_forged_are_taken_off(void **state)
 {
@@ -346,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_body_is_there_as_long_as_somebody_has_it),
         cmocka_unit_test(what_is_rejected_is_not_archived),
         cmocka_unit_test(what_comes_back_is_not_archived),
+        cmocka_unit_test(what_loses_its_session_is_there_once),
         cmocka_unit_test(ids_that_are_forged_are_taken_off),
         cmocka_unit_test(rooms_are_archived_on_request),
         cmocka_unit_test(what_nobody_keeps_besides_is_stored),

@@ -1,7 +1,12 @@
-/* Test module: refuses or drops messages that ask for it, at the recipient's side, behind those that come before it. */
+/* Test module: refuses or drops messages that ask for it, or has them wait for rows, at the recipient's side, behind those that come
+ * before it. */
 #include <stave/module.h>
 
 #define NS_REFUSES "urn:stave:refuses"
+
+typedef struct refuses {
+    sv_store *notes; /* nobody writes it */
+} refuses;
 
 static sv_verdict on_refuse(sv_event *ev, void *self)
 {
@@ -15,10 +20,30 @@ static sv_verdict on_drop(sv_event *ev, void *self)
     return sv->drop(ev, "refuses-dropped");
 }
 
+static void go_on(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    (void)status, (void)rows, (void)self;
+    sv->pass(ev);
+}
+
+static sv_verdict on_wait(sv_event *ev, void *self)
+{
+    const refuses *me = self;
+    sv->rows_load(ev, me->notes, sv->to(ev)->node, go_on);
+    return SV_LATER;
+}
+
+static sv_status start(sv_mod *mod, void *self)
+{
+    refuses *me = self;
+    return sv->store_open(mod, NULL, "notes", 1, &me->notes);
+}
+
 static const sv_hook hooks[] = {
     {.on = "message/account {" NS_REFUSES "}refuse", .call = on_refuse, .after = "archive"},
     {.on = "message/account {" NS_REFUSES "}drop", .call = on_drop, .after = "archive"},
+    {.on = "message/resource {" NS_REFUSES "}wait", .call = on_wait, .after = "archive"},
     {0},
 };
 
-SV_MODULE(.name = "refuses", .summary = "Refuses messages on request", .hooks = hooks)
+SV_MODULE(.name = "refuses", .summary = "Refuses messages on request", .self_size = sizeof(refuses), .hooks = hooks, .start = start)

@@ -126,6 +126,10 @@ static void what_comes_back_is_not_archived(void **state)
     assert_int_equal(row_count(w, ENTRIES, "romeo"), 2);
     say(w, romeo, "<message type='chat' to='" JULIET "' id='m3'><body>three</body></message>");
     assert_int_equal(row_count(w, ENTRIES, "juliet"), 1);
+    svi_ledger_set_strict(svi_server_ledger(w->server), false); /* as in production: a fault of a module is told, no more */
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m4'><body>four</body><both xmlns='urn:stave:refuses'/></message>");
+    assert_int_equal(SEEN(w, juliet, .id = "m4", .holds = WITH_ID), 1); /* what was delivered before is there */
+    assert_int_equal(row_count(w, ENTRIES, "juliet"), 2);
     leave(w);
 }
 

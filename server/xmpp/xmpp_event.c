@@ -640,12 +640,12 @@ static void return_error(sv_event *ev, const svi_error *said, svi_disposal dispo
     const svi_xevent *x = svi_xevent_of(ev);
     const sv_stanza *stanza = svi_event_stanza(ev);
     if (stanza == NULL || svi_event_entry(ev) == 0) return; /* an occasion has nobody to answer */
-    withdraw(ev);
     if (svi_is_unanswerable(stanza)) {
-        svi_event_dispose(ev, SVI_DROPPED, "refused-not-answered");
+        if (svi_event_dispose(ev, SVI_DROPPED, "refused-not-answered")) withdraw(ev);
         return;
     }
-    if (!svi_event_dispose(ev, disposal, NULL)) return;
+    if (!svi_event_dispose(ev, disposal, NULL)) return; /* it was delivered before, so it stays in the archive */
+    withdraw(ev);
     sv_stanza *error = svi_error_for(x->server, stanza, SV_STR_NONE, said);
     emit_answer(ev, svi_stanza_ref(error));
     tell_returned(ev, error);
@@ -706,10 +706,11 @@ sv_verdict svi_x_send(sv_event *ev)
 sv_verdict svi_x_drop(sv_event *ev, const char *rule)
 {
     const svi_xevent *x = svi_xevent_of(ev);
-    withdraw(ev);
+    const bool is_dropped = svi_event_dispose(ev, SVI_DROPPED, rule);
+    if (is_dropped) withdraw(ev);
     /* a request is answered even then (RFC 6120 8.2.3 rule 3); the sender learns no more than
      * from nobody's answer */
-    if (svi_event_dispose(ev, SVI_DROPPED, rule) && svi_event_is_request(ev))
+    if (is_dropped && svi_event_is_request(ev))
         emit_answer(ev, svi_error_for(x->server, svi_event_stanza(ev), SV_STR_NONE,
                                       &(svi_error){.cond = SV_SERVICE_UNAVAILABLE}));
     finish(ev);

@@ -20,6 +20,15 @@ static sv_verdict on_drop(sv_event *ev, void *self)
     return sv->drop(ev, "refuses-dropped");
 }
 
+/* A fault: what was delivered can't be refused. */
+static sv_verdict on_both(sv_event *ev, void *self)
+{
+    (void)self;
+    sv_session *session = sv->session_next(ev, sv->to(ev), NULL);
+    if (session) (void)sv->deliver(ev, session);
+    return sv->refuse(ev, SV_POLICY_VIOLATION);
+}
+
 static void go_on(sv_event *ev, sv_status status, sv_rows *rows, void *self)
 {
     (void)status, (void)rows, (void)self;
@@ -42,6 +51,7 @@ static sv_status start(sv_mod *mod, void *self)
 static const sv_hook hooks[] = {
     {.on = "message/account {" NS_REFUSES "}refuse", .call = on_refuse, .after = "archive"},
     {.on = "message/account {" NS_REFUSES "}drop", .call = on_drop, .after = "archive"},
+    {.on = "message/account {" NS_REFUSES "}both", .call = on_both, .after = "archive"},
     {.on = "message/resource {" NS_REFUSES "}wait", .call = on_wait, .after = "archive"},
     {0},
 };

@@ -133,6 +133,22 @@ static void what_comes_back_is_not_archived(void **state)
     leave(w);
 }
 
+/* Whoever has the name next finds nothing of what was under way when the account was deleted. */
+static void what_outlasts_the_account_is_not_archived(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("\"archive\", \"refuses\", \"roster\", \"presence\", \"message\"", "", &romeo, NULL);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m1'><body>one</body><wait-long xmlns='urn:stave:refuses'/></message>");
+    svi_engine_sim_plan(w->engine)->hold = false;
+    delete_account(w, "juliet");
+    for (int i = 0; i < 2000; i++) turn(w);
+    assert_int_equal(row_count(w, ENTRIES, "romeo"), 1); /* it is over */
+    assert_int_equal(row_count(w, ENTRIES, "juliet"), 0);
+    leave(w);
+}
+
 /* The session goes while somebody waits, so the message goes on at its account, which has it by then: once, under one id. */
 static void what_loses_its_session_is_there_once(void **state)
 {
@@ -369,6 +385,7 @@ int main(void)
         cmocka_unit_test(what_is_rejected_is_not_archived),
         cmocka_unit_test(what_comes_back_is_not_archived),
         cmocka_unit_test(what_loses_its_session_is_there_once),
+        cmocka_unit_test(what_outlasts_the_account_is_not_archived),
         cmocka_unit_test(ids_that_are_forged_are_taken_off),
         cmocka_unit_test(rooms_are_archived_on_request),
         cmocka_unit_test(what_nobody_keeps_besides_is_stored),

@@ -389,8 +389,20 @@ void svi_x_dropped(sv_event *ev, const char *rule)
                                               .stanza = svi_event_stanza(ev)});
 }
 
-static void unsent_committing(sv_event *ev, void *unit)
+/* Accounts that were deleted while the event waited: whoever has the name next must not find what it had added for them. */
+static void withdraw_stale(sv_event *ev, svi_unit *unit)
 {
+    const svi_xevent *x = svi_xevent_of(ev);
+    for (const svi_archived *a = x->archived; a != NULL; a = a->next) {
+        const svi_host *host = svi_host_find(x->server, svi_str_sub(a->bare, a->owner.n + 1, a->bare.n));
+        if (host != NULL && svi_host_is_stale(host, a->owner, svi_event_number(ev)))
+            svi_archive_withdraw(a->archive, unit, a->owner, a->place);
+    }
+}
+
+void svi_xevent_committing(sv_event *ev, void *unit)
+{
+    withdraw_stale(ev, unit);
     svi_recorder_committing(svi_xevent_of(ev), unit);
 }
 
@@ -407,7 +419,7 @@ static void unsent_canceled(sv_event *ev)
 }
 
 static const svi_event_ops unsent_ops = {
-    .committing = unsent_committing,
+    .committing = svi_xevent_committing,
     .dropped = svi_x_dropped,
     .unclaimed = unsent_unclaimed,
     .timeout = unsent_timeout,

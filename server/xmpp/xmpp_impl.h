@@ -379,6 +379,8 @@ void svi_introduce(sv_session *session, svi_hooks *hooks, svi_point point,
                    const sv_stanza *stanza);
 /* Takes it off the session's list and frees it. */
 void svi_xevent_close(svi_xevent *x);
+/* The event's unit is about to be handed in: what the core adds to it, or takes out (svi_event_ops.committing). */
+void svi_xevent_committing(sv_event *ev, void *unit);
 /* The session ends: its events go on without it. */
 void svi_xevent_forget_session(sv_session *session);
 

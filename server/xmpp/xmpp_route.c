@@ -2,7 +2,7 @@
  * claims it (RFC 6120 8 and 10, RFC 6121 8). */
 #include "base/base_log.h"
 #include "xmpp/xmpp_account.h"
-#include "xmpp/xmpp_recorder.h"
+#include "xmpp/xmpp_impl.h"
 #include "xmpp/xmpp_told.h"
 
 /* Where an event is on its way. The scopes stand in the order of SVI_STANZA_POINTS. */
@@ -293,13 +293,8 @@ static void route_canceled(sv_event *ev)
     svi_xevent_close(svi_xevent_of(ev));
 }
 
-static void route_committing(sv_event *ev, void *unit)
-{
-    svi_recorder_committing(svi_xevent_of(ev), unit);
-}
-
 static const svi_event_ops route_ops = {
-    .committing = route_committing,
+    .committing = svi_xevent_committing,
     .dropped = svi_x_dropped,
     .next = route_next,
     .unclaimed = route_unclaimed,

@@ -6,6 +6,7 @@
 
 typedef struct refuses {
     sv_store *notes; /* nobody writes it */
+    int left;        /* of the waits of one that waits for long */
 } refuses;
 
 static sv_verdict on_refuse(sv_event *ev, void *self)
@@ -42,6 +43,25 @@ static sv_verdict on_wait(sv_event *ev, void *self)
     return SV_LATER;
 }
 
+/* Outlasts what others do meanwhile. */
+static void wait_on(sv_event *ev, sv_status status, sv_rows *rows, void *self)
+{
+    refuses *me = self;
+    (void)status, (void)rows;
+    if (me->left-- > 0)
+        sv->rows_load(ev, me->notes, sv->format(ev, "x%d", me->left), wait_on);
+    else
+        sv->pass(ev);
+}
+
+static sv_verdict on_wait_long(sv_event *ev, void *self)
+{
+    refuses *me = self;
+    me->left = 300;
+    sv->rows_load(ev, me->notes, sv->to(ev)->node, wait_on);
+    return SV_LATER;
+}
+
 static sv_status start(sv_mod *mod, void *self)
 {
     refuses *me = self;
@@ -52,6 +72,7 @@ static const sv_hook hooks[] = {
     {.on = "message/account {" NS_REFUSES "}refuse", .call = on_refuse, .after = "archive"},
     {.on = "message/account {" NS_REFUSES "}drop", .call = on_drop, .after = "archive"},
     {.on = "message/account {" NS_REFUSES "}both", .call = on_both, .after = "archive"},
+    {.on = "message/account {" NS_REFUSES "}wait-long", .call = on_wait_long, .after = "archive"},
     {.on = "message/resource {" NS_REFUSES "}wait", .call = on_wait, .after = "archive"},
     {0},
 };

@@ -20,7 +20,7 @@ static const sv_stanza *result(sv_event *ev, const sv_archive_item *item)
     sv_draft *forwarded = sv->child(entry, SV_STR("forwarded"), SV_STR(NS_FORWARD));
     sv_draft *delay = sv->child(forwarded, SV_STR("delay"), SV_STR(NS_DELAY));
     sv->set(delay, SV_STR("stamp"), sv->stamp(ev, item->when_ms));
-    if (item->stanza) sv->graft(forwarded, item->stanza, sv->stanza_root(item->stanza));
+    sv->graft(forwarded, item->stanza, sv->stanza_root(item->stanza));
     return sv->freeze(ev, message);
 }
 
@@ -28,8 +28,10 @@ static void push_results(sv_event *ev, const sv_archive_page *page, bool is_flip
 {
     sv_session *session = sv->session(ev);
     sv->fleeting(ev); /* they are in the archive */
-    for (size_t i = 0; session && i < page->count; i++)
-        sv->push(ev, session, result(ev, &page->items[is_flipped ? page->count - 1 - i : i]));
+    for (size_t i = 0; session && i < page->count; i++) {
+        const sv_archive_item *item = &page->items[is_flipped ? page->count - 1 - i : i];
+        if (item->stanza) sv->push(ev, session, result(ev, item)); /* else it was purged meanwhile */
+    }
 }
 
 /* XEP-0059 2.2: the position of the first one, and how many there are, where that is known for nothing. */

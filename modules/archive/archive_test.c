@@ -268,6 +268,23 @@ static void results_that_were_not_written_are_nobodys(void **state)
     leave(w);
 }
 
+/* XEP-0313 4.1: a result has a message. One that was purged while its page was read has none any more, and is a position still. */
+static void what_is_purged_meanwhile_is_left_out(void **state)
+{
+    (void)state;
+    client *romeo, *juliet;
+    world *w = play(ALL_MODULES, "", &romeo, &juliet);
+    say(w, romeo, "<message type='chat' to='" JULIET "' id='m1'><body>one</body></message>");
+    svi_unit *unit = svi_unit_new(svi_server_store(w->server));
+    assert_int_equal(svi_unit_del_owner(unit, map_of(w, BODIES), SV_STR("/")), SV_OK);
+    svi_unit_submit(&unit);
+    forget(w);
+    say(w, juliet, "<iq type='set' id='q'><query xmlns='" NS_MAM "'/></iq>");
+    assert_int_equal(SEEN(w, juliet, .name = "message"), 0);
+    assert_int_equal(SEEN(w, juliet, .id = "q", .type = "result", .holds = "<last>"), 1);
+    leave(w);
+}
+
 /* --- others ------------------------------------------------------------------------------- */
 
 /* Whoever asks for another's archive must not learn from the answer who has an account. */
@@ -391,6 +408,7 @@ int main(void)
         cmocka_unit_test(what_nobody_keeps_besides_is_stored),
         cmocka_unit_test(a_page_is_bounded_in_bytes),
         cmocka_unit_test(results_that_were_not_written_are_nobodys),
+        cmocka_unit_test(what_is_purged_meanwhile_is_left_out),
         cmocka_unit_test(others_learn_nothing),
         cmocka_unit_test(lists_are_bounded),
         cmocka_unit_test(a_disk_that_fails_is_told),

@@ -140,12 +140,30 @@ static void what_outlasts_the_account_is_not_archived(void **state)
     client *romeo;
     world *w = play("\"archive\", \"refuses\", \"roster\", \"presence\", \"message\"", "", &romeo, NULL);
     svi_engine_sim_plan(w->engine)->hold = true;
-    say(w, romeo, "<message type='chat' to='" JULIET "' id='m1'><body>one</body><wait-long xmlns='urn:stave:refuses'/></message>");
+    arrives(w, "<message type='chat' from='nurse@far.example/x' to='" JULIET "' id='m0'><body>none</body>"
+               "<wait-long xmlns='urn:stave:refuses'/></message>");
     svi_engine_sim_plan(w->engine)->hold = false;
     delete_account(w, "juliet");
     for (int i = 0; i < 2000; i++) turn(w);
-    assert_int_equal(row_count(w, ENTRIES, "romeo"), 1); /* it is over */
+    assert_int_equal(svi_ledger_in_flight(svi_server_ledger(w->server)), 0); /* it is over */
     assert_int_equal(row_count(w, ENTRIES, "juliet"), 0);
+    assert_int_equal(row_count(w, BODIES, "/"), 0); /* nobody else has it */
+    leave(w);
+}
+
+/* Nor what it had written for itself in any module's rows. */
+static void what_outlasts_the_account_is_not_written(void **state)
+{
+    (void)state;
+    client *romeo;
+    world *w = play("\"archive\", \"refuses\", \"roster\", \"presence\", \"message\"", "", &romeo, NULL);
+    svi_engine_sim_plan(w->engine)->hold = true;
+    say(w, romeo, "<presence type='subscribe' to='" JULIET "'><wait-long xmlns='urn:stave:refuses'/></presence>");
+    svi_engine_sim_plan(w->engine)->hold = false;
+    delete_account(w, "romeo");
+    for (int i = 0; i < 2000; i++) turn(w);
+    assert_int_equal(row_count(w, "presence/requests", "juliet"), 1); /* it is over */
+    assert_int_equal(row_count(w, "roster/items", "romeo"), 0);
     leave(w);
 }
 
@@ -403,6 +421,7 @@ int main(void)
         cmocka_unit_test(what_comes_back_is_not_archived),
         cmocka_unit_test(what_loses_its_session_is_there_once),
         cmocka_unit_test(what_outlasts_the_account_is_not_archived),
+        cmocka_unit_test(what_outlasts_the_account_is_not_written),
         cmocka_unit_test(ids_that_are_forged_are_taken_off),
         cmocka_unit_test(rooms_are_archived_on_request),
         cmocka_unit_test(what_nobody_keeps_besides_is_stored),

@@ -163,6 +163,9 @@ sv_status svi_unit_del_owner(svi_unit *unit, svi_map *map, sv_str owner);
 /* Whether nothing was added yet. */
 bool svi_unit_is_empty(const svi_unit *unit);
 
+/* Takes out of the unit again what it was given so far for an owner in a map, where `is_out` says so; it is asked for each operation. */
+void svi_unit_omit(svi_unit *unit, bool (*is_out)(void *ctx, sv_str map, sv_str owner), void *ctx);
+
 /* Calls `call` once when the unit ends: behind the hand-in (reads see it then), or when it is thrown away. `end` is the
  * caller's memory until then. */
 typedef struct svi_unit_end {

@@ -116,6 +116,29 @@ void svi_unit_ended(svi_unit_end *ends, bool is_submitted)
     }
 }
 
+/* The name of the map with that number; the unit has been filled with it, so there is one. */
+static sv_str map_name(svi_store *store, uint32_t number)
+{
+    size_t pos = 0;
+    const svi_map *map = svi_store_map_next(store, SV_STR(""), &pos);
+    while (map != NULL && map->number != number) map = svi_store_map_next(store, SV_STR(""), &pos);
+    return map != NULL ? map->name : SV_STR("");
+}
+
+void svi_unit_omit(svi_unit *unit, bool (*is_out)(void *ctx, sv_str map, sv_str owner), void *ctx)
+{
+    SV_CHECK(unit, SVI_UNIT_MAGIC);
+    const sv_str record = svi_buf_str(&unit->buf);
+    svi_op op;
+    svi_buf kept;
+    svi_buf_init(&kept, unit->store->acct);
+    for (size_t pos = 0; record.n > 0 && svi_record_next(record, &pos, &op) == SV_OK;)
+        if (!is_out(ctx, map_name(unit->store, op.map), op.owner)) svi_record_put(&kept, &op);
+    svi_buf_clear(&unit->buf);
+    svi_buf_put(&unit->buf, svi_buf_str(&kept));
+    svi_buf_free(&kept);
+}
+
 /* Keeps the unit's memory for the next one, within bounds. */
 void svi_unit_free(svi_unit **take)
 {

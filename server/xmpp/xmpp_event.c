@@ -400,9 +400,26 @@ static void withdraw_stale(sv_event *ev, svi_unit *unit)
     }
 }
 
+/* Rows of an account that was deleted since the event began. */
+static bool is_of_deleted(void *ctx, sv_str map, sv_str owner)
+{
+    const sv_event *ev = ctx;
+    const svi_host *host = svi_host_find(svi_xevent_of(ev)->server, svi_str_sub(map, 0, svi_str_find(map, '/')));
+    return host != NULL && svi_host_is_stale(host, owner, svi_event_number(ev));
+}
+
+static void leave_out_deleted(sv_event *ev, svi_unit *unit)
+{
+    const svi_host *host = svi_xevent_of(ev)->server->known;
+    while (host != NULL && !svi_host_has_stale(host, svi_event_number(ev))) host = host->known_next;
+    if (host == NULL) return;
+    withdraw_stale(ev, unit);
+    svi_unit_omit(unit, is_of_deleted, ev);
+}
+
 void svi_xevent_committing(sv_event *ev, void *unit)
 {
-    withdraw_stale(ev, unit);
+    leave_out_deleted(ev, unit);
     svi_recorder_committing(svi_xevent_of(ev), unit);
 }
 

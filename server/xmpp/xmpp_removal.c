@@ -70,6 +70,15 @@ bool svi_host_is_stale(const svi_host *host, sv_str name, uint64_t event_number)
     return stale && event_number <= stale->number;
 }
 
+bool svi_host_has_stale(const svi_host *host, uint64_t event_number)
+{
+    SV_CHECK(host, SVI_HOST_MAGIC);
+    if (host->stale_count == 0) return false;
+    const struct svi_stale *newest =
+        (const struct svi_stale *)(const void *)((const char *)host->stale_end - offsetof(struct svi_stale, next));
+    return event_number <= newest->number;
+}
+
 sv_status svi_removals_open(svi_host *host, sv_err *err)
 {
     svi_server *server = host->server;

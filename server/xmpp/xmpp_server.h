@@ -222,6 +222,8 @@ void *svi_host_attached(const svi_host *host);
 /* True if the account of that localpart was deleted after the event with this number had begun: what the
  * event still writes for it belongs to nobody, nor to a later account of the name. */
 bool svi_host_is_stale(const svi_host *host, sv_str name, uint64_t event_number);
+/* True if that is so of any account. */
+bool svi_host_has_stale(const svi_host *host, uint64_t event_number);
 
 /* --- streams ---------------------------------------------------------------------------------- */
 

@@ -73,6 +73,7 @@ static const sv_hook hooks[] = {
     {.on = "message/account {" NS_REFUSES "}drop", .call = on_drop, .after = "archive"},
     {.on = "message/account {" NS_REFUSES "}both", .call = on_both, .after = "archive"},
     {.on = "message/account {" NS_REFUSES "}wait-long", .call = on_wait_long, .after = "archive"},
+    {.on = "presence/account {" NS_REFUSES "}wait-long", .call = on_wait_long, .band = SV_EARLY},
     {.on = "message/resource {" NS_REFUSES "}wait", .call = on_wait, .after = "archive"},
     {0},
 };

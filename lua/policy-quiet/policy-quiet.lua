@@ -216,7 +216,7 @@ sv.on("message/resource", on_message, {after = "archive", open = true})
 -- ---- handing over -------------------------------------------------------------------------------------------------
 
 -- A session gets so much at a time, and the next portion when that is written. Of what goes unseen so much goes in a turn.
-local PORTION, PORTION_BYTES, UNSEEN = 64, 16384, 200
+local PORTION, PORTION_BYTES, UNSEEN = 64, 16384, 350
 
 local function receiver(ev, bare)
     local best
